@@ -1,0 +1,3 @@
+module github.com/ndmon/ndmon/deploy
+
+go 1.26

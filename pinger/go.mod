@@ -1,0 +1,3 @@
+module github.com/ndmon/ndmon/pinger
+
+go 1.26

@@ -1,0 +1,3 @@
+module github.com/ndmon/ndmon/ruled
+
+go 1.26

@@ -1,0 +1,315 @@
+// Package schemas is the contract between ndmon's processes: the messages they
+// exchange, the fields that rules can ask about, the NATS subjects and streams.
+//
+// The Go types in this package are the one source of that contract. Their json
+// tags name the members of the messages, and because a rule field is a path in
+// the event, they name the rule fields too; the doc tag of a member describes
+// it and makes it a field. The table of fields (Fields), the JSON codec of
+// events (Event.AppendJSON, Event.ParseJSON) and the JSON Schemas
+// (JSONSchema) are all derived from the types, so a new field is added here
+// and nowhere else.
+package schemas
+
+import (
+	"net/netip"
+	"time"
+)
+
+// The values of the member "type" of the four messages.
+const (
+	TypeEvent  = "nd.event.v1"
+	TypeAlert  = "nd.alert.v1"
+	TypeRelay  = "nd.relay.v1"
+	TypeResult = "nd.result.v1"
+)
+
+// Values of Event.Direction.
+const (
+	// In is a frame that the host received, or one from a capture file.
+	In = "in"
+	// Out is a frame that the host sent.
+	Out = "out"
+)
+
+// Event is one captured frame, decoded: the message nd.event.v1 on
+// nd.events.<host>.<interface>.<kind>. Members that were not in the frame are
+// absent (nil, or the zero value where the member says omitempty).
+//
+// An event with Lost set stands for no frame at all but for frames that the
+// sensor had to drop.
+type Event struct {
+	// Type is TypeEvent.
+	Type string `json:"type"`
+	// ID is unique to the event; an event that is published again keeps it.
+	ID string `json:"id"`
+	// Time is when the frame was captured, in UTC.
+	Time time.Time `json:"time"`
+	// Host and Interface say where the frame was captured, as plain names.
+	Host      string `json:"host" doc:"name of the host whose sensor captured the frame" example:"r1"`
+	Interface string `json:"interface" doc:"name of the interface that the frame was captured on" example:"eth0"`
+	// Direction is In or Out.
+	Direction string `json:"direction" doc:"in, or out for a frame that the host sent (the kernel's packet type)" enum:"in,out" example:"out"`
+	// Master is true on an interface whose solicitations are relayed.
+	Master bool `json:"master,omitempty" doc:"the frame was captured on a master interface"`
+
+	Ethernet *Ethernet `json:"ethernet,omitempty"`
+	Inet6    *Inet6    `json:"inet6,omitempty"`
+	ICMP6    *ICMP6    `json:"icmp6,omitempty"`
+	ND       *ND       `json:"nd,omitempty"`
+
+	Lost *Lost `json:"lost,omitempty"`
+
+	// Frame is the frame as captured, from its Ethernet header on.
+	Frame []byte `json:"frame,omitempty"`
+}
+
+// Ethernet is the Ethernet II header.
+type Ethernet struct {
+	Source      MAC `json:"source" doc:"Ethernet source address" ndpmon:"true"`
+	Destination MAC `json:"destination" doc:"Ethernet destination address" ndpmon:"true"`
+	// VLAN is the IEEE 802.1Q VLAN identifier, 0 to 4095; nil without a tag.
+	VLAN *uint16 `json:"vlan,omitempty" doc:"IEEE 802.1Q VLAN identifier, 0 to 4095, of a tagged frame" max:"4095" example:"12"`
+}
+
+// Inet6 is the IPv6 header (RFC 8200, section 3) and what follows it before
+// ICMPv6.
+type Inet6 struct {
+	Source      netip.Addr `json:"source" doc:"IPv6 source address" ndpmon:"true"`
+	Destination netip.Addr `json:"destination" doc:"IPv6 destination address" ndpmon:"true"`
+	Payload     uint16     `json:"payload" doc:"payload length in the IPv6 header, in bytes" ndpmon:"true" example:"32"`
+	NextHeader  uint8      `json:"nextheader" doc:"next header in the IPv6 header: not 58 when extension headers come first" ndpmon:"true" example:"58"`
+	HopLimit    uint8      `json:"hoplimit" doc:"hop limit; 255 in every valid ND message (RFC 4861)" ndpmon:"true" example:"255"`
+	// Extension lists the extension headers in their order.
+	Extension []Extension `json:"extension,omitempty" doc:"the message stands behind IPv6 extension headers"`
+	Fragment  *Fragment   `json:"fragment,omitempty" doc:"the frame is a fragment, which ND must never be (RFC 6980)"`
+}
+
+// Extension is one IPv6 extension header.
+type Extension struct {
+	Header uint8 `json:"header" doc:"protocol number of an extension header: 0 hop-by-hop, 43 routing, 44 fragment, 60 destination options" example:"60"`
+}
+
+// Fragment is the IPv6 fragment header (RFC 8200, section 4.5).
+type Fragment struct {
+	ID uint32 `json:"id" doc:"identification in the fragment header"`
+	// Offset is in bytes.
+	Offset uint16 `json:"offset" doc:"offset of the fragment, in bytes"`
+	More   bool   `json:"more,omitempty" doc:"more fragments follow"`
+}
+
+// ICMP6 is the head of the ICMPv6 message (RFC 4443, section 2.1).
+type ICMP6 struct {
+	Type uint8 `json:"type" doc:"ICMPv6 type: 133 RS, 134 RA, 135 NS, 136 NA, 137 Redirect" ndpmon:"true" example:"135"`
+	Code uint8 `json:"code" doc:"ICMPv6 code; 0 in every valid ND message (RFC 4861)" ndpmon:"true" example:"0"`
+}
+
+// ND is the Neighbor Discovery message (RFC 4861). At most one of RS, RA, NS,
+// NA and RD is set; what could be decoded of a malformed message is set too.
+type ND struct {
+	RS *RS `json:"rs,omitempty" doc:"the message is a Router Solicitation" ndpmon:"true"`
+	RA *RA `json:"ra,omitempty" doc:"the message is a Router Advertisement" ndpmon:"true"`
+	NS *NS `json:"ns,omitempty" doc:"the message is a Neighbor Solicitation" ndpmon:"true"`
+	NA *NA `json:"na,omitempty" doc:"the message is a Neighbor Advertisement" ndpmon:"true"`
+	RD *RD `json:"rd,omitempty" doc:"the message is a Redirect" ndpmon:"true"`
+
+	Opt *Options `json:"opt,omitempty"`
+
+	// Malformed says, for a person, what is wrong with a message that a
+	// receiver has to discard or cannot read.
+	Malformed string `json:"malformed,omitempty" doc:"the frame claims to be ND but is truncated, or has a bad option, code or checksum" field:"presence"`
+}
+
+// RS is a Router Solicitation (RFC 4861, section 4.1).
+type RS struct{}
+
+// RA is a Router Advertisement (RFC 4861, section 4.2).
+type RA struct {
+	CurHopLimit uint8   `json:"curhoplimit" doc:"Cur Hop Limit of the RA; 0 is unspecified" ndpmon:"true" example:"64"`
+	Flag        RAFlags `json:"flag"`
+	// Preference is the default router preference (RFC 4191, section 2.2).
+	Preference string `json:"preference" doc:"default router preference of the RA (RFC 4191)" enum:"low,medium,high,reserved" example:"medium"`
+	// Lifetime is in seconds.
+	Lifetime uint16 `json:"lifetime" doc:"router lifetime of the RA, in seconds; 0: not a default router" ndpmon:"true" example:"1800"`
+	// ReachableTimer is in milliseconds.
+	ReachableTimer uint32 `json:"reachabletimer" doc:"reachable time of the RA, in milliseconds; 0 is unspecified" ndpmon:"true" example:"30000"`
+	// RetransTimer is in milliseconds.
+	RetransTimer uint32 `json:"retranstimer" doc:"retransmission timer of the RA, in milliseconds; 0 is unspecified" ndpmon:"true" example:"1000"`
+}
+
+// RAFlags are the flags of a Router Advertisement (RFC 5175).
+type RAFlags struct {
+	Managed   bool `json:"managed,omitempty" doc:"M flag of the RA: addresses by DHCPv6" ndpmon:"true"`
+	Other     bool `json:"other,omitempty" doc:"O flag of the RA: other configuration by DHCPv6" ndpmon:"true"`
+	HomeAgent bool `json:"homeagent,omitempty" doc:"H flag of the RA: the router is a Mobile IPv6 home agent (RFC 6275)" ndpmon:"true"`
+	Proxy     bool `json:"proxy,omitempty" doc:"P flag of the RA: it was proxied (RFC 4389)"`
+}
+
+// NS is a Neighbor Solicitation (RFC 4861, section 4.3).
+type NS struct {
+	TargetAddress netip.Addr `json:"targetaddress" doc:"target address of the NS" ndpmon:"true"`
+}
+
+// NA is a Neighbor Advertisement (RFC 4861, section 4.4).
+type NA struct {
+	Flag          NAFlags    `json:"flag"`
+	TargetAddress netip.Addr `json:"targetaddress" doc:"target address of the NA" ndpmon:"true"`
+}
+
+// NAFlags are the flags of a Neighbor Advertisement.
+type NAFlags struct {
+	Router    bool `json:"router,omitempty" doc:"R flag of the NA: the sender is a router" ndpmon:"true"`
+	Solicited bool `json:"solicited,omitempty" doc:"S flag of the NA: it answers a solicitation" ndpmon:"true"`
+	Override  bool `json:"override,omitempty" doc:"O flag of the NA: it replaces a cached link-layer address" ndpmon:"true"`
+}
+
+// RD is a Redirect (RFC 4861, section 4.5).
+type RD struct {
+	TargetAddress      netip.Addr `json:"targetaddress" doc:"better first hop that the Redirect names" ndpmon:"true"`
+	DestinationAddress netip.Addr `json:"destinationaddress" doc:"destination that is redirected" ndpmon:"true"`
+}
+
+// Options are the options of the message, each in the order of the frame; an
+// option that was not in the frame is nil.
+type Options struct {
+	SourceLinkLayer  []LinkLayer        `json:"sourcelinklayer,omitempty" doc:"the message has a Source Link-Layer Address option" ndpmon:"true"`
+	TargetLinkLayer  []LinkLayer        `json:"targetlinklayer,omitempty" doc:"the message has a Target Link-Layer Address option" ndpmon:"true"`
+	PrefixInfo       []PrefixInfo       `json:"prefixinfo,omitempty" doc:"the message has a Prefix Information option" ndpmon:"true"`
+	RedirectedHeader []RedirectedHeader `json:"redirectedheader,omitempty" doc:"the message has a Redirected Header option"`
+	MTU              []MTU              `json:"mtu,omitempty" doc:"the message has an MTU option" ndpmon:"true"`
+	Nonce            []Nonce            `json:"nonce,omitempty" doc:"the message has a Nonce option (RFC 3971)"`
+	RouteInfo        []RouteInfo        `json:"routeinfo,omitempty" doc:"the message has a Route Information option (RFC 4191)"`
+	RDNSS            []RDNSS            `json:"rdnss,omitempty" doc:"the message has a Recursive DNS Server option (RFC 8106)"`
+	DNSSL            []DNSSL            `json:"dnssl,omitempty" doc:"the message has a DNS Search List option (RFC 8106)"`
+	PREF64           []PREF64           `json:"pref64,omitempty" doc:"the message has a PREF64 option (RFC 8781)"`
+	Unknown          []UnknownOption    `json:"unknown,omitempty" doc:"the message has an option that is not decoded"`
+}
+
+// LinkLayer is a Source or Target Link-Layer Address option (RFC 4861, section
+// 4.6.1).
+type LinkLayer struct {
+	Address MAC `json:"address" doc:"Ethernet address in the link-layer address option" ndpmon:"true"`
+}
+
+// PrefixInfo is a Prefix Information option (RFC 4861, section 4.6.2).
+type PrefixInfo struct {
+	// Prefix is as it was sent, bits behind PrefixLength included.
+	Prefix       netip.Addr      `json:"prefix" doc:"prefix in the Prefix Information option" ndpmon:"true" example:"2001:db8::/32"`
+	PrefixLength uint8           `json:"prefixlength" doc:"length of that prefix in bits, 0 to 128" max:"128" example:"64"`
+	Flag         PrefixInfoFlags `json:"flag"`
+	// ValidLifetime and PreferredLifetime are in seconds; 4294967295 is infinity.
+	ValidLifetime     uint32 `json:"validlifetime" doc:"valid lifetime of that prefix, in seconds; 4294967295 is infinity" ndpmon:"true" example:"86400"`
+	PreferredLifetime uint32 `json:"preferredlifetime" doc:"preferred lifetime of that prefix, in seconds; 4294967295 is infinity" ndpmon:"true" example:"14400"`
+}
+
+// PrefixInfoFlags are the flags of a Prefix Information option.
+type PrefixInfoFlags struct {
+	OnLink   bool `json:"onlink,omitempty" doc:"L flag: the prefix is on link" ndpmon:"true"`
+	Autoconf bool `json:"autoconf,omitempty" doc:"A flag: hosts make addresses from the prefix" ndpmon:"true"`
+	Router   bool `json:"router,omitempty" doc:"R flag: the prefix holds the router's whole address (RFC 6275)"`
+}
+
+// RedirectedHeader is a Redirected Header option (RFC 4861, section 4.6.3): the
+// start of the packet that caused the Redirect.
+type RedirectedHeader struct {
+	Source      netip.Addr `json:"source" doc:"IPv6 source address of the packet that was redirected"`
+	Destination netip.Addr `json:"destination" doc:"IPv6 destination address of the packet that was redirected"`
+	NextHeader  uint8      `json:"nextheader" doc:"next header of the packet that was redirected" example:"6"`
+}
+
+// MTU is an MTU option (RFC 4861, section 4.6.4).
+type MTU struct {
+	// MTU is in bytes.
+	MTU uint32 `json:"mtu" doc:"MTU in the MTU option, in bytes" ndpmon:"true" example:"1500"`
+}
+
+// Nonce is a Nonce option (RFC 3971, section 5.3.2; RFC 7527).
+type Nonce struct {
+	// Value is in lower-case hexadecimal.
+	Value string `json:"value" doc:"the nonce in hexadecimal" example:"0123456789ab"`
+}
+
+// RouteInfo is a Route Information option (RFC 4191, section 2.3).
+type RouteInfo struct {
+	Prefix       netip.Addr `json:"prefix" doc:"prefix in the Route Information option" example:"2001:db8::/32"`
+	PrefixLength uint8      `json:"prefixlength" doc:"length of that prefix in bits, 0 to 128" max:"128" example:"48"`
+	Preference   string     `json:"preference" doc:"preference of that route" enum:"low,medium,high,reserved" example:"medium"`
+	// Lifetime is in seconds; 4294967295 is infinity.
+	Lifetime uint32 `json:"lifetime" doc:"lifetime of that route, in seconds; 4294967295 is infinity" example:"1800"`
+}
+
+// RDNSS is a Recursive DNS Server option (RFC 8106, section 5.1).
+type RDNSS struct {
+	// Lifetime is in seconds; 4294967295 is infinity.
+	Lifetime uint32       `json:"lifetime" doc:"lifetime of the DNS servers, in seconds; 4294967295 is infinity" example:"900"`
+	Address  []netip.Addr `json:"address" doc:"address of a recursive DNS server"`
+}
+
+// DNSSL is a DNS Search List option (RFC 8106, section 5.2).
+type DNSSL struct {
+	// Lifetime is in seconds; 4294967295 is infinity.
+	Lifetime uint32   `json:"lifetime" doc:"lifetime of the DNS search list, in seconds; 4294967295 is infinity" example:"900"`
+	Domain   []string `json:"domain" doc:"domain in the DNS search list, without the final dot" example:"example.org"`
+}
+
+// PREF64 is a PREF64 option (RFC 8781, section 4).
+type PREF64 struct {
+	Prefix       netip.Addr `json:"prefix" doc:"NAT64 prefix in the PREF64 option" example:"64:ff9b::"`
+	PrefixLength uint8      `json:"prefixlength" doc:"length of that prefix in bits: 32, 40, 48, 56, 64 or 96" max:"128" example:"96"`
+	// Lifetime is in seconds, at most 65528.
+	Lifetime uint16 `json:"lifetime" doc:"lifetime of that prefix, in seconds" example:"1800"`
+}
+
+// UnknownOption is an option that is not decoded.
+type UnknownOption struct {
+	Type uint8 `json:"type" doc:"type of an option that is not decoded" example:"34"`
+	// Length is the option's whole length in bytes.
+	Length uint16 `json:"length" doc:"length of an option that is not decoded, in bytes" example:"16"`
+}
+
+// Lost counts frames that a sensor dropped, so that a gap in the events is an
+// event itself.
+type Lost struct {
+	// Kernel counts frames that the kernel dropped because the sensor did not
+	// read them in time.
+	Kernel uint64 `json:"kernel"`
+	// Buffer counts events that found the sensor's buffer full, as it is after
+	// NATS has been away for long.
+	Buffer uint64 `json:"buffer"`
+	// Since and Until are the time in which they were dropped.
+	Since time.Time `json:"since"`
+	Until time.Time `json:"until"`
+}
+
+// Kind is the last token of an event's subject.
+type Kind string
+
+// The kinds of events. Other is what claims to be ND and shows no ICMPv6 type,
+// and what is no frame (see Event.Lost).
+const (
+	KindRS    Kind = "rs"
+	KindRA    Kind = "ra"
+	KindNS    Kind = "ns"
+	KindNA    Kind = "na"
+	KindRD    Kind = "rd"
+	KindOther Kind = "other"
+)
+
+// Kind returns the event's kind, by its ICMPv6 type.
+func (e *Event) Kind() Kind {
+	if e.ICMP6 == nil {
+		return KindOther
+	}
+	switch e.ICMP6.Type {
+	case 133:
+		return KindRS
+	case 134:
+		return KindRA
+	case 135:
+		return KindNS
+	case 136:
+		return KindNA
+	case 137:
+		return KindRD
+	}
+	return KindOther
+}

@@ -1,0 +1,3 @@
+module github.com/ndmon/ndmon/schemas
+
+go 1.26

@@ -1,0 +1,61 @@
+package schemas
+
+import (
+	"fmt"
+	"net"
+)
+
+// MAC is a 48-bit Ethernet address. Its text form is lower-case hexadecimal
+// with colons, 02:00:00:00:00:01.
+type MAC [6]byte
+
+// ParseMAC reads an Ethernet address written with colons, dashes or dots, in
+// either case. It refuses addresses that are not 48 bits long.
+func ParseMAC(s string) (MAC, error) {
+	hw, err := net.ParseMAC(s)
+	if err != nil || len(hw) != len(MAC{}) {
+		return MAC{}, fmt.Errorf("%q is not an Ethernet address such as 02:00:00:00:00:01", s)
+	}
+	return MAC(hw), nil
+}
+
+// IsMulticast reports whether the address is a group address, the broadcast
+// address among them (IEEE 802, the I/G bit).
+func (m MAC) IsMulticast() bool { return m[0]&1 == 1 }
+
+// String returns the text form.
+func (m MAC) String() string { return string(m.appendTo(make([]byte, 0, 17))) }
+
+// AppendText implements encoding.TextAppender.
+func (m MAC) AppendText(b []byte) ([]byte, error) { return m.appendTo(b), nil }
+
+// MarshalText implements encoding.TextMarshaler.
+func (m MAC) MarshalText() ([]byte, error) { return m.appendTo(nil), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler. It takes what ParseMAC
+// takes.
+func (m *MAC) UnmarshalText(text []byte) error {
+	parsed, err := ParseMAC(string(text))
+	if err != nil {
+		return err
+	}
+	*m = parsed
+	return nil
+}
+
+func (m MAC) appendTo(b []byte) []byte {
+	const digits = "0123456789abcdef"
+	for i, octet := range m {
+		if i > 0 {
+			b = append(b, ':')
+		}
+		b = append(b, digits[octet>>4], digits[octet&0xf])
+	}
+	return b
+}
+
+// Uint64 returns the address as a number, for use as a key.
+func (m MAC) Uint64() uint64 {
+	return uint64(m[0])<<40 | uint64(m[1])<<32 | uint64(m[2])<<24 |
+		uint64(m[3])<<16 | uint64(m[4])<<8 | uint64(m[5])
+}

@@ -1,0 +1,3 @@
+module github.com/ndmon/ndmon/sensor
+
+go 1.26
