@@ -67,6 +67,9 @@ type Event struct {
 type Ethernet struct {
 	Source      MAC `json:"source" doc:"Ethernet source address" ndpmon:"true"`
 	Destination MAC `json:"destination" doc:"Ethernet destination address" ndpmon:"true"`
+	// SourceMulticast is true when Source has the I/G bit: no station has such
+	// an address, so the frame was forged.
+	SourceMulticast bool `json:"sourcemulticast,omitempty" doc:"the Ethernet source address is a multicast or broadcast address"`
 	// VLAN is the IEEE 802.1Q VLAN identifier, 0 to 4095; nil without a tag.
 	VLAN *uint16 `json:"vlan,omitempty" doc:"IEEE 802.1Q VLAN identifier, 0 to 4095, of a tagged frame" max:"4095" example:"12"`
 }

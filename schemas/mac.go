@@ -35,12 +35,44 @@ func (m MAC) MarshalText() ([]byte, error) { return m.appendTo(nil), nil }
 // UnmarshalText implements encoding.TextUnmarshaler. It takes what ParseMAC
 // takes.
 func (m *MAC) UnmarshalText(text []byte) error {
+	if m.parseCanonical(text) {
+		return nil
+	}
 	parsed, err := ParseMAC(string(text))
 	if err != nil {
 		return err
 	}
 	*m = parsed
 	return nil
+}
+
+// parseCanonical reads the form that String writes, which is what events hold,
+// without the allocations of net.ParseMAC.
+func (m *MAC) parseCanonical(text []byte) bool {
+	if len(text) != 3*len(m)-1 {
+		return false
+	}
+	var parsed MAC
+	for i := range parsed {
+		high, low := hexDigit(text[3*i]), hexDigit(text[3*i+1])
+		if high|low > 0xf || i > 0 && text[3*i-1] != ':' {
+			return false
+		}
+		parsed[i] = high<<4 | low
+	}
+	*m = parsed
+	return true
+}
+
+// hexDigit returns a digit's value, or 0xff.
+func hexDigit(c byte) byte {
+	switch {
+	case c >= '0' && c <= '9':
+		return c - '0'
+	case c >= 'a' && c <= 'f':
+		return c - 'a' + 10
+	}
+	return 0xff
 }
 
 func (m MAC) appendTo(b []byte) []byte {

@@ -1,0 +1,256 @@
+package schemas
+
+import (
+	"encoding/json"
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+var compareAddr = cmpopts.EquateComparable(netip.Addr{})
+
+// contractEvent is the example of the contract.
+const contractEvent = `{"type":"nd.event.v1","id":"e1","time":"2026-11-22T05:09:24.123456789Z","host":"r1","interface":"eth0","direction":"out","master":true,` +
+	`"ethernet":{"source":"02:00:00:00:00:01","destination":"33:33:ff:00:00:42","vlan":12},` +
+	`"inet6":{"source":"fe80::1","destination":"ff02::1:ff00:42","payload":32,"nextheader":58,"hoplimit":255},` +
+	`"icmp6":{"type":135,"code":0},` +
+	`"nd":{"ns":{"targetaddress":"2001:db8::42"},"opt":{"sourcelinklayer":[{"address":"02:00:00:00:00:01"}]}},` +
+	`"frame":"MzP/AABCAgAAAAABht1gAAAAACA6/w=="}`
+
+// fullEvent has every member set, by reflection, so that none is forgotten.
+func fullEvent(t testing.TB) *Event {
+	t.Helper()
+	e := new(Event)
+	fill(t, reflect.ValueOf(e).Elem(), eventShape)
+	return e
+}
+
+func fill(t testing.TB, v reflect.Value, s *shape) {
+	for i := range s.members {
+		m := &s.members[i]
+		f := v.Field(m.index)
+		switch {
+		case m.list:
+			f.Set(reflect.MakeSlice(f.Type(), 2, 2))
+			fillValue(t, f.Index(0), m)
+			fillValue(t, f.Index(1), m)
+		case m.pointer:
+			f.Set(reflect.New(f.Type().Elem()))
+			fillValue(t, f.Elem(), m)
+		default:
+			fillValue(t, f, m)
+		}
+	}
+}
+
+func fillValue(t testing.TB, f reflect.Value, m *member) {
+	switch m.kind {
+	case kindObject:
+		fill(t, f, m.object)
+	case kindBool:
+		f.SetBool(true)
+	case kindUint:
+		f.SetUint(m.max)
+	case kindString:
+		f.SetString("a \"quoted\" <name> ü\n")
+		if m.enum != nil {
+			f.SetString(m.enum[0])
+		}
+	case kindMAC:
+		f.Set(reflect.ValueOf(MAC{0x02, 0, 0, 0, 0, 0xfe}))
+	case kindAddr:
+		f.Set(reflect.ValueOf(netip.MustParseAddr("2001:db8::42")))
+	case kindTime:
+		f.Set(reflect.ValueOf(time.Date(2026, 11, 22, 5, 9, 24, 123456789, time.UTC)))
+	case kindBytes:
+		f.SetBytes([]byte{1, 2, 3, 4})
+	default:
+		t.Fatalf("no value for member %s", m.name)
+	}
+}
+
+func TestAppendJSONWritesWhatEncodingJSONWrites(t *testing.T) {
+	var contract Event
+	if err := json.Unmarshal([]byte(contractEvent), &contract); err != nil {
+		t.Fatal(err)
+	}
+	for name, e := range map[string]*Event{"contract": &contract, "full": fullEvent(t)} {
+		want, err := json.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want), string(e.AppendJSON(nil))); diff != "" {
+			t.Errorf("%s (-encoding/json +AppendJSON):\n%s", name, diff)
+		}
+	}
+	if got := string(contract.AppendJSON(nil)); got != contractEvent {
+		t.Errorf("the contract's event is written as\n%s", got)
+	}
+}
+
+func TestParseJSONReadsWhatAppendJSONWrites(t *testing.T) {
+	full := fullEvent(t)
+	data := full.AppendJSON(nil)
+	used := fullEvent(t) // memory that held another event
+	used.ND.RDNSSForTest()
+	for name, e := range map[string]*Event{"new": new(Event), "used": used} {
+		if err := e.ParseJSON(data); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if diff := cmp.Diff(full, e, compareAddr); diff != "" {
+			t.Errorf("%s (-written +read):\n%s", name, diff)
+		}
+		if err := e.ParseJSON([]byte(contractEvent)); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if got := string(e.AppendJSON(nil)); got != contractEvent {
+			t.Errorf("%s: memory of the full event shows through:\n%s", name, got)
+		}
+	}
+}
+
+// RDNSSForTest makes the lists longer than what is read into them.
+func (n *ND) RDNSSForTest() { n.Opt.RDNSS = append(n.Opt.RDNSS, n.Opt.RDNSS...) }
+
+func TestParseJSONTakes(t *testing.T) {
+	for name, edit := range map[string][2]string{
+		"unknown members": {`"host"`, `"new":{"a":[1,-2.5e3,null,true,"x\u00fc\"",{}],"b":[]},"host"`},
+		"white space":     {`"host":`, "\n \"host\"\t: \r"},
+		"another order":   {`"type":"nd.event.v1","id":"e1"`, `"id":"e1","type":"nd.event.v1"`},
+		"an escape":       {`"id":"e1"`, `"id":"\u00651"`},
+	} {
+		var e Event
+		if err := e.ParseJSON([]byte(strings.Replace(contractEvent, edit[0], edit[1], 1))); err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if got := string(e.AppendJSON(nil)); got != contractEvent {
+			t.Errorf("%s: read as\n%s", name, got)
+		}
+	}
+}
+
+func TestParseJSONRefuses(t *testing.T) {
+	for name, tc := range map[string]struct{ old, new, want string }{
+		"another type":         {"nd.event.v1", "nd.alert.v1", `none of ["nd.event.v1"]`},
+		"no host":              {`"host":"r1",`, ``, `no member "host"`},
+		"no hop limit":         {`,"hoplimit":255`, ``, `no member "hoplimit"`},
+		"number too large":     {`"hoplimit":255`, `"hoplimit":256`, "256 is more than 255"},
+		"number far too large": {`"hoplimit":255`, `"hoplimit":99999999999999999999999`, "too large"},
+		"negative number":      {`"hoplimit":255`, `"hoplimit":-1`, "whole number"},
+		"fraction":             {`"hoplimit":255`, `"hoplimit":2.5`, "whole number"},
+		"leading zero":         {`"hoplimit":255`, `"hoplimit":0255`, "begins with 0"},
+		"vlan out of range":    {`"vlan":12`, `"vlan":4096`, "more than 4095"},
+		"string for a number":  {`"hoplimit":255`, `"hoplimit":"255"`, "whole number"},
+		"number for a string":  {`"host":"r1"`, `"host":1`, `expected '"'`},
+		"null":                 {`"host":"r1"`, `"host":null`, `expected '"'`},
+		"direction":            {`"direction":"out"`, `"direction":"up"`, `none of ["in" "out"]`},
+		"MAC address":          {`"source":"02:00:00:00:00:01"`, `"source":"02:00:00:00:00"`, "not an Ethernet address"},
+		"IPv4 address":         {`"source":"fe80::1"`, `"source":"10.0.0.1"`, "not an IPv6 address"},
+		"zone":                 {`"source":"fe80::1"`, `"source":"fe80::1%eth0"`, "not an IPv6 address"},
+		"time":                 {"2026-11-22T", "22.11.2026 ", `member "time"`},
+		"frame":                {`"frame":"Mz`, `"frame":"!!`, `member "frame"`},
+		"member twice":         {`"host":"r1"`, `"host":"r1","host":"r2"`, "comes twice"},
+		"empty option list":    {`[{"address":"02:00:00:00:00:01"}]`, `[]`, "is empty"},
+		"not closed":           {`w=="}`, `w=="`, "expected"},
+		"trailing comma":       {`w=="}`, `w==",}`, "expected"},
+		"something behind":     {`w=="}`, `w=="}x`, "follows the object"},
+		"control character":    {`"r1"`, "\"r\x01\"", "control character"},
+		"not UTF-8":            {`"r1"`, "\"r\xff\"", "not UTF-8"},
+		"deep nesting":         {`"host"`, `"x":` + strings.Repeat("[", 100) + strings.Repeat("]", 100) + `,"host"`, "deep"},
+	} {
+		data := strings.Replace(contractEvent, tc.old, tc.new, 1)
+		if data == contractEvent {
+			t.Fatalf("%s: nothing replaced", name)
+		}
+		var e Event
+		err := e.ParseJSON([]byte(data))
+		if err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: error %v, want one with %q", name, err, tc.want)
+		}
+	}
+	for _, data := range []string{"", "null", "[]", "{}", "1", `"x"`, "{", `{"`, `{"a`, `{"a"`, `{"a":`, `{"a":"\`} {
+		if err := new(Event).ParseJSON([]byte(data)); err == nil {
+			t.Errorf("%q was taken", data)
+		}
+	}
+}
+
+func FuzzParseJSON(f *testing.F) {
+	f.Add([]byte(contractEvent))
+	f.Add(fullEvent(f).AppendJSON(nil))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var e Event
+		if err := e.ParseJSON(data); err != nil {
+			return
+		}
+		if !json.Valid(data) {
+			t.Fatalf("took what is no JSON: %q", data)
+		}
+		var again, std Event
+		written := e.AppendJSON(nil)
+		if err := again.ParseJSON(written); err != nil {
+			t.Fatalf("cannot read what it wrote: %v\n%s", err, written)
+		}
+		if err := json.Unmarshal(written, &std); err != nil {
+			t.Fatalf("encoding/json cannot read what it wrote: %v\n%s", err, written)
+		}
+		equate := cmp.Options{compareAddr, cmpopts.EquateApproxTime(0), cmpopts.EquateEmpty()}
+		if diff := cmp.Diff(e, again, equate); diff != "" {
+			t.Fatal(diff)
+		}
+		if diff := cmp.Diff(e, std, equate); diff != "" {
+			t.Fatal(diff)
+		}
+	})
+}
+
+func BenchmarkEvent(b *testing.B) {
+	var e Event
+	data := []byte(contractEvent)
+	b.Run("ParseJSON", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := e.ParseJSON(data); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("AppendJSON", func(b *testing.B) {
+		b.ReportAllocs()
+		var buf []byte
+		for b.Loop() {
+			buf = e.AppendJSON(buf[:0])
+		}
+	})
+	b.Run("AppendValues", func(b *testing.B) {
+		b.ReportAllocs()
+		var values []Value
+		for b.Loop() {
+			values = values[:0]
+			for _, f := range Fields() {
+				values = f.AppendValues(values, &e)
+			}
+		}
+	})
+	b.Run("encoding/json/Unmarshal", func(b *testing.B) {
+		for b.Loop() {
+			var e Event
+			if err := json.Unmarshal(data, &e); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("encoding/json/Marshal", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := json.Marshal(&e); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

@@ -1,0 +1,144 @@
+package schemas
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// shape is what the types say of a message, read once by reflection: the codec,
+// the table of fields and the JSON Schemas are made from it.
+type shape struct {
+	name    string // of the Go type
+	members []member
+	// required has a bit for each member that is always there.
+	required uint64
+}
+
+// member is one member of a JSON object.
+type member struct {
+	name  string
+	key   string // ready to be written: "name":
+	index int    // of the field in the Go struct
+	kind  kind
+	// list and pointer say that kind is that of the elements; a pointer is
+	// absent when nil, a list when empty.
+	list, pointer bool
+	optional      bool   // absent when it has its zero value
+	object        *shape // of a kindObject
+	max           uint64 // of a kindUint
+	enum          []string
+	doc, example  string
+	presence      bool // the field asks whether the member is there, not for its value
+	ndpmon        bool
+}
+
+type kind uint8
+
+const (
+	kindObject kind = iota
+	kindBool
+	kindUint
+	kindString
+	kindMAC
+	kindAddr
+	kindTime
+	kindBytes
+	kindRaw
+)
+
+// newShape reads a struct type. It panics on a type that the messages do not
+// use, which the tests see.
+func newShape(t reflect.Type) *shape {
+	s := &shape{name: t.Name()}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, flags, _ := strings.Cut(f.Tag.Get("json"), ",")
+		m := member{
+			name:     name,
+			key:      strconv.Quote(name) + ":",
+			index:    i,
+			optional: flags == "omitempty",
+			doc:      f.Tag.Get("doc"),
+			example:  f.Tag.Get("example"),
+			presence: f.Tag.Get("field") == "presence",
+			ndpmon:   f.Tag.Get("ndpmon") == "true",
+		}
+		ft := f.Type
+		switch {
+		case ft.Kind() == reflect.Pointer:
+			m.pointer, ft = true, ft.Elem()
+		case ft.Kind() == reflect.Slice && ft.Elem().Kind() != reflect.Uint8:
+			m.list, ft = true, ft.Elem()
+		}
+		m.kind = kindOf(ft)
+		switch m.kind {
+		case kindObject:
+			m.object = newShape(ft)
+		case kindUint:
+			m.max = 1<<(ft.Bits()-1)<<1 - 1
+			if tag := f.Tag.Get("max"); tag != "" {
+				limit, err := strconv.ParseUint(tag, 10, 64)
+				if err != nil {
+					panic(fmt.Sprintf("schemas: %s.%s: max tag: %v", t, f.Name, err))
+				}
+				m.max = limit
+			}
+		case kindString:
+			if tag := f.Tag.Get("enum"); tag != "" {
+				m.enum = strings.Split(tag, ",")
+			}
+		}
+		if name == "type" && m.kind == kindString {
+			m.enum = []string{messageTypes[t]}
+		}
+		if !m.optional {
+			s.required |= 1 << i
+		}
+		s.members = append(s.members, m)
+	}
+	if len(s.members) > 64 {
+		panic(fmt.Sprintf("schemas: %s has more than 64 members", t))
+	}
+	return s
+}
+
+func kindOf(t reflect.Type) kind {
+	switch t {
+	case reflect.TypeFor[MAC]():
+		return kindMAC
+	case reflect.TypeFor[netip.Addr]():
+		return kindAddr
+	case reflect.TypeFor[time.Time]():
+		return kindTime
+	case reflect.TypeFor[json.RawMessage]():
+		return kindRaw
+	case reflect.TypeFor[[]byte]():
+		return kindBytes
+	}
+	switch t.Kind() {
+	case reflect.Struct:
+		return kindObject
+	case reflect.Bool:
+		return kindBool
+	case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return kindUint
+	case reflect.String:
+		return kindString
+	}
+	panic(fmt.Sprintf("schemas: no message has a member of type %s", t))
+}
+
+// messageTypes gives each message its member "type".
+var messageTypes = map[reflect.Type]string{
+	reflect.TypeFor[Event]():  TypeEvent,
+	reflect.TypeFor[Alert]():  TypeAlert,
+	reflect.TypeFor[Relay]():  TypeRelay,
+	reflect.TypeFor[Result](): TypeResult,
+}
+
+var eventShape = newShape(reflect.TypeFor[Event]())
