@@ -1,0 +1,124 @@
+package rules
+
+import (
+	"slices"
+
+	"github.com/ndmon/ndmon/schemas"
+)
+
+// Evaluator asks a Program about events. It holds what is needed meanwhile, so
+// that an event costs no memory; it serves one goroutine.
+type Evaluator struct {
+	program *Program
+	event   *schemas.Event
+	// round counts the events. What bears an older number is void.
+	round  uint64
+	values []schemas.Value // of the fields that this event was asked for
+	slots  []slot
+	seen   []uint64 // by rule: the round in which it was checked
+	found  []int32  // the rules that match
+	out    []*Rule
+}
+
+// slot says where in values those of a field stand.
+type slot struct {
+	round      uint64
+	begin, end int
+}
+
+// maxScratch is how many values an evaluator keeps room for, far beyond what a
+// frame has.
+const maxScratch = 4096
+
+// NewEvaluator returns an evaluator for the caller's goroutine.
+func (p *Program) NewEvaluator() *Evaluator {
+	return &Evaluator{program: p, slots: make([]slot, len(p.fields)), seen: make([]uint64, len(p.rules))}
+}
+
+// Evaluate returns the rules that the event matches, in the order of the rule
+// file. The slice is good until the next call. An event that stands for lost
+// frames matches none.
+func (ev *Evaluator) Evaluate(e *schemas.Event) []*Rule {
+	if e.Lost != nil {
+		return nil
+	}
+	ev.round++
+	ev.event = e
+	if cap(ev.values) > maxScratch {
+		ev.values = nil
+	}
+	ev.values = ev.values[:0]
+	ev.found = ev.found[:0]
+	p := ev.program
+	for i := range p.indexes {
+		ev.lookUp(&p.indexes[i])
+	}
+	ev.check(p.unfiled)
+	ev.event = nil
+	if len(ev.found) == 0 {
+		return nil
+	}
+	slices.Sort(ev.found)
+	ev.out = ev.out[:0]
+	for _, rule := range ev.found {
+		ev.out = append(ev.out, &p.rules[rule])
+	}
+	return ev.out
+}
+
+// lookUp checks the rules that are filed under what the event has in a field.
+func (ev *Evaluator) lookUp(ix *index) {
+	values := ev.field(ix.slot)
+	if len(values) == 0 {
+		return
+	}
+	ev.check(ix.present)
+	for i := range values {
+		v := &values[i]
+		switch {
+		case ix.numbers != nil:
+			ev.check(ix.numbers[v.Num])
+		case ix.strings != nil:
+			ev.check(ix.strings[v.Str])
+		}
+		if ix.addresses != nil {
+			ev.check(ix.addresses[v.Addr])
+		}
+		if ix.prefixes.table != nil {
+			n, ok := ix.prefixes.table.Lookup(v.Addr)
+			for ; ok && n >= 0; n = ix.prefixes.nodes[n].parent {
+				ev.check(ix.prefixes.nodes[n].rules)
+			}
+		}
+	}
+}
+
+// check notes those of the rules whose remaining conditions hold.
+func (ev *Evaluator) check(rules []int32) {
+next:
+	for _, rule := range rules {
+		if ev.seen[rule] == ev.round {
+			continue
+		}
+		ev.seen[rule] = ev.round
+		checks := ev.program.checks[rule]
+		for i := range checks {
+			if c := &checks[i]; !c.holds(ev.field(c.slot)) {
+				continue next
+			}
+		}
+		ev.found = append(ev.found, rule)
+	}
+}
+
+// field returns the values of the field in a slot, read from the event when it
+// is first asked for.
+func (ev *Evaluator) field(i int) []schemas.Value {
+	s := &ev.slots[i]
+	if s.round != ev.round {
+		begin := len(ev.values)
+		ev.values = ev.program.fields[i].AppendValues(ev.values, ev.event)
+		*s = slot{ev.round, begin, len(ev.values)}
+	}
+	return ev.values[s.begin:s.end]
+}

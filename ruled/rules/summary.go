@@ -1,0 +1,231 @@
+package rules
+
+import (
+	"net/netip"
+	"strconv"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/ndmon/ndmon/schemas"
+)
+
+// MaxSummary bounds what Summary returns, in bytes.
+const MaxSummary = 400
+
+// Summary says in one line, for a person, what happened in the event:
+//
+//	NS fe80::1 (02:00:00:00:00:01) > ff02::1:ff00:42: who has 2001:db8::42, source MAC 02:00:00:00:00:01
+//
+// The line is at most MaxSummary bytes of printable characters, whatever the
+// event holds.
+func Summary(e *schemas.Event) string {
+	s := summary(make([]byte, 0, 256))
+	switch {
+	case e.Lost != nil:
+		s = s.lost(e.Lost)
+	default:
+		s = s.head(e).message(e.ND).wrong(e).options(e.ND)
+	}
+	return s.clean()
+}
+
+// summary is a line in the making.
+type summary []byte
+
+// text appends no more of the text than clean can keep.
+func (s summary) text(text string) summary { return append(s, text[:min(len(text), MaxSummary)]...) }
+
+func (s summary) number(n uint64) summary   { return strconv.AppendUint(s, n, 10) }
+func (s summary) addr(a netip.Addr) summary { return a.AppendTo(s) }
+func (s summary) mac(m schemas.MAC) summary { return s.text(m.String()) }
+func (s summary) time(t time.Time) summary  { return t.UTC().AppendFormat(s, "15:04:05.000") }
+func (s summary) flag(on bool, f byte) summary {
+	if on {
+		return append(s, f)
+	}
+	return s
+}
+
+// more appends to a list what make appends for each of its first elements and
+// says how many there are beyond.
+func more[T any](s summary, name string, list []T, element func(summary, *T) summary) summary {
+	const most = 4
+	for i := range list {
+		if i == most {
+			return s.text(" and ").number(uint64(len(list) - most)).text(" more")
+		}
+		if i == 0 {
+			s = s.text(", ").text(name).text(" ")
+		} else {
+			s = s.text(" ")
+		}
+		s = element(s, &list[i])
+	}
+	return s
+}
+
+// seconds appends a lifetime.
+func (s summary) seconds(n uint32) summary {
+	if n == 1<<32-1 {
+		return s.text("infinity")
+	}
+	return append(s.number(uint64(n)), 's')
+}
+
+func (s summary) lost(l *schemas.Lost) summary {
+	s = s.number(l.Kernel + l.Buffer).text(" frames lost between ").time(l.Since).text(" and ").time(l.Until)
+	return s.text(": ").number(l.Kernel).text(" in the kernel, ").number(l.Buffer).text(" with the buffer full")
+}
+
+// head appends the kind and the two ends.
+func (s summary) head(e *schemas.Event) summary {
+	switch e.Kind() {
+	case schemas.KindRS:
+		s = s.text("RS")
+	case schemas.KindRA:
+		s = s.text("RA")
+	case schemas.KindNS:
+		s = s.text("NS")
+	case schemas.KindNA:
+		s = s.text("NA")
+	case schemas.KindRD:
+		s = s.text("Redirect")
+	default:
+		s = s.text("frame that may hide ND")
+	}
+	if e.Inet6 != nil {
+		s = s.text(" ").addr(e.Inet6.Source)
+	}
+	if e.Ethernet != nil {
+		s = s.text(" (").mac(e.Ethernet.Source).text(")")
+	}
+	if e.Inet6 != nil {
+		s = s.text(" > ").addr(e.Inet6.Destination)
+	} else if e.Ethernet != nil {
+		s = s.text(" > ").mac(e.Ethernet.Destination)
+	}
+	if e.Ethernet != nil && e.Ethernet.VLAN != nil {
+		s = s.text(" vlan ").number(uint64(*e.Ethernet.VLAN))
+	}
+	return s
+}
+
+// message appends what the message says.
+func (s summary) message(nd *schemas.ND) summary {
+	if nd == nil {
+		return s
+	}
+	switch {
+	case nd.RS != nil:
+		s = s.text(": looks for routers")
+	case nd.RA != nil:
+		s = s.ra(nd.RA)
+	case nd.NS != nil:
+		s = s.text(": who has ").addr(nd.NS.TargetAddress)
+	case nd.NA != nil:
+		s = s.text(": here is ").addr(nd.NA.TargetAddress)
+		if f := nd.NA.Flag; f != (schemas.NAFlags{}) {
+			s = s.text(", flags ").flag(f.Router, 'R').flag(f.Solicited, 'S').flag(f.Override, 'O')
+		}
+	case nd.RD != nil:
+		s = s.text(": reach ").addr(nd.RD.DestinationAddress)
+		if nd.RD.TargetAddress == nd.RD.DestinationAddress {
+			s = s.text(" on this link")
+		} else {
+			s = s.text(" by way of ").addr(nd.RD.TargetAddress)
+		}
+	}
+	return s
+}
+
+func (s summary) ra(ra *schemas.RA) summary {
+	s = s.text(": router lifetime ").seconds(uint32(ra.Lifetime))
+	if ra.Preference != "" && ra.Preference != "medium" {
+		s = s.text(", preference ").text(ra.Preference)
+	}
+	if f := ra.Flag; f != (schemas.RAFlags{}) {
+		s = s.text(", flags ").flag(f.Managed, 'M').flag(f.Other, 'O').flag(f.HomeAgent, 'H').flag(f.Proxy, 'P')
+	}
+	if ra.CurHopLimit != 0 {
+		s = s.text(", hop limit ").number(uint64(ra.CurHopLimit))
+	}
+	return s
+}
+
+func (s summary) options(nd *schemas.ND) summary {
+	if nd == nil || nd.Opt == nil {
+		return s
+	}
+	o := nd.Opt
+	linkLayer := func(s summary, l *schemas.LinkLayer) summary { return s.mac(l.Address) }
+	s = more(s, "source MAC", o.SourceLinkLayer, linkLayer)
+	s = more(s, "target MAC", o.TargetLinkLayer, linkLayer)
+	s = more(s, "prefix", o.PrefixInfo, func(s summary, p *schemas.PrefixInfo) summary {
+		return s.addr(p.Prefix).text("/").number(uint64(p.PrefixLength)).
+			text(" valid ").seconds(p.ValidLifetime).text(" preferred ").seconds(p.PreferredLifetime)
+	})
+	s = more(s, "MTU", o.MTU, func(s summary, m *schemas.MTU) summary { return s.number(uint64(m.MTU)) })
+	s = more(s, "route", o.RouteInfo, func(s summary, r *schemas.RouteInfo) summary {
+		return s.addr(r.Prefix).text("/").number(uint64(r.PrefixLength)).text(" for ").seconds(r.Lifetime)
+	})
+	for i := range o.RDNSS {
+		if len(s) > MaxSummary {
+			break
+		}
+		s = more(s, "DNS", o.RDNSS[i].Address, func(s summary, a *netip.Addr) summary { return s.addr(*a) })
+	}
+	for i := range o.DNSSL {
+		if len(s) > MaxSummary {
+			break
+		}
+		s = more(s, "search", o.DNSSL[i].Domain, func(s summary, d *string) summary { return s.text(*d) })
+	}
+	s = more(s, "NAT64", o.PREF64, func(s summary, p *schemas.PREF64) summary {
+		return s.addr(p.Prefix).text("/").number(uint64(p.PrefixLength))
+	})
+	return more(s, "option type", o.Unknown, func(s summary, u *schemas.UnknownOption) summary {
+		return s.number(uint64(u.Type))
+	})
+}
+
+// wrong appends what is unusual about the frame itself.
+func (s summary) wrong(e *schemas.Event) summary {
+	if e.Inet6 != nil {
+		if e.ICMP6 != nil && e.Inet6.HopLimit != 255 {
+			s = s.text("; hop limit ").number(uint64(e.Inet6.HopLimit))
+		}
+		if f := e.Inet6.Fragment; f != nil {
+			s = s.text("; fragment at ").number(uint64(f.Offset))
+			if f.More {
+				s = s.text(", more follow")
+			}
+		}
+	}
+	if e.ICMP6 != nil && e.ICMP6.Code != 0 {
+		s = s.text("; code ").number(uint64(e.ICMP6.Code))
+	}
+	if e.ND != nil && e.ND.Malformed != "" {
+		s = s.text("; malformed: ").text(e.ND.Malformed)
+	}
+	return s
+}
+
+// clean makes the line printable and short: names and domains come from the
+// wire.
+func (s summary) clean() string {
+	const ellipsis = "…"
+	out := make([]byte, 0, min(len(s), MaxSummary))
+	for len(s) > 0 {
+		r, size := utf8.DecodeRune(s)
+		s = s[size:]
+		if r == utf8.RuneError && size == 1 || !unicode.IsPrint(r) {
+			r = '?'
+		}
+		if len(out)+utf8.RuneLen(r) > MaxSummary-len(ellipsis) {
+			return string(append(out, ellipsis...))
+		}
+		out = utf8.AppendRune(out, r)
+	}
+	return string(out)
+}
