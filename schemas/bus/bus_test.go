@@ -1,0 +1,317 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/ndmon/ndmon/schemas"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// startServer runs a nats-server; port -1 takes any.
+func startServer(t testing.TB, dir string, port int) *server.Server {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: dir, NoSigs: true, NoLog: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	if !s.ReadyForConnections(10 * time.Second) {
+		t.Fatal("nats-server does not start")
+	}
+	t.Cleanup(func() { stopServer(s) })
+	return s
+}
+
+func stopServer(s *server.Server) {
+	s.Shutdown()
+	s.WaitForShutdown()
+}
+
+func connect(t testing.TB, url string) *Conn {
+	t.Helper()
+	c, err := Connect(Config{URL: url}, Options{Name: "test", Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := c.Drain(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+// runPublisher runs a publisher until the test ends, before its connection
+// does.
+func runPublisher(t testing.TB, c *Conn, cfg PublisherConfig) *Publisher {
+	t.Helper()
+	p := NewPublisher(c, cfg, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	return p
+}
+
+func testContext(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func ensureStreams(t testing.TB, c *Conn) {
+	t.Helper()
+	err := EnsureStreams(testContext(t), c.JetStream(), StreamConfig{EventsBytes: 64 << 20, EventsAge: time.Hour, AlertsBytes: 64 << 20, AlertsAge: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// storedData returns the data of all messages of a stream, in order.
+func storedData(t testing.TB, c *Conn, stream string) []string {
+	t.Helper()
+	ctx := testContext(t)
+	cons, err := c.JetStream().OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for {
+		msg, err := cons.Next(jetstream.FetchMaxWait(500 * time.Millisecond))
+		if errors.Is(err, nats.ErrTimeout) {
+			return all
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, string(msg.Data()))
+		if meta, err := msg.Metadata(); err == nil && meta.NumPending == 0 {
+			return all
+		}
+	}
+}
+
+func TestPublisherLosesNothingWhenServerRestarts(t *testing.T) {
+	dir := t.TempDir()
+	s := startServer(t, dir, -1)
+	port := s.Addr().(*net.TCPAddr).Port
+	c := connect(t, s.ClientURL())
+	ensureStreams(t, c)
+	p := runPublisher(t, c, PublisherConfig{InFlight: 64, Buffer: 1 << 20, AckTimeout: time.Second})
+
+	ctx := testContext(t)
+	const n = 4000
+	for i := range n {
+		if i == n/4 || i == n/2 {
+			stopServer(s)
+			s = startServer(t, dir, port)
+		}
+		if err := p.Publish(ctx, "nd.events.r1.eth0.ns", "", []byte(strconv.Itoa(i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	// A message may be there twice, but the first ones are all there in order.
+	want := 0
+	for _, data := range storedData(t, c, schemas.StreamEvents) {
+		if got, _ := strconv.Atoi(data); got == want {
+			want++
+		} else if got > want {
+			t.Fatalf("message %d comes before %d", got, want)
+		}
+	}
+	if want != n {
+		t.Errorf("%d messages are stored, want %d", want, n)
+	}
+	if got := p.Acknowledged(); got != n {
+		t.Errorf("Acknowledged = %d, want %d", got, n)
+	}
+}
+
+// A subscriber without JetStream sees every publication, so a message that was
+// stored must not be published again.
+func TestPublisherAsksWhatIsStored(t *testing.T) {
+	s := startServer(t, t.TempDir(), -1)
+	c := connect(t, s.ClientURL())
+	ensureStreams(t, c)
+	asked := make(chan struct{}, 16)
+	p := runPublisher(t, c, PublisherConfig{InFlight: 8, Buffer: 1 << 20, AckTimeout: time.Minute,
+		Stored: func(context.Context) (func(string) bool, error) {
+			asked <- struct{}{}
+			return func(id string) bool { return id == "a" }, nil
+		}})
+	sub, err := c.NATS().SubscribeSync(schemas.SubjectAlerts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := testContext(t)
+	if err := p.Publish(ctx, schemas.SubjectAlerts, "warm", []byte("warm")); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	// Two messages that were sent, and whose acknowledgement is lost.
+	p.mu.Lock()
+	p.paused = true
+	p.push(schemas.SubjectAlerts, "a", []byte("a"))
+	p.push(schemas.SubjectAlerts, "b", []byte("b"))
+	p.next = p.tail
+	p.mu.Unlock()
+	p.again()
+	<-asked
+	if err := p.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"warm", "b"} {
+		m, err := sub.NextMsgWithContext(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(m.Data) != want {
+			t.Errorf("subscriber got %q, want %q", m.Data, want)
+		}
+	}
+}
+
+func TestPublisherWaitsForStream(t *testing.T) {
+	s := startServer(t, t.TempDir(), -1)
+	c := connect(t, s.ClientURL())
+	p := runPublisher(t, c, PublisherConfig{InFlight: 8, Buffer: 1 << 20, AckTimeout: time.Second})
+	for i := range 100 {
+		if !p.TryPublish("nd.events.r1.eth0.ns", "", []byte(strconv.Itoa(i))) {
+			t.Fatal("dropped")
+		}
+	}
+	ensureStreams(t, c)
+	if err := p.Flush(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	if got := len(storedData(t, c, schemas.StreamEvents)); got != 100 {
+		t.Errorf("%d messages stored, want 100", got)
+	}
+}
+
+func TestPublisherIsBounded(t *testing.T) {
+	// Nothing listens there.
+	c := connect(t, "nats://127.0.0.1:1")
+	p := runPublisher(t, c, PublisherConfig{InFlight: 8, Buffer: 10_000, AckTimeout: time.Second})
+	data := make([]byte, 1000-overhead)
+	taken := 0
+	for p.TryPublish("nd.events.r1.eth0.ns", "", data) {
+		taken++
+	}
+	if taken != 10 {
+		t.Errorf("%d messages of 1000 bytes went into a buffer of 10,000", taken)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := p.Publish(ctx, "nd.events.r1.eth0.ns", "", data); !errors.Is(err, context.Canceled) {
+		t.Errorf("Publish on a full buffer: %v", err)
+	}
+	if err := p.Flush(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("Flush without a server: %v", err)
+	}
+}
+
+// A message that can never be stored must not hold up the others.
+func TestPublisherRejectsOversized(t *testing.T) {
+	s := startServer(t, t.TempDir(), -1)
+	c := connect(t, s.ClientURL())
+	ctx := testContext(t)
+	if _, err := c.JetStream().CreateStream(ctx, jetstream.StreamConfig{Name: "SMALL", Subjects: []string{"small"}, MaxMsgSize: 100}); err != nil {
+		t.Fatal(err)
+	}
+	p := runPublisher(t, c, PublisherConfig{InFlight: 8, Buffer: 8 << 20, AckTimeout: time.Second})
+	for _, size := range []int{10, 200, 2 << 20, 20} { // 2 MiB is over the server's payload limit
+		if err := p.Publish(ctx, "small", "", make([]byte, size)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.Rejected(); got != 2 {
+		t.Errorf("Rejected = %d, want 2", got)
+	}
+	if got := len(storedData(t, c, "SMALL")); got != 2 {
+		t.Errorf("%d messages stored, want 2", got)
+	}
+}
+
+func TestEnsureStreamsLeavesExistingAlone(t *testing.T) {
+	s := startServer(t, t.TempDir(), -1)
+	c := connect(t, s.ClientURL())
+	ctx := testContext(t)
+	if _, err := c.JetStream().CreateStream(ctx, jetstream.StreamConfig{Name: schemas.StreamEvents, Subjects: []string{schemas.SubjectEvents}, MaxMsgs: 7}); err != nil {
+		t.Fatal(err)
+	}
+	ensureStreams(t, c)
+	ensureStreams(t, c)
+	stream, err := c.JetStream().Stream(ctx, schemas.StreamEvents)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := stream.CachedInfo().Config.MaxMsgs; got != 7 {
+		t.Errorf("MaxMsgs became %d", got)
+	}
+	if _, err := c.JetStream().Stream(ctx, schemas.StreamAlerts); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestConfigValidate(t *testing.T) {
+	for want, cfg := range map[string]Config{
+		"NATS_URL":      {},
+		"only one":      {URL: "nats://x", Creds: "a", User: "b"},
+		"NATS_PASSWORD": {URL: "nats://x", Password: "b"},
+		"NATS_KEY":      {URL: "nats://x", Cert: "b"},
+	} {
+		if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, want an error with %q", cfg, err, want)
+		}
+	}
+	if _, err := Connect(Config{URL: "nats://127.0.0.1:1", NKey: "/does/not/exist"}, Options{Registry: prometheus.NewRegistry()}); err == nil || !strings.Contains(err.Error(), "/does/not/exist") {
+		t.Errorf("seed file that is missing: %v", err)
+	}
+}
+
+func BenchmarkPublisher(b *testing.B) {
+	s := startServer(b, b.TempDir(), -1)
+	c := connect(b, s.ClientURL())
+	ensureStreams(b, c)
+	p := runPublisher(b, c, PublisherConfig{InFlight: DefaultInFlight, Buffer: 64 << 20, AckTimeout: DefaultAckTimeout})
+	data := make([]byte, 500)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := p.Publish(context.Background(), "nd.events.r1.eth0.ns", "", data); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := p.Flush(context.Background()); err != nil {
+		b.Fatal(err)
+	}
+}

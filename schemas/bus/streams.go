@@ -1,0 +1,59 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/ndmon/ndmon/schemas"
+)
+
+// StreamConfig bounds the streams that EnsureStreams makes.
+type StreamConfig struct {
+	EventsInMemory bool          `envconfig:"EVENTS_IN_MEMORY" default:"false" desc:"keep the events in the server's memory, not on its disk"`
+	EventsBytes    int64         `envconfig:"EVENTS_BYTES" default:"1073741824" desc:"size of the stream of events, in bytes; the oldest are dropped"`
+	EventsAge      time.Duration `envconfig:"EVENTS_AGE" default:"24h" desc:"age at which events are dropped"`
+	AlertsBytes    int64         `envconfig:"ALERTS_BYTES" default:"1073741824" desc:"size of the stream of alerts, in bytes; the oldest are dropped"`
+	AlertsAge      time.Duration `envconfig:"ALERTS_AGE" default:"720h" desc:"age at which alerts are dropped"`
+}
+
+// duplicates is how long the server remembers the ids of alerts.
+const duplicates = 2 * time.Minute
+
+// EnsureStreams makes the streams ND_EVENTS and ND_ALERTS where they are not
+// there yet. One that exists stays as it is: its bounds are its owner's.
+func EnsureStreams(ctx context.Context, js jetstream.JetStream, cfg StreamConfig) error {
+	events := jetstream.StreamConfig{
+		Name:        schemas.StreamEvents,
+		Description: "decoded ND frames",
+		Subjects:    []string{schemas.SubjectEvents},
+		Discard:     jetstream.DiscardOld,
+		MaxBytes:    cfg.EventsBytes,
+		MaxAge:      cfg.EventsAge,
+		Duplicates:  min(duplicates, cfg.EventsAge),
+	}
+	if cfg.EventsInMemory {
+		events.Storage = jetstream.MemoryStorage
+	}
+	alerts := jetstream.StreamConfig{
+		Name:        schemas.StreamAlerts,
+		Description: "alerts",
+		Subjects:    []string{schemas.SubjectAlerts},
+		Discard:     jetstream.DiscardOld,
+		MaxBytes:    cfg.AlertsBytes,
+		MaxAge:      cfg.AlertsAge,
+		Duplicates:  min(duplicates, cfg.AlertsAge),
+	}
+	for _, c := range []jetstream.StreamConfig{events, alerts} {
+		_, err := js.Stream(ctx, c.Name)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			_, err = js.CreateStream(ctx, c)
+		}
+		if err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			return fmt.Errorf("make stream %s: %w", c.Name, err)
+		}
+	}
+	return nil
+}
