@@ -1,0 +1,293 @@
+// Package process is what the main functions of ndmon's programs share:
+// configuration from the environment, --help and --version, the log, the
+// metrics and the exit status.
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"reflect"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"github.com/kelseyhightower/envconfig"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Exit statuses.
+const (
+	ExitOK = 0
+	// ExitFailure: the program ran and failed.
+	ExitFailure = 1
+	// ExitUsage: the command line or the configuration is bad.
+	ExitUsage = 2
+)
+
+// Program is a daemon that is configured by its environment.
+type Program struct {
+	// Name is that of the binary, Summary one line on what it does.
+	Name, Summary string
+	// Prefix is that of its variables, such as SENSOR.
+	Prefix string
+	// Config points to a struct with envconfig tags. If it has a method
+	// Validate() error, that is called once it is filled.
+	Config any
+	// Shared points to the part of the configuration whose variables have no
+	// prefix.
+	Shared any
+	// Run does the work until the context ends.
+	Run func(ctx context.Context, env Env) error
+}
+
+// Env is what a program gets to work with.
+type Env struct {
+	Log      *slog.Logger
+	Registry *prometheus.Registry
+}
+
+// common are the variables that every program has, with its prefix.
+type common struct {
+	LogLevel string `envconfig:"LOG_LEVEL" default:"info" desc:"what is logged: error, warn, info, debug or trace"`
+	Metrics  string `envconfig:"METRICS" desc:"address on which Prometheus metrics are served, such as 127.0.0.1:9100 (default: none)"`
+}
+
+// Main runs a program to its end and returns the exit status.
+func Main(p Program, args []string, stdout, stderr io.Writer) int {
+	for _, arg := range args {
+		switch arg {
+		case "-h", "--help":
+			p.help(stdout)
+			return ExitOK
+		case "-V", "--version":
+			fmt.Fprintln(stdout, Version(p.Name))
+			return ExitOK
+		default:
+			fmt.Fprintf(stderr, "%s: unknown argument %q: it is configured by its environment, see --help\n", p.Name, arg)
+			return ExitUsage
+		}
+	}
+	var shared common
+	if err := p.configure(&shared); err != nil {
+		fmt.Fprintf(stderr, "%s: %v\n", p.Name, err)
+		return ExitUsage
+	}
+	level, err := ParseLevel(shared.LogLevel)
+	if err != nil {
+		fmt.Fprintf(stderr, "%s: %s_LOG_LEVEL: %v\n", p.Name, p.Prefix, err)
+		return ExitUsage
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	env := Env{Log: NewLogger(stderr, level), Registry: NewRegistry()}
+	if err := serveMetrics(ctx, shared.Metrics, env); err != nil {
+		fmt.Fprintf(stderr, "%s: %s_METRICS: %v\n", p.Name, p.Prefix, err)
+		return ExitUsage
+	}
+	env.Log.Info("starting", "version", Version(p.Name))
+	for _, name := range p.unknown(&shared) {
+		env.Log.Warn("there is no such variable, it does nothing; see --help", "variable", name)
+	}
+	if err := p.Run(ctx, env); err != nil && !errors.Is(err, context.Canceled) {
+		var usage UsageError
+		if errors.As(err, &usage) {
+			fmt.Fprintf(stderr, "%s: %v\n", p.Name, err)
+			return ExitUsage
+		}
+		env.Log.Error("failed", "error", err)
+		return ExitFailure
+	}
+	env.Log.Info("stopped")
+	return ExitOK
+}
+
+// UsageError is an error of the configuration that shows only when the program
+// runs.
+type UsageError struct{ Err error }
+
+func (e UsageError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the error itself.
+func (e UsageError) Unwrap() error { return e.Err }
+
+func (p *Program) configure(c *common) error {
+	for _, spec := range []struct {
+		prefix string
+		spec   any
+	}{{p.Prefix, p.Config}, {"", p.Shared}, {p.Prefix, c}} {
+		if err := envconfig.Process(spec.prefix, spec.spec); err != nil {
+			var parse *envconfig.ParseError
+			if errors.As(err, &parse) {
+				return fmt.Errorf("%s: %q is not %s", parse.KeyName, parse.Value, takes(parse.TypeName))
+			}
+			return err
+		}
+		if v, ok := spec.spec.(interface{ Validate() error }); ok {
+			if err := v.Validate(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// takes says for a person what values of a Go type look like.
+func takes(goType string) string {
+	switch {
+	case goType == "bool":
+		return "true or false"
+	case goType == "time.Duration":
+		return "a duration such as 10s or 1m30s"
+	case strings.HasPrefix(goType, "int"), strings.HasPrefix(goType, "uint"):
+		return "a whole number"
+	case strings.HasPrefix(goType, "float"):
+		return "a number"
+	}
+	return "a " + goType
+}
+
+// unknown names the variables with our prefix that nobody reads: a typing
+// error, or a setting that the user believes in.
+func (p *Program) unknown(c *common) []string {
+	known := map[string]bool{}
+	for _, v := range append(variables(p.Prefix, p.Config), variables(p.Prefix, c)...) {
+		known[v.name] = true
+	}
+	var names []string
+	for _, setting := range os.Environ() {
+		name, _, _ := strings.Cut(setting, "=")
+		if strings.HasPrefix(name, p.Prefix+"_") && !known[name] {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+type variable struct{ name, value, desc string }
+
+func variables(prefix string, spec any) []variable {
+	var all []variable
+	t := reflect.TypeOf(spec).Elem()
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if f.Anonymous {
+			all = append(all, variables(prefix, reflect.New(f.Type).Interface())...)
+			continue
+		}
+		name, ok := f.Tag.Lookup("envconfig")
+		if !ok {
+			continue
+		}
+		if prefix != "" {
+			name = prefix + "_" + name
+		}
+		all = append(all, variable{name, f.Tag.Get("default"), f.Tag.Get("desc")})
+	}
+	return all
+}
+
+func (p *Program) help(w io.Writer) {
+	fmt.Fprintf(w, "%s: %s\n\nIt takes no arguments but --help and --version; its environment configures it:\n\n", p.Name, p.Summary)
+	table := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(table, "VARIABLE\tDEFAULT\tMEANING")
+	all := append(variables(p.Prefix, p.Config), variables(p.Prefix, &common{})...)
+	for _, v := range append(all, variables("", p.Shared)...) {
+		fmt.Fprintf(table, "%s\t%s\t%s\n", v.name, v.value, v.desc)
+	}
+	table.Flush()
+}
+
+// LevelTrace is below slog's levels: everything, each frame's fate included.
+const LevelTrace = slog.LevelDebug - 4
+
+// ParseLevel reads a log level by the names that NS-Monitor has.
+func ParseLevel(s string) (slog.Level, error) {
+	switch strings.ToLower(s) {
+	case "error":
+		return slog.LevelError, nil
+	case "warn":
+		return slog.LevelWarn, nil
+	case "info":
+		return slog.LevelInfo, nil
+	case "debug":
+		return slog.LevelDebug, nil
+	case "trace":
+		return LevelTrace, nil
+	}
+	return 0, fmt.Errorf("%q is no level, takes error, warn, info, debug or trace", s)
+}
+
+// NewLogger returns a logger that writes lines of text.
+func NewLogger(w io.Writer, level slog.Level) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{
+		Level: level,
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.LevelKey && a.Value.Any() == slog.Level(LevelTrace) {
+				a.Value = slog.StringValue("TRACE")
+			}
+			return a
+		},
+	}))
+}
+
+// NewRegistry returns a registry that has the process's own figures.
+func NewRegistry() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}
+
+func serveMetrics(ctx context.Context, addr string, env Env) error {
+	if addr == "" {
+		return nil
+	}
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fmt.Errorf("takes an address such as 127.0.0.1:9100: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", promhttp.HandlerFor(env.Registry, promhttp.HandlerOpts{}))
+	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	context.AfterFunc(ctx, func() { srv.Close() })
+	go func() {
+		if err := srv.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			env.Log.Error("metrics are no longer served", "error", err)
+		}
+	}()
+	env.Log.Info("serving metrics", "url", "http://"+listener.Addr().String()+"/metrics")
+	return nil
+}
+
+// Version says what a binary was built from: the module's version, the commit
+// where the build knew it, and the Go release.
+func Version(name string) string {
+	version, commit := "(devel)", "unknown"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		if info.Main.Version != "" {
+			version = info.Main.Version
+		}
+		modified := ""
+		for _, s := range info.Settings {
+			switch {
+			case s.Key == "vcs.revision":
+				commit = s.Value
+			case s.Key == "vcs.modified" && s.Value == "true":
+				modified = " (modified)"
+			}
+		}
+		commit += modified
+	}
+	return fmt.Sprintf("%s %s, commit %s, %s %s/%s", name, version, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
