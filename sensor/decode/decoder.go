@@ -1,0 +1,135 @@
+// Package decode reads Neighbor Discovery frames into events: RFC 4861 on
+// Ethernet and IPv6, with the extension headers that may stand before it. It
+// trusts nothing in a frame; what is wrong with a message is said in the event.
+package decode
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"github.com/ndmon/ndmon/schemas"
+)
+
+const (
+	etherTypeIPv6 = 0x86dd
+	etherTypeVLAN = 0x8100 // IEEE 802.1Q
+	etherTypeQinQ = 0x88a8 // IEEE 802.1ad
+	ethernetSize  = 14     // with the EtherType
+	vlanTagSize   = 4
+	vlanMask      = 0x0fff // the identifier in a tag's control information
+)
+
+// Decoder decodes frames one after the other. It owns the events that it
+// returns and uses their memory again, so it needs no allocation for most
+// frames. The zero value is ready; it is not for concurrent use.
+type Decoder struct {
+	event    schemas.Event
+	ethernet schemas.Ethernet
+	vlan     uint16
+	inet6    schemas.Inet6
+	fragment schemas.Fragment
+	icmp6    schemas.ICMP6
+	nd       schemas.ND
+	rs       schemas.RS
+	ra       schemas.RA
+	ns       schemas.NS
+	na       schemas.NA
+	rd       schemas.RD
+	options  schemas.Options
+
+	memory memory
+	faults faults
+}
+
+// memory is what the lists of an event are made of.
+type memory struct {
+	extensions []schemas.Extension
+	options    schemas.Options
+	addresses  []netip.Addr
+	domains    []string
+	text       []byte
+}
+
+// Decode decodes an Ethernet frame of which length bytes were on the wire, and
+// len(frame) of them were captured. It returns false when the frame is no
+// Neighbor Discovery: anything but ICMPv6 of the types 133 to 137 behind at
+// most one VLAN tag and any IPv6 extension headers. A packet whose headers are
+// cut short before they show what they lead to may be Neighbor Discovery, and
+// is an event without ICMP6.
+//
+// The event has Ethernet, Inet6, ICMP6, ND and Frame; the rest is the caller's
+// to fill in. It is valid until the next call and refers to frame.
+func (d *Decoder) Decode(frame []byte, length int) (*schemas.Event, bool) {
+	d.reset()
+	packet, ok := d.ethernetHeader(frame)
+	if !ok || !d.packet(packet, max(length-len(frame), 0)) {
+		return nil, false
+	}
+	if d.faults.count > 0 {
+		d.nd.Malformed = d.faults.String()
+	}
+	d.event.Ethernet = &d.ethernet
+	d.event.Inet6 = &d.inet6
+	d.event.ND = &d.nd
+	d.event.Frame = frame
+	return &d.event, true
+}
+
+// SetVLAN sets the VLAN identifier of the event that Decode returned last, for
+// a tag that is not in the frame because the kernel has taken it out. Of the
+// tag's control information the lower 12 bits count. It is the outer tag, so it
+// replaces what Decode found in the frame.
+func (d *Decoder) SetVLAN(tag uint16) {
+	d.vlan = tag & vlanMask
+	d.ethernet.VLAN = &d.vlan
+}
+
+// reset forgets the last frame but not the memory.
+func (d *Decoder) reset() {
+	d.event = schemas.Event{}
+	d.ethernet.VLAN = nil
+	d.inet6.Extension = nil
+	d.inet6.Fragment = nil
+	if d.nd.Opt != nil {
+		d.options = schemas.Options{}
+		d.memory.reset()
+	}
+	d.nd = schemas.ND{}
+	d.memory.extensions = d.memory.extensions[:0]
+	d.faults = faults{}
+}
+
+func (m *memory) reset() {
+	o := &m.options
+	o.SourceLinkLayer = o.SourceLinkLayer[:0]
+	o.TargetLinkLayer = o.TargetLinkLayer[:0]
+	o.PrefixInfo = o.PrefixInfo[:0]
+	o.RedirectedHeader = o.RedirectedHeader[:0]
+	o.MTU = o.MTU[:0]
+	o.Nonce = o.Nonce[:0]
+	o.RouteInfo = o.RouteInfo[:0]
+	o.RDNSS = o.RDNSS[:0]
+	o.DNSSL = o.DNSSL[:0]
+	o.PREF64 = o.PREF64[:0]
+	o.Unknown = o.Unknown[:0]
+	m.addresses = m.addresses[:0]
+	m.domains = m.domains[:0]
+}
+
+// ethernetHeader decodes the Ethernet header and returns the IPv6 packet.
+func (d *Decoder) ethernetHeader(frame []byte) ([]byte, bool) {
+	if len(frame) < ethernetSize {
+		return nil, false
+	}
+	d.ethernet.Destination = schemas.MAC(frame[0:6])
+	d.ethernet.Source = schemas.MAC(frame[6:12])
+	etherType, rest := binary.BigEndian.Uint16(frame[12:]), frame[ethernetSize:]
+	if etherType == etherTypeVLAN || etherType == etherTypeQinQ {
+		if len(rest) < vlanTagSize {
+			return nil, false
+		}
+		d.SetVLAN(binary.BigEndian.Uint16(rest))
+		etherType, rest = binary.BigEndian.Uint16(rest[2:]), rest[vlanTagSize:]
+	}
+	return rest, etherType == etherTypeIPv6
+}

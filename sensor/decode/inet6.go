@@ -1,0 +1,219 @@
+package decode
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"net/netip"
+
+	"github.com/ndmon/ndmon/schemas"
+)
+
+const (
+	inet6Size    = 40 // RFC 8200, section 3
+	inet6Version = 6
+
+	// Protocol numbers: the extension headers that are walked, and ICMPv6.
+	hopByHop           = 0
+	routing            = 43
+	fragment           = 44
+	icmp6              = 58
+	destinationOptions = 60
+
+	// In the fragment header's third and fourth byte (RFC 8200, section 4.5).
+	offsetMask = 0xfff8
+	moreMask   = 0x0001
+
+	// maxExtensions is how many extension headers are walked. A frame of 1500
+	// bytes has room for 182.
+	maxExtensions = 256
+)
+
+// upper is what a chain of IPv6 headers leads to.
+type upper struct {
+	// message is the ICMPv6 message, as far as the packet holds it.
+	message []byte
+	// cut says how the chain ends before it shows a message, if it does.
+	cut string
+	// more is set when the message goes on in other fragments.
+	more bool
+	// rerouted is set when the packet has more stops ahead, so that its
+	// destination is not the one that the checksum covers.
+	rerouted bool
+}
+
+// packet decodes an IPv6 packet and what it carries; on the wire, uncaptured
+// bytes follow it. It returns false when the packet is not Neighbor Discovery
+// and hides none.
+func (d *Decoder) packet(b []byte, uncaptured int) bool {
+	if len(b) < inet6Size {
+		return false
+	}
+	header, payload := b[:inet6Size], b[inet6Size:]
+	length := int(binary.BigEndian.Uint16(header[4:]))
+	d.inet6.Payload = uint16(length)
+	d.inet6.NextHeader = header[6]
+	d.inet6.HopLimit = header[7]
+
+	// Before a hop-by-hop header, 0 is no length (RFC 2675). Linux takes such a
+	// packet to end with the frame, so that is where a message may hide.
+	jumbogram := length == 0 && d.inet6.NextHeader == hopByHop
+	if jumbogram {
+		length = min(len(payload)+uncaptured, math.MaxUint16)
+	}
+	whole := length <= len(payload)
+	if whole {
+		payload = payload[:length]
+	}
+	u, ok := d.chain(d.inet6.NextHeader, payload)
+	if !ok || u.cut == "" && !isND(u.message[0]) {
+		return false
+	}
+
+	d.inet6.Source = netip.AddrFrom16([16]byte(header[8:24]))
+	d.inet6.Destination = netip.AddrFrom16([16]byte(header[24:40]))
+	if version := header[0] >> 4; version != inet6Version {
+		d.faults.add("IPv6 header has version %d", version)
+	}
+	if jumbogram {
+		d.faults.add("IPv6 payload length is 0 before a hop-by-hop options header, as in a jumbogram")
+	}
+	switch missing := length - len(payload); {
+	case missing > uncaptured:
+		d.faults.add("truncated: IPv6 payload is %d bytes long, the frame has room for %d",
+			length, len(payload)+uncaptured)
+	case missing > 0:
+		d.faults.add("truncated: IPv6 payload is %d bytes long, %d of them were captured",
+			length, len(payload))
+	}
+	if u.cut != "" {
+		d.faults.add("%s", u.cut)
+		return true
+	}
+	if whole && !u.more && !u.rerouted && len(u.message) >= icmp6Size && !checksumOK(header[8:40], u.message) {
+		d.faults.add("bad checksum")
+	}
+	d.message(u.message, whole && !u.more)
+	return true
+}
+
+// chain walks the extension headers, of which next is the first. It returns
+// false when they lead to another protocol, when the packet is a later
+// fragment, and when there is nothing at all behind the IPv6 header of an
+// ICMPv6 packet.
+func (d *Decoder) chain(next uint8, rest []byte) (u upper, ok bool) {
+	if !leadsToICMP6(next) || next == icmp6 && len(rest) == 0 {
+		return u, false
+	}
+	for next != icmp6 && len(rest) > 0 {
+		if len(d.inet6.Extension) == maxExtensions {
+			u.cut = fmt.Sprintf("IPv6 header chain is longer than %d extension headers", maxExtensions)
+			return u, true
+		}
+		following := rest[0]
+		if !leadsToICMP6(following) {
+			return u, false
+		}
+		d.memory.extensions = append(d.memory.extensions, schemas.Extension{Header: next})
+		d.inet6.Extension = d.memory.extensions
+		if next == fragment && len(rest) >= 4 {
+			if binary.BigEndian.Uint16(rest[2:])&offsetMask != 0 {
+				return u, false
+			}
+			u.more = u.more || rest[3]&moreMask != 0
+		}
+		size := extensionSize(next, rest)
+		if size > len(rest) {
+			u.cut = cutShort(next, "not whole", u.more)
+			return u, true
+		}
+		switch next {
+		case fragment:
+			d.fragmentHeader(rest)
+		case routing:
+			u.rerouted = u.rerouted || rest[3] > 0 // Segments Left
+		}
+		next, rest = following, rest[size:]
+	}
+	if len(rest) == 0 {
+		u.cut = cutShort(next, "missing", u.more)
+	}
+	u.message = rest
+	return u, true
+}
+
+// leadsToICMP6 tells ICMPv6 and the extension headers that are walked from
+// other protocols.
+func leadsToICMP6(header uint8) bool {
+	switch header {
+	case hopByHop, routing, fragment, icmp6, destinationOptions:
+		return true
+	}
+	return false
+}
+
+// extensionSize returns the size in bytes of an extension header of which at
+// least a byte is there: more than are there when its length is not.
+func extensionSize(header uint8, b []byte) int {
+	if header == fragment || len(b) < 2 {
+		return 8
+	}
+	return 8 * (int(b[1]) + 1) // RFC 8200, section 4.3
+}
+
+// fragmentHeader decodes the header of a first fragment. Of several the one
+// that says that more fragments follow is kept, or else the first.
+func (d *Decoder) fragmentHeader(b []byte) {
+	if d.inet6.Fragment != nil && d.fragment.More {
+		return
+	}
+	more := b[3]&moreMask != 0
+	if d.inet6.Fragment == nil || more {
+		d.fragment = schemas.Fragment{ID: binary.BigEndian.Uint32(b[4:]), More: more}
+		d.inet6.Fragment = &d.fragment
+	}
+}
+
+// cutShort words the fault of a chain that ends in a header that is missing or
+// not whole.
+func cutShort(header uint8, how string, first bool) string {
+	name := "ICMPv6"
+	switch header {
+	case hopByHop:
+		name = "hop-by-hop options"
+	case routing:
+		name = "routing"
+	case fragment:
+		name = "fragment"
+	case destinationOptions:
+		name = "destination options"
+	}
+	where := ""
+	if first {
+		where = " in the first fragment (RFC 7112)"
+	}
+	return fmt.Sprintf("IPv6 header chain is cut short%s: header %d (%s) is %s", where, header, name, how)
+}
+
+// checksumOK checks an ICMPv6 message (RFC 4443, section 2.3; RFC 8200, section
+// 8.1). addresses are the source and the destination, 32 bytes.
+func checksumOK(addresses, message []byte) bool {
+	sum := uint64(len(message)) + icmp6
+	sum += sum32(addresses) + sum32(message)
+	for sum > math.MaxUint16 {
+		sum = sum>>16 + sum&math.MaxUint16
+	}
+	return sum == math.MaxUint16
+}
+
+// sum32 adds big-endian numbers of 32 bits, which gives the same checksum as
+// numbers of 16 bits. It does not overflow below 16 GB.
+func sum32(b []byte) uint64 {
+	var sum uint64
+	for ; len(b) >= 8; b = b[8:] {
+		sum += uint64(binary.BigEndian.Uint32(b)) + uint64(binary.BigEndian.Uint32(b[4:]))
+	}
+	var tail [8]byte
+	copy(tail[:], b)
+	return sum + uint64(binary.BigEndian.Uint32(tail[:])) + uint64(binary.BigEndian.Uint32(tail[4:]))
+}

@@ -1,0 +1,118 @@
+package decode
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"github.com/ndmon/ndmon/schemas"
+)
+
+// ICMPv6 types (RFC 4861, section 4).
+const (
+	routerSolicitation    = 133
+	routerAdvertisement   = 134
+	neighborSolicitation  = 135
+	neighborAdvertisement = 136
+	redirect              = 137
+)
+
+const icmp6Size = 4 // type, code and checksum
+
+// isND reports whether an ICMPv6 type is a Neighbor Discovery message.
+func isND(icmp6Type uint8) bool {
+	return routerSolicitation <= icmp6Type && icmp6Type <= redirect
+}
+
+// message decodes an ICMPv6 message of a Neighbor Discovery type, of which at
+// least a byte is there. Unless it is whole, more of it is elsewhere.
+func (d *Decoder) message(m []byte, whole bool) {
+	d.icmp6 = schemas.ICMP6{Type: m[0]}
+	d.event.ICMP6 = &d.icmp6
+	if len(m) > 1 {
+		d.icmp6.Code = m[1]
+	}
+	if d.icmp6.Code != 0 {
+		d.faults.add("ICMPv6 code is %d, not 0", d.icmp6.Code)
+	}
+	name, size := fixedPart(d.icmp6.Type)
+	if len(m) < size {
+		d.faults.add("%s is cut short: %d of its first %d bytes are there", name, len(m), size)
+		return
+	}
+	switch d.icmp6.Type {
+	case routerSolicitation:
+		d.nd.RS = &d.rs
+	case routerAdvertisement:
+		d.routerAdvertisement(m)
+	case neighborSolicitation:
+		d.ns.TargetAddress = address(m[8:24])
+		d.nd.NS = &d.ns
+	case neighborAdvertisement:
+		d.na.Flag = schemas.NAFlags{
+			Router:    m[4]&0x80 != 0,
+			Solicited: m[4]&0x40 != 0,
+			Override:  m[4]&0x20 != 0,
+		}
+		d.na.TargetAddress = address(m[8:24])
+		d.nd.NA = &d.na
+	case redirect:
+		d.rd.TargetAddress = address(m[8:24])
+		d.rd.DestinationAddress = address(m[24:40])
+		d.nd.RD = &d.rd
+	}
+	d.walkOptions(m, size, whole)
+}
+
+// fixedPart returns the name of a message and the size of the part before its
+// options, in bytes.
+func fixedPart(icmp6Type uint8) (name string, size int) {
+	switch icmp6Type {
+	case routerSolicitation:
+		return "router solicitation", 8
+	case routerAdvertisement:
+		return "router advertisement", 16
+	case neighborSolicitation:
+		return "neighbor solicitation", 24
+	case neighborAdvertisement:
+		return "neighbor advertisement", 24
+	default:
+		return "redirect", 40
+	}
+}
+
+// routerAdvertisement decodes the fixed part of an RA (RFC 4861, section 4.2;
+// flags by RFC 5175).
+func (d *Decoder) routerAdvertisement(m []byte) {
+	d.ra = schemas.RA{
+		CurHopLimit: m[4],
+		Flag: schemas.RAFlags{
+			Managed:   m[5]&0x80 != 0,
+			Other:     m[5]&0x40 != 0,
+			HomeAgent: m[5]&0x20 != 0,
+			Proxy:     m[5]&0x04 != 0,
+		},
+		Preference:     preference(m[5]),
+		Lifetime:       binary.BigEndian.Uint16(m[6:]),
+		ReachableTimer: binary.BigEndian.Uint32(m[8:]),
+		RetransTimer:   binary.BigEndian.Uint32(m[12:]),
+	}
+	d.nd.RA = &d.ra
+}
+
+// preference decodes the preference in a byte of flags, the same in an RA and
+// in a Route Information option (RFC 4191, sections 2.1 to 2.3).
+func preference(flags uint8) string {
+	switch flags >> 3 & 3 {
+	case 0:
+		return "medium"
+	case 1:
+		return "high"
+	case 3:
+		return "low"
+	default:
+		return "reserved"
+	}
+}
+
+// address reads an IPv6 address of 16 bytes.
+func address(b []byte) netip.Addr { return netip.AddrFrom16([16]byte(b)) }

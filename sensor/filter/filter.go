@@ -1,0 +1,230 @@
+// Package filter builds the packet filter that the sensor gives to the kernel:
+// a classic BPF program that passes Neighbor Discovery, and what may hide it,
+// and nothing else.
+package filter
+
+import (
+	"fmt"
+
+	"golang.org/x/net/bpf"
+)
+
+// Direction selects frames by the kernel's packet type.
+type Direction int
+
+// The directions.
+const (
+	// Any takes frames of both directions.
+	Any Direction = iota
+	// Incoming takes frames that the host received, whoever they are for.
+	Incoming
+	// Outgoing takes frames that the host sent.
+	Outgoing
+)
+
+// MaxHeaders is how many extension headers the filter walks. A longer chain
+// passes, so that the decoder can judge it.
+const MaxHeaders = 6
+
+const (
+	packetOutgoing = 4       // PACKET_OUTGOING in linux/if_packet.h
+	snapLength     = 1 << 18 // bytes of a frame that are passed on: all of them
+
+	etherTypeIPv6 = 0x86dd
+	etherTypeVLAN = 0x8100 // IEEE 802.1Q
+	etherTypeQinQ = 0x88a8 // IEEE 802.1ad
+	ethernetSize  = 14
+	vlanTagSize   = 4
+
+	// The IPv6 header, RFC 8200, section 3.
+	inet6Size     = 40
+	payloadOffset = 4
+	nextOffset    = 6
+
+	hopByHop           = 0
+	routing            = 43
+	fragment           = 44
+	icmp6              = 58
+	destinationOptions = 60
+
+	firstND = 133 // Router Solicitation, RFC 4861, section 4.1
+	lastND  = 137 // Redirect, RFC 4861, section 4.5
+)
+
+// The program's scratch cells. Offsets in X and end are those of a header less
+// inet6Size, so that X is first the IPv6 header's offset and every header in
+// the chain stands at X+inet6Size.
+const (
+	end    = iota // where the packet ends: with the IPv6 payload or the frame
+	number        // protocol number of the header at X
+	next          // protocol number of the header behind it
+	saved         // X while it is needed elsewhere
+)
+
+// ND returns the filter for frames of one direction. It passes Ethernet frames
+// with at most one VLAN tag in them that carry IPv6, and in it
+//
+//   - ICMPv6 of the types 133 to 137, right after the IPv6 header or behind
+//     hop-by-hop, routing, fragment and destination options headers;
+//   - a chain of those headers that the end of the packet cuts short before it
+//     shows what it leads to (RFC 7112), or that is longer than MaxHeaders.
+//
+// Later fragments do not pass: what they hold is not a chain of headers. An
+// unknown direction is an error.
+//
+// The program is meant for packet sockets of type SOCK_RAW on Ethernet
+// interfaces.
+func ND(direction Direction) ([]bpf.Instruction, error) {
+	var p program
+	switch direction {
+	case Any:
+	case Incoming:
+		p.add(bpf.LoadExtension{Num: bpf.ExtType})
+		p.jumpIf(bpf.JumpEqual, packetOutgoing, drop, fall)
+	case Outgoing:
+		p.add(bpf.LoadExtension{Num: bpf.ExtType})
+		p.jumpIf(bpf.JumpEqual, packetOutgoing, fall, drop)
+	default:
+		return nil, fmt.Errorf("filter for Neighbor Discovery: unknown direction %d", direction)
+	}
+	p.ethernet()
+	p.inet6()
+	for i := range MaxHeaders {
+		p.extension(i)
+	}
+	p.icmp6()
+	return p.link()
+}
+
+// ethernet goes on with IPv6, X being the IPv6 header's offset.
+func (p *program) ethernet() {
+	p.add(
+		bpf.LoadConstant{Dst: bpf.RegX, Val: ethernetSize},
+		bpf.LoadAbsolute{Off: ethernetSize - 2, Size: 2})
+	p.jumpIf(bpf.JumpEqual, etherTypeIPv6, "inet6", fall)
+	p.jumpIf(bpf.JumpEqual, etherTypeVLAN, "tagged", fall)
+	p.jumpIf(bpf.JumpEqual, etherTypeQinQ, fall, drop)
+	p.label("tagged")
+	p.add(
+		bpf.LoadConstant{Dst: bpf.RegX, Val: ethernetSize + vlanTagSize},
+		bpf.LoadAbsolute{Off: ethernetSize + vlanTagSize - 2, Size: 2})
+	p.jumpIf(bpf.JumpEqual, etherTypeIPv6, fall, drop)
+}
+
+// inet6 goes on with packets that may lead to ICMPv6. It sets the cell end and
+// leaves the protocol number of the header behind IPv6 in A.
+func (p *program) inet6() {
+	p.label("inet6")
+	// Most packets are dropped here. So are those without this byte, by the
+	// load itself.
+	p.add(bpf.LoadIndirect{Off: nextOffset, Size: 1})
+	p.dropUnlessChain()
+
+	p.add(bpf.LoadExtension{Num: bpf.ExtLen})
+	p.jumpIf(bpf.JumpLessThan, inet6Size, drop, fall)
+	p.add(bpf.ALUOpConstant{Op: bpf.ALUOpSub, Val: inet6Size})
+	p.jumpIfX(bpf.JumpLessThan, drop, fall) // the IPv6 header is cut
+	p.add(bpf.StoreScratch{Src: bpf.RegA, N: end})
+
+	// A payload length of 0 before a hop-by-hop header is no length (RFC 2675):
+	// such a packet ends with the frame.
+	p.add(bpf.LoadIndirect{Off: payloadOffset, Size: 2})
+	p.jumpIf(bpf.JumpNotEqual, 0, "payload", fall)
+	p.add(bpf.LoadIndirect{Off: nextOffset, Size: 1})
+	p.jumpIf(bpf.JumpEqual, hopByHop, "ended", fall)
+	p.add(bpf.LoadConstant{Dst: bpf.RegA, Val: 0})
+
+	p.label("payload")
+	p.add(
+		bpf.ALUOpX{Op: bpf.ALUOpAdd},
+		bpf.StoreScratch{Src: bpf.RegX, N: saved},
+		bpf.LoadScratch{Dst: bpf.RegX, N: end})
+	p.jumpIfX(bpf.JumpGreaterThan, "restore", fall)
+	p.add(bpf.StoreScratch{Src: bpf.RegA, N: end})
+	p.label("restore")
+	p.add(bpf.LoadScratch{Dst: bpf.RegX, N: saved})
+
+	// Nothing behind the IPv6 header: ICMPv6 shows no type, but extension
+	// headers are a chain that is cut.
+	p.label("ended")
+	p.add(bpf.LoadScratch{Dst: bpf.RegA, N: end})
+	p.jumpIfX(bpf.JumpGreaterThan, "more", fall)
+	p.add(bpf.LoadIndirect{Off: nextOffset, Size: 1})
+	p.jumpIf(bpf.JumpEqual, icmp6, drop, accept)
+	p.label("more")
+	p.add(bpf.LoadIndirect{Off: nextOffset, Size: 1})
+}
+
+// extension walks one extension header. Before and after it A is the protocol
+// number of the header at X, one of those that dropUnlessChain lets by, and at
+// least one byte of that header is in the packet.
+func (p *program) extension(i int) {
+	var (
+		isFragment = fmt.Sprint("fragment", i)
+		advance    = fmt.Sprint("advance", i)
+		more       = fmt.Sprint("more", i)
+	)
+	p.jumpIf(bpf.JumpEqual, icmp6, "icmp6", fall)
+	p.add(
+		bpf.StoreScratch{Src: bpf.RegA, N: number},
+		bpf.LoadIndirect{Off: inet6Size, Size: 1},
+		bpf.StoreScratch{Src: bpf.RegA, N: next})
+	p.dropUnlessChain()
+	p.add(bpf.LoadScratch{Dst: bpf.RegA, N: number})
+	p.jumpIf(bpf.JumpEqual, fragment, isFragment, fall)
+
+	p.acceptIfLeft(2)
+	p.add(
+		bpf.LoadIndirect{Off: inet6Size + 1, Size: 1},
+		bpf.ALUOpConstant{Op: bpf.ALUOpAdd, Val: 1},
+		bpf.ALUOpConstant{Op: bpf.ALUOpShiftLeft, Val: 3})
+	p.jump(advance)
+
+	p.label(isFragment)
+	p.acceptIfLeft(4)
+	p.add(bpf.LoadIndirect{Off: inet6Size + 2, Size: 2})
+	p.jumpIf(bpf.JumpBitsSet, 0xfff8, drop, fall) // RFC 8200, section 4.5: the offset
+	p.add(bpf.LoadConstant{Dst: bpf.RegA, Val: 8})
+
+	p.label(advance)
+	p.add(
+		bpf.ALUOpX{Op: bpf.ALUOpAdd},
+		bpf.TAX{},
+		bpf.LoadScratch{Dst: bpf.RegA, N: end})
+	p.jumpIfX(bpf.JumpGreaterThan, more, accept)
+	p.label(more)
+	p.add(bpf.LoadScratch{Dst: bpf.RegA, N: next})
+}
+
+// icmp6 ends the program, A being the protocol number of the header at X.
+func (p *program) icmp6() {
+	p.jumpIf(bpf.JumpEqual, icmp6, fall, accept)
+	p.label("icmp6")
+	p.add(bpf.LoadIndirect{Off: inet6Size, Size: 1})
+	p.jumpIf(bpf.JumpLessThan, firstND, drop, fall)
+	p.jumpIf(bpf.JumpGreaterThan, lastND, drop, fall)
+	p.label(accept)
+	p.add(bpf.RetConstant{Val: snapLength})
+	p.label(drop)
+	p.add(bpf.RetConstant{Val: 0})
+}
+
+// dropUnlessChain drops the packet when the protocol number in A does not lead
+// to ICMPv6.
+func (p *program) dropUnlessChain() {
+	chain := fmt.Sprint("chain", len(p.code))
+	for _, header := range []uint32{icmp6, hopByHop, routing, fragment} {
+		p.jumpIf(bpf.JumpEqual, header, chain, fall)
+	}
+	p.jumpIf(bpf.JumpEqual, destinationOptions, chain, drop)
+	p.label(chain)
+}
+
+// acceptIfLeft accepts the packet when fewer than n bytes of it are left at the
+// header that X stands for: its chain is cut.
+func (p *program) acceptIfLeft(n uint32) {
+	p.add(
+		bpf.LoadScratch{Dst: bpf.RegA, N: end},
+		bpf.ALUOpX{Op: bpf.ALUOpSub})
+	p.jumpIf(bpf.JumpLessThan, n, accept, fall)
+}

@@ -1,0 +1,94 @@
+package filter
+
+import (
+	"fmt"
+	"math"
+
+	"golang.org/x/net/bpf"
+)
+
+// Labels that every program has.
+const (
+	accept = "accept"
+	drop   = "drop"
+	fall   = "" // no jump: the next instruction
+)
+
+// program is a BPF program whose jumps go forward to labels.
+type program struct {
+	code   []bpf.Instruction
+	jumps  []target
+	labels map[string]int
+}
+
+// target names the labels that the jump at an index goes to.
+type target struct {
+	at       int
+	yes, not string
+}
+
+func (p *program) add(code ...bpf.Instruction) { p.code = append(p.code, code...) }
+
+// label names the instruction that is added next.
+func (p *program) label(name string) {
+	if p.labels == nil {
+		p.labels = make(map[string]int)
+	}
+	p.labels[name] = len(p.code)
+}
+
+func (p *program) jump(label string) {
+	p.jumps = append(p.jumps, target{at: len(p.code), yes: label})
+	p.add(bpf.Jump{})
+}
+
+// jumpIf compares A with a value.
+func (p *program) jumpIf(cond bpf.JumpTest, val uint32, yes, not string) {
+	p.jumps = append(p.jumps, target{at: len(p.code), yes: yes, not: not})
+	p.add(bpf.JumpIf{Cond: cond, Val: val})
+}
+
+// jumpIfX compares A with X.
+func (p *program) jumpIfX(cond bpf.JumpTest, yes, not string) {
+	p.jumps = append(p.jumps, target{at: len(p.code), yes: yes, not: not})
+	p.add(bpf.JumpIfX{Cond: cond})
+}
+
+// link resolves the labels. It fails when a label is missing, or too far behind
+// a conditional jump: those reach 255 instructions.
+func (p *program) link() ([]bpf.Instruction, error) {
+	for _, t := range p.jumps {
+		yes, err := p.distance(t.at, t.yes)
+		if err != nil {
+			return nil, err
+		}
+		not, err := p.distance(t.at, t.not)
+		if err != nil {
+			return nil, err
+		}
+		switch ins := p.code[t.at].(type) {
+		case bpf.Jump:
+			ins.Skip = uint32(yes)
+			p.code[t.at] = ins
+		case bpf.JumpIf:
+			ins.SkipTrue, ins.SkipFalse = yes, not
+			p.code[t.at] = ins
+		case bpf.JumpIfX:
+			ins.SkipTrue, ins.SkipFalse = yes, not
+			p.code[t.at] = ins
+		}
+	}
+	return p.code, nil
+}
+
+// distance returns how many instructions a jump at an index skips.
+func (p *program) distance(at int, label string) (uint8, error) {
+	if label == fall {
+		return 0, nil
+	}
+	to, ok := p.labels[label]
+	if skip := to - at - 1; ok && skip >= 0 && skip <= math.MaxUint8 {
+		return uint8(skip), nil
+	}
+	return 0, fmt.Errorf("filter program: no jump from instruction %d to label %q", at, label)
+}
