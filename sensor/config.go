@@ -1,0 +1,108 @@
+//go:build linux
+
+package sensor
+
+import (
+	"fmt"
+	"os"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Config is the sensor's configuration. The envconfig tags name the environment
+// variables, less the prefix SENSOR_.
+type Config struct {
+	// Host is the name of the host in events and subjects, at most 255 bytes.
+	Host string `envconfig:"HOST" desc:"name of this host in events and subjects; default: the machine's hostname"`
+
+	// Interfaces and Masters select the interfaces to capture on. An element is
+	// the name of an interface, a glob (path.Match) or an address prefix, which
+	// selects the interfaces that hold an address in it. The events of Masters
+	// are marked. If both are empty, every Ethernet interface that is up is
+	// captured.
+	Interfaces []string `envconfig:"INTERFACES" desc:"comma-separated interfaces to capture on: names, globs (eth*), or prefixes (2001:db8::/64) that select the interfaces with an address in them; default: the masters, or without masters every Ethernet interface that is up"`
+	Masters    []string `envconfig:"MASTERS" desc:"comma-separated interfaces, written in the same way, to capture on with the mark that their solicitations are relayed"`
+
+	// Promiscuous captures frames that are addressed to other hosts too.
+	Promiscuous bool `envconfig:"PROMISCUOUS" default:"true" desc:"capture frames that are addressed to other hosts too"`
+
+	// ReadFiles are capture files to read instead of interfaces; "-" is standard
+	// input.
+	ReadFiles []string `envconfig:"READ_FILES" desc:"comma-separated pcap or pcapng files to read instead of interfaces (- is standard input); the sensor ends after the last"`
+
+	// Buffer is the size in bytes of the publisher's buffer; whoever makes the
+	// publisher heeds it, Run does not.
+	Buffer int `envconfig:"BUFFER" default:"67108864" desc:"bytes of events that are kept while NATS is away, at least 1048576; what finds the buffer full is dropped and counted"`
+
+	// Report is how often lost frames are logged and published.
+	Report time.Duration `envconfig:"REPORT" default:"10s" desc:"how often lost frames are logged and published, at least 100ms"`
+
+	// ReceiveBuffer is the size in bytes of the kernel's queue for each interface
+	// and direction, as SO_RCVBUF counts it; 0 leaves the system's default.
+	ReceiveBuffer int `envconfig:"RECEIVE_BUFFER" default:"8388608" desc:"bytes of the kernel's queue of captured frames for each interface and direction, at most 1073741823; 0 for the system's default"`
+}
+
+// The bounds of Config.
+const (
+	minBuffer = 1 << 20
+	minReport = 100 * time.Millisecond
+	// maxReceiveBuffer is half of INT_MAX: the kernel doubles it.
+	maxReceiveBuffer = 1<<30 - 1
+	maxHostLength    = 255
+)
+
+// Validate returns what is wrong with the configuration, as one line that names
+// the environment variable.
+func (c Config) Validate() error {
+	if c.Host != "" && !plainName(c.Host, maxHostLength) {
+		return fmt.Errorf("SENSOR_HOST: %q is not a name of printable characters, at most %d bytes", c.Host, maxHostLength)
+	}
+	sel, err := newSelection(c)
+	if err != nil {
+		return err
+	}
+	if len(c.ReadFiles) > 0 && !sel.all() {
+		return fmt.Errorf("SENSOR_READ_FILES: files are read instead of interfaces; leave SENSOR_INTERFACES and SENSOR_MASTERS empty")
+	}
+	for _, f := range c.ReadFiles {
+		if f == "" {
+			return fmt.Errorf("SENSOR_READ_FILES: an element is empty; it takes file names separated by commas")
+		}
+	}
+	switch {
+	case c.Buffer < minBuffer:
+		return fmt.Errorf("SENSOR_BUFFER: %d is too small; it takes bytes, at least %d", c.Buffer, minBuffer)
+	case c.Report < minReport:
+		return fmt.Errorf("SENSOR_REPORT: %v is too short; it takes a duration such as 10s, at least %v", c.Report, minReport)
+	case c.ReceiveBuffer < 0 || c.ReceiveBuffer > maxReceiveBuffer:
+		return fmt.Errorf("SENSOR_RECEIVE_BUFFER: %d is out of range; it takes bytes, 0 to %d", c.ReceiveBuffer, maxReceiveBuffer)
+	}
+	return nil
+}
+
+// host returns the configured name of the host, or the machine's.
+func (c Config) host() (string, error) {
+	if c.Host != "" {
+		return c.Host, nil
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return "", fmt.Errorf("find the machine's hostname (SENSOR_HOST sets another): %w", err)
+	}
+	return name, nil
+}
+
+// plainName reports whether a name can stand in events and, escaped, in
+// subjects.
+func plainName(name string, maxLength int) bool {
+	if name == "" || len(name) > maxLength || !utf8.ValidString(name) {
+		return false
+	}
+	for _, r := range name {
+		if !unicode.IsPrint(r) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,103 @@
+// Package capfile reads the packets of capture files, pcap and pcapng, from any
+// source and trusting nothing in them.
+package capfile
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// MaxPacket is the length in bytes of the longest packet that is read, the
+// greatest snapshot length of libpcap (MAXIMUM_SNAPLEN). A file that claims a
+// longer one is corrupt.
+const MaxPacket = 262144
+
+// Packet is one packet of a capture file.
+type Packet struct {
+	// Data is valid until the next call of Next.
+	Data []byte
+	// Length is the packet's length in bytes on the wire.
+	Length int
+	// Time is in UTC. It is zero if the file does not tell, as the simple packet
+	// blocks of pcapng.
+	Time time.Time
+	// Interface is the name of the interface as the file tells it, any bytes, or
+	// empty.
+	Interface string
+}
+
+// Reader reads one file.
+type Reader struct {
+	next   func() (Packet, error)
+	number int
+}
+
+// NewReader finds out the format and reads the file's header.
+func NewReader(r io.Reader) (*Reader, error) {
+	br := bufio.NewReaderSize(r, 1<<16)
+	magic, err := br.Peek(4)
+	if err != nil {
+		if errors.Is(err, io.EOF) {
+			err = errors.New("the file is too short")
+		}
+		return nil, err
+	}
+	if binary.BigEndian.Uint32(magic) == blockSection {
+		ng := &ngReader{r: br}
+		return &Reader{next: ng.next}, nil
+	}
+	next, err := newPcap(br)
+	if err != nil {
+		return nil, err
+	}
+	return &Reader{next: next}, nil
+}
+
+// Next returns the next packet, io.EOF at the end of the file, or an error that
+// tells the number of the packet, counted from 1, that could not be read.
+func (r *Reader) Next() (Packet, error) {
+	p, err := r.next()
+	switch {
+	case err == io.EOF:
+		return Packet{}, err
+	case err != nil:
+		return Packet{}, fmt.Errorf("packet %d: %w", r.number+1, err)
+	}
+	r.number++
+	return p, nil
+}
+
+// errTruncated says that a file ends where it should not.
+var errTruncated = errors.New("the file is truncated")
+
+// truncated turns the end of the file into errTruncated.
+func truncated(err error) error {
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		return errTruncated
+	}
+	return err
+}
+
+// linkEthernet is LINKTYPE_ETHERNET.
+const linkEthernet = 1
+
+// notEthernet is the error for another link type.
+func notEthernet(link uint32) error {
+	name, ok := linkNames[link]
+	if !ok {
+		name = "unknown"
+	}
+	return fmt.Errorf("the link type is %d (%s), not Ethernet", link, name)
+}
+
+// linkNames are the link types, by their names in https://www.tcpdump.org/linktypes.html,
+// that captures on Linux are likely to have.
+var linkNames = map[uint32]string{
+	0: "NULL", 9: "PPP", 12: "RAW", 101: "RAW", 105: "IEEE802_11", 108: "LOOP", 113: "LINUX_SLL",
+	127: "IEEE802_11_RADIOTAP", 189: "USB_LINUX", 195: "IEEE802_15_4_WITHFCS", 220: "USB_LINUX_MMAPPED",
+	228: "IPV4", 229: "IPV6", 230: "IEEE802_15_4_NOFCS", 239: "NFLOG", 253: "NETLINK", 276: "LINUX_SLL2",
+}

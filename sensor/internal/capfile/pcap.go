@@ -1,0 +1,66 @@
+package capfile
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/google/gopacket/pcapgo"
+)
+
+// The magic numbers of pcap, in the byte order of the file.
+const (
+	magicMicroseconds = 0xa1b2c3d4
+	magicNanoseconds  = 0xa1b23c4d
+)
+
+// newPcap returns a function that reads the packets of a pcap file.
+func newPcap(br *bufio.Reader) (func() (Packet, error), error) {
+	header, err := br.Peek(24)
+	if err != nil {
+		return nil, truncated(err)
+	}
+	link, err := pcapLink(header)
+	if err != nil {
+		return nil, err
+	}
+	if link != linkEthernet {
+		return nil, notEthernet(link)
+	}
+	r, err := pcapgo.NewReader(br)
+	if err != nil {
+		return nil, truncated(err)
+	}
+	// Some programs write packets that exceed the length in the header; and a
+	// hostile header makes the reader allocate up to 4 GiB.
+	r.SetSnaplen(MaxPacket)
+	return func() (Packet, error) {
+		data, ci, err := r.ZeroCopyReadPacketData()
+		switch {
+		case err == io.EOF && ci.CaptureLength == 0:
+			return Packet{}, io.EOF
+		case err != nil:
+			return Packet{}, truncated(err)
+		}
+		return Packet{Data: data, Length: ci.Length, Time: ci.Timestamp.UTC()}, nil
+	}, nil
+}
+
+// pcapLink returns the link type in the header of a pcap file. pcapgo keeps the
+// lower 8 bits only, which makes some other types Ethernet.
+func pcapLink(header []byte) (uint32, error) {
+	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
+		switch order.Uint32(header) {
+		case magicMicroseconds, magicNanoseconds:
+			if major, minor := order.Uint16(header[4:]), order.Uint16(header[6:]); major != 2 || minor != 4 {
+				return 0, fmt.Errorf("the version of the pcap file is %d.%d, not 2.4", major, minor)
+			}
+			// The upper 6 bits tell of frame check sequences, the next 10 are
+			// reserved (draft-ietf-opsawg-pcap, section 4).
+			return order.Uint32(header[20:]) & 0xffff, nil
+		}
+	}
+	return 0, errors.New("this is no pcap or pcapng file")
+}
