@@ -1,0 +1,121 @@
+package ruled
+
+import (
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// acks acknowledges events to the stream once their alerts are stored.
+// Acknowledging one acknowledges all before it, so it is done for one in many.
+type acks struct {
+	// stored returns how many alerts are stored without a gap.
+	stored func() uint64
+
+	mu      sync.Mutex
+	waiting []done // events in order whose alerts are not stored yet
+	newest  ack    // everything up to it is done
+	undone  int    // events since the last acknowledgement
+	timer   *time.Timer
+}
+
+// done is the newest of one or more events that are finished when a number of
+// alerts is stored.
+type done struct {
+	alerts uint64
+	ack
+}
+
+type ack struct {
+	msg jetstream.Msg
+	// invalid is a message that must never come again, whatever it holds.
+	invalid bool
+}
+
+const (
+	ackEvery = 512
+	ackAfter = 50 * time.Millisecond
+)
+
+func newAcks(stored func() uint64) *acks {
+	a := &acks{stored: stored}
+	a.timer = time.AfterFunc(time.Hour, a.flush)
+	a.timer.Stop()
+	return a
+}
+
+// finished says that an event was evaluated, after which this many alerts had
+// been published in all.
+func (a *acks) finished(msg jetstream.Msg, alerts uint64, invalid bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.undone++; a.undone == 1 {
+		a.timer.Reset(ackAfter)
+	}
+	next := done{alerts, ack{msg, invalid}}
+	if n := len(a.waiting); n > 0 && a.waiting[n-1].alerts == alerts && !invalid && !a.waiting[n-1].invalid {
+		a.waiting[n-1] = next
+	} else if n == 0 && !invalid && !a.newest.invalid && a.stored() >= alerts {
+		a.newest = next.ack
+	} else {
+		a.waiting = append(a.waiting, next)
+	}
+	a.advance(a.undone >= ackEvery)
+}
+
+// progressed is called when more alerts are stored.
+func (a *acks) progressed() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.advance(false)
+}
+
+// flush acknowledges all that is done.
+func (a *acks) flush() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.advance(true)
+	if len(a.waiting) > 0 {
+		a.timer.Reset(ackAfter)
+	}
+}
+
+// reset forgets the events of a session that has ended: they come again.
+func (a *acks) reset() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.timer.Stop()
+	a.waiting, a.newest, a.undone = nil, ack{}, 0
+}
+
+func (a *acks) advance(send bool) {
+	stored := a.stored()
+	n := 0
+	for n < len(a.waiting) && a.waiting[n].alerts <= stored {
+		if a.newest.invalid {
+			a.send()
+		}
+		a.newest = a.waiting[n].ack
+		n++
+	}
+	if n > 0 {
+		a.waiting = append(a.waiting[:0], a.waiting[n:]...)
+	}
+	if send || a.newest.invalid {
+		a.send()
+	}
+}
+
+// send may fail only because the connection is lost, and then all comes again.
+func (a *acks) send() {
+	switch {
+	case a.newest.msg == nil:
+	case a.newest.invalid:
+		a.newest.msg.TermWithReason("not an event of this subject")
+	default:
+		a.newest.msg.Ack()
+	}
+	a.newest = ack{}
+	a.undone = 0
+}

@@ -1,0 +1,117 @@
+package ruled
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/ndmon/ndmon/schemas"
+)
+
+// recent remembers ids, the newest maxRecent of them, by their hash.
+type recent struct {
+	seed  maphash.Seed
+	known map[uint64]struct{}
+	ring  []uint64
+	next  int
+}
+
+// maxRecent is far more than the alerts of the events that a sensor or ruled
+// can have in flight when a connection breaks, which are the ones that can come
+// again.
+const maxRecent = 1 << 16
+
+func newRecent() recent {
+	return recent{seed: maphash.MakeSeed(), known: map[uint64]struct{}{}}
+}
+
+// add reports whether the id is new.
+func (r *recent) add(id string) bool {
+	h := maphash.String(r.seed, id)
+	if _, ok := r.known[h]; ok {
+		return false
+	}
+	if len(r.ring) < maxRecent {
+		r.ring = append(r.ring, h)
+	} else {
+		delete(r.known, r.ring[r.next])
+		r.ring[r.next] = h
+		r.next = (r.next + 1) % maxRecent
+	}
+	r.known[h] = struct{}{}
+	return true
+}
+
+// recallAlerts learns, once after the start, which alerts a former run has
+// stored: of the events that it did not acknowledge, those are not to be raised
+// again.
+func (e *evaluation) recallAlerts(ctx context.Context) error {
+	if e.recalled {
+		return nil
+	}
+	err := e.lastAlerts(ctx, maxAckPending, func(id string) { e.raised.add(id) })
+	e.recalled = err == nil
+	return err
+}
+
+// storedAlerts is bus.PublisherConfig.Stored.
+func (e *evaluation) storedAlerts(ctx context.Context) (func(string) bool, error) {
+	stored := map[string]struct{}{}
+	err := e.lastAlerts(ctx, maxAckPending, func(id string) { stored[id] = struct{}{} })
+	return func(id string) bool { _, ok := stored[id]; return ok }, err
+}
+
+// lastAlerts calls found with the ids of the last alerts in the stream, at most n.
+func (e *evaluation) lastAlerts(ctx context.Context, n uint64, found func(id string)) error {
+	err := func() error {
+		stream, err := e.conn.JetStream().Stream(ctx, schemas.StreamAlerts)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		state := stream.CachedInfo().State
+		if state.Msgs == 0 {
+			return nil
+		}
+		start := state.FirstSeq
+		if state.LastSeq > n {
+			start = max(start, state.LastSeq-n+1)
+		}
+		consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
+			DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
+			OptStartSeq:   start,
+			HeadersOnly:   true,
+		})
+		if err != nil {
+			return err
+		}
+		messages, err := consumer.Messages()
+		if err != nil {
+			return err
+		}
+		defer messages.Stop()
+		for {
+			msg, err := messages.Next(jetstream.NextContext(ctx))
+			if err != nil {
+				return err
+			}
+			found(msg.Headers().Get(nats.MsgIdHdr))
+			meta, err := msg.Metadata()
+			if err != nil {
+				return err
+			}
+			if meta.Sequence.Stream >= state.LastSeq {
+				return nil
+			}
+		}
+	}()
+	if err != nil {
+		return fmt.Errorf("read the last alerts of stream %s: %w", schemas.StreamAlerts, err)
+	}
+	return nil
+}

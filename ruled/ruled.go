@@ -1,0 +1,181 @@
+package ruled
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/schemas/bus"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+)
+
+// Deps is what ruled works with.
+type Deps struct {
+	Log      *slog.Logger
+	Registry prometheus.Registerer
+	Conn     *bus.Conn
+	// Hangup, if set, has the rule file read again.
+	Hangup <-chan os.Signal
+}
+
+// Bounds of the consumer: how many events may be processed and not yet
+// acknowledged, and how many are asked for at a time.
+const (
+	maxAckPending = 16384
+	pullMessages  = 4096
+	// ackWait is for a ruled that hangs; one that was killed resets the
+	// consumer when it is back.
+	ackWait = 30 * time.Second
+	// heartbeat bounds how long a pull that was lost goes unnoticed.
+	heartbeat  = time.Second
+	pullExpiry = 10 * time.Second
+	// sessionWait is between two tries to read the events.
+	sessionWait = 500 * time.Millisecond
+)
+
+// Run evaluates events until the context ends. It returns early only when the
+// rule file is bad.
+func Run(ctx context.Context, cfg Config, d Deps) error {
+	src, err := loadRules(cfg.Rules, d)
+	if err != nil {
+		return err
+	}
+	m, err := newMetrics(d.Registry)
+	if err != nil {
+		return err
+	}
+	e := newEvaluation(cfg, d, m, src)
+
+	// The publisher outlives the reading, to store the last alerts.
+	publishing, stopPublishing := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopPublishing()
+	g, ctx := errgroup.WithContext(ctx)
+	published := make(chan error, 1)
+	go func() { published <- e.alerts.Run(publishing) }()
+	g.Go(func() error { return src.follow(ctx) })
+	g.Go(func() error { return e.read(ctx) })
+	err = g.Wait()
+
+	flush, cancel := context.WithTimeout(publishing, time.Second)
+	defer cancel()
+	if d.Conn.Connected() {
+		if err := e.alerts.Flush(flush); err != nil {
+			d.Log.Warn("alerts may come again after the next start", "error", err)
+		}
+		e.acks.flush()
+	}
+	stopPublishing()
+	<-published
+	return err
+}
+
+// read evaluates events in sessions: one ends when the connection, the consumer
+// or the order of its messages is lost. The next begins where the last
+// acknowledgement was, and what comes again is recognised by the alerts' ids.
+func (e *evaluation) read(ctx context.Context) error {
+	again := make(chan struct{}, 1)
+	e.conn.OnConnect(func() {
+		select {
+		case again <- struct{}{}:
+		default:
+		}
+	})
+	var logged string
+	for {
+		select {
+		case <-again: // the session that begins now serves that too
+		default:
+		}
+		err := e.session(ctx, again)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if e.conn.Connected() && err.Error() != logged {
+			logged = err.Error()
+			e.log.Warn("reading the events anew", "error", err)
+		}
+		timer := time.NewTimer(sessionWait)
+		select {
+		case <-ctx.Done():
+		case <-again:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// session reads events until something is lost, and says what.
+func (e *evaluation) session(ctx context.Context, again <-chan struct{}) error {
+	js := e.conn.JetStream()
+	setup, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := bus.EnsureStreams(setup, js, e.cfg.StreamConfig); err != nil {
+		return err
+	}
+	if err := e.recallAlerts(setup); err != nil {
+		return err
+	}
+	consumer, err := js.CreateOrUpdateConsumer(setup, schemas.StreamEvents, jetstream.ConsumerConfig{
+		Durable:       e.cfg.Consumer,
+		Description:   "nd-ruled",
+		AckPolicy:     jetstream.AckAllPolicy,
+		AckWait:       ackWait,
+		MaxAckPending: maxAckPending,
+	})
+	if err != nil {
+		return fmt.Errorf("make consumer %s of stream %s: %w", e.cfg.Consumer, schemas.StreamEvents, err)
+	}
+	// What was delivered and not acknowledged is to come again at once, and in
+	// its order: acknowledging an event acknowledges all before it.
+	if _, err := js.ResetConsumer(setup, schemas.StreamEvents, e.cfg.Consumer); err != nil {
+		return fmt.Errorf("reset consumer %s of stream %s: %w", e.cfg.Consumer, schemas.StreamEvents, err)
+	}
+	e.acks.reset()
+	e.last = 0
+	broken := false
+	lost := make(chan error, 1)
+	end := func(err error) {
+		select {
+		case lost <- err:
+		default:
+		}
+	}
+	reading, err := consumer.Consume(
+		func(msg jetstream.Msg) {
+			if broken { // a later event must not acknowledge the one that failed
+				return
+			}
+			if err := e.handle(ctx, msg); err != nil {
+				broken = true
+				end(err)
+			}
+		},
+		jetstream.PullMaxMessages(pullMessages),
+		jetstream.PullExpiry(pullExpiry),
+		jetstream.PullHeartbeat(heartbeat),
+		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) { end(err) }),
+	)
+	if err != nil {
+		return fmt.Errorf("read stream %s: %w", schemas.StreamEvents, err)
+	}
+	e.log.Info("reading events", "stream", schemas.StreamEvents, "consumer", e.cfg.Consumer)
+	defer func() {
+		reading.Stop()
+		<-reading.Closed()
+	}()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-again:
+		return errReconnected
+	case err := <-lost:
+		return err
+	}
+}
+
+var errReconnected = fmt.Errorf("connected to NATS anew")
