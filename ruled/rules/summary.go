@@ -25,7 +25,7 @@ func Summary(e *schemas.Event) string {
 	case e.Lost != nil:
 		s = s.lost(e.Lost)
 	default:
-		s = s.head(e).message(e.ND).wrong(e).options(e.ND)
+		s = s.head(e).unusual(e).message(e.ND).options(e.ND)
 	}
 	return s.clean()
 }
@@ -47,22 +47,28 @@ func (s summary) flag(on bool, f byte) summary {
 	return s
 }
 
-// more appends to a list what make appends for each of its first elements and
-// says how many there are beyond.
-func more[T any](s summary, name string, list []T, element func(summary, *T) summary) summary {
+// few appends what element appends for each of the first elements of a list,
+// and how many there are beyond.
+func few[T any](s summary, list []T, element func(summary, *T) summary) summary {
 	const most = 4
 	for i := range list {
 		if i == most {
 			return s.text(" and ").number(uint64(len(list) - most)).text(" more")
 		}
-		if i == 0 {
-			s = s.text(", ").text(name).text(" ")
-		} else {
+		if i > 0 {
 			s = s.text(" ")
 		}
 		s = element(s, &list[i])
 	}
 	return s
+}
+
+// more appends a list that has a name, unless it is empty.
+func more[T any](s summary, name string, list []T, element func(summary, *T) summary) summary {
+	if len(list) == 0 {
+		return s
+	}
+	return few(s.text(", ").text(name).text(" "), list, element)
 }
 
 // seconds appends a lifetime.
@@ -148,7 +154,7 @@ func (s summary) ra(ra *schemas.RA) summary {
 		s = s.text(", flags ").flag(f.Managed, 'M').flag(f.Other, 'O').flag(f.HomeAgent, 'H').flag(f.Proxy, 'P')
 	}
 	if ra.CurHopLimit != 0 {
-		s = s.text(", hop limit ").number(uint64(ra.CurHopLimit))
+		s = s.text(", cur hop limit ").number(uint64(ra.CurHopLimit))
 	}
 	return s
 }
@@ -163,24 +169,18 @@ func (s summary) options(nd *schemas.ND) summary {
 	s = more(s, "target MAC", o.TargetLinkLayer, linkLayer)
 	s = more(s, "prefix", o.PrefixInfo, func(s summary, p *schemas.PrefixInfo) summary {
 		return s.addr(p.Prefix).text("/").number(uint64(p.PrefixLength)).
-			text(" valid ").seconds(p.ValidLifetime).text(" preferred ").seconds(p.PreferredLifetime)
+			text(" (valid ").seconds(p.ValidLifetime).text(", preferred ").seconds(p.PreferredLifetime).text(")")
 	})
 	s = more(s, "MTU", o.MTU, func(s summary, m *schemas.MTU) summary { return s.number(uint64(m.MTU)) })
 	s = more(s, "route", o.RouteInfo, func(s summary, r *schemas.RouteInfo) summary {
-		return s.addr(r.Prefix).text("/").number(uint64(r.PrefixLength)).text(" for ").seconds(r.Lifetime)
+		return s.addr(r.Prefix).text("/").number(uint64(r.PrefixLength)).text(" (").seconds(r.Lifetime).text(")")
 	})
-	for i := range o.RDNSS {
-		if len(s) > MaxSummary {
-			break
-		}
-		s = more(s, "DNS", o.RDNSS[i].Address, func(s summary, a *netip.Addr) summary { return s.addr(*a) })
-	}
-	for i := range o.DNSSL {
-		if len(s) > MaxSummary {
-			break
-		}
-		s = more(s, "search", o.DNSSL[i].Domain, func(s summary, d *string) summary { return s.text(*d) })
-	}
+	s = more(s, "DNS", o.RDNSS, func(s summary, r *schemas.RDNSS) summary {
+		return few(s, r.Address, func(s summary, a *netip.Addr) summary { return s.addr(*a) })
+	})
+	s = more(s, "search", o.DNSSL, func(s summary, d *schemas.DNSSL) summary {
+		return few(s, d.Domain, func(s summary, domain *string) summary { return s.text(*domain) })
+	})
 	s = more(s, "NAT64", o.PREF64, func(s summary, p *schemas.PREF64) summary {
 		return s.addr(p.Prefix).text("/").number(uint64(p.PrefixLength))
 	})
@@ -189,26 +189,34 @@ func (s summary) options(nd *schemas.ND) summary {
 	})
 }
 
-// wrong appends what is unusual about the frame itself.
-func (s summary) wrong(e *schemas.Event) summary {
-	if e.Inet6 != nil {
-		if e.ICMP6 != nil && e.Inet6.HopLimit != 255 {
-			s = s.text("; hop limit ").number(uint64(e.Inet6.HopLimit))
+// unusual appends what sets the frame apart from a valid one. It comes before
+// what the message says, of which a hostile one can say very much.
+func (s summary) unusual(e *schemas.Event) summary {
+	start := len(s)
+	s = s.text(" [")
+	begin := len(s)
+	next := func() summary {
+		if len(s) == begin {
+			return s
 		}
-		if f := e.Inet6.Fragment; f != nil {
-			s = s.text("; fragment at ").number(uint64(f.Offset))
-			if f.More {
-				s = s.text(", more follow")
-			}
-		}
+		return s.text(", ")
 	}
-	if e.ICMP6 != nil && e.ICMP6.Code != 0 {
-		s = s.text("; code ").number(uint64(e.ICMP6.Code))
+	if e.ICMP6 != nil && e.Inet6 != nil && e.Inet6.HopLimit != 255 {
+		s = next().text("hop limit ").number(uint64(e.Inet6.HopLimit))
+	}
+	if e.Inet6 != nil && e.Inet6.Fragment != nil {
+		s = next().text("fragment at ").number(uint64(e.Inet6.Fragment.Offset))
+		if e.Inet6.Fragment.More {
+			s = s.text(" of more")
+		}
 	}
 	if e.ND != nil && e.ND.Malformed != "" {
-		s = s.text("; malformed: ").text(e.ND.Malformed)
+		s = next().text("malformed: ").text(e.ND.Malformed)
 	}
-	return s
+	if len(s) == begin {
+		return s[:start]
+	}
+	return s.text("]")
 }
 
 // clean makes the line printable and short: names and domains come from the

@@ -1,0 +1,333 @@
+package rules
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ndmon/ndmon/schemas"
+)
+
+// TestEveryField asks for each value that each field has in the real events and
+// sees that the rule finds those events and no others, under match and no-match.
+func TestEveryField(t *testing.T) {
+	events := corpus(t)
+	// What the kernel and the configuration say of a frame is not in it.
+	vlan := uint16(12)
+	ns := eventOf(t, "linux-unresolved#1")
+	ns.Host, ns.Interface, ns.Direction, ns.Master = "r1", "eth0", schemas.Out, true
+	ns.Ethernet.VLAN, ns.Ethernet.SourceMulticast = &vlan, true
+	// No tool in the corpus sends PREF64.
+	ra := eventOf(t, "radvd-minimal#1")
+	ra.ND.Opt.PREF64 = []schemas.PREF64{{Prefix: addr("64:ff9b::"), PrefixLength: 96, Lifetime: 1800}}
+	events = append(events, ns, ra)
+
+	trees := make([]map[string]any, len(events))
+	for i, e := range events {
+		trees[i] = tree(t, e)
+	}
+	values := valuesOf(t, events)
+	for _, f := range schemas.Fields() {
+		asked := values[f.Name]
+		if f.Type == schemas.NoValue {
+			asked = []string{""}
+		}
+		matched, unmatched := 0, 0
+		for _, value := range asked {
+			for _, negate := range []bool{false, true} {
+				rule := naiveRule{id: "r", conditions: []naiveCondition{{f.Name, value, negate}}}
+				ev := compileNaive(t, []naiveRule{rule}).NewEvaluator()
+				for i, e := range events {
+					got := len(ev.Evaluate(e)) == 1
+					if got != rule.matches(trees[i]) {
+						t.Fatalf("%s: %t for %s", rule.xml(), got, e.AppendJSON(nil))
+					}
+					if got {
+						matched++
+					} else {
+						unmatched++
+					}
+				}
+			}
+		}
+		if matched == 0 || unmatched == 0 {
+			t.Errorf("%s: matched %d events and did not match %d", f.Name, matched, unmatched)
+		}
+	}
+}
+
+// matchingIDs returns the ids of the rules that an event matches.
+func matchingIDs(ev *Evaluator, e *schemas.Event) []string {
+	var ids []string
+	for _, r := range ev.Evaluate(e) {
+		ids = append(ids, r.ID)
+	}
+	return ids
+}
+
+// TestMeaning checks, on real events, what the documentation of the rules says.
+func TestMeaning(t *testing.T) {
+	ra, ns := eventOf(t, "radvd-full#1"), eventOf(t, "linux-unresolved#1")
+	if n := len(ra.ND.Opt.PrefixInfo); n < 2 {
+		t.Fatalf("the RA has %d prefixes", n)
+	}
+	second := ra.ND.Opt.PrefixInfo[1].Prefix.String()
+	for _, tt := range []struct {
+		conditions string
+		ra, ns     bool
+	}{
+		{`<match field="nd.ra"/>`, true, false},
+		{`<no-match field="nd.ra"/>`, false, true},
+		{`<no_match field="nd.ra"/>`, false, true},
+		// a field of one message type fails for another, negated or not
+		{`<match field="nd.ra.lifetime" value="1"/>`, false, false},
+		{`<no-match field="nd.ra.lifetime" value="1"/>`, true, false},
+		{`<no-match field="nd.ns.targetaddress" value="::/128"/>`, false, true},
+		{`<no-match field="nd.na.flag.router"/>`, false, false},
+		{`<no-match field="nd.ra.flag.proxy"/>`, true, false},
+		{`<no-match field="nd.ns"/><no-match field="nd.ra.lifetime" value="1"/>`, true, false},
+		// an option that is absent is no match
+		{`<no-match field="nd.opt.mtu.mtu" value="1"/>`, true, true},
+		{`<no-match field="nd.opt.targetlinklayer"/>`, true, true},
+		// an option that stands twice: any for match, none for no-match
+		{`<match field="nd.opt.prefixinfo.prefix" value="` + second + `"/>`, true, false},
+		{`<no-match field="nd.opt.prefixinfo.prefix" value="` + second + `"/>`, false, true},
+		{`<no-match field="nd.opt.prefixinfo.prefix" value="2001:db8:dead::/48"/>`, true, true},
+		// prefixes
+		{`<match field="inet6.source" value="::/0"/>`, true, true},
+		{`<no-match field="inet6.source" value="::/0"/>`, false, false},
+		{`<match field="inet6.source" value="fe80::/10"/><match field="inet6.source" value="fe80::/64"/>`, true, true},
+		{`<match field="inet6.destination" value="ff02::1/128"/>`, true, false},
+		{`<match field="ethernet.vlan" value="0"/>`, false, false},
+		{`<no-match field="ethernet.vlan" value="0"/>`, true, true},
+	} {
+		ns.Inet6.Source = ra.Inet6.Source
+		ev := Compile(mustParse(t, "<rules><rule>"+tt.conditions+"</rule></rules>")).NewEvaluator()
+		if got := len(ev.Evaluate(ra)) == 1; got != tt.ra {
+			t.Errorf("%s: %t for the RA", tt.conditions, got)
+		}
+		if got := len(ev.Evaluate(ns)) == 1; got != tt.ns {
+			t.Errorf("%s: %t for the NS", tt.conditions, got)
+		}
+	}
+}
+
+// TestOrder checks that matches come in the order of the file, each once, with
+// rules that are found by different ways.
+func TestOrder(t *testing.T) {
+	ra := eventOf(t, "radvd-full#1")
+	set := mustParse(t, `<rules>
+<rule id="none"><no-match field="nd.ns"/></rule>
+<rule id="prefix"><match field="nd.opt.prefixinfo.prefix" value="2001:db8::/32"/></rule>
+<rule id="message"><match field="nd.ra"/></rule>
+<rule id="address"><match field="inet6.destination" value="ff02::1"/></rule>
+<rule id="wide"><match field="inet6.destination" value="ff00::/8"/></rule>
+<rule id="mapped"><match field="inet6.destination" value="::ffff:0:0/96"/></rule>
+<rule id="number"><match field="inet6.hoplimit" value="255"/></rule>
+<rule id="string"><match field="interface" value="radvd-full"/></rule>
+<rule id="wider"><match field="inet6.destination" value="::/0"/></rule>
+</rules>`)
+	ev := Compile(set).NewEvaluator()
+	for range 2 {
+		want := []string{"none", "prefix", "message", "address", "wide", "number", "string", "wider"}
+		if diff := cmp.Diff(want, matchingIDs(ev, ra)); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
+// TestLost checks that what is no frame matches no rule.
+func TestLost(t *testing.T) {
+	ev := Compile(mustParse(t, `<rules><rule><no-match field="inet6.hoplimit" value="255"/></rule></rules>`)).NewEvaluator()
+	if got := ev.Evaluate(&schemas.Event{Type: schemas.TypeEvent, Lost: &schemas.Lost{Kernel: 1}}); len(got) > 0 {
+		t.Errorf("%d rules match lost frames", len(got))
+	}
+}
+
+// TestScratch checks that an event with very many values does not keep its
+// memory, and that it matches.
+func TestScratch(t *testing.T) {
+	e := eventOf(t, "radvd-full#1")
+	for range 20000 {
+		e.ND.Opt.PrefixInfo = append(e.ND.Opt.PrefixInfo, e.ND.Opt.PrefixInfo[0])
+	}
+	ev := Compile(mustParse(t, `<rules><rule id="a"><match field="nd.opt.prefixinfo.prefix" value="2001:db8::/32"/></rule></rules>`)).NewEvaluator()
+	if diff := cmp.Diff([]string{"a"}, matchingIDs(ev, e)); diff != "" {
+		t.Error(diff)
+	}
+	ev.Evaluate(eventOf(t, "linux-unresolved#1"))
+	if c := cap(ev.values); c > maxScratch {
+		t.Errorf("room for %d values is kept", c)
+	}
+}
+
+// TestBuiltinRules checks which of the built-in rules find which real frames.
+func TestBuiltinRules(t *testing.T) {
+	ev := Compile(Builtin()).NewEvaluator()
+	for _, e := range corpus(t) {
+		var want []string
+		if e.ICMP6 != nil && e.ICMP6.Code == 0 && e.Inet6.HopLimit != 255 {
+			want = append(want, "hop-limit")
+		}
+		if e.Inet6.Fragment != nil {
+			want = append(want, "fragmented-nd")
+		}
+		if e.ND.Malformed != "" {
+			want = append(want, "malformed-nd")
+		}
+		if e.ND.RA != nil && e.ND.RA.Lifetime == 0 {
+			want = append(want, "ra-lifetime-zero")
+		}
+		if diff := cmp.Diff(want, matchingIDs(ev, e)); diff != "" {
+			t.Errorf("%s: %s", e.ID, diff)
+		}
+		harmless := strings.HasPrefix(e.Interface, "linux-") || strings.HasPrefix(e.Interface, "radvd-") || strings.HasPrefix(e.Interface, "rdisc6-") || strings.HasPrefix(e.Interface, "ndisc6-")
+		for _, r := range ev.Evaluate(e) {
+			if harmless && r.Severity != schemas.Info {
+				t.Errorf("%s: rule %s raises %s on harmless traffic", e.ID, r.ID, r.Severity)
+			}
+		}
+	}
+}
+
+// TestBuiltinOne changes one thing in a genuine solicitation and sees what the
+// built-in rules make of it.
+func TestBuiltinOne(t *testing.T) {
+	ev := Compile(Builtin()).NewEvaluator()
+	relay := []string{"relay-ns"}
+	for name, tt := range map[string]struct {
+		change func(*schemas.Event)
+		want   []string
+	}{
+		"as it is":           {func(*schemas.Event) {}, relay},
+		"received":           {func(e *schemas.Event) { e.Direction = schemas.In }, nil},
+		"not a master":       {func(e *schemas.Event) { e.Master = false }, nil},
+		"tagged":             {func(e *schemas.Event) { e.Ethernet.VLAN = new(uint16) }, relay},
+		"DAD":                {func(e *schemas.Event) { e.Inet6.Source = addr("::") }, nil},
+		"link-local source":  {func(e *schemas.Event) { e.Inet6.Source = addr("fe80::1") }, relay},
+		"link-local target":  {func(e *schemas.Event) { e.ND.NS.TargetAddress = addr("febf::1") }, nil},
+		"unique local":       {func(e *schemas.Event) { e.ND.NS.TargetAddress = addr("fd00::1") }, relay},
+		"multicast target":   {func(e *schemas.Event) { e.ND.NS.TargetAddress = addr("ff02::1") }, nil},
+		"unspecified target": {func(e *schemas.Event) { e.ND.NS.TargetAddress = addr("::") }, nil},
+		"loopback target":    {func(e *schemas.Event) { e.ND.NS.TargetAddress = addr("::1") }, nil},
+		"hop limit":          {func(e *schemas.Event) { e.Inet6.HopLimit = 254 }, []string{"hop-limit"}},
+		"malformed":          {func(e *schemas.Event) { e.ND.Malformed = "x" }, []string{"malformed-nd"}},
+		"fragment":           {func(e *schemas.Event) { e.Inet6.Fragment = &schemas.Fragment{} }, []string{"relay-ns", "fragmented-nd"}},
+		"group source":       {func(e *schemas.Event) { e.Ethernet.SourceMulticast = true }, []string{"relay-ns", "ethernet-source-multicast"}},
+		"other without ICMPv6": {func(e *schemas.Event) {
+			e.ICMP6, e.ND.NS, e.ND.Malformed, e.Inet6.HopLimit = nil, nil, "cut", 64
+		}, []string{"malformed-nd"}},
+	} {
+		e := eventOf(t, "linux-unresolved#1")
+		e.Direction, e.Master = schemas.Out, true
+		tt.change(e)
+		if diff := cmp.Diff(tt.want, matchingIDs(ev, e)); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+// ruleSets are sets of n rules that differ in one value and share two further
+// conditions.
+func ruleSets(n int) map[string]string {
+	write := func(differ func(i int) string) string {
+		var b strings.Builder
+		b.WriteString("<rules>")
+		for i := range n {
+			b.WriteString(`<rule><match field="direction" value="in"/>` + differ(i) + `<match field="inet6.hoplimit" value="255"/></rule>`)
+		}
+		b.WriteString("</rules>")
+		return b.String()
+	}
+	return map[string]string{
+		"address": write(func(i int) string {
+			return fmt.Sprintf(`<match field="nd.ns"/><match field="nd.ns.targetaddress" value="2001:db8:5::%x"/>`, i)
+		}),
+		"prefix": write(func(i int) string {
+			return fmt.Sprintf(`<match field="nd.ns"/><match field="inet6.source" value="2001:db8:5:%x::/64"/>`, i)
+		}),
+		"mac": write(func(i int) string {
+			return fmt.Sprintf(`<match field="nd.ns"/><match field="ethernet.source" value="02:00:00:01:%02x:%02x"/>`, i>>8&0xff, i&0xff)
+		}),
+		"number": write(func(i int) string {
+			return fmt.Sprintf(`<match field="inet6.payload" value="%d"/><no-match field="nd.ra"/>`, 1000+i)
+		}),
+		"mixed": write(func(i int) string {
+			switch i % 6 {
+			case 0:
+				return fmt.Sprintf(`<match field="inet6.destination" value="2001:db8:5:%x::/64"/>`, i)
+			case 1:
+				return fmt.Sprintf(`<match field="nd.ra.lifetime" value="%d"/>`, i)
+			case 2:
+				return fmt.Sprintf(`<match field="nd.opt.prefixinfo.prefix" value="2001:db8:5:%x::/64"/>`, i)
+			case 3:
+				return fmt.Sprintf(`<match field="nd.na.targetaddress" value="2001:db8:5::%x"/>`, i)
+			case 4:
+				return fmt.Sprintf(`<match field="nd.opt.sourcelinklayer.address" value="02:00:00:01:%02x:%02x"/>`, i>>8&0xff, i&0xff)
+			}
+			return fmt.Sprintf(`<match field="ethernet.vlan" value="%d"/><no-match field="inet6.source" value="2001:db8::%x"/>`, i%4096, i)
+		}),
+	}
+}
+
+// TestEvaluateAllocates checks that an event costs no memory.
+func TestEvaluateAllocates(t *testing.T) {
+	events := corpus(t)
+	for name, file := range ruleSets(1000) {
+		ev := Compile(mustParse(t, file)).NewEvaluator()
+		ns := eventOf(t, "linux-unresolved#1")
+		matched := 0
+		allocs := testing.AllocsPerRun(10, func() {
+			matched += len(ev.Evaluate(ns))
+			for _, e := range events {
+				ev.Evaluate(e)
+			}
+		})
+		if allocs != 0 || matched != 0 {
+			t.Errorf("%s: %v allocations, %d matches", name, allocs, matched)
+		}
+	}
+}
+
+func BenchmarkEvaluate(b *testing.B) {
+	ns, ra := eventOf(b, "linux-unresolved#1"), eventOf(b, "radvd-full#1")
+	run := func(b *testing.B, set *Set, e *schemas.Event) {
+		ev := Compile(set).NewEvaluator()
+		b.ReportAllocs()
+		for b.Loop() {
+			ev.Evaluate(e)
+		}
+	}
+	b.Run("rules=builtin/event=NS", func(b *testing.B) { run(b, Builtin(), ns) })
+	b.Run("rules=builtin/event=RA", func(b *testing.B) { run(b, Builtin(), ra) })
+	for _, n := range []int{1, 10, 100, 1000, 10000} {
+		for _, kind := range []string{"address", "prefix", "mac", "number", "mixed"} {
+			set := mustParse(b, ruleSets(n)[kind])
+			b.Run(fmt.Sprintf("rules=%d/differ=%s/event=NS", n, kind), func(b *testing.B) { run(b, set, ns) })
+			if kind == "mixed" {
+				b.Run(fmt.Sprintf("rules=%d/differ=%s/event=RA", n, kind), func(b *testing.B) { run(b, set, ra) })
+			}
+		}
+	}
+}
+
+func BenchmarkCompile(b *testing.B) {
+	file := []byte(ruleSets(10000)["mixed"])
+	for b.Loop() {
+		set, err := Parse("bench.xml", file)
+		if err != nil {
+			b.Fatal(err)
+		}
+		Compile(set)
+	}
+}
+
+func BenchmarkSummary(b *testing.B) {
+	e := eventOf(b, "linux-unresolved#1")
+	b.ReportAllocs()
+	for b.Loop() {
+		Summary(e)
+	}
+}

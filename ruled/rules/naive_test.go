@@ -1,0 +1,257 @@
+package rules
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ndmon/ndmon/schemas"
+)
+
+// The naive evaluator is the meaning of the rules, written down without regard
+// for time: a field is a path in the published event, and each condition of
+// each rule is looked at.
+
+type naiveRule struct {
+	id         string
+	conditions []naiveCondition
+}
+
+type naiveCondition struct {
+	field, value string
+	negate       bool
+}
+
+func (r naiveRule) xml() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "<rule id=%q>", r.id)
+	for _, c := range r.conditions {
+		name := "match"
+		if c.negate {
+			name = "no-match"
+		}
+		fmt.Fprintf(&b, "<%s field=%q", name, c.field)
+		if field(c.field).Type != schemas.NoValue {
+			fmt.Fprintf(&b, " value=%q", c.value)
+		}
+		b.WriteString("/>")
+	}
+	b.WriteString("</rule>\n")
+	return b.String()
+}
+
+func (r naiveRule) matches(event map[string]any) bool {
+	for _, c := range r.conditions {
+		path := strings.Split(c.field, ".")
+		if len(path) > 2 && path[0] == "nd" && path[1] != "opt" && at(event, path[:2]) == nil {
+			return false
+		}
+		any := false
+		for _, v := range at(event, path) {
+			any = any || c.is(v)
+		}
+		if any == c.negate {
+			return false
+		}
+	}
+	return true
+}
+
+// at returns what stands at a path; a list stands for all its elements.
+func at(v any, path []string) []any {
+	switch v := v.(type) {
+	case []any:
+		var all []any
+		for _, element := range v {
+			all = append(all, at(element, path)...)
+		}
+		return all
+	case map[string]any:
+		if len(path) > 0 {
+			member, ok := v[path[0]]
+			if !ok {
+				return nil
+			}
+			return at(member, path[1:])
+		}
+	}
+	if len(path) > 0 {
+		return nil
+	}
+	return []any{v}
+}
+
+func (c naiveCondition) is(v any) bool {
+	switch f := field(c.field); f.Type {
+	case schemas.NoValue:
+		return v != false && v != ""
+	case schemas.EthernetAddress:
+		hw, err := net.ParseMAC(c.value)
+		return err == nil && hw.String() == v
+	case schemas.IPv6Address:
+		addr, length, isPrefix := strings.Cut(c.value, "/")
+		bits := uint(128)
+		if isPrefix {
+			fmt.Sscan(length, &bits)
+		}
+		prefix, value := netip.MustParseAddr(addr).As16(), netip.MustParseAddr(v.(string)).As16()
+		a := new(big.Int).SetBytes(prefix[:])
+		b := new(big.Int).SetBytes(value[:])
+		return a.Rsh(a, 128-bits).Cmp(b.Rsh(b, 128-bits)) == 0
+	case schemas.String:
+		return v == c.value
+	}
+	return v.(json.Number).String() == c.value
+}
+
+// randomRule makes a rule of values that occur in the corpus, mostly.
+func randomRule(rng *rand.Rand, id string, values map[string][]string) naiveRule {
+	r := naiveRule{id: id}
+	fields := schemas.Fields()
+	for range 1 + rng.IntN(4) {
+		f := fields[rng.IntN(len(fields))]
+		if rng.IntN(3) == 0 { // one that events mostly have
+			f = field([]string{"inet6.source", "inet6.destination", "inet6.hoplimit", "ethernet.source", "nd.ns.targetaddress", "nd.opt.sourcelinklayer.address", "direction"}[rng.IntN(7)])
+		}
+		c := naiveCondition{field: f.Name, negate: rng.IntN(3) == 0}
+		known := values[f.Name]
+		switch {
+		case f.Type == schemas.NoValue:
+		case f.Type == schemas.IPv6Address:
+			addr := netip.MustParseAddr(fmt.Sprintf("2001:db8::%x", rng.IntN(1<<16)))
+			if len(known) > 0 && rng.IntN(8) > 0 {
+				addr = netip.MustParseAddr(known[rng.IntN(len(known))])
+			}
+			c.value = addr.String()
+			if rng.IntN(2) == 0 {
+				c.value += fmt.Sprintf("/%d", []int{0, 1, 8, 10, 16, 32, 48, 63, 64, 65, 104, 127, 128}[rng.IntN(13)])
+			}
+		case len(known) > 0 && rng.IntN(8) > 0:
+			c.value = known[rng.IntN(len(known))]
+		case f.Type == schemas.EthernetAddress:
+			c.value = fmt.Sprintf("02:00:00:00:00:%02x", rng.IntN(256))
+		case f.Type == schemas.String && f.Enum != nil:
+			c.value = f.Enum[rng.IntN(len(f.Enum))]
+		case f.Type == schemas.String:
+			c.value = "x"
+		default:
+			c.value = fmt.Sprint(rng.Uint64N(f.Max + 1))
+		}
+		r.conditions = append(r.conditions, c)
+	}
+	return r
+}
+
+// valuesOf returns the values of each field in the events, as text.
+func valuesOf(t testing.TB, events []*schemas.Event) map[string][]string {
+	seen := map[string]bool{}
+	values := map[string][]string{}
+	for _, e := range events {
+		m := tree(t, e)
+		for _, f := range schemas.Fields() {
+			for _, v := range at(m, strings.Split(f.Name, ".")) {
+				if text := fmt.Sprint(v); f.Type != schemas.NoValue && !seen[f.Name+" "+text] {
+					seen[f.Name+" "+text] = true
+					values[f.Name] = append(values[f.Name], text)
+				}
+			}
+		}
+	}
+	return values
+}
+
+func compileNaive(t testing.TB, rules []naiveRule) *Program {
+	t.Helper()
+	var b strings.Builder
+	b.WriteString("<rules>")
+	for _, r := range rules {
+		b.WriteString(r.xml())
+	}
+	b.WriteString("</rules>")
+	return Compile(mustParse(t, b.String()))
+}
+
+// compare evaluates an event both ways.
+func compare(t testing.TB, ev *Evaluator, rules []naiveRule, e *schemas.Event) int {
+	t.Helper()
+	var want, got []string
+	if e.Lost == nil {
+		m := tree(t, e)
+		for _, r := range rules {
+			if r.matches(m) {
+				want = append(want, r.id)
+			}
+		}
+	}
+	for _, r := range ev.Evaluate(e) {
+		got = append(got, r.ID)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		for _, r := range rules {
+			if strings.Contains(diff, `"`+r.id+`"`) {
+				t.Log(r.xml())
+			}
+		}
+		t.Fatalf("%s\n%s", e.AppendJSON(nil), diff)
+	}
+	return len(got)
+}
+
+// TestEvaluateDifferential compares the compiled rules with the naive ones on
+// random rules, real events and events made of real ones.
+func TestEvaluateDifferential(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	events := corpus(t)
+	values := valuesOf(t, events)
+	matched := 0
+	for _, n := range []int{1, 3, 10, 30, 300} {
+		for range 3 {
+			var rules []naiveRule
+			for i := range n {
+				rules = append(rules, randomRule(rng, fmt.Sprintf("r%d", i), values))
+			}
+			ev := compileNaive(t, rules).NewEvaluator()
+			for _, e := range events {
+				matched += compare(t, ev, rules, e)
+			}
+			for range 100 {
+				matched += compare(t, ev, rules, mutate(t, rng, events))
+			}
+		}
+	}
+	if matched < 1000 {
+		t.Errorf("only %d matches: the random rules say little", matched)
+	}
+}
+
+// FuzzEvaluate compares both on any event that can be read.
+func FuzzEvaluate(f *testing.F) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	events := corpus(f)
+	values := valuesOf(f, events)
+	var rules []naiveRule
+	for i := range 200 {
+		rules = append(rules, randomRule(rng, fmt.Sprintf("r%d", i), values))
+	}
+	program := compileNaive(f, rules)
+	for i := 0; i < len(events); i += 10 {
+		f.Add(events[i].AppendJSON(nil))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var e schemas.Event
+		if e.ParseJSON(data) != nil {
+			return
+		}
+		ev := program.NewEvaluator()
+		compare(t, ev, rules, &e)
+		compare(t, ev, rules, &e)
+		checkSummary(t, &e)
+	})
+}

@@ -1,0 +1,92 @@
+package rules
+
+import (
+	"bytes"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/ndmon/ndmon/schemas"
+)
+
+func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
+
+func TestSummary(t *testing.T) {
+	for id, want := range map[string]string{
+		"linux-unresolved#1":         "NS 2001:db8:1::10 (02:00:00:00:00:03) > ff02::1:ff00:101: who has 2001:db8:1::101, source MAC 02:00:00:00:00:03",
+		"linux-anycast_forwarding#9": "NA fe80::ff:fe00:3 (02:00:00:00:00:03) > fe80::ff:fe00:4: here is fe80::ff:fe00:3, flags SO, target MAC 02:00:00:00:00:03",
+		"rdisc6-norouter#1":          "RS fe80::ff:fe00:3 (02:00:00:00:00:03) > ff02::2: looks for routers",
+		"si6-rd6_basic#3":            "Redirect fe80::ff:fe00:4 (02:00:00:00:00:04) > 2001:db8:1::10: reach 2001:db8:9::9 by way of fe80::ff:fe00:2, target MAC 02:00:00:00:00:04",
+		"radvd-full#1":               "RA fe80::ff:fe00:4 (02:00:00:00:00:04) > ff02::1: router lifetime 1800s, preference high, cur hop limit 64, source MAC 02:00:00:00:00:04, prefix 2001:db8:1::/64 (valid 86400s, preferred 14400s) 2001:db8:2::/64 (valid 86400s, preferred 14400s), MTU 1500, route 2001:db8:cafe::/48 (1800s) ::/0 (12s), DNS 2001:db8:1::53 2001:db8:1::54, search example.com corp.example.org",
+		"thc-kill_router6_H#2":       "RA fe80::ff:fe00:4 (02:00:00:00:00:02) > ff02::1: router lifetime 0s, preference high, cur hop limit 64",
+		"thc-fuzz_ip6_na#136":        "RS fe80::ff:fe00:2 (02:00:00:00:00:02) > ff02::1 [malformed: option 254 at byte 8 is 1024 bytes long, the message ends after 24]: looks for routers",
+		"thc-fake_router6_D#1":       "frame that may hide ND fe80::ff:fe00:2 (02:00:00:00:00:02) > ff02::1 [fragment at 0 of more, malformed: IPv6 header chain is cut short in the first fragment (RFC 7112): header 60 (destination options) is not whole]",
+	} {
+		if got := Summary(eventOf(t, id)); got != want {
+			t.Errorf("%s:\n got %s\nwant %s", id, got, want)
+		}
+	}
+	for _, e := range corpus(t) {
+		checkSummary(t, e)
+	}
+	e := eventOf(t, "linux-unresolved#1")
+	e.Ethernet.VLAN, e.Inet6.HopLimit, e.ND.Malformed = new(uint16), 64, "bad checksum"
+	if got, want := Summary(e), "ff02::1:ff00:101 vlan 0 [hop limit 64, malformed: bad checksum]: who has"; !strings.Contains(got, want) {
+		t.Errorf("summary %q does not contain %q", got, want)
+	}
+}
+
+func checkSummary(t testing.TB, e *schemas.Event) {
+	t.Helper()
+	s := Summary(e)
+	if s == "" || len(s) > MaxSummary || !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		t.Errorf("summary %q of %s", s, e.AppendJSON(nil))
+	}
+}
+
+func TestSummaryLost(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC)
+	got := Summary(&schemas.Event{Lost: &schemas.Lost{Kernel: 2, Buffer: 3, Since: at, Until: at.Add(time.Second)}})
+	if want := "5 frames lost between 03:04:05.006 and 03:04:06.006: 2 in the kernel, 3 with the buffer full"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestSummaryHostile(t *testing.T) {
+	e := eventOf(t, "radvd-full#1")
+	e.ND.Opt = &schemas.Options{DNSSL: []schemas.DNSSL{{Domain: []string{"a\nCRITICAL: \x1b[31m\xff\u202eb"}}}}
+	got := Summary(e)
+	if want := "search a?CRITICAL: ?[31m??b"; !strings.HasSuffix(got, want) {
+		t.Errorf("summary %q does not end in %q", got, want)
+	}
+	checkSummary(t, e)
+	e.ND.Malformed = strings.Repeat("é", 1000)
+	for range 10000 {
+		e.ND.Opt.DNSSL = append(e.ND.Opt.DNSSL, schemas.DNSSL{Domain: []string{strings.Repeat("x", 250)}})
+	}
+	checkSummary(t, e)
+	if got := Summary(e); !strings.HasSuffix(got, "é…") {
+		t.Errorf("summary %q", got)
+	}
+}
+
+func TestWriteFieldTable(t *testing.T) {
+	var b bytes.Buffer
+	if err := WriteFieldTable(&b); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
+	if got, want := len(lines), len(schemas.Fields())+1; got != want {
+		t.Fatalf("%d lines, want %d", got, want)
+	}
+	column := strings.Index(lines[0], "MEANING")
+	for i, f := range schemas.Fields() {
+		line := lines[i+1]
+		if !strings.HasPrefix(line, f.Name+" ") || !strings.Contains(line[:column], " "+f.Type.String()+" ") || !strings.HasPrefix(line[column:], f.Doc) {
+			t.Errorf("line of %s: %s", f.Name, line)
+		}
+	}
+}

@@ -1,0 +1,163 @@
+package rules
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+const utf8BOM = "\ufeff"
+
+// unreadable says why data cannot be XML in an encoding that is read, or "".
+func unreadable(data []byte) string {
+	switch {
+	case len(data) > MaxFileSize:
+		return fmt.Sprintf("the file has %d bytes; at most %d are read", len(data), MaxFileSize)
+	case bytes.HasPrefix(data, []byte{0xfe, 0xff}), bytes.HasPrefix(data, []byte{0xff, 0xfe}):
+		return "the file is in UTF-16; save it in UTF-8"
+	case len(bytes.TrimSpace(bytes.TrimPrefix(data, []byte(utf8BOM)))) == 0:
+		return "the file is empty"
+	}
+	return ""
+}
+
+// element is a start tag and the line that it begins on.
+type element struct {
+	xml.StartElement
+	name string
+	line int
+}
+
+// charset reads what NDPMon's own files are written in.
+func (p *parser) charset(label string, input io.Reader) (io.Reader, error) {
+	switch strings.ToLower(label) {
+	case "us-ascii", "ascii":
+		return input, nil
+	case "iso-8859-1", "latin1", "iso_8859-1":
+		latin, err := io.ReadAll(input)
+		if err != nil {
+			return nil, err
+		}
+		text := make([]byte, 0, len(latin)+len(latin)/16)
+		for _, c := range latin {
+			text = utf8.AppendRune(text, rune(c))
+		}
+		return bytes.NewReader(text), nil
+	}
+	p.encoding = label
+	return nil, errors.ErrUnsupported
+}
+
+// next returns the next token and the line that it begins on, nil at the end of
+// the file or when it cannot be read any further.
+func (p *parser) next() (xml.Token, int) {
+	if p.dead {
+		return nil, 0
+	}
+	line, _ := p.decoder.InputPos()
+	token, err := p.decoder.Token()
+	if err == nil {
+		return token, line
+	}
+	p.dead = true
+	var syntax *xml.SyntaxError
+	switch {
+	case err == io.EOF:
+	case p.encoding != "":
+		p.faultf(line, "encoding %s is not read; save the file in UTF-8", quote(p.encoding))
+	case errors.As(err, &syntax):
+		p.faultf(min(syntax.Line, p.lastLine), "XML: %s", syntax.Msg)
+	default:
+		at, _ := p.decoder.InputPos()
+		p.faultf(min(at, p.lastLine), "XML: %s", strings.TrimPrefix(err.Error(), "xml: "))
+	}
+	return nil, 0
+}
+
+// content reads what an element holds, up to its end, and calls visit for each
+// element in it, which has to read that to its end. Text is a fault. A nil
+// parent is the document.
+func (p *parser) content(parent *element, visit func(element)) {
+	noted := false
+	for {
+		token, line := p.next()
+		switch t := token.(type) {
+		case nil, xml.EndElement:
+			return
+		case xml.CharData:
+			space := len(t) - len(bytes.TrimLeftFunc(t, unicode.IsSpace))
+			if space == len(t) || noted {
+				continue
+			}
+			noted = true
+			line += bytes.Count(t[:space], []byte("\n"))
+			if text := quote(strings.TrimSpace(string(t))); parent == nil {
+				p.faultf(line, "text %s outside of the root element", text)
+			} else {
+				p.faultf(line, "text %s in <%s>, which takes none", text, parent.name)
+			}
+		case xml.StartElement:
+			if p.depth++; p.depth > maxDepth {
+				p.faultf(line, "elements are nested more than %d deep", maxDepth)
+				p.dead = true
+				return
+			}
+			name := t.Name.Local
+			if t.Name.Space != "" {
+				name = t.Name.Space + ":" + name
+			}
+			visit(element{t, name, line})
+			p.depth--
+		}
+	}
+}
+
+// skip reads to the end of the element without looking at it.
+func (p *parser) skip() {
+	for depth := 0; depth >= 0; {
+		token, line := p.next()
+		switch token.(type) {
+		case nil:
+			return
+		case xml.StartElement:
+			if depth++; p.depth+depth > maxDepth {
+				p.faultf(line, "elements are nested more than %d deep", maxDepth)
+				p.dead = true
+				return
+			}
+		case xml.EndElement:
+			depth--
+		}
+	}
+}
+
+// attributes returns the element's attributes, with white space in their values
+// normalized as XML has it.
+func (p *parser) attributes(el element, known ...string) map[string]string {
+	values := map[string]string{}
+	for _, a := range el.Attr {
+		name := a.Name.Local
+		if a.Name.Space != "" {
+			name = a.Name.Space + ":" + name
+		}
+		switch _, twice := values[name]; {
+		case twice:
+			p.faultf(el.line, "attribute %s of <%s> stands twice", quote(name), el.name)
+		case !slices.Contains(known, name):
+			p.faultf(el.line, "unknown attribute %s of <%s>%s", quote(name), el.name, didYouMean(name, known, "%q"))
+		}
+		values[name] = strings.Map(func(r rune) rune {
+			if r == '\n' || r == '\t' || r == '\r' {
+				return ' '
+			}
+			return r
+		}, a.Value)
+	}
+	return values
+}
