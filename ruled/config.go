@@ -4,17 +4,21 @@ package ruled
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
+	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/bus"
 )
 
 // Config is ruled's configuration, from variables with the prefix RULED.
 type Config struct {
-	Rules    string        `envconfig:"RULES" desc:"rule file (default: the built-in rules); it is read again when it changes and on SIGHUP"`
-	Consumer string        `envconfig:"CONSUMER" default:"ruled" desc:"name of the durable consumer of the events"`
-	RelayTTL time.Duration `envconfig:"RELAY_TTL" default:"3s" desc:"how long after its event a relay command is worth carrying out"`
-	Buffer   int           `envconfig:"BUFFER" default:"16777216" desc:"bytes of alerts that may wait for their acknowledgement; then no more events are read"`
+	Rules    string        `split_words:"true" desc:"rule file (default: the built-in rules); it is read again when it changes and on SIGHUP"`
+	Consumer string        `split_words:"true" default:"ruled" desc:"name of the durable consumer of the events; only one nd-ruled may use it at a time"`
+	Events   string        `split_words:"true" default:"nd.events.>" desc:"subject of the events to evaluate, such as nd.events.r1.> for those of one host"`
+	RelayTTL time.Duration `split_words:"true" default:"3s" desc:"how long after its event a relay command is worth carrying out"`
+	Buffer   int           `split_words:"true" default:"16777216" desc:"bytes of alerts that may wait for their acknowledgement; then no more events are read"`
 	bus.StreamConfig
 }
 
@@ -23,6 +27,8 @@ func (c Config) Validate() error {
 	switch {
 	case c.Consumer == "":
 		return errors.New("RULED_CONSUMER: is empty, takes a name")
+	case c.Events != schemas.SubjectEvents && !strings.HasPrefix(c.Events, eventsPrefix):
+		return fmt.Errorf("RULED_EVENTS: %q is no subject of events, takes one that begins with %s", c.Events, eventsPrefix)
 	case c.RelayTTL <= 0:
 		return errors.New("RULED_RELAY_TTL: takes a duration above 0 such as 3s")
 	case c.Buffer < 1<<16:
@@ -34,3 +40,9 @@ func (c Config) Validate() error {
 	}
 	return nil
 }
+
+const eventsPrefix = "nd.events."
+
+// wholeStream reports whether the consumer gets every event of the stream, so
+// that one that is left out was dropped.
+func (c Config) wholeStream() bool { return c.Events == schemas.SubjectEvents }

@@ -20,11 +20,14 @@ import (
 // evaluation turns events into alerts and relay commands. Its handle is called
 // by one goroutine at a time.
 type evaluation struct {
-	cfg    Config
-	log    *slog.Logger
-	conn   *bus.Conn
-	m      *metrics
-	src    *source
+	cfg  Config
+	log  *slog.Logger
+	conn *bus.Conn
+	m    *metrics
+	src  *source
+	// reading is Deps.Reading.
+	reading func()
+
 	alerts *bus.Publisher
 	acks   *acks
 	raised recent // alerts, by id
@@ -34,9 +37,8 @@ type evaluation struct {
 	event     schemas.Event
 	// subjects holds the subjects seen, for what their events must say.
 	subjects map[string]subject
-	// last is the consumer's sequence number of the last event, 0 before the
-	// first of a session.
-	last     uint64
+	// last is where the last event stood, zero before the first of a session.
+	last     place
 	ids      *nuid.NUID
 	recalled bool // the alerts of former runs are known
 }
@@ -53,7 +55,7 @@ const maxSubjects = 1 << 14
 
 func newEvaluation(cfg Config, d Deps, m *metrics, src *source) *evaluation {
 	e := &evaluation{
-		cfg: cfg, log: d.Log, conn: d.Conn, m: m, src: src,
+		cfg: cfg, log: d.Log, conn: d.Conn, m: m, src: src, reading: d.Reading,
 		subjects: map[string]subject{},
 		raised:   newRecent(),
 		ids:      nuid.New(),
@@ -80,14 +82,18 @@ func newEvaluation(cfg Config, d Deps, m *metrics, src *source) *evaluation {
 
 // handle evaluates one message. An error means that the session cannot go on.
 func (e *evaluation) handle(ctx context.Context, msg jetstream.Msg) error {
-	sequence, err := consumerSequence(msg.Reply())
+	at, err := parsePlace(msg.Reply())
 	if err != nil {
 		return err
 	}
-	if sequence != e.last+1 {
-		return fmt.Errorf("expected event %d of the consumer, got %d", e.last+1, sequence)
+	if at.delivery != e.last.delivery+1 {
+		return fmt.Errorf("expected event %d of the consumer, got %d", e.last.delivery+1, at.delivery)
 	}
-	e.last = sequence
+	var missed uint64
+	if e.last.stored != 0 && e.cfg.wholeStream() {
+		missed = at.stored - e.last.stored - 1
+	}
+	e.last = at
 
 	if err := e.parse(msg); err != nil {
 		e.m.invalid.Inc()
@@ -96,6 +102,13 @@ func (e *evaluation) handle(ctx context.Context, msg jetstream.Msg) error {
 		return nil
 	}
 	e.m.events.Inc()
+	if missed > 0 {
+		e.m.missed.Add(float64(missed))
+		why := fmt.Sprintf("before this event, the stream dropped %d events that were not evaluated yet: the rules do not keep up, or the stream is too small", missed)
+		if err := e.alert(ctx, msg, eventsMissed, schemas.Warning, why); err != nil {
+			return err
+		}
+	}
 	if e.event.Lost != nil {
 		if err := e.alert(ctx, msg, eventsLost, schemas.Warning, "the sensor had to drop frames: alerts may be missing"); err != nil {
 			return err
@@ -107,9 +120,12 @@ func (e *evaluation) handle(ctx context.Context, msg jetstream.Msg) error {
 	return nil
 }
 
-// eventsLost is the id of the alert that no rule raises: whatever the rules are,
-// a gap in the events must not be a silence.
-const eventsLost = "events-lost"
+// The ids of the alerts that no rule raises: whatever the rules are, a gap in
+// the events must not be a silence.
+const (
+	eventsLost   = "events-lost"
+	eventsMissed = "events-missed"
+)
 
 func (e *evaluation) parse(msg jetstream.Msg) error {
 	if err := e.event.ParseJSON(msg.Data()); err != nil {
@@ -237,19 +253,30 @@ func (e *evaluation) relay(rule *rules.Rule) {
 	e.log.Debug("relay", "rule", rule.ID, "target", command.Target, "host", command.Host, "command", command.ID, "event", e.event.ID)
 }
 
-// consumerSequence returns a message's place among those that the consumer has
-// delivered since it was reset, from 1 on, so that one that was lost is missed:
-// acknowledging the next would acknowledge it too. It is the third token from
-// the end of the reply subject,
-// $JS.ACK.….<stream sequence>.<consumer sequence>.<time>.<pending>.
-func consumerSequence(reply string) (uint64, error) {
-	rest := reply
-	for range 2 {
-		rest = rest[:max(0, strings.LastIndexByte(rest, '.'))]
+// place is where a message stands.
+type place struct {
+	// stored is its sequence number in the stream.
+	stored uint64
+	// delivery counts what the consumer has delivered since it was reset, from
+	// 1 on. One that is left out was lost, and acknowledging the next would
+	// acknowledge it too.
+	delivery uint64
+}
+
+// parsePlace reads the reply subject of a message from a consumer,
+// $JS.ACK.….<stored>.<delivery>.<time>.<pending>.
+func parsePlace(reply string) (place, error) {
+	rest, numbers := reply, [4]uint64{}
+	var err error
+	for i := range numbers {
+		dot := strings.LastIndexByte(rest, '.')
+		if numbers[i], err = strconv.ParseUint(rest[dot+1:], 10, 64); err != nil {
+			break
+		}
+		rest = rest[:max(dot, 0)]
 	}
-	n, err := strconv.ParseUint(rest[strings.LastIndexByte(rest, '.')+1:], 10, 64)
 	if err != nil || !strings.HasPrefix(reply, "$JS.ACK.") {
-		return 0, fmt.Errorf("message with reply subject %q does not come from a consumer", reply)
+		return place{}, fmt.Errorf("message with reply subject %q does not come from a consumer", reply)
 	}
-	return n, nil
+	return place{stored: numbers[3], delivery: numbers[2]}, nil
 }

@@ -10,7 +10,7 @@ import (
 // metrics are ruled's counters, each labelled one resolved once: looking them
 // up by label for every event costs more than a rule.
 type metrics struct {
-	events, invalid             prometheus.Counter
+	events, invalid, missed     prometheus.Counter
 	alerts                      map[schemas.Severity]prometheus.Counter
 	alertsAgain                 prometheus.Counter
 	relays, relaysLost          prometheus.Counter
@@ -36,6 +36,9 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		invalid: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "ndmon_ruled_invalid_messages_total", Help: "Messages on an event subject that are no event of that subject; they were dropped.",
 		}),
+		missed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "ndmon_ruled_missed_events_total", Help: "Events that the stream dropped before they were evaluated.",
+		}),
 		alerts: map[schemas.Severity]prometheus.Counter{
 			schemas.Info:     alerts.WithLabelValues(string(schemas.Info)),
 			schemas.Warning:  alerts.WithLabelValues(string(schemas.Warning)),
@@ -53,7 +56,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		reloadsTaken:  reloads.WithLabelValues("taken"),
 		reloadsFailed: reloads.WithLabelValues("refused"),
 	}
-	for _, c := range []prometheus.Collector{m.events, m.invalid, alerts, m.alertsAgain, relays, m.rules, reloads} {
+	for _, c := range []prometheus.Collector{m.events, m.invalid, m.missed, alerts, m.alertsAgain, relays, m.rules, reloads} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("register ruled's counters: %w", err)
 		}

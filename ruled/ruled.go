@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/bus"
+	"github.com/ndmon/ndmon/schemas/process"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 )
@@ -21,6 +22,8 @@ type Deps struct {
 	Conn     *bus.Conn
 	// Hangup, if set, has the rule file read again.
 	Hangup <-chan os.Signal
+	// Reading, if set, is called each time that the reading of events begins.
+	Reading func()
 }
 
 // Bounds of the consumer: how many events may be processed and not yet
@@ -39,11 +42,11 @@ const (
 )
 
 // Run evaluates events until the context ends. It returns early only when the
-// rule file is bad.
+// rule file cannot be read, with a process.UsageError that has all its faults.
 func Run(ctx context.Context, cfg Config, d Deps) error {
 	src, err := loadRules(cfg.Rules, d)
 	if err != nil {
-		return err
+		return process.UsageError{Err: err}
 	}
 	m, err := newMetrics(d.Registry)
 	if err != nil {
@@ -122,6 +125,7 @@ func (e *evaluation) session(ctx context.Context, again <-chan struct{}) error {
 	}
 	consumer, err := js.CreateOrUpdateConsumer(setup, schemas.StreamEvents, jetstream.ConsumerConfig{
 		Durable:       e.cfg.Consumer,
+		FilterSubject: e.cfg.Events,
 		Description:   "nd-ruled",
 		AckPolicy:     jetstream.AckAllPolicy,
 		AckWait:       ackWait,
@@ -136,7 +140,7 @@ func (e *evaluation) session(ctx context.Context, again <-chan struct{}) error {
 		return fmt.Errorf("reset consumer %s of stream %s: %w", e.cfg.Consumer, schemas.StreamEvents, err)
 	}
 	e.acks.reset()
-	e.last = 0
+	e.last = place{}
 	broken := false
 	lost := make(chan error, 1)
 	end := func(err error) {
@@ -162,6 +166,9 @@ func (e *evaluation) session(ctx context.Context, again <-chan struct{}) error {
 	)
 	if err != nil {
 		return fmt.Errorf("read stream %s: %w", schemas.StreamEvents, err)
+	}
+	if e.reading != nil {
+		e.reading()
 	}
 	e.log.Info("reading events", "stream", schemas.StreamEvents, "consumer", e.cfg.Consumer)
 	defer func() {
