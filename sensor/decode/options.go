@@ -157,7 +157,7 @@ func (d *Decoder) routeInfo(o []byte) (fault string) {
 
 func (d *Decoder) rdnss(o []byte) (fault string) {
 	if len(o) < 24 || len(o)%16 != 8 {
-		return "must be 8 bytes long and 16 for each address"
+		return "must be 8 bytes and 16 for each address"
 	}
 	first := len(d.memory.addresses)
 	for server := o[8:]; len(server) > 0; server = server[16:] {

@@ -1,0 +1,112 @@
+package decode_test
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"slices"
+)
+
+// Hand-made frames: every function returns the bytes of one layer, which the
+// next one out takes.
+
+var (
+	macSource      = []byte{2, 0, 0, 0, 0, 1}
+	macDestination = []byte{0x33, 0x33, 0xff, 0, 0, 0x42}
+	source         = addr("fe80::1")
+	destination    = addr("ff02::1:ff00:42")
+	target         = addr("2001:db8::42")
+)
+
+func addr(s string) []byte {
+	a := netip.MustParseAddr(s).As16()
+	return a[:]
+}
+
+func cat(parts ...[]byte) []byte { return slices.Concat(parts...) }
+
+func be16(n uint16) []byte { return binary.BigEndian.AppendUint16(nil, n) }
+func be32(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n) }
+
+// ether is an untagged IPv6 frame.
+func ether(packet []byte) []byte {
+	return cat(macDestination, macSource, be16(0x86dd), packet)
+}
+
+// tagged is a frame with VLAN tags, the outer one first.
+func tagged(packet []byte, tags ...[]byte) []byte {
+	return cat(macDestination, macSource, cat(tags...), be16(0x86dd), packet)
+}
+
+func tag(etherType, control uint16) []byte { return cat(be16(etherType), be16(control)) }
+
+// ip6 is an IPv6 packet with the payload length that it has.
+func ip6(next uint8, payload ...[]byte) []byte {
+	return ip6Length(len(cat(payload...)), next, payload...)
+}
+
+// ip6Length is an IPv6 packet that says that its payload is length bytes long.
+func ip6Length(length int, next uint8, payload ...[]byte) []byte {
+	return cat([]byte{0x60, 0, 0, 0}, be16(uint16(length)), []byte{next, 255}, source, destination, cat(payload...))
+}
+
+// ext is an extension header of 8*(1+units) bytes.
+func ext(next, units uint8) []byte {
+	return append([]byte{next, units}, make([]byte, 6+8*int(units))...)
+}
+
+// frag is a fragment header; offset is in bytes.
+func frag(next uint8, offset uint16, more bool) []byte {
+	if more {
+		offset |= 1
+	}
+	return cat([]byte{next, 0}, be16(offset), be32(0x01020304))
+}
+
+// icmp is an ICMPv6 message with a good checksum, computed the plain way.
+func icmp(typ, code uint8, body ...[]byte) []byte {
+	m := cat([]byte{typ, code, 0, 0}, cat(body...))
+	sum := 0
+	covered := cat(source, destination, be32(uint32(len(m))), be32(58), m)
+	if len(covered)%2 == 1 {
+		covered = append(covered, 0)
+	}
+	for i := 0; i < len(covered); i += 2 {
+		sum += int(covered[i])<<8 | int(covered[i+1])
+	}
+	for sum > 0xffff {
+		sum = sum>>16 + sum&0xffff
+	}
+	binary.BigEndian.PutUint16(m[2:], ^uint16(sum))
+	return m
+}
+
+func rs(options ...[]byte) []byte { return icmp(133, 0, make([]byte, 4), cat(options...)) }
+
+// ra has all its flags clear.
+func ra(options ...[]byte) []byte { return raFlags(0, options...) }
+
+func raFlags(flags uint8, options ...[]byte) []byte {
+	return icmp(134, 0, []byte{64, flags}, be16(1800), be32(30000), be32(1000), cat(options...))
+}
+
+func ns(options ...[]byte) []byte { return icmp(135, 0, make([]byte, 4), target, cat(options...)) }
+
+func na(flags uint8, options ...[]byte) []byte {
+	return icmp(136, 0, []byte{flags, 0, 0, 0}, target, cat(options...))
+}
+
+func rd(options ...[]byte) []byte {
+	return icmp(137, 0, make([]byte, 4), source, target, cat(options...))
+}
+
+// option is an option whose length is that of its parts, which must fill units
+// of 8 bytes with the two bytes before them.
+func option(typ uint8, parts ...[]byte) []byte {
+	body := cat(parts...)
+	if (len(body)+2)%8 != 0 {
+		panic("option does not fill its units")
+	}
+	return cat([]byte{typ, byte((len(body) + 2) / 8)}, body)
+}
+
+func slla() []byte { return option(1, macSource) }

@@ -1,0 +1,135 @@
+package decode_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/sensor/decode"
+)
+
+// FuzzDecode decodes any frame, cut at any point, of which more or less may
+// have been on the wire than was captured.
+func FuzzDecode(f *testing.F) {
+	for _, name := range captures(f) {
+		for i, frame := range readCapture(f, name) {
+			if i < 6 || i%40 == 0 {
+				f.Add(frame.data, uint16(len(frame.data)), 0)
+			}
+		}
+	}
+	full := ra(slla(), prefixInfo(), rdnss(), dnssl("\x01a\xff\x00"), option(14, make([]byte, 6)),
+		option(24, []byte{64, 0x18}, be32(1800), addr("2001:db8::")[:8]), option(5, make([]byte, 6)))
+	for _, frame := range [][]byte{
+		ether(ip6(58, full)),
+		tagged(ip6(0, ext(60, 0), ext(43, 1), ext(44, 2), frag(60, 0, true), ext(58, 0), full), tag(0x8100, 12)),
+		ether(ip6(58, pref64(1))),
+		ether(ip6Length(0, 0, ext(58, 0), full)),
+		ether(ip6(60, bytes.Repeat(ext(60, 0), 256), ext(58, 0), full)),
+	} {
+		f.Add(frame, uint16(len(frame)), 0)
+		f.Add(frame, uint16(len(frame)-9), 9)
+	}
+	k := newKernel(f)
+	var used decode.Decoder // by every frame before this one
+	f.Fuzz(func(t *testing.T, frame []byte, cut uint16, uncaptured int) {
+		frame = frame[:min(len(frame), int(cut))]
+		before := bytes.Clone(frame)
+		k.agree(t, &used, frame)
+
+		length := len(frame) + uncaptured
+		event, ok := used.Decode(frame, length)
+		if !ok {
+			return
+		}
+		check(t, event, frame)
+		first := asJSON(t, event)
+		if len(first) > 10_000+100*len(frame) {
+			t.Errorf("event of a frame of %d bytes is %d bytes long", len(frame), len(first))
+		}
+		again, ok := new(decode.Decoder).Decode(frame, length)
+		if !ok || asJSON(t, again) != first {
+			t.Errorf("decoded again it is not the same:\n%s\n%s", first, asJSON(t, again))
+		}
+		var read schemas.Event
+		if err := json.Unmarshal([]byte(first), &read); err != nil {
+			t.Errorf("event cannot be read back: %v", err)
+		}
+		if second := asJSON(t, &read); second != first {
+			t.Errorf("event is another when it is read back:\n%s\n%s", first, second)
+		}
+		if !bytes.Equal(before, frame) {
+			t.Errorf("frame was changed")
+		}
+	})
+}
+
+// check checks what is true of every event.
+func check(t *testing.T, event *schemas.Event, frame []byte) {
+	t.Helper()
+	if event.Ethernet == nil || event.Inet6 == nil || event.ND == nil || !bytes.Equal(event.Frame, frame) {
+		t.Fatalf("event has not all its parts: %s", asJSON(t, event))
+	}
+	nd := event.ND
+	messages := 0
+	for _, is := range []bool{nd.RS != nil, nd.RA != nil, nd.NS != nil, nd.NA != nil, nd.RD != nil} {
+		if is {
+			messages++
+		}
+	}
+	switch message := isMessage(event); {
+	case messages > 1 || messages == 1 && !message:
+		t.Errorf("message is not of the type %d", event.ICMP6.Type)
+	case message == (event.ICMP6 == nil):
+		if message {
+			t.Error("message without an ICMPv6 type")
+		} else if nd.Malformed == "" {
+			t.Error("nothing decoded and nothing malformed")
+		}
+	case messages == 0 && (nd.Malformed == "" || nd.Opt != nil):
+		t.Errorf("no message, but malformed %q and options %v", nd.Malformed, nd.Opt)
+	}
+	if len(nd.Malformed) > 600 || !printable(nd.Malformed) {
+		t.Errorf("malformed is not a text for a person: %q", nd.Malformed)
+	}
+	if nd.Opt == nil {
+		return
+	}
+	for _, o := range nd.Opt.PrefixInfo {
+		if o.PrefixLength > 128 {
+			t.Errorf("prefix of %d bits", o.PrefixLength)
+		}
+	}
+	for _, o := range nd.Opt.RouteInfo {
+		if o.PrefixLength > 128 {
+			t.Errorf("route of %d bits", o.PrefixLength)
+		}
+	}
+	for _, o := range nd.Opt.RDNSS {
+		if len(o.Address) == 0 {
+			t.Error("no DNS server")
+		}
+	}
+	for _, o := range nd.Opt.DNSSL {
+		if len(o.Domain) == 0 {
+			t.Error("no domain")
+		}
+		for _, domain := range o.Domain {
+			if domain == "" || !printable(domain) {
+				t.Errorf("domain is %q", domain)
+			}
+		}
+	}
+}
+
+// printable reports whether a text is printable ASCII.
+func printable(text string) bool {
+	for _, r := range text {
+		if r < ' ' || r > '~' || r == utf8.RuneError {
+			return false
+		}
+	}
+	return true
+}

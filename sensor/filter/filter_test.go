@@ -1,0 +1,311 @@
+package filter
+
+import (
+	"bytes"
+	"net"
+	"slices"
+	"testing"
+
+	"golang.org/x/net/bpf"
+	"golang.org/x/net/ipv4"
+)
+
+const (
+	pass   = true
+	refuse = false
+)
+
+// frame puts a payload behind an Ethernet header.
+func frame(etherType uint16, payload []byte) []byte {
+	f := slices.Concat(make([]byte, 12), []byte{byte(etherType >> 8), byte(etherType)}, payload)
+	return f
+}
+
+// tag puts a VLAN tag before an EtherType and its payload.
+func tag(vlan, etherType uint16, payload []byte) []byte {
+	return slices.Concat([]byte{byte(vlan >> 8), byte(vlan), byte(etherType >> 8), byte(etherType)}, payload)
+}
+
+// ip6 puts headers behind an IPv6 header.
+func ip6(next uint8, headers ...[]byte) []byte {
+	payload := slices.Concat(headers...)
+	return withLength(len(payload), next, payload)
+}
+
+// withLength is ip6 with a payload length of its own.
+func withLength(length int, next uint8, payload []byte) []byte {
+	header := make([]byte, 40)
+	header[0] = 0x60
+	header[4], header[5] = byte(length>>8), byte(length)
+	header[6], header[7] = next, 255
+	return append(header, payload...)
+}
+
+// ext is an extension header of 8*(1+units) bytes.
+func ext(next, units uint8) []byte {
+	header := make([]byte, 8*(1+int(units)))
+	header[0], header[1] = next, units
+	return header
+}
+
+// frag is a fragment header; its offset is a multiple of 8.
+func frag(next uint8, offset uint16, more bool) []byte {
+	header := []byte{next, 0xff, byte(offset >> 8), byte(offset), 1, 2, 3, 4}
+	if more {
+		header[3] |= 1
+	}
+	return header
+}
+
+// icmp is an ICMPv6 message of 24 bytes.
+func icmp(typ uint8) []byte { return append([]byte{typ}, make([]byte, 23)...) }
+
+func untagged(packet []byte) []byte { return frame(0x86dd, packet) }
+
+func TestFrames(t *testing.T) {
+	hbh, dst := ext(icmp6, 0), ext(icmp6, 2)
+	tcp, udp := make([]byte, 20), make([]byte, 8)
+	ns := icmp(135)
+	tests := []struct {
+		name  string
+		frame []byte
+		want  bool
+	}{
+		{"RS", untagged(ip6(58, icmp(133))), pass},
+		{"RA", untagged(ip6(58, icmp(134))), pass},
+		{"NS", untagged(ip6(58, icmp(135))), pass},
+		{"NA", untagged(ip6(58, icmp(136))), pass},
+		{"redirect", untagged(ip6(58, icmp(137))), pass},
+		{"type 132, MLD done", untagged(ip6(58, icmp(132))), refuse},
+		{"type 138", untagged(ip6(58, icmp(138))), refuse},
+		{"echo request", untagged(ip6(58, icmp(128))), refuse},
+		{"echo reply", untagged(ip6(58, icmp(129))), refuse},
+		{"type 0", untagged(ip6(58, icmp(0))), refuse},
+		{"type 255", untagged(ip6(58, icmp(255))), refuse},
+		{"MLDv2 report", untagged(ip6(0, hbh, icmp(143))), refuse},
+		{"TCP", untagged(ip6(6, tcp)), refuse},
+		{"UDP", untagged(ip6(17, udp)), refuse},
+		{"ESP", untagged(ip6(50, ns)), refuse},
+		{"authentication header", untagged(ip6(51, ns)), refuse},
+		{"no next header", untagged(ip6(59, ns)), refuse},
+
+		{"ARP", frame(0x0806, make([]byte, 46)), refuse},
+		{"IPv4 that looks like NS from afar", frame(0x0800, ip6(58, ns)), refuse},
+		{"802.3 length", frame(0x0040, ip6(58, ns)), refuse},
+		{"empty", nil, refuse},
+		{"no EtherType", make([]byte, 12), refuse},
+		{"no IPv6 header", frame(0x86dd, nil), refuse},
+
+		{"VLAN", frame(0x8100, tag(12, 0x86dd, ip6(58, ns))), pass},
+		{"VLAN 0", frame(0x8100, tag(0, 0x86dd, ip6(58, ns))), pass},
+		{"service VLAN", frame(0x88a8, tag(12, 0x86dd, ip6(58, ns))), pass},
+		{"VLAN, hop-by-hop", frame(0x8100, tag(12, 0x86dd, ip6(0, hbh, ns))), pass},
+		{"VLAN, echo", frame(0x8100, tag(12, 0x86dd, ip6(58, icmp(128)))), refuse},
+		{"VLAN, IPv4", frame(0x8100, tag(12, 0x0800, ip6(58, ns))), refuse},
+		{"VLAN, ARP", frame(0x8100, tag(12, 0x0806, make([]byte, 46))), refuse},
+		{"VLAN, nothing", frame(0x8100, nil), refuse},
+		{"QinQ", frame(0x88a8, tag(12, 0x8100, tag(13, 0x86dd, ip6(58, ns)))), refuse},
+		{"two VLAN tags", frame(0x8100, tag(12, 0x8100, tag(13, 0x86dd, ip6(58, ns)))), refuse},
+
+		{"hop-by-hop, NS", untagged(ip6(0, hbh, ns)), pass},
+		{"routing, NS", untagged(ip6(43, dst, ns)), pass},
+		{"destination options, NS", untagged(ip6(60, dst, ns)), pass},
+		{"the longest header, NS", untagged(ip6(60, ext(58, 255), ns)), pass},
+		{"atomic fragment, NS", untagged(ip6(44, frag(58, 0, false), ns)), pass},
+		{"first fragment, NS", untagged(ip6(44, frag(58, 0, true), ns)), pass},
+		{"hop-by-hop, destination options, routing, fragment, destination options, NS",
+			untagged(ip6(0, ext(60, 0), ext(43, 1), ext(44, 2), frag(60, 0, true), dst, ns)), pass},
+		{"hop-by-hop, destination options, routing, fragment, destination options, echo",
+			untagged(ip6(0, ext(60, 0), ext(43, 1), ext(44, 2), frag(60, 0, true), dst, icmp(128))), refuse},
+		{"hop-by-hop, destination options, routing, fragment, destination options, TCP",
+			untagged(ip6(0, ext(60, 0), ext(43, 1), ext(44, 2), frag(60, 0, true), ext(6, 0), tcp)), refuse},
+		{"hop-by-hop, TCP", untagged(ip6(0, ext(6, 0), tcp)), refuse},
+		{"destination options, no next header", untagged(ip6(60, ext(59, 0), ns)), refuse},
+
+		{"first fragment of UDP", untagged(ip6(44, frag(17, 0, true), udp)), refuse},
+		{"first fragment of an echo", untagged(ip6(44, frag(58, 0, true), icmp(128))), refuse},
+		{"later fragment of UDP", untagged(ip6(44, frag(17, 1448, true), udp)), refuse},
+		{"later fragment of ICMPv6 that looks like NS", untagged(ip6(44, frag(58, 8, true), ns)), refuse},
+		{"last fragment at the highest offset", untagged(ip6(44, frag(58, 0xfff8, false), ns)), refuse},
+		{"later fragment of destination options", untagged(ip6(44, frag(60, 1240, false), dst, ns)), refuse},
+		{"later fragment in a first one", untagged(ip6(44, frag(44, 0, true), frag(58, 8, false), ns)), refuse},
+		{"reserved bits are not the offset", untagged(ip6(44, frag(58, 6, true), ns)), pass},
+
+		{"chain of MaxHeaders, NS", untagged(ip6(60, slices.Concat(repeat(MaxHeaders-1), ext(58, 0)), ns)), pass},
+		{"chain of MaxHeaders, echo", untagged(ip6(60, slices.Concat(repeat(MaxHeaders-1), ext(58, 0)), icmp(128))), refuse},
+		{"chain of MaxHeaders, TCP", untagged(ip6(60, slices.Concat(repeat(MaxHeaders-1), ext(6, 0)), tcp)), refuse},
+		{"longer chain, NS", untagged(ip6(60, slices.Concat(repeat(MaxHeaders), ext(58, 0)), ns)), pass},
+		{"longer chain, TCP, for the decoder to judge", untagged(ip6(60, slices.Concat(repeat(MaxHeaders), ext(6, 0)), tcp)), pass},
+
+		{"header runs past the end", untagged(ip6(60, ext(58, 2)[:16])), pass},
+		{"header runs past the end, TCP", untagged(ip6(60, ext(6, 2)[:16])), refuse},
+		{"chain ends after its header", untagged(ip6(60, ext(58, 2))), pass},
+		{"chain ends after its header, first fragment", untagged(ip6(44, frag(60, 0, true), dst)), pass},
+		{"chain announced, none", untagged(ip6(0)), pass},
+		{"ICMPv6 announced, none", untagged(ip6(58)), refuse},
+
+		{"NS behind the payload", untagged(withLength(0, 58, ns)), refuse},
+		{"NS behind the payload, VLAN", frame(0x8100, tag(12, 0x86dd, withLength(0, 58, ns))), refuse},
+		{"payload ends behind a header, padding looks like an echo", untagged(withLength(8, 60, slices.Concat(hbh, icmp(128)))), pass},
+		{"payload ends in a header, padding", untagged(withLength(15, 60, slices.Concat(ext(58, 1), icmp(128)))), pass},
+		{"payload ends in the first two bytes of a header", untagged(withLength(1, 60, slices.Concat(ext(58, 1), icmp(128)))), pass},
+		{"payload of 0 before a chain, padding looks like TCP", untagged(withLength(0, 60, slices.Concat(ext(6, 0), tcp))), pass},
+		{"payload is longer than the frame", untagged(withLength(1000, 58, ns)), pass},
+		{"payload of 0xffff", untagged(withLength(0xffff, 60, slices.Concat(hbh, ns))), pass},
+		{"jumbogram with NS", untagged(withLength(0, 0, slices.Concat(hbh, ns))), pass},
+		{"jumbogram with TCP", untagged(withLength(0, 0, slices.Concat(ext(6, 0), tcp))), refuse},
+		{"NS and Ethernet padding", untagged(append(ip6(58, ns), 0, 0, 0, 0)), pass},
+	}
+	vm := machine(t, Any)
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if got := run(t, vm, test.frame); got != test.want {
+				t.Errorf("passes: %v, want %v: %x", got, test.want, test.frame)
+			}
+		})
+	}
+}
+
+// repeat returns destination options headers that announce another one each.
+func repeat(n int) []byte { return bytes.Repeat(ext(60, 0), n) }
+
+// Frames cut at every length: what passes is what still may be ND.
+func TestTruncated(t *testing.T) {
+	// passes returns whether the frame passes when n bytes of its IPv6 payload
+	// are left. Without a whole IPv6 header it never does.
+	tests := []struct {
+		name   string
+		packet []byte
+		passes func(n int) bool
+	}{
+		{"NS", ip6(58, icmp(135)), func(n int) bool { return n >= 1 }},
+		{"echo", ip6(58, icmp(128)), func(int) bool { return false }},
+		{"TCP", ip6(6, make([]byte, 20)), func(int) bool { return false }},
+		{"hop-by-hop, NS", ip6(0, ext(58, 0), icmp(135)), func(int) bool { return true }},
+		{"hop-by-hop, echo", ip6(0, ext(58, 0), icmp(128)), func(n int) bool { return n <= 8 }},
+		{"hop-by-hop, TCP", ip6(0, ext(6, 0), make([]byte, 20)), func(n int) bool { return n == 0 }},
+		{"routing, destination options, NS", ip6(43, ext(60, 2), ext(58, 1), icmp(135)), func(int) bool { return true }},
+		{"routing, destination options, MLD", ip6(43, ext(60, 2), ext(58, 1), icmp(131)), func(n int) bool { return n <= 40 }},
+		{"routing, destination options, UDP", ip6(43, ext(60, 2), ext(17, 1), make([]byte, 8)), func(n int) bool { return n <= 24 }},
+		{"first fragment, NS", ip6(44, frag(58, 0, true), icmp(135)), func(int) bool { return true }},
+		{"first fragment, UDP", ip6(44, frag(17, 0, true), make([]byte, 8)), func(n int) bool { return n == 0 }},
+		{"later fragment", ip6(44, frag(58, 8, true), icmp(135)), func(n int) bool { return n < 4 }},
+	}
+	vm := machine(t, Any)
+	for _, test := range tests {
+		for _, head := range [][]byte{frame(0x86dd, nil), frame(0x8100, tag(7, 0x86dd, nil))} {
+			for n := range len(head) + len(test.packet) + 1 {
+				left := n - len(head) - 40
+				want := left >= 0 && test.passes(left)
+				whole := slices.Concat(head, test.packet)
+				if got := run(t, vm, whole[:n]); got != want {
+					t.Errorf("%s, header of %d bytes, %d bytes of payload: passes %v, want %v", test.name, len(head), left, got, want)
+				}
+			}
+		}
+	}
+}
+
+// The virtual machine does not know the packet type, so it is put into the
+// program.
+func TestDirection(t *testing.T) {
+	const host, broadcast, multicast, otherHost, outgoing = 0, 1, 2, 3, 4
+	ns := untagged(ip6(58, icmp(135)))
+	echo := untagged(ip6(58, icmp(128)))
+	for _, packetType := range []uint32{host, broadcast, multicast, otherHost, outgoing} {
+		for direction, want := range map[Direction]bool{
+			Any:      true,
+			Incoming: packetType != outgoing,
+			Outgoing: packetType == outgoing,
+		} {
+			program, err := ND(direction)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, ins := range program {
+				if ins == (bpf.LoadExtension{Num: bpf.ExtType}) {
+					program[i] = bpf.LoadConstant{Dst: bpf.RegA, Val: packetType}
+				}
+			}
+			vm, err := bpf.NewVM(program)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := run(t, vm, ns); got != want {
+				t.Errorf("NS of packet type %d, direction %d: passes %v, want %v", packetType, direction, got, want)
+			}
+			if run(t, vm, echo) {
+				t.Errorf("echo of packet type %d passes, direction %d", packetType, direction)
+			}
+		}
+	}
+	if _, err := ND(Outgoing + 1); err == nil {
+		t.Error("no error for an unknown direction")
+	}
+}
+
+// The kernel's verifier takes the program, of every direction.
+func TestKernelTakesIt(t *testing.T) {
+	for _, direction := range []Direction{Any, Incoming, Outgoing} {
+		program, err := ND(direction)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := bpf.Assemble(program)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if err := ipv4.NewPacketConn(conn).SetBPF(raw); err != nil {
+			t.Errorf("kernel refuses the filter for direction %d: %v", direction, err)
+		}
+	}
+}
+
+func TestLabels(t *testing.T) {
+	var far program
+	far.jumpIf(bpf.JumpEqual, 1, drop, fall)
+	for range 256 {
+		far.add(bpf.TAX{})
+	}
+	far.label(drop)
+	far.add(bpf.RetConstant{})
+	if _, err := far.link(); err == nil {
+		t.Error("no error for a jump over 256 instructions")
+	}
+	var missing program
+	missing.jump("nowhere")
+	missing.add(bpf.RetConstant{})
+	if _, err := missing.link(); err == nil {
+		t.Error("no error for a missing label")
+	}
+}
+
+func machine(t *testing.T, direction Direction) *bpf.VM {
+	t.Helper()
+	program, err := ND(direction)
+	if err != nil {
+		t.Fatal(err)
+	}
+	vm, err := bpf.NewVM(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return vm
+}
+
+func run(t *testing.T, vm *bpf.VM, frame []byte) bool {
+	t.Helper()
+	n, err := vm.Run(frame)
+	if err != nil {
+		t.Fatalf("filter on %x: %v", frame, err)
+	}
+	if n != 0 && n < 65535 {
+		t.Errorf("filter cuts frames at %d bytes", n)
+	}
+	return n > 0
+}
