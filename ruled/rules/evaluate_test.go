@@ -3,6 +3,7 @@ package rules
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -329,5 +330,27 @@ func BenchmarkSummary(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		Summary(e)
+	}
+}
+
+// TestProgramShared has several evaluators of one program at work at once.
+func TestProgramShared(t *testing.T) {
+	events := corpus(t)
+	program := Compile(Builtin())
+	counts := make([]int, 4)
+	var group sync.WaitGroup
+	for i := range counts {
+		group.Go(func() {
+			ev := program.NewEvaluator()
+			for _, e := range events {
+				counts[i] += len(ev.Evaluate(e))
+			}
+		})
+	}
+	group.Wait()
+	for _, n := range counts {
+		if n == 0 || n != counts[0] {
+			t.Fatalf("matches: %v", counts)
+		}
 	}
 }

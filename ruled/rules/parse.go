@@ -30,12 +30,12 @@ const (
 // notice.
 func Parse(name string, data []byte) (*Set, error) {
 	p := &parser{name: name, set: &Set{}, idLines: map[string]int{}}
+	p.lastLine = 1 + bytes.Count(bytes.TrimSuffix(data, []byte("\n")), []byte("\n"))
 	if fault := unreadable(data); fault != "" {
 		p.faultf(1, "%s", fault)
 		return nil, &p.faults
 	}
 	data = bytes.TrimPrefix(data, []byte(utf8BOM))
-	p.lastLine = 1 + bytes.Count(bytes.TrimSuffix(data, []byte("\n")), []byte("\n"))
 	p.decoder = xml.NewDecoder(bytes.NewReader(data))
 	p.decoder.CharsetReader = p.charset
 
@@ -74,7 +74,10 @@ func (p *parser) faultf(line int, format string, args ...any) {
 		p.faults.More++
 		return
 	}
-	p.faults.List = append(p.faults.List, Remark{p.name, line, fmt.Sprintf(format, args...)})
+	// A position at the very end, or behind a lone carriage return, which XML
+	// takes for a line end, may be counted one line too far.
+	line = min(line, p.lastLine)
+	p.faults.List = append(p.faults.List, Remark{p.name, line, shorten(fmt.Sprintf(format, args...), maxMessage)})
 }
 
 func (p *parser) noticef(line int, format string, args ...any) {
@@ -106,7 +109,7 @@ func (p *parser) document() {
 }
 
 func (p *parser) unknown(el, parent element, known ...string) {
-	p.faultf(el.line, "unknown element <%s> in <%s>%s", el.name, parent.name, didYouMean(el.name, known, "<%s>"))
+	p.faultf(el.line, "unknown element <%s> in <%s>%s", el.name, parent.name, p.didYouMean(el.name, known, "<%s>"))
 	p.skip()
 }
 
@@ -316,7 +319,7 @@ func (p *parser) condition(r *Rule, el element) {
 	name = strings.TrimSpace(name)
 	field, ok := schemas.FieldByName(name)
 	if !ok {
-		p.faultf(el.line, "unknown field %s%s", quote(name), didYouMean(name, fieldNames(), "%q"))
+		p.faultf(el.line, "unknown field %s%s", quote(name), p.didYouMean(name, fieldNames(), "%q"))
 		return
 	}
 	c := Condition{Field: field, Negate: el.name != "match"}

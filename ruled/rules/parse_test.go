@@ -63,7 +63,7 @@ func TestParseFaults(t *testing.T) {
 		"text in match":    {inRule("<match field='nd.ns'>x</match>"), []string{`3: text "x" in <match>, which takes none`}},
 		"text in alert":    {inRule(ok + "<alert>critical</alert>"), []string{`3: text "critical" in <alert>, which takes none`}},
 		"CDATA":            {inRule(ok + "<![CDATA[x]]>"), []string{`3: text "x" in <rule>, which takes none`}},
-		"long text":        {inRule(ok + strings.Repeat("é", 100)), []string{`3: text "` + strings.Repeat("é", 80) + `"… in <rule>, which takes none`}},
+		"long text":        {inRule(ok + strings.Repeat("é", 100)), []string{`3: text "` + strings.Repeat("é", 80) + `…" in <rule>, which takes none`}},
 		"text in probe":    {rules("<probe name='eth0'>x</probe>"), []string{`2: text "x" in <probe>, which takes none`}},
 		"text in <probes>": {rules("<probes>x</probes>"), []string{`2: text "x" in <probes>, which takes none`}},
 
@@ -177,6 +177,28 @@ func TestParseTooManyFaults(t *testing.T) {
 	}
 	if want := "my.xml: 150 more faults"; !strings.HasSuffix(err.Error(), "\n"+want) {
 		t.Errorf("the error does not end in %q", want)
+	}
+}
+
+// TestParseBounds reads files whose faults could be long or many.
+func TestParseBounds(t *testing.T) {
+	name := strings.Repeat("x", 1<<20)
+	for _, file := range []string{
+		"<rules><" + name + "/></rules>",
+		"<rules><" + name + "></rules>",
+		"<rules><rule " + name + "=''/></rules>",
+		"<rules><rule><match field='" + name + "'/></rule></rules>",
+		"<rules>" + strings.Repeat("<rule><match field='nd.ns.targetaddres'/></rule>", 20000) + "</rules>",
+	} {
+		_, err := Parse("my.xml", []byte(file))
+		if err == nil || len(err.Error()) > maxRemarks*4*maxMessage {
+			t.Errorf("Parse of %.50s… : an error of %d bytes", file, len(fmt.Sprint(err)))
+		}
+		for _, line := range strings.Split(fmt.Sprint(err), "\n") {
+			if len(line) > 4*maxMessage {
+				t.Errorf("a fault of %d bytes: %.100s…", len(line), line)
+			}
+		}
 	}
 }
 
@@ -353,6 +375,7 @@ func FuzzParse(f *testing.F) {
 		f.Add(data)
 	}
 	f.Add([]byte("<rules>\n<rule id='a' id='a' x='1'>t<match field='inet6.source' value='::/129'/><match field='ethernet.source' value='0:1'/></rule>\n</rules><x/>"))
+	f.Add([]byte("\r\r\rtext")) // lone carriage returns
 	f.Add([]byte("<?xml version='1.0' encoding='latin1'?><rules><!DOCTYPE x [<!ENTITY a 'b'>]>&a;</rules>"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		set, err := Parse("f", data)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -45,14 +46,29 @@ func sortRemarks(list []Remark) {
 	slices.SortStableFunc(list, func(a, b Remark) int { return cmp.Compare(a.Line, b.Line) })
 }
 
+// maxQuoted and maxMessage bound, in characters, what a remark shows of the file
+// and the remark itself.
+const (
+	maxQuoted  = 80
+	maxMessage = 500
+)
+
 // quote shows a piece of the file in a message: in one line, and not all of it
 // when it is long.
-func quote(s string) string {
-	const most = 80
-	if runes := []rune(s); len(runes) > most {
-		return fmt.Sprintf("%q…", string(runes[:most]))
+func quote(s string) string { return strconv.Quote(shorten(s, maxQuoted)) }
+
+func shorten(s string, most int) string {
+	if len(s) <= most {
+		return s
 	}
-	return fmt.Sprintf("%q", s)
+	n := 0
+	for i := range s {
+		if n == most {
+			return s[:i] + "…"
+		}
+		n++
+	}
+	return s
 }
 
 // nearest returns the candidate that is written most like name, or "" when none
@@ -96,7 +112,10 @@ func distance(a, b string) int {
 
 // didYouMean ends a message about an unknown name. The form is that of the
 // names, such as "<%s>".
-func didYouMean(name string, candidates []string, form string) string {
+func (p *parser) didYouMean(name string, candidates []string, form string) string {
+	if len(p.faults.List) == maxRemarks {
+		return "" // it will not be shown
+	}
 	if c := nearest(name, candidates); c != "" {
 		return fmt.Sprintf("; did you mean "+form+"?", c)
 	}

@@ -72,10 +72,10 @@ func (p *parser) next() (xml.Token, int) {
 	case p.encoding != "":
 		p.faultf(line, "encoding %s is not read; save the file in UTF-8", quote(p.encoding))
 	case errors.As(err, &syntax):
-		p.faultf(min(syntax.Line, p.lastLine), "XML: %s", syntax.Msg)
+		p.faultf(syntax.Line, "XML: %s", syntax.Msg)
 	default:
 		at, _ := p.decoder.InputPos()
-		p.faultf(min(at, p.lastLine), "XML: %s", strings.TrimPrefix(err.Error(), "xml: "))
+		p.faultf(at, "XML: %s", strings.TrimPrefix(err.Error(), "xml: "))
 	}
 	return nil, 0
 }
@@ -112,7 +112,7 @@ func (p *parser) content(parent *element, visit func(element)) {
 			if t.Name.Space != "" {
 				name = t.Name.Space + ":" + name
 			}
-			visit(element{t, name, line})
+			visit(element{t, shorten(name, maxQuoted), line})
 			p.depth--
 		}
 	}
@@ -150,7 +150,7 @@ func (p *parser) attributes(el element, known ...string) map[string]string {
 		case twice:
 			p.faultf(el.line, "attribute %s of <%s> stands twice", quote(name), el.name)
 		case !slices.Contains(known, name):
-			p.faultf(el.line, "unknown attribute %s of <%s>%s", quote(name), el.name, didYouMean(name, known, "%q"))
+			p.faultf(el.line, "unknown attribute %s of <%s>%s", quote(name), el.name, p.didYouMean(name, known, "%q"))
 		}
 		values[name] = strings.Map(func(r rune) rune {
 			if r == '\n' || r == '\t' || r == '\r' {
