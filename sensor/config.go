@@ -10,37 +10,36 @@ import (
 	"unicode/utf8"
 )
 
-// Config is the sensor's configuration. The envconfig tags name the environment
-// variables, less the prefix SENSOR_.
+// Config is the sensor's configuration, from variables with the prefix SENSOR.
 type Config struct {
 	// Host is the name of the host in events and subjects, at most 255 bytes.
-	Host string `envconfig:"HOST" desc:"name of this host in events and subjects; default: the machine's hostname"`
+	Host string `split_words:"true" desc:"name of this host in events and subjects; default: the machine's hostname"`
 
 	// Interfaces and Masters select the interfaces to capture on. An element is
 	// the name of an interface, a glob (path.Match) or an address prefix, which
 	// selects the interfaces that hold an address in it. The events of Masters
 	// are marked. If both are empty, every Ethernet interface that is up is
 	// captured.
-	Interfaces []string `envconfig:"INTERFACES" desc:"comma-separated interfaces to capture on: names, globs (eth*), or prefixes (2001:db8::/64) that select the interfaces with an address in them; default: the masters, or without masters every Ethernet interface that is up"`
-	Masters    []string `envconfig:"MASTERS" desc:"comma-separated interfaces, written in the same way, to capture on with the mark that their solicitations are relayed"`
+	Interfaces []string `split_words:"true" desc:"comma-separated interfaces to capture on: names, globs (eth*), or prefixes (2001:db8::/64) that select the interfaces with an address in them; default: the masters, or without masters every Ethernet interface that is up"`
+	Masters    []string `split_words:"true" desc:"comma-separated interfaces, written in the same way, to capture on with the mark that their solicitations are relayed"`
 
 	// Promiscuous captures frames that are addressed to other hosts too.
-	Promiscuous bool `envconfig:"PROMISCUOUS" default:"true" desc:"capture frames that are addressed to other hosts too"`
+	Promiscuous bool `split_words:"true" default:"true" desc:"capture frames that are addressed to other hosts too"`
 
 	// ReadFiles are capture files to read instead of interfaces; "-" is standard
 	// input.
-	ReadFiles []string `envconfig:"READ_FILES" desc:"comma-separated pcap or pcapng files to read instead of interfaces (- is standard input); the sensor ends after the last"`
+	ReadFiles []string `split_words:"true" desc:"comma-separated pcap or pcapng files to read instead of interfaces (- is standard input); the sensor ends after the last"`
 
 	// Buffer is the size in bytes of the publisher's buffer; whoever makes the
 	// publisher heeds it, Run does not.
-	Buffer int `envconfig:"BUFFER" default:"67108864" desc:"bytes of events that are kept while NATS is away, at least 1048576; what finds the buffer full is dropped and counted"`
+	Buffer int `split_words:"true" default:"67108864" desc:"bytes of events that are kept while NATS is away, at least 1048576; what finds the buffer full is dropped and counted"`
 
 	// Report is how often lost frames are logged and published.
-	Report time.Duration `envconfig:"REPORT" default:"10s" desc:"how often lost frames are logged and published, at least 100ms"`
+	Report time.Duration `split_words:"true" default:"10s" desc:"how often lost frames are logged and published, at least 100ms"`
 
 	// ReceiveBuffer is the size in bytes of the kernel's queue for each interface
 	// and direction, as SO_RCVBUF counts it; 0 leaves the system's default.
-	ReceiveBuffer int `envconfig:"RECEIVE_BUFFER" default:"8388608" desc:"bytes of the kernel's queue of captured frames for each interface and direction, at most 1073741823; 0 for the system's default"`
+	ReceiveBuffer int `split_words:"true" default:"8388608" desc:"bytes of the kernel's queue of captured frames for each interface and direction, at most 1073741823; 0 for the system's default"`
 }
 
 // The bounds of Config.

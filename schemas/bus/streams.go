@@ -12,11 +12,11 @@ import (
 
 // StreamConfig bounds the streams that EnsureStreams makes.
 type StreamConfig struct {
-	EventsInMemory bool          `envconfig:"EVENTS_IN_MEMORY" default:"false" desc:"keep the events in the server's memory, not on its disk"`
-	EventsBytes    int64         `envconfig:"EVENTS_BYTES" default:"1073741824" desc:"size of the stream of events, in bytes; the oldest are dropped"`
-	EventsAge      time.Duration `envconfig:"EVENTS_AGE" default:"24h" desc:"age at which events are dropped"`
-	AlertsBytes    int64         `envconfig:"ALERTS_BYTES" default:"1073741824" desc:"size of the stream of alerts, in bytes; the oldest are dropped"`
-	AlertsAge      time.Duration `envconfig:"ALERTS_AGE" default:"720h" desc:"age at which alerts are dropped"`
+	EventsInMemory bool          `split_words:"true" default:"false" desc:"keep the events in the server's memory, not on its disk"`
+	EventsBytes    int64         `split_words:"true" default:"1073741824" desc:"size of the stream of events, in bytes; the oldest are dropped"`
+	EventsAge      time.Duration `split_words:"true" default:"24h" desc:"age at which events are dropped"`
+	AlertsBytes    int64         `split_words:"true" default:"1073741824" desc:"size of the stream of alerts, in bytes; the oldest are dropped"`
+	AlertsAge      time.Duration `split_words:"true" default:"720h" desc:"age at which alerts are dropped"`
 }
 
 // duplicates is how long the server remembers the ids of alerts.

@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"reflect"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -42,12 +41,16 @@ type Program struct {
 	Name, Summary string
 	// Prefix is that of its variables, such as SENSOR.
 	Prefix string
-	// Config points to a struct with envconfig tags. If it has a method
-	// Validate() error, that is called once it is filled.
+	// Config points to a struct for envconfig, whose fields have no envconfig
+	// tags but split_words: with such a tag envconfig also takes a variable
+	// without the prefix, and HOST may well be set for other reasons. If it has
+	// a method Validate() error, that is called once it is filled.
 	Config any
 	// Shared points to the part of the configuration whose variables have no
 	// prefix.
 	Shared any
+	// Usage tells, in the help, of arguments that the caller of Main has taken.
+	Usage string
 	// Run does the work until the context ends.
 	Run func(ctx context.Context, env Env) error
 }
@@ -60,8 +63,8 @@ type Env struct {
 
 // common are the variables that every program has, with its prefix.
 type common struct {
-	LogLevel string `envconfig:"LOG_LEVEL" default:"info" desc:"what is logged: error, warn, info, debug or trace"`
-	Metrics  string `envconfig:"METRICS" desc:"address on which Prometheus metrics are served, such as 127.0.0.1:9100 (default: none)"`
+	LogLevel string `split_words:"true" default:"info" desc:"what is logged: error, warn, info, debug or trace"`
+	Metrics  string `desc:"address on which Prometheus metrics are served, such as 127.0.0.1:9100 (default: none)"`
 }
 
 // Main runs a program to its end and returns the exit status.
@@ -81,7 +84,9 @@ func Main(p Program, args []string, stdout, stderr io.Writer) int {
 	}
 	var shared common
 	if err := p.configure(&shared); err != nil {
-		fmt.Fprintf(stderr, "%s: %v\n", p.Name, err)
+		for line := range strings.Lines(err.Error()) {
+			fmt.Fprintf(stderr, "%s: %s\n", p.Name, strings.TrimSuffix(line, "\n"))
+		}
 		return ExitUsage
 	}
 	level, err := ParseLevel(shared.LogLevel)
@@ -92,7 +97,7 @@ func Main(p Program, args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	env := Env{Log: NewLogger(stderr, level), Registry: NewRegistry()}
-	if err := serveMetrics(ctx, shared.Metrics, env); err != nil {
+	if err := ServeMetrics(ctx, shared.Metrics, env); err != nil {
 		fmt.Fprintf(stderr, "%s: %s_METRICS: %v\n", p.Name, p.Prefix, err)
 		return ExitUsage
 	}
@@ -123,22 +128,22 @@ func (e UsageError) Error() string { return e.Err.Error() }
 func (e UsageError) Unwrap() error { return e.Err }
 
 func (p *Program) configure(c *common) error {
-	for _, spec := range []struct {
-		prefix string
-		spec   any
-	}{{p.Prefix, p.Config}, {"", p.Shared}, {p.Prefix, c}} {
-		if err := envconfig.Process(spec.prefix, spec.spec); err != nil {
-			var parse *envconfig.ParseError
-			if errors.As(err, &parse) {
-				return fmt.Errorf("%s: %q is not %s", parse.KeyName, parse.Value, takes(parse.TypeName))
-			}
-			return err
+	return errors.Join(Configure(p.Prefix, p.Config), Configure("", p.Shared), Configure(p.Prefix, c))
+}
+
+// Configure fills a struct for envconfig from the variables with a prefix, and
+// asks its method Validate() error, if it has one. The error names each variable
+// that is bad and what it takes.
+func Configure(prefix string, spec any) error {
+	if err := envconfig.Process(prefix, spec); err != nil {
+		var parse *envconfig.ParseError
+		if errors.As(err, &parse) {
+			return fmt.Errorf("%s: %q is not %s", parse.KeyName, parse.Value, takes(parse.TypeName))
 		}
-		if v, ok := spec.spec.(interface{ Validate() error }); ok {
-			if err := v.Validate(); err != nil {
-				return err
-			}
-		}
+		return fmt.Errorf("read the environment: %w", err)
+	}
+	if v, ok := spec.(interface{ Validate() error }); ok {
+		return v.Validate()
 	}
 	return nil
 }
@@ -161,50 +166,34 @@ func takes(goType string) string {
 // unknown names the variables with our prefix that nobody reads: a typing
 // error, or a setting that the user believes in.
 func (p *Program) unknown(c *common) []string {
-	known := map[string]bool{}
-	for _, v := range append(variables(p.Prefix, p.Config), variables(p.Prefix, c)...) {
-		known[v.name] = true
+	var known strings.Builder
+	for _, spec := range []any{p.Config, c} {
+		// It fails only where the writer does.
+		envconfig.Usagef(p.Prefix, spec, &known, "{{range .}}{{usage_key .}}=\n{{end}}")
 	}
 	var names []string
 	for _, setting := range os.Environ() {
 		name, _, _ := strings.Cut(setting, "=")
-		if strings.HasPrefix(name, p.Prefix+"_") && !known[name] {
+		if strings.HasPrefix(name, p.Prefix+"_") && !strings.Contains("\n"+known.String(), "\n"+name+"=") {
 			names = append(names, name)
 		}
 	}
 	return names
 }
 
-type variable struct{ name, value, desc string }
-
-func variables(prefix string, spec any) []variable {
-	var all []variable
-	t := reflect.TypeOf(spec).Elem()
-	for i := range t.NumField() {
-		f := t.Field(i)
-		if f.Anonymous {
-			all = append(all, variables(prefix, reflect.New(f.Type).Interface())...)
-			continue
-		}
-		name, ok := f.Tag.Lookup("envconfig")
-		if !ok {
-			continue
-		}
-		if prefix != "" {
-			name = prefix + "_" + name
-		}
-		all = append(all, variable{name, f.Tag.Get("default"), f.Tag.Get("desc")})
-	}
-	return all
-}
-
 func (p *Program) help(w io.Writer) {
-	fmt.Fprintf(w, "%s: %s\n\nIt takes no arguments but --help and --version; its environment configures it:\n\n", p.Name, p.Summary)
+	fmt.Fprintf(w, "%s: %s\n\n", p.Name, p.Summary)
+	if p.Usage != "" {
+		fmt.Fprintf(w, "%s\n\n", p.Usage)
+	}
+	fmt.Fprint(w, "It is configured by its environment; the only options are --help and --version.\n\n")
 	table := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(table, "VARIABLE\tDEFAULT\tMEANING")
-	all := append(variables(p.Prefix, p.Config), variables(p.Prefix, &common{})...)
-	for _, v := range append(all, variables("", p.Shared)...) {
-		fmt.Fprintf(table, "%s\t%s\t%s\n", v.name, v.value, v.desc)
+	for _, spec := range []struct {
+		prefix string
+		spec   any
+	}{{p.Prefix, p.Config}, {p.Prefix, &common{}}, {"", p.Shared}} {
+		envconfig.Usagef(spec.prefix, spec.spec, table, "{{range .}}{{usage_key .}}\t{{usage_default .}}\t{{usage_description .}}\n{{end}}")
 	}
 	table.Flush()
 }
@@ -249,7 +238,9 @@ func NewRegistry() *prometheus.Registry {
 	return r
 }
 
-func serveMetrics(ctx context.Context, addr string, env Env) error {
+// ServeMetrics serves the registry over HTTP until the context ends; an empty
+// address serves nothing.
+func ServeMetrics(ctx context.Context, addr string, env Env) error {
 	if addr == "" {
 		return nil
 	}

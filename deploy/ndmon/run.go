@@ -1,0 +1,346 @@
+package ndmon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/ndmon/ndmon/pinger"
+	"github.com/ndmon/ndmon/ruled"
+	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/schemas/bus"
+	"github.com/ndmon/ndmon/schemas/process"
+	"github.com/ndmon/ndmon/sensor"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Deps is what ndmon works with.
+type Deps struct {
+	Log      *slog.Logger
+	Registry prometheus.Registerer
+	// Alerts is where the alerts are written, in colour if Colour is set.
+	Alerts io.Writer
+	Colour bool
+	// Hangup, if set, has the rules read again.
+	Hangup <-chan os.Signal
+	// Started, if set, is called once everything works.
+	Started func()
+}
+
+// How long the parts get to finish when ndmon is told to stop: together less
+// than two seconds.
+const (
+	lastEvents = 400 * time.Millisecond
+	lastAlerts = 300 * time.Millisecond
+	lastDrain  = 200 * time.Millisecond
+	// connectWait is for a server given with --nats.
+	connectWait = 10 * time.Second
+)
+
+// Bounds of the streams of the embedded server: the events are in memory, so
+// that a router's flash does not wear, and the stream ends with its only writer.
+const (
+	eventsBytes = 64 << 20
+	eventsAge   = time.Hour
+	alertsBytes = 256 << 20
+	alertsAge   = 30 * 24 * time.Hour
+)
+
+// Run works until the context ends, or until the capture files are read and all
+// their alerts are written. A process.UsageError is an error of the command
+// line.
+func Run(ctx context.Context, cfg Config, d Deps) error {
+	reading := len(cfg.Files) > 0
+	if !reading {
+		if err := checkInterfaces(cfg); err != nil {
+			return process.UsageError{Err: err}
+		}
+	}
+	p := &parts{cfg: cfg, deps: d}
+	defer p.stop()
+	if err := p.start(ctx); err != nil {
+		return err
+	}
+	if d.Started != nil {
+		d.Started()
+	}
+	select {
+	case <-ctx.Done():
+		p.finish(context.WithoutCancel(ctx), lastEvents, lastAlerts)
+		return nil
+	case err := <-p.output.failed:
+		return err
+	case err := <-p.ended:
+		if err == nil && reading {
+			// The files are read; what is on its way has all the time it needs.
+			return p.finish(ctx, time.Hour, time.Hour)
+		}
+		return err
+	}
+}
+
+// checkInterfaces finds interfaces that do not exist. The daemons wait for them;
+// somebody at a terminal has mistyped.
+func checkInterfaces(cfg Config) error {
+	for _, list := range []struct {
+		option string
+		names  []string
+	}{{"master", cfg.Masters}, {"slaves", cfg.Slaves}, {"interfaces", cfg.Interfaces}} {
+		missing, existing, err := sensor.Missing(sensor.Config{Interfaces: list.names})
+		if err != nil {
+			return fmt.Errorf("--%s: %s", list.option, strings.TrimPrefix(err.Error(), "SENSOR_INTERFACES: "))
+		}
+		if len(missing) > 0 {
+			return fmt.Errorf("--%s: there is no interface %s; there are: %s", list.option, strings.Join(missing, ", "), strings.Join(existing, ", "))
+		}
+	}
+	return nil
+}
+
+// parts are the running parts of ndmon.
+type parts struct {
+	cfg    Config
+	deps   Deps
+	server *natsServer
+	conns  []*bus.Conn
+	// ended gets the error of the first part that ends.
+	ended    chan error
+	running  []*part // in the order in which they were started
+	output   *output
+	ruled    *bus.Conn
+	consumer string
+}
+
+// part is one that can be stopped and waited for.
+type part struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+func (p *part) stop() {
+	p.cancel()
+	<-p.done
+}
+
+// run starts a part. It outlives ctx: parts are stopped in their order.
+func (p *parts) run(ctx context.Context, f func(context.Context) error) *part {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	t := &part{cancel, make(chan struct{})}
+	p.running = append(p.running, t)
+	go func() {
+		defer close(t.done)
+		err := f(ctx)
+		if errors.Is(err, context.Canceled) {
+			err = nil
+		}
+		select {
+		case p.ended <- err:
+		default:
+		}
+	}()
+	return t
+}
+
+func (p *parts) start(ctx context.Context) error {
+	p.ended = make(chan error, 1)
+	reading := len(p.cfg.Files) > 0
+	url := p.cfg.NATS
+	var options []nats.Option
+	if url == "" {
+		var err error
+		if p.server, err = startServer(p.cfg.Listen, p.cfg.Data, p.deps.Log); err != nil {
+			return process.UsageError{Err: err}
+		}
+		url = "nats://" + p.cfg.Listen
+		options = []nats.Option{nats.InProcessServer(p.server.Server)}
+		if p.cfg.Listen != "" {
+			p.deps.Log.Info("serving NATS", "url", p.server.ClientURL(), "directory", p.cfg.Data)
+		}
+	}
+	connect := func(name string) (*bus.Conn, error) {
+		// The embedded server asks for no credentials; another one may.
+		natsConfig := bus.Config{URL: url}
+		if p.server == nil {
+			if err := process.Configure("", &natsConfig); err != nil {
+				return nil, err
+			}
+			natsConfig.URL = url
+		} else if p.cfg.Listen == "" {
+			natsConfig.URL = "nats://in-process"
+		}
+		conn, err := bus.Connect(natsConfig, bus.Options{Name: name, Log: p.deps.Log.With("part", name), Registry: p.deps.Registry, NATS: options})
+		if err == nil {
+			p.conns = append(p.conns, conn)
+		}
+		return conn, err
+	}
+
+	// Ruled first: what reads comes before what writes.
+	var err error
+	if p.ruled, err = connect("ruled"); err != nil {
+		return process.UsageError{Err: err}
+	}
+	// What the command line does not say, the daemons' variables may.
+	var rules ruled.Config
+	var pings pinger.Config
+	var capture sensor.Config
+	if err := errors.Join(process.Configure("RULED", &rules), process.Configure("PINGER", &pings), process.Configure("SENSOR", &capture)); err != nil {
+		return process.UsageError{Err: err}
+	}
+	rules.Rules, rules.Consumer, rules.Events = p.cfg.Rules, "ndmon", schemas.SubjectEvents
+	rules.StreamConfig = bus.StreamConfig{
+		EventsInMemory: true, EventsBytes: eventsBytes, EventsAge: eventsAge,
+		AlertsBytes: alertsBytes, AlertsAge: alertsAge,
+	}
+	if p.server == nil {
+		// Other hosts' events are for who runs that server.
+		rules.Consumer = "ndmon-" + schemas.EscapeToken(p.cfg.Host)
+		rules.Events = "nd.events." + schemas.EscapeToken(p.cfg.Host) + ".>"
+	}
+	p.consumer = rules.Consumer
+	begun := make(chan struct{}, 1)
+	p.run(ctx, func(ctx context.Context) error {
+		return ruled.Run(ctx, rules, ruled.Deps{
+			Log: p.deps.Log.With("part", "ruled"), Registry: p.deps.Registry, Conn: p.ruled, Hangup: p.deps.Hangup,
+			Reading: func() {
+				select {
+				case begun <- struct{}{}:
+				default:
+				}
+			},
+		})
+	})
+	wait, cancel := context.WithTimeout(ctx, connectWait)
+	defer cancel()
+	select {
+	case <-begun:
+	case err := <-p.ended:
+		return err
+	case <-wait.Done():
+		if ctx.Err() != nil {
+			return nil
+		}
+		return fmt.Errorf("the NATS server at %s does not answer within %v", url, connectWait)
+	}
+	format := jsonLine
+	if p.cfg.Output == "text" {
+		format = textLine(p.deps.Colour)
+	}
+	if p.output, err = startOutput(wait, p.ruled, p.deps.Alerts, format, p.deps.Log); err != nil {
+		return err
+	}
+
+	if len(p.cfg.Slaves) > 0 {
+		conn, err := connect("pinger")
+		if err != nil {
+			return process.UsageError{Err: err}
+		}
+		pings.Host, pings.Slaves = p.cfg.Host, p.cfg.Slaves
+		p.run(ctx, func(ctx context.Context) error {
+			return pinger.Run(ctx, pings, pinger.Deps{Log: p.deps.Log.With("part", "pinger"), Registry: p.deps.Registry, Bus: conn})
+		})
+	}
+
+	conn, err := connect("sensor")
+	if err != nil {
+		return process.UsageError{Err: err}
+	}
+	capture.Host, capture.Interfaces, capture.Masters, capture.ReadFiles = p.cfg.Host, p.cfg.Interfaces, p.cfg.Masters, p.cfg.Files
+	publisher := bus.NewPublisher(conn, bus.PublisherConfig{
+		InFlight: bus.DefaultInFlight, Buffer: capture.Buffer, AckTimeout: bus.DefaultAckTimeout,
+	}, p.deps.Log.With("part", "sensor"))
+	p.run(ctx, publisher.Run)
+	var to sensor.Publisher = publisher
+	if reading {
+		to = &paced{Publisher: publisher, caughtUp: p.evaluated}
+	}
+	p.run(ctx, func(ctx context.Context) error {
+		return sensor.Run(ctx, capture, sensor.Deps{
+			Log: p.deps.Log.With("part", "sensor"), Registry: p.deps.Registry, Publisher: to, Connected: conn.Connected,
+		})
+	})
+	return nil
+}
+
+// finish stops the sensor and lets what it has seen come through to the alerts.
+func (p *parts) finish(ctx context.Context, events, alerts time.Duration) error {
+	if len(p.running) == 0 || p.output == nil || !p.ruled.Connected() {
+		return nil
+	}
+	p.running[len(p.running)-1].stop()
+	wait, cancel := context.WithTimeout(ctx, events)
+	defer cancel()
+	if err := p.evaluated(wait); err != nil {
+		return fmt.Errorf("wait for the evaluation of the last events: %w", err)
+	}
+	wait, cancel = context.WithTimeout(ctx, alerts)
+	defer cancel()
+	if err := p.output.drain(wait, p.ruled); err != nil {
+		return fmt.Errorf("wait for the last alerts: %w", err)
+	}
+	return nil
+}
+
+// evaluated waits until ruled has evaluated all events and their alerts are
+// stored.
+func (p *parts) evaluated(ctx context.Context) error {
+	consumer, err := p.ruled.JetStream().Consumer(ctx, schemas.StreamEvents, p.consumer)
+	if err != nil {
+		return fmt.Errorf("look up consumer %s: %w", p.consumer, err)
+	}
+	return until(ctx, func() (bool, error) {
+		info, err := consumer.Info(ctx)
+		if err != nil {
+			return false, fmt.Errorf("look up consumer %s: %w", p.consumer, err)
+		}
+		return info.NumPending == 0 && info.NumAckPending == 0, nil
+	})
+}
+
+// stop stops everything, what reads after what writes.
+func (p *parts) stop() {
+	for i := len(p.running) - 1; i >= 0; i-- {
+		p.running[i].stop()
+	}
+	if p.output != nil {
+		p.output.stop()
+	}
+	for _, conn := range p.conns {
+		ctx, cancel := context.WithTimeout(context.Background(), lastDrain)
+		if err := conn.Drain(ctx); err != nil {
+			p.deps.Log.Debug("ending a connection", "error", err)
+		}
+		cancel()
+	}
+	if p.server != nil {
+		p.server.stop()
+	}
+}
+
+// paced keeps the reading of a file from overtaking the rules: the stream of
+// events is bounded, and drops the oldest.
+type paced struct {
+	*bus.Publisher
+	caughtUp func(context.Context) error
+	bytes    int
+}
+
+func (p *paced) Publish(ctx context.Context, subject, msgID string, data []byte) error {
+	const overhead = 128 // of a message in the stream
+	if p.bytes += len(data) + overhead; p.bytes > eventsBytes/4 {
+		p.bytes = 0
+		if err := p.Flush(ctx); err != nil {
+			return err
+		}
+		if err := p.caughtUp(ctx); err != nil {
+			return err
+		}
+	}
+	return p.Publisher.Publish(ctx, subject, msgID, data)
+}

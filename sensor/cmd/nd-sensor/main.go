@@ -1,0 +1,52 @@
+// Nd-sensor captures Neighbor Discovery on this host and publishes it as events
+// on NATS.
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/ndmon/ndmon/schemas/bus"
+	"github.com/ndmon/ndmon/schemas/process"
+	"github.com/ndmon/ndmon/sensor"
+	"golang.org/x/sync/errgroup"
+)
+
+func main() {
+	var cfg sensor.Config
+	var nats bus.Config
+	os.Exit(process.Main(process.Program{
+		Name:    "nd-sensor",
+		Summary: "captures IPv6 Neighbor Discovery on this host and publishes it as events on NATS",
+		Prefix:  "SENSOR",
+		Config:  &cfg,
+		Shared:  &nats,
+		Run:     func(ctx context.Context, env process.Env) error { return run(ctx, env, cfg, nats) },
+	}, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+func run(ctx context.Context, env process.Env, cfg sensor.Config, nats bus.Config) error {
+	conn, err := bus.Connect(nats, bus.Options{Name: "nd-sensor", Log: env.Log, Registry: env.Registry})
+	if err != nil {
+		return process.UsageError{Err: err}
+	}
+	publisher := bus.NewPublisher(conn, bus.PublisherConfig{
+		InFlight:   bus.DefaultInFlight,
+		Buffer:     cfg.Buffer,
+		AckTimeout: bus.DefaultAckTimeout,
+	}, env.Log)
+	// The publisher outlives the sensor, to store the last events.
+	publishing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var g errgroup.Group
+	g.Go(func() error { return publisher.Run(publishing) })
+	g.Go(func() error {
+		defer stop()
+		return sensor.Run(ctx, cfg, sensor.Deps{Log: env.Log, Registry: env.Registry, Publisher: publisher, Connected: conn.Connected})
+	})
+	err = g.Wait()
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	return errors.Join(err, conn.Drain(drain))
+}
