@@ -3,6 +3,7 @@ package rules
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/ndmon/ndmon/schemas"
 )
@@ -10,19 +11,20 @@ import (
 // Program is a Set made ready to be asked. It does not change and may be shared.
 //
 // Each rule is filed under one of its conditions, the one that the fewest
-// frames should meet: an event is looked up in the index of each such field,
-// and only the rules that are found there are checked for their other
-// conditions. So the time for an event hardly depends on the number of rules.
+// frames should meet, in an index of that condition's field. Where many rules
+// are filed under the same condition they are filed again under another. An
+// event is looked up in the indexes, and only the few rules that are found are
+// checked for their other conditions, so the time for an event hardly depends
+// on the number of rules.
 type Program struct {
 	rules []Rule
 	// checks has, for each rule, the conditions that remain to be checked once
-	// the rule was found in an index.
+	// the rule was found in the indexes.
 	checks [][]check
 	// fields are those that the rules ask for; a field's place is its slot.
-	fields  []*schemas.Field
-	indexes []index
-	// unfiled are the rules that have negated conditions only.
-	unfiled []int32
+	fields []*schemas.Field
+	top    *level
+	levels int
 }
 
 // check is a condition on the field in a slot.
@@ -31,12 +33,28 @@ type check struct {
 	slot int
 }
 
+// level is where rules are filed: all of them, or those under one condition.
+type level struct {
+	number  int
+	indexes []*index
+	// unfiled are the rules that have no condition to be filed under.
+	unfiled []int32
+}
+
+const (
+	// fewRules is how many rules are rather checked one by one than filed again.
+	fewRules = 16
+	// maxLevels bounds how often rules are filed again.
+	maxLevels = 8
+)
+
 // Compile makes a set ready. The set must not be changed afterwards.
 func Compile(set *Set) *Program {
 	p := &Program{rules: set.Rules, checks: make([][]check, len(set.Rules))}
 	slots := map[*schemas.Field]int{}
-	sharers := map[key]int{}
+	all := make([]int32, len(set.Rules))
 	for i := range set.Rules {
+		all[i] = int32(i)
 		for _, c := range withMessages(set.Rules[i].Conditions) {
 			slot, ok := slots[c.Field]
 			if !ok {
@@ -44,43 +62,67 @@ func Compile(set *Set) *Program {
 				slots[c.Field] = slot
 				p.fields = append(p.fields, c.Field)
 			}
-			ch := check{c, slot}
-			p.checks[i] = append(p.checks[i], ch)
-			if !c.Negate {
-				sharers[ch.key()]++
+			p.checks[i] = append(p.checks[i], check{c, slot})
+		}
+	}
+	p.top = p.level(all, 1)
+	return p
+}
+
+// level files rules by their remaining conditions. The depth of the top level
+// is 1.
+func (p *Program) level(rules []int32, depth int) *level {
+	sharers := map[key]int{}
+	for _, rule := range rules {
+		for i := range p.checks[rule] {
+			if c := &p.checks[rule][i]; !c.Negate {
+				sharers[c.key()]++
 			}
 		}
 	}
-	filed := make([]*index, len(p.fields))
-	for i := range p.checks {
-		checks := p.checks[i]
+	l := &level{number: p.levels}
+	p.levels++
+	indexes := make([]*index, len(p.fields))
+	for _, rule := range rules {
+		checks := p.checks[rule]
 		best, least := -1, 0
-		for j := range checks {
-			if checks[j].Negate {
+		for i := range checks {
+			if checks[i].Negate {
 				continue
 			}
-			if cost := sharers[checks[j].key()] * checks[j].breadth(); best < 0 || cost < least {
-				best, least = j, cost
+			if cost := sharers[checks[i].key()] * checks[i].breadth(); best < 0 || cost < least {
+				best, least = i, cost
 			}
 		}
 		if best < 0 {
-			p.unfiled = append(p.unfiled, int32(i))
+			l.unfiled = append(l.unfiled, rule)
 			continue
 		}
-		ch := checks[best]
-		if filed[ch.slot] == nil {
-			filed[ch.slot] = &index{slot: ch.slot}
+		c := checks[best]
+		if indexes[c.slot] == nil {
+			indexes[c.slot] = &index{slot: c.slot}
+			l.indexes = append(l.indexes, indexes[c.slot])
 		}
-		filed[ch.slot].add(&ch.Condition, int32(i))
-		p.checks[i] = append(checks[:best:best], checks[best+1:]...)
+		indexes[c.slot].add(&c.Condition, rule)
+		p.checks[rule] = slices.Delete(checks, best, best+1)
 	}
-	for _, ix := range filed {
-		if ix != nil {
-			ix.prefixes.link()
-			p.indexes = append(p.indexes, *ix)
+	for _, ix := range l.indexes {
+		for _, b := range ix.buckets() {
+			p.divide(b, depth+1)
 		}
+		ix.prefixes.link()
 	}
-	return p
+	return l
+}
+
+// divide files the rules of a bucket again if they are many.
+func (p *Program) divide(b *bucket, depth int) {
+	fileable := func(rule int32) bool {
+		return slices.ContainsFunc(p.checks[rule], func(c check) bool { return !c.Negate })
+	}
+	if len(b.rules) > fewRules && depth <= maxLevels && slices.ContainsFunc(b.rules, fileable) {
+		b.level, b.rules = p.level(b.rules, depth), nil
+	}
 }
 
 // Len returns the number of rules.

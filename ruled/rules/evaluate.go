@@ -15,6 +15,7 @@ type Evaluator struct {
 	round  uint64
 	values []schemas.Value // of the fields that this event was asked for
 	slots  []slot
+	levels []uint64 // by level: the round in which it was looked up
 	seen   []uint64 // by rule: the round in which it was checked
 	found  []int32  // the rules that match
 	out    []*Rule
@@ -32,7 +33,12 @@ const maxScratch = 4096
 
 // NewEvaluator returns an evaluator for the caller's goroutine.
 func (p *Program) NewEvaluator() *Evaluator {
-	return &Evaluator{program: p, slots: make([]slot, len(p.fields)), seen: make([]uint64, len(p.rules))}
+	return &Evaluator{
+		program: p,
+		slots:   make([]slot, len(p.fields)),
+		levels:  make([]uint64, p.levels),
+		seen:    make([]uint64, len(p.rules)),
+	}
 }
 
 // Evaluate returns the rules that the event matches, in the order of the rule
@@ -49,11 +55,7 @@ func (ev *Evaluator) Evaluate(e *schemas.Event) []*Rule {
 	}
 	ev.values = ev.values[:0]
 	ev.found = ev.found[:0]
-	p := ev.program
-	for i := range p.indexes {
-		ev.lookUp(&p.indexes[i])
-	}
-	ev.check(p.unfiled)
+	ev.level(ev.program.top)
 	ev.event = nil
 	if len(ev.found) == 0 {
 		return nil
@@ -61,9 +63,21 @@ func (ev *Evaluator) Evaluate(e *schemas.Event) []*Rule {
 	slices.Sort(ev.found)
 	ev.out = ev.out[:0]
 	for _, rule := range ev.found {
-		ev.out = append(ev.out, &p.rules[rule])
+		ev.out = append(ev.out, &ev.program.rules[rule])
 	}
 	return ev.out
+}
+
+// level checks the rules of a level that the event may match.
+func (ev *Evaluator) level(l *level) {
+	if ev.levels[l.number] == ev.round {
+		return
+	}
+	ev.levels[l.number] = ev.round
+	for _, ix := range l.indexes {
+		ev.lookUp(ix)
+	}
+	ev.check(l.unfiled)
 }
 
 // lookUp checks the rules that are filed under what the event has in a field.
@@ -72,24 +86,35 @@ func (ev *Evaluator) lookUp(ix *index) {
 	if len(values) == 0 {
 		return
 	}
-	ev.check(ix.present)
+	ev.bucket(&ix.present)
 	for i := range values {
 		v := &values[i]
-		switch {
-		case ix.numbers != nil:
-			ev.check(ix.numbers[v.Num])
-		case ix.strings != nil:
-			ev.check(ix.strings[v.Str])
+		if ix.numbers != nil {
+			ev.bucket(ix.numbers[v.Num])
+		}
+		if ix.strings != nil {
+			ev.bucket(ix.strings[v.Str])
 		}
 		if ix.addresses != nil {
-			ev.check(ix.addresses[v.Addr])
+			ev.bucket(ix.addresses[v.Addr])
 		}
 		if ix.prefixes.table != nil {
-			n, ok := ix.prefixes.table.Lookup(v.Addr)
-			for ; ok && n >= 0; n = ix.prefixes.nodes[n].parent {
-				ev.check(ix.prefixes.nodes[n].rules)
+			n, _ := ix.prefixes.table.Lookup(v.Addr)
+			for ; n != nil; n = n.parent {
+				ev.bucket(&n.bucket)
 			}
 		}
+	}
+}
+
+// bucket checks the rules of a bucket; nil has none.
+func (ev *Evaluator) bucket(b *bucket) {
+	switch {
+	case b == nil:
+	case b.level != nil:
+		ev.level(b.level)
+	default:
+		ev.check(b.rules)
 	}
 }
 

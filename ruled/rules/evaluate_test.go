@@ -164,6 +164,24 @@ func TestScratch(t *testing.T) {
 	}
 }
 
+// TestCompileDeep compiles rules that share very many conditions.
+func TestCompileDeep(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("<rules>")
+	for i := range 40 {
+		b.WriteString("<rule>")
+		for n := range 500 {
+			fmt.Fprintf(&b, `<match field="inet6.source" value="fe80::/%d"/>`, n%65)
+		}
+		fmt.Fprintf(&b, `<match field="inet6.hoplimit" value="%d"/></rule>`, 250+i%6)
+	}
+	b.WriteString("</rules>")
+	ev := Compile(mustParse(t, b.String())).NewEvaluator()
+	if got := len(ev.Evaluate(eventOf(t, "radvd-full#1"))); got != 6 {
+		t.Errorf("%d rules match, want 6", got)
+	}
+}
+
 // TestBuiltinRules checks which of the built-in rules find which real frames.
 func TestBuiltinRules(t *testing.T) {
 	ev := Compile(Builtin()).NewEvaluator()
@@ -255,6 +273,14 @@ func ruleSets(n int) map[string]string {
 		"number": write(func(i int) string {
 			return fmt.Sprintf(`<match field="inet6.payload" value="%d"/><no-match field="nd.ra"/>`, 1000+i)
 		}),
+		// Each address is shared by a hundred rules.
+		"pair": write(func(i int) string {
+			return fmt.Sprintf(`<match field="inet6.source" value="2001:db8:1::%x"/><match field="nd.ns.targetaddress" value="2001:db8:1::%x"/>`, i/100, 0x200+i%100)
+		}),
+		// All that the event meets is shared by all rules.
+		"negated": write(func(i int) string {
+			return fmt.Sprintf(`<match field="nd.ns"/><match field="nd.opt.nonce"/><no-match field="inet6.source" value="2001:db8:5::%x"/>`, i)
+		}),
 		"mixed": write(func(i int) string {
 			switch i % 6 {
 			case 0:
@@ -304,7 +330,7 @@ func BenchmarkEvaluate(b *testing.B) {
 	b.Run("rules=builtin/event=NS", func(b *testing.B) { run(b, Builtin(), ns) })
 	b.Run("rules=builtin/event=RA", func(b *testing.B) { run(b, Builtin(), ra) })
 	for _, n := range []int{1, 10, 100, 1000, 10000} {
-		for _, kind := range []string{"address", "prefix", "mac", "number", "mixed"} {
+		for _, kind := range []string{"address", "prefix", "mac", "number", "pair", "negated", "mixed"} {
 			set := mustParse(b, ruleSets(n)[kind])
 			b.Run(fmt.Sprintf("rules=%d/differ=%s/event=NS", n, kind), func(b *testing.B) { run(b, set, ns) })
 			if kind == "mixed" {

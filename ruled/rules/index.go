@@ -1,7 +1,9 @@
 package rules
 
 import (
+	"maps"
 	"net/netip"
+	"slices"
 
 	"github.com/gaissmai/bart"
 
@@ -11,68 +13,92 @@ import (
 // index finds the rules that are filed under a condition on one field.
 type index struct {
 	slot      int
-	present   []int32
-	numbers   map[uint64][]int32
-	addresses map[netip.Addr][]int32
+	present   bucket
+	numbers   map[uint64]*bucket
+	addresses map[netip.Addr]*bucket
 	prefixes  prefixes
-	strings   map[string][]int32
+	strings   map[string]*bucket
+}
+
+// bucket is the rules that are filed under one condition: in a level of their
+// own when they are many.
+type bucket struct {
+	rules []int32
+	level *level
 }
 
 // add files a rule under a condition.
 func (ix *index) add(c *Condition, rule int32) {
+	b := &ix.present
 	switch c.Field.Type {
 	case schemas.NoValue:
-		ix.present = append(ix.present, rule)
 	case schemas.IPv6Address:
-		if !c.Prefix.IsSingleIP() {
-			ix.prefixes.add(c.Prefix, rule)
-			return
+		if c.Prefix.IsSingleIP() {
+			b = under(&ix.addresses, c.Prefix.Addr())
+		} else {
+			b = ix.prefixes.under(c.Prefix)
 		}
-		put(&ix.addresses, c.Prefix.Addr(), rule)
 	case schemas.String:
-		put(&ix.strings, c.Str, rule)
+		b = under(&ix.strings, c.Str)
 	default:
-		put(&ix.numbers, c.Num, rule)
+		b = under(&ix.numbers, c.Num)
 	}
+	b.rules = append(b.rules, rule)
 }
 
-func put[K comparable](m *map[K][]int32, k K, rule int32) {
+func under[K comparable](m *map[K]*bucket, k K) *bucket {
 	if *m == nil {
-		*m = map[K][]int32{}
+		*m = map[K]*bucket{}
 	}
-	(*m)[k] = append((*m)[k], rule)
+	b, ok := (*m)[k]
+	if !ok {
+		b = &bucket{}
+		(*m)[k] = b
+	}
+	return b
+}
+
+// buckets returns all that rules are filed in.
+func (ix *index) buckets() []*bucket {
+	all := []*bucket{&ix.present}
+	all = slices.AppendSeq(all, maps.Values(ix.numbers))
+	all = slices.AppendSeq(all, maps.Values(ix.addresses))
+	all = slices.AppendSeq(all, maps.Values(ix.strings))
+	for _, n := range ix.prefixes.nodes {
+		all = append(all, &n.bucket)
+	}
+	return all
 }
 
 // prefixes finds the rules of every prefix that covers an address. The table
-// gives the longest one; each prefix knows the next shorter one that covers it.
+// gives the longest one; each knows the next shorter one that covers it.
 type prefixes struct {
-	table *bart.Fast[int32] // prefix to its place in nodes
-	nodes []node
+	table *bart.Fast[*node]
+	nodes []*node
 }
 
 type node struct {
 	prefix netip.Prefix
-	parent int32 // -1 for none
-	rules  []int32
+	parent *node
+	bucket bucket
 }
 
-func (p *prefixes) add(prefix netip.Prefix, rule int32) {
+func (p *prefixes) under(prefix netip.Prefix) *bucket {
 	if p.table == nil {
-		p.table = &bart.Fast[int32]{}
+		p.table = &bart.Fast[*node]{}
 	}
 	n, ok := p.table.Get(prefix)
 	if !ok {
-		n = int32(len(p.nodes))
-		p.nodes = append(p.nodes, node{prefix: prefix, parent: -1})
+		n = &node{prefix: prefix}
+		p.nodes = append(p.nodes, n)
 		p.table.Insert(prefix, n)
 	}
-	p.nodes[n].rules = append(p.nodes[n].rules, rule)
+	return &n.bucket
 }
 
-// link finds the parents, once all prefixes are in.
+// link finds the parents.
 func (p *prefixes) link() {
-	for i := range p.nodes {
-		n := &p.nodes[i]
+	for _, n := range p.nodes {
 		if n.prefix.Bits() == 0 {
 			continue
 		}

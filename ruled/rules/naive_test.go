@@ -215,7 +215,15 @@ func TestEvaluateDifferential(t *testing.T) {
 		for range 3 {
 			var rules []naiveRule
 			for i := range n {
-				rules = append(rules, randomRule(rng, fmt.Sprintf("r%d", i), values))
+				r := randomRule(rng, fmt.Sprintf("r%d", i), values)
+				if n > 100 { // conditions that many rules share
+					for _, shared := range []naiveCondition{{"inet6.hoplimit", "255", false}, {"direction", "in", false}, {"inet6.source", "fe80::/10", i%2 == 0}} {
+						if rng.IntN(3) > 0 {
+							r.conditions = append(r.conditions, shared)
+						}
+					}
+				}
+				rules = append(rules, r)
 			}
 			ev := compileNaive(t, rules).NewEvaluator()
 			for _, e := range events {
