@@ -44,7 +44,8 @@ func (k kernel) agree(t testing.TB, d *decode.Decoder, frame []byte) {
 	}
 }
 
-// headers counts the extension headers of an untagged or tagged IPv6 frame.
+// headers counts the extension headers of an untagged or tagged IPv6 frame, the
+// last of which may be cut.
 func headers(frame []byte) int {
 	at := 14
 	if frame[12] != 0x86 {
@@ -52,14 +53,14 @@ func headers(frame []byte) int {
 	}
 	n, next := 0, frame[at+6]
 	at += 40
-	for at+8 <= len(frame) && (next == 0 || next == 43 || next == 44 || next == 60) {
+	for at < len(frame) && (next == 0 || next == 43 || next == 44 || next == 60) {
+		n++
 		size := 8
-		if next != 44 {
+		if next != 44 && at+1 < len(frame) {
 			size += 8 * int(frame[at+1])
 		}
 		next = frame[at]
 		at += size
-		n++
 	}
 	return n
 }

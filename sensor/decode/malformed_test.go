@@ -85,6 +85,9 @@ func TestChains(t *testing.T) {
 		"atomic fragment in a first one": {ip6(44, frag(44, 0, true), frag(58, 0, false), badSum),
 			strings.Replace(firstFragment, `{"header":44}`, `{"header":44},{"header":44}`, 1) + goodNS},
 
+		"two first fragments: the outer one tells": {ip6(44, frag(44, 0, true), flip(frag(58, 0, true), 7), ns()),
+			strings.Replace(firstFragment, `{"header":44}`, `{"header":44},{"header":44}`, 1) + goodNS},
+
 		"nothing behind IPv6": {ip6(43), noExt + `"nd":{"malformed":"IPv6 header chain is cut short: header 43 (routing) is missing"}}`},
 		"nothing behind a header": {ip6(0, ext(58, 0)),
 			`{"inet6":{"extension":[{"header":0}]},"nd":{"malformed":"IPv6 header chain is cut short: header 58 (ICMPv6) is missing"}}`},
@@ -186,6 +189,8 @@ func TestMalformed(t *testing.T) {
 		"domain past the end":                {opts(dnssl("\x01a\x00\x07abcd"), slla()), `{` + isNS + `,` + opt, "option 31 (DNS search list) at byte 24, 16 bytes long: domain runs past the end"},
 		"domain not ended":                   {opts(dnssl("\x07abcdefg"), slla()), `{` + isNS + `,` + opt, "option 31 (DNS search list) at byte 24, 16 bytes long: domain runs past the end"},
 		"domain compressed":                  {opts(dnssl("\x01a\xc0\x00"), slla()), `{` + isNS + `,` + opt, "option 31 (DNS search list) at byte 24, 16 bytes long: domain has a label that is compressed or longer than 63 bytes"},
+		"label of 64 bytes":                  {opts(dnssl("\x40"+strings.Repeat("a", 64)+"\x00"), slla()), `{` + isNS + `,` + opt, "option 31 (DNS search list) at byte 24, 80 bytes long: domain has a label that is compressed or longer than 63 bytes"},
+		"domain of 256 bytes":                {opts(dnssl(strings.Repeat("\x3f"+strings.Repeat("a", 63), 3)+"\x3e"+strings.Repeat("a", 62)+"\x00"), slla()), `{` + isNS + `,` + opt, "option 31 (DNS search list) at byte 24, 264 bytes long: domain is longer than 255 bytes"},
 		"domain of 257 bytes":                {opts(dnssl(strings.Repeat("\x3f"+strings.Repeat("a", 63), 4)+"\x00"), slla()), `{` + isNS + `,` + opt, "option 31 (DNS search list) at byte 24, 272 bytes long: domain is longer than 255 bytes"},
 		"PREF64 too short":                   {opts(option(38, make([]byte, 6)), slla()), `{` + isNS + `,` + opt, "option 38 (PREF64) at byte 24, 8 bytes long: must be 16 bytes long"},
 		"PREF64 of a reserved length":        {opts(option(38, []byte{0, 6}, make([]byte, 12)), slla()), `{` + isNS + `,` + opt, "option 38 (PREF64) at byte 24, 16 bytes long: prefix length code is reserved"},

@@ -58,6 +58,8 @@ func TestND(t *testing.T) {
 			nsWith(`"prefixinfo":[{"prefix":"2001:db8::1","prefixlength":0,"flag":{},"validlifetime":4294967295,"preferredlifetime":0}]`)},
 		"redirected header": {ns(option(4, make([]byte, 6), ip6(6, make([]byte, 16)))),
 			nsWith(`"redirectedheader":[{"source":"fe80::1","destination":"ff02::1:ff00:42","nextheader":6}]`)},
+		"redirected header alone": {ns(option(4, make([]byte, 6), ip6(59))),
+			nsWith(`"redirectedheader":[{"source":"fe80::1","destination":"ff02::1:ff00:42","nextheader":59}]`)},
 		"redirected header of nothing":  {ns(option(4, make([]byte, 6))), nsWith(`"unknown":[{"type":4,"length":8}]`)},
 		"redirected header of a bit":    {ns(option(4, make([]byte, 6), ip6(6)[:32])), nsWith(`"unknown":[{"type":4,"length":40}]`)},
 		"redirected header of not IPv6": {ns(option(4, make([]byte, 46))), nsWith(`"unknown":[{"type":4,"length":48}]`)},

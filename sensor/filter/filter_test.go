@@ -189,6 +189,8 @@ func TestTruncated(t *testing.T) {
 		{"routing, destination options, UDP", ip6(43, ext(60, 2), ext(17, 1), make([]byte, 8)), func(n int) bool { return n <= 24 }},
 		{"first fragment, NS", ip6(44, frag(58, 0, true), icmp(135)), func(int) bool { return true }},
 		{"first fragment, UDP", ip6(44, frag(17, 0, true), make([]byte, 8)), func(n int) bool { return n == 0 }},
+		{"chain announced, none", ip6(60), func(int) bool { return true }},
+		{"jumbogram with TCP", withLength(0, 0, ext(6, 0)), func(n int) bool { return n == 0 }},
 		{"later fragment", ip6(44, frag(58, 8, true), icmp(135)), func(n int) bool { return n < 4 }},
 	}
 	vm := machine(t, Any)
