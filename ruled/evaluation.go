@@ -2,7 +2,6 @@ package ruled
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -199,7 +198,7 @@ func (e *evaluation) alert(ctx context.Context, msg jetstream.Msg, rule string, 
 		e.m.alertsAgain.Inc()
 		return nil
 	}
-	data, err := json.Marshal(schemas.Alert{
+	data, err := schemas.Marshal(schemas.Alert{
 		Type:        schemas.TypeAlert,
 		Time:        e.event.Time,
 		Severity:    severity,
@@ -240,7 +239,7 @@ func (e *evaluation) relay(rule *rules.Rule) {
 		Rule:    rule.ID,
 		Event:   e.event.ID,
 	}
-	data, err := json.Marshal(command)
+	data, err := schemas.Marshal(command)
 	if err == nil {
 		err = e.conn.Publish(schemas.RelaySubject(command.Host), data)
 	}

@@ -82,7 +82,10 @@ func Run(ctx context.Context, cfg Config, d Deps) error {
 // acknowledgement was, and what comes again is recognised by the alerts' ids.
 func (e *evaluation) read(ctx context.Context) error {
 	again := make(chan struct{}, 1)
-	e.conn.OnConnect(func() {
+	e.conn.OnConnect(func(isAgain bool) {
+		if !isAgain {
+			return
+		}
 		select {
 		case again <- struct{}{}:
 		default:

@@ -1,6 +1,7 @@
 package schemas
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -11,9 +12,9 @@ import (
 	"unicode/utf8"
 )
 
-// AppendJSON appends the event as JSON, as encoding/json would write it but
-// some four times faster: this runs once for every captured frame. It does not
-// allocate when b has room.
+// AppendJSON appends the event as JSON, as encoding/json writes it when it is
+// told not to escape HTML, but some three times faster: this runs once for every
+// captured frame. It does not allocate when b has room.
 func (e *Event) AppendJSON(b []byte) []byte {
 	return appendObject(b, reflect.ValueOf(e).Elem(), eventShape)
 }
@@ -98,8 +99,8 @@ func appendValue(b []byte, f reflect.Value, m *member) []byte {
 // the others to encoding/json.
 func appendString(b []byte, s string) []byte {
 	for i := range len(s) {
-		if c := s[i]; c < 0x20 || c == '"' || c == '\\' || c >= utf8.RuneSelf || c == '<' || c == '>' || c == '&' {
-			quoted, err := json.Marshal(s)
+		if c := s[i]; c < 0x20 || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			quoted, err := Marshal(s)
 			if err != nil {
 				panic(err) // a string always marshals
 			}
@@ -109,6 +110,18 @@ func appendString(b []byte, s string) []byte {
 	b = append(b, '"')
 	b = append(b, s...)
 	return append(b, '"')
+}
+
+// Marshal returns a message as JSON. Unlike json.Marshal it leaves the
+// characters <, > and & alone: who tails the alerts reads them.
+func Marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // ParseJSON reads an event. It is strict where encoding/json is not: a member

@@ -80,7 +80,7 @@ func TestAppendJSONWritesWhatEncodingJSONWrites(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, e := range map[string]*Event{"contract": &contract, "full": fullEvent(t)} {
-		want, err := json.Marshal(e)
+		want, err := Marshal(e)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -151,30 +151,27 @@ func (p *parts) start(ctx context.Context) error {
 	p.ended = make(chan error, 1)
 	reading := len(p.cfg.Files) > 0
 	url := p.cfg.NATS
-	var options []nats.Option
+	var inProcess nats.InProcessConnProvider
 	if url == "" {
 		var err error
 		if p.server, err = startServer(p.cfg.Listen, p.cfg.Data, p.deps.Log); err != nil {
 			return process.UsageError{Err: err}
 		}
-		url = "nats://" + p.cfg.Listen
-		options = []nats.Option{nats.InProcessServer(p.server.Server)}
+		url, inProcess = "nats://in-process", p.server
 		if p.cfg.Listen != "" {
 			p.deps.Log.Info("serving NATS", "url", p.server.ClientURL(), "directory", p.cfg.Data)
 		}
 	}
 	connect := func(name string) (*bus.Conn, error) {
 		// The embedded server asks for no credentials; another one may.
-		natsConfig := bus.Config{URL: url}
+		natsConfig := bus.Config{}
 		if p.server == nil {
-			if err := process.Configure("", &natsConfig); err != nil {
+			if err := process.Environment("", &natsConfig); err != nil {
 				return nil, err
 			}
-			natsConfig.URL = url
-		} else if p.cfg.Listen == "" {
-			natsConfig.URL = "nats://in-process"
 		}
-		conn, err := bus.Connect(natsConfig, bus.Options{Name: name, Log: p.deps.Log.With("part", name), Registry: p.deps.Registry, NATS: options})
+		natsConfig.URL = url
+		conn, err := bus.Connect(natsConfig, bus.Options{Name: name, Log: p.deps.Log.With("part", name), Registry: p.deps.Registry, InProcess: inProcess})
 		if err == nil {
 			p.conns = append(p.conns, conn)
 		}
@@ -190,7 +187,7 @@ func (p *parts) start(ctx context.Context) error {
 	var rules ruled.Config
 	var pings pinger.Config
 	var capture sensor.Config
-	if err := errors.Join(process.Configure("RULED", &rules), process.Configure("PINGER", &pings), process.Configure("SENSOR", &capture)); err != nil {
+	if err := errors.Join(process.Environment("RULED", &rules), process.Environment("PINGER", &pings), process.Environment("SENSOR", &capture)); err != nil {
 		return process.UsageError{Err: err}
 	}
 	rules.Rules, rules.Consumer, rules.Events = p.cfg.Rules, "ndmon", schemas.SubjectEvents

@@ -1,6 +1,7 @@
 package ndmon
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/ndmon/ndmon/schemas/process"
 	"golang.org/x/sys/unix"
 )
 
@@ -134,12 +136,12 @@ func claim(dir string) (path string, release func(), err error) {
 type serverLog struct{ log *slog.Logger }
 
 func (l serverLog) line(level slog.Level, format string, args []any) {
-	l.log.Log(nil, level, "nats-server: "+fmt.Sprintf(format, args...)) //nolint:staticcheck // the handler has no use for a context
+	l.log.Log(context.Background(), level, "nats-server: "+fmt.Sprintf(format, args...))
 }
 
-func (l serverLog) Noticef(format string, args ...any) { l.line(slog.LevelDebug, format, args) }
-func (l serverLog) Debugf(format string, args ...any)  { l.line(slog.LevelDebug, format, args) }
-func (l serverLog) Tracef(format string, args ...any)  { l.line(slog.LevelDebug, format, args) }
+func (l serverLog) Noticef(format string, args ...any) { l.line(process.LevelTrace, format, args) }
+func (l serverLog) Debugf(format string, args ...any)  { l.line(process.LevelTrace, format, args) }
+func (l serverLog) Tracef(format string, args ...any)  { l.line(process.LevelTrace, format, args) }
 func (l serverLog) Warnf(format string, args ...any)   { l.line(slog.LevelWarn, format, args) }
 func (l serverLog) Errorf(format string, args ...any)  { l.line(slog.LevelError, format, args) }
 func (l serverLog) Fatalf(format string, args ...any)  { l.line(slog.LevelError, format, args) }

@@ -85,8 +85,9 @@ type Options struct {
 	Log  *slog.Logger
 	// Registry takes the connection's counters.
 	Registry prometheus.Registerer
-	// NATS are further options, such as nats.InProcessServer.
-	NATS []nats.Option
+	// InProcess, if set, is a server in this process, which is used instead of
+	// the one that the Config names. It cannot be away, so the log is silent.
+	InProcess nats.InProcessConnProvider
 }
 
 // Conn is a connection to NATS. It is made at once, whether or not a server can
@@ -96,13 +97,14 @@ type Conn struct {
 	nc     *nats.Conn
 	js     jetstream.JetStream
 	log    *slog.Logger
+	level  slog.Level // of the news that the connection is there
 	closed chan struct{}
 
 	disconnects, reconnects prometheus.Counter
 	errors                  *prometheus.CounterVec
 
 	mu   sync.Mutex
-	up   []func()
+	up   []func(again bool)
 	away bool // it has been logged that the server is away
 }
 
@@ -163,8 +165,11 @@ func Connect(cfg Config, o Options) (*Conn, error) {
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) { c.failed(sub, err) }),
 		nats.ClosedHandler(func(*nats.Conn) { close(c.closed) }),
 	)
-	// The caller's options come last: they may overrule ours.
-	if c.nc, err = nats.Connect(cfg.URL, append(opts, o.NATS...)...); err != nil {
+	if o.InProcess != nil {
+		opts = append(opts, nats.InProcessServer(o.InProcess))
+		c.level = slog.LevelDebug
+	}
+	if c.nc, err = nats.Connect(cfg.URL, opts...); err != nil {
 		return nil, fmt.Errorf("connect to NATS at %s: %w", cfg.URL, err)
 	}
 	if c.js, err = jetstream.New(c.nc); err != nil {
@@ -184,8 +189,8 @@ func (c *Conn) JetStream() jetstream.JetStream { return c.js }
 func (c *Conn) Connected() bool { return c.nc.IsConnected() }
 
 // OnConnect has f called, in a goroutine of the connection's, each time that the
-// server is reached or comes back.
-func (c *Conn) OnConnect(f func()) {
+// server is reached; again is true unless it is the first time.
+func (c *Conn) OnConnect(f func(again bool)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.up = append(c.up, f)
@@ -233,9 +238,9 @@ func (c *Conn) connected(nc *nats.Conn, again bool) {
 	c.away = false
 	up := c.up[:len(c.up):len(c.up)]
 	c.mu.Unlock()
-	c.log.Info("connected to NATS", "url", nc.ConnectedUrlRedacted())
+	c.log.Log(context.Background(), c.level, "connected to NATS", "url", nc.ConnectedUrlRedacted())
 	for _, f := range up {
-		f()
+		f(again)
 	}
 }
 

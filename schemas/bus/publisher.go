@@ -109,7 +109,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 		return fmt.Errorf("subscribe to acknowledgements: %w", err)
 	}
 	defer sub.Unsubscribe()
-	p.conn.OnConnect(p.again)
+	p.conn.OnConnect(func(bool) { p.again() })
 	p.again()
 
 	timer := time.NewTimer(p.cfg.AckTimeout)

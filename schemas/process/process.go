@@ -128,22 +128,30 @@ func (e UsageError) Error() string { return e.Err.Error() }
 func (e UsageError) Unwrap() error { return e.Err }
 
 func (p *Program) configure(c *common) error {
-	return errors.Join(Configure(p.Prefix, p.Config), Configure("", p.Shared), Configure(p.Prefix, c))
+	var errs []error
+	for _, part := range []struct {
+		prefix string
+		spec   any
+	}{{p.Prefix, p.Config}, {"", p.Shared}, {p.Prefix, c}} {
+		err := Environment(part.prefix, part.spec)
+		if v, ok := part.spec.(interface{ Validate() error }); ok && err == nil {
+			err = v.Validate()
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
-// Configure fills a struct for envconfig from the variables with a prefix, and
-// asks its method Validate() error, if it has one. The error names each variable
-// that is bad and what it takes.
-func Configure(prefix string, spec any) error {
-	if err := envconfig.Process(prefix, spec); err != nil {
-		var parse *envconfig.ParseError
-		if errors.As(err, &parse) {
-			return fmt.Errorf("%s: %q is not %s", parse.KeyName, parse.Value, takes(parse.TypeName))
-		}
-		return fmt.Errorf("read the environment: %w", err)
+// Environment fills a struct for envconfig from the variables with a prefix. Its
+// error names the variable that is bad and what it takes.
+func Environment(prefix string, spec any) error {
+	err := envconfig.Process(prefix, spec)
+	var parse *envconfig.ParseError
+	if errors.As(err, &parse) {
+		return fmt.Errorf("%s: %q is not %s", parse.KeyName, parse.Value, takes(parse.TypeName))
 	}
-	if v, ok := spec.(interface{ Validate() error }); ok {
-		return v.Validate()
+	if err != nil {
+		return fmt.Errorf("read the environment: %w", err)
 	}
 	return nil
 }
