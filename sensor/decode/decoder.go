@@ -123,6 +123,7 @@ func (d *Decoder) ethernetHeader(frame []byte) ([]byte, bool) {
 	}
 	d.ethernet.Destination = schemas.MAC(frame[0:6])
 	d.ethernet.Source = schemas.MAC(frame[6:12])
+	d.ethernet.SourceMulticast = d.ethernet.Source.IsMulticast()
 	etherType, rest := binary.BigEndian.Uint16(frame[12:]), frame[ethernetSize:]
 	if etherType == etherTypeVLAN || etherType == etherTypeQinQ {
 		if len(rest) < vlanTagSize {

@@ -2,7 +2,6 @@ package decode_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"testing"
 	"unicode/utf8"
 
@@ -45,16 +44,24 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		check(t, event, frame)
+		event.Type, event.Direction = schemas.TypeEvent, schemas.In
 		first := asJSON(t, event)
 		if len(first) > 10_000+100*len(frame) {
 			t.Errorf("event of a frame of %d bytes is %d bytes long", len(frame), len(first))
 		}
 		again, ok := new(decode.Decoder).Decode(frame, length)
-		if !ok || asJSON(t, again) != first {
+		if !ok {
+			t.Fatal("decoded again it is no event")
+		}
+		again.Type, again.Direction = schemas.TypeEvent, schemas.In
+		if asJSON(t, again) != first {
 			t.Errorf("decoded again it is not the same:\n%s\n%s", first, asJSON(t, again))
 		}
+		if published := string(event.AppendJSON(nil)); published != first {
+			t.Errorf("event is published as\n%s\nand is\n%s", published, first)
+		}
 		var read schemas.Event
-		if err := json.Unmarshal([]byte(first), &read); err != nil {
+		if err := read.ParseJSON([]byte(first)); err != nil {
 			t.Errorf("event cannot be read back: %v", err)
 		}
 		if second := asJSON(t, &read); second != first {
