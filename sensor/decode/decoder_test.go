@@ -68,6 +68,8 @@ func TestEthernet(t *testing.T) {
 		want  string
 	}{
 		"untagged": {ether(ip6(58, ns())), `{"source":"02:00:00:00:00:01","destination":"33:33:ff:00:00:42"}`},
+		"group address as the source": {flip(ether(ip6(58, ns())), 6),
+			`{"source":"03:00:00:00:00:01","destination":"33:33:ff:00:00:42","sourcemulticast":true}`},
 		"VLAN": {tagged(ip6(58, ns()), tag(0x8100, 12)),
 			`{"source":"02:00:00:00:00:01","destination":"33:33:ff:00:00:42","vlan":12}`},
 		"VLAN 0": {tagged(ip6(58, ns()), tag(0x8100, 0)),
@@ -115,7 +117,7 @@ func TestReuse(t *testing.T) {
 	frames := [][]byte{
 		tagged(ip6(44, frag(60, 0, false), ext(58, 0), ra(slla(), option(5, make([]byte, 6)), make([]byte, 8))), tag(0x8100, 12)),
 		ether(ip6(58, ns())),
-		ether(ip6(60, ext(58, 0))),
+		flip(ether(ip6(60, ext(58, 0))), 6),
 		ether(ip6(58, na(0xe0, slla()))),
 		ether(ip6(58, na(0))),
 		ether(ip6(58, rd(slla(), slla()))),
