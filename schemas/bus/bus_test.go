@@ -10,35 +10,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/schemas/bus/bustest"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// startServer runs a nats-server; port -1 takes any.
-func startServer(t testing.TB, dir string, port int) *server.Server {
-	t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: dir, NoSigs: true, NoLog: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("nats-server does not start")
-	}
-	t.Cleanup(func() { stopServer(s) })
-	return s
-}
-
-func stopServer(s *server.Server) {
-	s.Shutdown()
-	s.WaitForShutdown()
-}
 
 func connect(t testing.TB, url string) *Conn {
 	t.Helper()
@@ -114,7 +94,7 @@ func storedData(t testing.TB, c *Conn, stream string) []string {
 
 func TestPublisherLosesNothingWhenServerRestarts(t *testing.T) {
 	dir := t.TempDir()
-	s := startServer(t, dir, -1)
+	s := bustest.Start(t, dir, -1)
 	port := s.Addr().(*net.TCPAddr).Port
 	c := connect(t, s.ClientURL())
 	ensureStreams(t, c)
@@ -124,8 +104,8 @@ func TestPublisherLosesNothingWhenServerRestarts(t *testing.T) {
 	const n = 4000
 	for i := range n {
 		if i == n/4 || i == n/2 {
-			stopServer(s)
-			s = startServer(t, dir, port)
+			bustest.Stop(s)
+			s = bustest.Start(t, dir, port)
 		}
 		if err := p.Publish(ctx, "nd.events.r1.eth0.ns", "", []byte(strconv.Itoa(i))); err != nil {
 			t.Fatal(err)
@@ -154,7 +134,7 @@ func TestPublisherLosesNothingWhenServerRestarts(t *testing.T) {
 // A subscriber without JetStream sees every publication, so a message that was
 // stored must not be published again.
 func TestPublisherAsksWhatIsStored(t *testing.T) {
-	s := startServer(t, t.TempDir(), -1)
+	s := bustest.Start(t, t.TempDir(), -1)
 	c := connect(t, s.ClientURL())
 	ensureStreams(t, c)
 	asked := make(chan struct{}, 16)
@@ -198,7 +178,7 @@ func TestPublisherAsksWhatIsStored(t *testing.T) {
 }
 
 func TestPublisherWaitsForStream(t *testing.T) {
-	s := startServer(t, t.TempDir(), -1)
+	s := bustest.Start(t, t.TempDir(), -1)
 	c := connect(t, s.ClientURL())
 	p := runPublisher(t, c, PublisherConfig{InFlight: 8, Buffer: 1 << 20, AckTimeout: time.Second})
 	for i := range 100 {
@@ -239,7 +219,7 @@ func TestPublisherIsBounded(t *testing.T) {
 
 // A message that can never be stored must not hold up the others.
 func TestPublisherRejectsOversized(t *testing.T) {
-	s := startServer(t, t.TempDir(), -1)
+	s := bustest.Start(t, t.TempDir(), -1)
 	c := connect(t, s.ClientURL())
 	ctx := testContext(t)
 	if _, err := c.JetStream().CreateStream(ctx, jetstream.StreamConfig{Name: "SMALL", Subjects: []string{"small"}, MaxMsgSize: 100}); err != nil {
@@ -263,7 +243,7 @@ func TestPublisherRejectsOversized(t *testing.T) {
 }
 
 func TestEnsureStreamsLeavesExistingAlone(t *testing.T) {
-	s := startServer(t, t.TempDir(), -1)
+	s := bustest.Start(t, t.TempDir(), -1)
 	c := connect(t, s.ClientURL())
 	ctx := testContext(t)
 	if _, err := c.JetStream().CreateStream(ctx, jetstream.StreamConfig{Name: schemas.StreamEvents, Subjects: []string{schemas.SubjectEvents}, MaxMsgs: 7}); err != nil {
@@ -300,7 +280,7 @@ func TestConfigValidate(t *testing.T) {
 }
 
 func BenchmarkPublisher(b *testing.B) {
-	s := startServer(b, b.TempDir(), -1)
+	s := bustest.Start(b, b.TempDir(), -1)
 	c := connect(b, s.ClientURL())
 	ensureStreams(b, c)
 	p := runPublisher(b, c, PublisherConfig{InFlight: DefaultInFlight, Buffer: 64 << 20, AckTimeout: DefaultAckTimeout})

@@ -1,0 +1,452 @@
+package ruled
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/schemas/bus"
+	"github.com/ndmon/ndmon/schemas/bus/bustest"
+	"github.com/ndmon/ndmon/schemas/process"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const testRules = `<rules>
+  <rule id="all-ns" description="every NS"><match field="nd.ns"/><alert severity="info"/></rule>
+  <rule id="relay"><match field="nd.ns"/><match field="master"/><relay/></rule>
+</rules>`
+
+// fixture is a server, ruled on it, and a client that sees what comes out.
+type fixture struct {
+	server   *server.Server
+	conn     *bus.Conn
+	registry *prometheus.Registry
+	config   Config
+	log      *bytes.Buffer
+	alerts   *nats.Subscription
+}
+
+func start(t *testing.T, rules string) *fixture {
+	t.Helper()
+	f := &fixture{server: bustest.Start(t, t.TempDir(), -1)}
+	f.config = Config{
+		Rules: filepath.Join(t.TempDir(), "rules.xml"), Consumer: "ruled", Events: schemas.SubjectEvents,
+		RelayTTL: 3 * time.Second, Buffer: 1 << 20,
+		StreamConfig: bus.StreamConfig{EventsBytes: 64 << 20, EventsAge: time.Hour, AlertsBytes: 64 << 20, AlertsAge: time.Hour},
+	}
+	writeFile(t, f.config.Rules, rules)
+	f.conn = connect(t, f.server, prometheus.NewRegistry())
+	var err error
+	if f.alerts, err = f.conn.NATS().SubscribeSync(schemas.SubjectAlerts); err != nil {
+		t.Fatal(err)
+	}
+	if err := bus.EnsureStreams(testContext(t), f.conn.JetStream(), f.config.StreamConfig); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// run runs ruled until the returned function is called.
+func (f *fixture) run(t *testing.T) (stop func()) {
+	t.Helper()
+	f.registry, f.log = prometheus.NewRegistry(), &bytes.Buffer{}
+	conn := connect(t, f.server, f.registry)
+	ctx, cancel := context.WithCancel(context.Background())
+	reading, done := make(chan struct{}, 16), make(chan error, 1)
+	go func() {
+		done <- Run(ctx, f.config, Deps{
+			Log: slog.New(slog.NewTextHandler(f.log, nil)), Registry: f.registry, Conn: conn,
+			Reading: func() { reading <- struct{}{} },
+		})
+	}()
+	select {
+	case <-reading:
+	case err := <-done:
+		t.Fatalf("ruled ends: %v", err)
+	}
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("Run: %v", err)
+		}
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+func connect(t *testing.T, s *server.Server, r *prometheus.Registry) *bus.Conn {
+	t.Helper()
+	c, err := bus.Connect(bus.Config{URL: s.ClientURL()}, bus.Options{Name: "test", Log: slog.New(slog.DiscardHandler), Registry: r})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Drain(testContext(t)); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+func testContext(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 30*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func writeFile(t *testing.T, file, content string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// solicitation returns an event, the n-th.
+func solicitation(n int) *schemas.Event {
+	return &schemas.Event{
+		Type: schemas.TypeEvent, ID: fmt.Sprintf("e%d", n), Time: time.Now().UTC().Round(0), Host: "r1", Interface: "eth0", Direction: schemas.Out, Master: true,
+		Ethernet: &schemas.Ethernet{Source: schemas.MAC{2}, Destination: schemas.MAC{0x33, 0x33}},
+		Inet6:    &schemas.Inet6{Source: netip.MustParseAddr("fe80::1"), Destination: netip.MustParseAddr("ff02::1:ff00:42"), Payload: 24, NextHeader: 58, HopLimit: 255},
+		ICMP6:    &schemas.ICMP6{Type: 135},
+		ND:       &schemas.ND{NS: &schemas.NS{TargetAddress: netip.MustParseAddr("2001:db8::42")}},
+	}
+}
+
+func (f *fixture) publish(t *testing.T, e *schemas.Event) {
+	t.Helper()
+	f.publishRaw(t, schemas.EventSubject(e.Host, e.Interface, e.Kind()), e.AppendJSON(nil))
+}
+
+func (f *fixture) publishRaw(t *testing.T, subject string, data []byte) {
+	t.Helper()
+	if _, err := f.conn.JetStream().Publish(testContext(t), subject, data); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (f *fixture) nextAlert(t *testing.T) schemas.Alert {
+	t.Helper()
+	msg, err := f.alerts.NextMsgWithContext(testContext(t))
+	if err != nil {
+		t.Fatalf("no alert: %v\n%s", err, f.log)
+	}
+	var a schemas.Alert
+	if err := json.Unmarshal(msg.Data, &a); err != nil {
+		t.Fatal(err)
+	}
+	if got := msg.Header.Get(nats.MsgIdHdr); got != a.ID {
+		t.Errorf("%s is %q, the alert's id %q", nats.MsgIdHdr, got, a.ID)
+	}
+	return a
+}
+
+func (f *fixture) waitAcknowledged(t *testing.T) {
+	t.Helper()
+	ctx := testContext(t)
+	waitFor(t, "the acknowledgement of all events", func() bool {
+		c, err := f.conn.JetStream().Consumer(ctx, schemas.StreamEvents, f.config.Consumer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		info := c.CachedInfo()
+		return info.NumPending == 0 && info.NumAckPending == 0
+	})
+}
+
+func waitFor(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	ticker := time.NewTicker(2 * time.Millisecond)
+	defer ticker.Stop()
+	for ctx := testContext(t); !done(); {
+		select {
+		case <-ctx.Done():
+			t.Fatalf("waited in vain for %s", what)
+		case <-ticker.C:
+		}
+	}
+}
+
+func (f *fixture) counter(t *testing.T, name string) float64 {
+	t.Helper()
+	families, err := f.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := 0.0
+	for _, family := range families {
+		if family.GetName() == name {
+			for _, m := range family.GetMetric() {
+				sum += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
+func TestAlertAndRelay(t *testing.T) {
+	f := start(t, testRules)
+	relays, err := f.conn.NATS().SubscribeSync("nd.relay.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.run(t)
+	e := solicitation(1)
+	f.publish(t, e)
+
+	got := f.nextAlert(t)
+	var event schemas.Event
+	if err := event.ParseJSON(got.Event); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(e.AppendJSON(nil)), string(event.AppendJSON(nil))); diff != "" {
+		t.Errorf("event in the alert (-published +got):\n%s", diff)
+	}
+	if got.Summary == "" {
+		t.Error("the alert has no summary")
+	}
+	got.Summary, got.Event = "", nil
+	want := schemas.Alert{
+		Type: schemas.TypeAlert, Time: e.Time, Severity: schemas.Info, Host: "r1", Interface: "eth0",
+		Rule: "all-ns", Description: "every NS", ID: "e1.all-ns",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("alert (-want +got):\n%s", diff)
+	}
+
+	msg, err := relays.NextMsgWithContext(testContext(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var relay schemas.Relay
+	if err := json.Unmarshal(msg.Data, &relay); err != nil {
+		t.Fatal(err)
+	}
+	if relay.ID == "" || relay.Time.Before(e.Time) {
+		t.Errorf("relay command: id %q, time %v", relay.ID, relay.Time)
+	}
+	relay.ID, relay.Time = "", time.Time{}
+	wantRelay := schemas.Relay{
+		Type: schemas.TypeRelay, Expires: e.Time.Add(3 * time.Second), Host: "r1",
+		Target: netip.MustParseAddr("2001:db8::42"), Rule: "relay", Event: "e1",
+	}
+	if diff := cmp.Diff(wantRelay, relay, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
+		t.Errorf("relay command (-want +got):\n%s", diff)
+	}
+	if want := "nd.relay.r1"; msg.Subject != want {
+		t.Errorf("relay command on %s, want %s", msg.Subject, want)
+	}
+}
+
+// An event that is no event of its subject is counted, ended, and holds nothing
+// up.
+func TestInvalidMessages(t *testing.T) {
+	f := start(t, testRules)
+	f.run(t)
+	good := solicitation(1).AppendJSON(nil)
+	longID := solicitation(1)
+	longID.ID = strings.Repeat("x", 1000)
+	for _, m := range []struct {
+		subject string
+		data    []byte
+	}{
+		{"nd.events.r1.eth0.ns", nil},
+		{"nd.events.r1.eth0.ns", []byte("garbage")},
+		{"nd.events.r1.eth0.ns", []byte(`{"type":"nd.event.v1"}`)},
+		{"nd.events.r2.eth0.ns", good},
+		{"nd.events.r1.eth1.ns", good},
+		{"nd.events.r1.eth0.ra", good},
+		{"nd.events.r1.ns", good},
+		{"nd.events.r1.eth0=.ns", good},
+		{"nd.events.r1.eth0.ns", longID.AppendJSON(nil)},
+		{"nd.events.r1.eth0.ns", bytes.Replace(good, []byte(`"e1"`), []byte(`"e\r\n1"`), 1)},
+		{"nd.events.r1.eth0.ns", bytes.Replace(good, []byte(`"e1"`), []byte(`""`), 1)},
+	} {
+		f.publishRaw(t, m.subject, m.data)
+	}
+	f.publish(t, solicitation(2))
+	if got := f.nextAlert(t).ID; got != "e2.all-ns" {
+		t.Errorf("alert %s, want e2.all-ns", got)
+	}
+	f.waitAcknowledged(t)
+	if got := f.counter(t, "ndmon_ruled_invalid_messages_total"); got != 11 {
+		t.Errorf("%v messages were counted as invalid, want 11", got)
+	}
+}
+
+// An event that comes again, in this run of ruled or the next, alerts once.
+func TestEventAgainAlertsOnce(t *testing.T) {
+	f := start(t, testRules)
+	stop := f.run(t)
+	f.publish(t, solicitation(1))
+	f.publish(t, solicitation(1)) // as a sensor does that missed an acknowledgement
+	f.publish(t, solicitation(2))
+	for _, want := range []string{"e1.all-ns", "e2.all-ns"} {
+		if got := f.nextAlert(t).ID; got != want {
+			t.Errorf("alert %s, want %s", got, want)
+		}
+	}
+	f.waitAcknowledged(t)
+	stop()
+	f.run(t)
+	f.publish(t, solicitation(2))
+	f.publish(t, solicitation(3))
+	if got := f.nextAlert(t).ID; got != "e3.all-ns" {
+		t.Errorf("alert %s, want e3.all-ns", got)
+	}
+	if got := f.counter(t, "ndmon_ruled_alerts_repeated_total"); got != 1 {
+		t.Errorf("%v alerts were recognised as raised before, want 1", got)
+	}
+}
+
+// What was not acknowledged comes again at once when ruled is back, not after
+// the consumer's AckWait.
+func TestUnacknowledgedEventsComeAgain(t *testing.T) {
+	f := start(t, testRules)
+	ctx := testContext(t)
+	stop := f.run(t)
+	f.publish(t, solicitation(1))
+	f.nextAlert(t)
+	f.waitAcknowledged(t)
+	stop()
+	// Another reader takes three events and dies.
+	c, err := f.conn.JetStream().Consumer(ctx, schemas.StreamEvents, f.config.Consumer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := 2; n <= 4; n++ {
+		f.publish(t, solicitation(n))
+		if _, err := c.Next(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.run(t)
+	for n := 2; n <= 4; n++ {
+		if got, want := f.nextAlert(t).ID, fmt.Sprintf("e%d.all-ns", n); got != want {
+			t.Errorf("alert %s, want %s", got, want)
+		}
+	}
+}
+
+// Frames that the sensor lost are an alert, whatever the rules say.
+func TestLostFramesAlert(t *testing.T) {
+	f := start(t, `<rules><rule id="never"><match field="nd.ra"/></rule></rules>`)
+	f.run(t)
+	now := time.Now().UTC()
+	f.publish(t, &schemas.Event{
+		Type: schemas.TypeEvent, ID: "l1", Time: now, Host: "r1", Interface: "eth0", Direction: schemas.In,
+		Lost: &schemas.Lost{Kernel: 12, Buffer: 3, Since: now.Add(-time.Second), Until: now},
+	})
+	got := f.nextAlert(t)
+	if got.Rule != "events-lost" || got.Severity != schemas.Warning || !strings.Contains(got.Summary, "12") {
+		t.Errorf("alert %+v", got)
+	}
+}
+
+// So are events that the stream dropped before they were evaluated.
+func TestDroppedEventsAlert(t *testing.T) {
+	f := start(t, testRules)
+	stop := f.run(t)
+	f.publish(t, solicitation(1))
+	f.nextAlert(t)
+	f.waitAcknowledged(t)
+	stop()
+	for n := 2; n <= 5; n++ {
+		f.publish(t, solicitation(n))
+	}
+	stream, err := f.conn.JetStream().Stream(testContext(t), schemas.StreamEvents)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sequence := range []uint64{3, 4} {
+		if err := stream.DeleteMsg(testContext(t), sequence); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.run(t)
+	var got []string
+	for range 3 {
+		got = append(got, f.nextAlert(t).ID)
+	}
+	want := []string{"e2.all-ns", "e5.events-missed", "e5.all-ns"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("alerts (-want +got):\n%s", diff)
+	}
+}
+
+func TestReload(t *testing.T) {
+	f := start(t, testRules)
+	f.run(t)
+	alertOf := func(n int) string {
+		f.publish(t, solicitation(n))
+		return f.nextAlert(t).Rule
+	}
+	if got := alertOf(1); got != "all-ns" {
+		t.Errorf("rule %s", got)
+	}
+	rules := func() float64 {
+		families, err := f.registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, family := range families {
+			if family.GetName() == "ndmon_ruled_rules" {
+				return family.GetMetric()[0].GetGauge().GetValue()
+			}
+		}
+		return 0
+	}
+	// In one step, as a careful editor does.
+	next := f.config.Rules + ".new"
+	writeFile(t, next, `<rules><rule id="other"><match field="nd.ns"/></rule></rules>`)
+	if err := os.Rename(next, f.config.Rules); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the new rules", func() bool { return rules() == 1 })
+	if got := alertOf(2); got != "other" {
+		t.Errorf("rule %s after the change", got)
+	}
+	writeFile(t, f.config.Rules, `<rules><rule id="bad"><match field="nd.nope"/></rule></rules>`)
+	waitFor(t, "the refusal of the bad rules", func() bool {
+		n, err := testutil.GatherAndCount(f.registry, "ndmon_ruled_reloads_total")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n > 0 && f.counter(t, "ndmon_ruled_reloads_total") >= 2
+	})
+	if got := alertOf(3); got != "other" {
+		t.Errorf("rule %s after bad rules", got)
+	}
+}
+
+func TestBadRulesAtStart(t *testing.T) {
+	f := start(t, `<rules><rule id="bad"><match field="nd.nope"/></rule></rules>`)
+	registry := prometheus.NewRegistry()
+	conn := connect(t, f.server, registry)
+	err := Run(testContext(t), f.config, Deps{Log: slog.New(slog.DiscardHandler), Registry: registry, Conn: conn})
+	var usage process.UsageError
+	if !errors.As(err, &usage) || !strings.HasPrefix(err.Error(), f.config.Rules+":1: ") {
+		t.Errorf("error %v", err)
+	}
+}
