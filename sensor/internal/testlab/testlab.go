@@ -80,6 +80,25 @@ func (n *Namespace) Go(f func()) {
 	}
 }
 
+// Without runs f in the namespace without a capability, such as
+// unix.CAP_NET_RAW, and waits for it.
+func (n *Namespace) Without(capability uint, f func()) {
+	n.t.Helper()
+	var err error
+	n.Do(func() {
+		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		var sets [2]unix.CapUserData
+		if err = unix.Capget(&header, &sets[0]); err != nil {
+			return
+		}
+		sets[capability/32].Effective &^= 1 << (capability % 32)
+		if err = unix.Capset(&header, &sets[0]); err == nil { // of this thread only
+			f()
+		}
+	})
+	n.must(err, "drop a capability")
+}
+
 // Veth makes a veth pair with one end in each of the namespaces, both up.
 func (n *Namespace) Veth(name string, peer *Namespace, peerName string) {
 	n.t.Helper()
@@ -92,18 +111,22 @@ func (n *Namespace) Veth(name string, peer *Namespace, peerName string) {
 	peer.Up(peerName)
 }
 
-// Dummy makes a dummy interface, which is down.
-func (n *Namespace) Dummy(name string) {
+// Bridge makes a bridge without ports, which is down: an Ethernet interface that
+// needs no peer.
+func (n *Namespace) Bridge(name string) {
 	n.t.Helper()
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = name
-	n.must(n.Netlink.LinkAdd(&netlink.Dummy{LinkAttrs: attrs}), "make dummy interface", name)
+	n.Add(&netlink.Bridge{LinkAttrs: attrs})
 }
 
 // Add makes any interface.
 func (n *Namespace) Add(l netlink.Link) {
 	n.t.Helper()
-	n.must(n.Netlink.LinkAdd(l), "make interface", l.Attrs().Name)
+	var err error
+	// Not by n.Netlink, which makes tun interfaces in the process's namespace.
+	n.Do(func() { err = netlink.LinkAdd(l) })
+	n.must(err, "make interface", l.Attrs().Name)
 }
 
 // Link returns the interface.

@@ -1,0 +1,271 @@
+//go:build linux
+
+package capture
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"syscall"
+	"testing"
+
+	"github.com/google/gopacket/pcapgo"
+	"go.uber.org/goleak"
+	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
+
+	"github.com/ndmon/ndmon/sensor/internal/testlab"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// experimental passes frames of the EtherType for local experiments (IEEE
+// 802), which only these tests send.
+var experimental = []bpf.Instruction{
+	bpf.LoadAbsolute{Off: 12, Size: 2},
+	bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0x88b5, SkipFalse: 1},
+	bpf.RetConstant{Val: 1 << 18},
+	bpf.RetConstant{Val: 0},
+}
+
+// frame returns an experimental frame with a payload that starts with n.
+func frame(n byte, length int) []byte {
+	f := append([]byte{2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x88, 0xb5, n}, make([]byte, length-15)...)
+	return f
+}
+
+// lab makes two namespaces joined by eth0 and opens it in the first.
+func lab(t *testing.T, o Options) (*Handle, *testlab.Namespace, *testlab.Namespace) {
+	t.Helper()
+	a, b := testlab.New(t), testlab.New(t)
+	a.Veth("eth0", b, "eth0")
+	o.Filter = experimental
+	var h *Handle
+	var err error
+	a.Do(func() { h, err = Open("eth0", a.Link("eth0").Attrs().Index, o) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h, a, b
+}
+
+// read runs Frames and passes on copies of the frames.
+func read(h *Handle) (frames chan Frame, done chan error) {
+	frames, done = make(chan Frame), make(chan error, 1)
+	go func() {
+		done <- h.Frames(func(f Frame) {
+			f.Data = bytes.Clone(f.Data)
+			frames <- f
+		})
+	}()
+	return frames, done
+}
+
+// pcapgo is frozen, and this is what is known of its inside.
+func TestDescriptor(t *testing.T) {
+	n := testlab.New(t)
+	n.Bridge("br0")
+	index := n.Link("br0").Attrs().Index
+	n.Do(func() {
+		eth, err := pcapgo.NewEthernetHandle("br0")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer eth.Close()
+		fd, err := descriptor(eth)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		addr, err := unix.Getsockname(fd)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if ll, ok := addr.(*unix.SockaddrLinklayer); !ok || ll.Ifindex != index {
+			t.Errorf("descriptor %d is bound to %+v", fd, addr)
+		}
+	})
+}
+
+func TestErrno(t *testing.T) {
+	for no := syscall.Errno(1); no <= lastErrno; no++ {
+		// How pcapgo makes its errors.
+		err := fmt.Errorf("couldn't read packet data: %s", fmt.Errorf("couldn't read packet: %s", no))
+		if got, ok := errno(err); !ok || got != no {
+			t.Errorf("errno(%q) = %d, %v, not %d", err, got, ok, no)
+		}
+	}
+	for _, text := range []string{"", "short read", "operation not permitted", "not operation not permitted"} {
+		if got, ok := errno(errors.New(text)); ok {
+			t.Errorf("errno(%q) = %d", text, got)
+		}
+	}
+}
+
+func TestOpenFails(t *testing.T) {
+	n := testlab.New(t)
+	n.Bridge("br0")
+	for name, index := range map[string]int{"br0": n.Link("br0").Attrs().Index + 1, "br1": 1} {
+		var err error
+		n.Do(func() { _, err = Open(name, index, Options{Filter: experimental}) })
+		if !errors.Is(err, unix.ENODEV) {
+			t.Errorf("Open(%s, %d): %v", name, index, err)
+		}
+	}
+	n.Without(unix.CAP_NET_RAW, func() {
+		_, err := Open("br0", n.Link("br0").Attrs().Index, Options{Filter: experimental})
+		if !errors.Is(err, unix.EPERM) {
+			t.Errorf("Open without CAP_NET_RAW: %v", err)
+		}
+		if err := CheckRights(); !errors.Is(err, unix.EPERM) {
+			t.Errorf("CheckRights without CAP_NET_RAW: %v", err)
+		}
+	})
+	if err := CheckRights(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A frame is read whole even if it is longer than the MTU that the interface
+// had, or has.
+func TestWholeFrames(t *testing.T) {
+	h, a, b := lab(t, Options{})
+	frames, done := read(h)
+	for _, n := range []*testlab.Namespace{a, b} {
+		if err := n.Netlink.LinkSetMTU(n.Link("eth0"), 9000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, length := range []int{60, 1514, 9014} {
+		sent := frame(byte(i), length)
+		b.Send("eth0", sent, 1)
+		got := <-frames
+		if !bytes.Equal(got.Data, sent) || got.Length != length || got.Tagged {
+			t.Errorf("sent %d bytes, read %d of %d, tagged %v", length, len(got.Data), got.Length, got.Tagged)
+		}
+	}
+	if _, err := h.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// Close wakes a read that waits, again and again without a leak.
+func TestCloseWakes(t *testing.T) {
+	h, a, b := lab(t, Options{})
+	index := a.Link("eth0").Attrs().Index
+	for i := range 20 {
+		frames, done := read(h)
+		b.Send("eth0", frame(byte(i), 60), 1)
+		if got := <-frames; got.Data[14] != byte(i) {
+			t.Errorf("frame %d read, not %d", got.Data[14], i)
+		}
+		if _, err := h.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if err := h.Frames(func(Frame) { t.Error("a frame of a closed handle") }); err != nil {
+			t.Error(err)
+		}
+		var err error
+		a.Do(func() { h, err = Open("eth0", index, Options{Filter: experimental}) })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := h.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// What is queued is read before the handle is closed, although more keeps
+// coming.
+func TestCloseReadsQueue(t *testing.T) {
+	h, _, b := lab(t, Options{ReceiveBuffer: 1 << 20})
+	frames, done := read(h)
+	const sent = 3 * burst
+	for i := range sent {
+		b.Send("eth0", frame(byte(i), 60), 1)
+	}
+	closed := make(chan error)
+	go func() {
+		_, err := h.Close()
+		closed <- err
+	}()
+	for i := range sent {
+		if got := <-frames; got.Data[14] != byte(i) {
+			t.Fatalf("frame %d read, not %d", got.Data[14], byte(i))
+		}
+	}
+	if err := errors.Join(<-closed, <-done); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestReceiveBuffer(t *testing.T) {
+	const size = 8 << 20
+	h, _, b := lab(t, Options{ReceiveBuffer: size})
+	if got, err := h.ReceiveBuffer(); got != size || err != nil {
+		t.Errorf("receive buffer %d, %v", got, err)
+	}
+	// The default holds some 280 frames; nobody reads these.
+	const sent = 5000
+	b.Send("eth0", frame(0, 60), sent)
+	if dropped, err := h.Dropped(); dropped != 0 || err != nil {
+		t.Errorf("%d of %d frames dropped, %v", dropped, sent, err)
+	}
+	if _, err := h.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDropped(t *testing.T) {
+	h, _, b := lab(t, Options{ReceiveBuffer: 8 << 10})
+	const sent = 300
+	b.Send("eth0", frame(0, 60), sent)
+	dropped, err := h.Dropped()
+	if err != nil || dropped == 0 || dropped >= sent {
+		t.Errorf("%d of %d frames dropped, %v", dropped, sent, err)
+	}
+	if again, err := h.Dropped(); again != 0 || err != nil {
+		t.Errorf("counted %d frames twice, %v", again, err)
+	}
+	frames, done := read(h)
+	for range sent - dropped {
+		<-frames
+	}
+	dropped, err = h.Close()
+	if dropped != 0 || err != nil {
+		t.Errorf("%d more frames dropped at the end, %v", dropped, err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestBound(t *testing.T) {
+	h, a, _ := lab(t, Options{Promiscuous: true})
+	if !h.Bound() {
+		t.Error("not bound to an interface that exists")
+	}
+	if a.Link("eth0").Attrs().Promisc != 1 {
+		t.Error("the interface is not promiscuous")
+	}
+	a.Down("eth0")
+	if !h.Bound() {
+		t.Error("not bound to an interface that is down")
+	}
+	a.Delete("eth0")
+	if h.Bound() {
+		t.Error("bound to an interface that is gone")
+	}
+	if _, err := h.Close(); err != nil {
+		t.Error(err)
+	}
+}

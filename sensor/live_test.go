@@ -1,0 +1,361 @@
+package sensor
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/sensor/internal/testlab"
+)
+
+// solicitation matches the NS for a target on an interface.
+func solicitation(iface, direction, target string) func(message) bool {
+	addr := netip.MustParseAddr(target)
+	return func(m message) bool {
+		e := m.event
+		return e.Interface == iface && e.Direction == direction &&
+			e.ND != nil && e.ND.NS != nil && e.ND.NS.TargetAddress == addr
+	}
+}
+
+// advertisement matches the NA of a target on an interface.
+func advertisement(iface, direction, target string) func(message) bool {
+	addr := netip.MustParseAddr(target)
+	return func(m message) bool {
+		e := m.event
+		return e.Interface == iface && e.Direction == direction &&
+			e.ND != nil && e.ND.NA != nil && e.ND.NA.TargetAddress == addr
+	}
+}
+
+// pair makes a router with an interface eth0 and a host with eth0 behind it,
+// numbered 2001:db8::1 and 2001:db8::2.
+func pair(t *testing.T) (router, host *testlab.Namespace) {
+	t.Helper()
+	router, host = testlab.New(t), testlab.New(t)
+	router.Veth("eth0", host, "eth0")
+	router.Address("eth0", "2001:db8::1/64")
+	host.Address("eth0", "2001:db8::2/64")
+	return router, host
+}
+
+func TestDirection(t *testing.T) {
+	router, host := pair(t)
+	c := config()
+	c.Masters = []string{"eth0"}
+	r := start(t, router, c)
+	r.capturing(t, "eth0", 1)
+
+	// The router asks and the host answers.
+	router.Solicit("eth0", "2001:db8::2")
+	out := r.sees(t, "the NS that leaves", solicitation("eth0", schemas.Out, "2001:db8::2"))
+	in := r.sees(t, "the NA that comes back", advertisement("eth0", schemas.In, "2001:db8::2"))
+	// The host asks for somebody who is not there.
+	host.Solicit("eth0", "2001:db8::3")
+	r.sees(t, "the NS that comes", solicitation("eth0", schemas.In, "2001:db8::3"))
+
+	if wrong := r.events(solicitation("eth0", schemas.In, "2001:db8::2")); len(wrong) > 0 {
+		t.Errorf("an NS that left was captured as one that came: %+v", wrong)
+	}
+	if wrong := r.events(advertisement("eth0", schemas.Out, "2001:db8::2")); len(wrong) > 0 {
+		t.Errorf("an NA that came was captured as one that left: %+v", wrong)
+	}
+	mac := schemas.MAC(router.Link("eth0").Attrs().HardwareAddr)
+	switch e := out.event; {
+	case e.Host != "r1", !e.Master, e.Ethernet.Source != mac, e.Ethernet.VLAN != nil, e.Inet6.HopLimit != 255:
+		t.Errorf("event of the NS: %+v", e)
+	case len(e.Frame) != 14+int(e.Inet6.Payload)+40:
+		t.Errorf("the frame has %d bytes", len(e.Frame))
+	}
+	if in.event.Ethernet.Destination != mac || in.event.Time.Before(out.event.Time) {
+		t.Errorf("event of the NA: %+v", in.event)
+	}
+	for _, e := range r.events(func(message) bool { return true }) {
+		if !e.event.Master {
+			t.Errorf("event of a master without the mark: %+v", e.event)
+		}
+	}
+	if n := r.metric(t, "nd_sensor_frames_total", "interface", "eth0", "direction", "out", "kind", "ns"); n < 1 {
+		t.Errorf("%v solicitations that left were counted", n)
+	}
+	if n := r.metric(t, "nd_sensor_interfaces"); n != 1 {
+		t.Errorf("%v interfaces are captured by the metrics", n)
+	}
+	r.stop(t)
+	if want := len(r.messages); r.metric(t, "nd_sensor_events_total") != float64(want) {
+		t.Errorf("%v events counted, %d published", r.metric(t, "nd_sensor_events_total"), want)
+	}
+	if r.flushes != 1 {
+		t.Errorf("flushed %d times at the end", r.flushes)
+	}
+}
+
+// The kernel takes a VLAN tag out of a frame that it receives.
+func TestVLAN(t *testing.T) {
+	router, host := pair(t)
+	r := start(t, router, config("eth0"))
+	r.capturing(t, "eth0", 1)
+	host.Solicit("eth0", "2001:db8::30")
+	plain := r.sees(t, "the NS", solicitation("eth0", schemas.In, "2001:db8::30"))
+	if v := plain.event.Ethernet.VLAN; v != nil {
+		t.Errorf("VLAN of a frame without a tag is %v", *v)
+	}
+
+	// The same, for another target, in VLAN 300 with priority 5.
+	frame := slices.Concat(plain.event.Frame[:12], []byte{0x81, 0, 5<<5 | 300>>8, 300 & 0xff}, plain.event.Frame[12:])
+	frame[4+14+40+8+15] = 0x31
+	host.Send("eth0", frame, 1)
+	tagged := r.sees(t, "the tagged NS", solicitation("eth0", schemas.In, "2001:db8::31"))
+	if v := tagged.event.Ethernet.VLAN; v == nil || *v != 300 {
+		t.Errorf("VLAN of the tagged frame is %v, not 300", v)
+	}
+}
+
+// Only ND may be read, whatever was queued while the sockets had no filter.
+func TestNoOtherTraffic(t *testing.T) {
+	router, host := pair(t)
+	echo := []byte{
+		0x33, 0x33, 0, 0, 0, 1, 2, 0, 0, 0, 0, 1, 0x86, 0xdd,
+		0x60, 0, 0, 0, 0, 8, 58, 255, 0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1,
+		0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1,
+		128, 0, 0, 0, 0, 0, 0, 0,
+	}
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() { // a flood, so that frames come while the sockets are made
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				host.Send("eth0", echo, 100)
+			}
+		}
+	}()
+	r := start(t, router, config("eth0"))
+	r.capturing(t, "eth0", 1)
+	host.Solicit("eth0", "2001:db8::1")
+	r.sees(t, "the NS in the flood", solicitation("eth0", schemas.In, "2001:db8::1"))
+	close(stop)
+	<-stopped
+	r.stop(t) // whose check looks at all events
+	if n := r.metric(t, "nd_sensor_ignored_frames_total"); n != 0 {
+		t.Errorf("%v frames were read that are no ND", n)
+	}
+	if n := r.metric(t, "nd_sensor_dropped_total"); n != 0 {
+		t.Errorf("%v frames were lost", n)
+	}
+}
+
+func TestInterfaceComesAndGoes(t *testing.T) {
+	router, host := testlab.New(t), testlab.New(t)
+	r := start(t, router, config("eth0"))
+	r.logs(t, 1, "waiting for interface", "wanted=eth0", "no such interface")
+
+	for n := 1; n <= 3; n++ {
+		router.Veth("eth0", host, "eth0")
+		host.Address("eth0", "2001:db8::2/64")
+		r.capturing(t, "eth0", n)
+		target := netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 15: byte(0x10 + n)}).String()
+		host.Solicit("eth0", target)
+		r.sees(t, "an NS on the new interface", solicitation("eth0", schemas.In, target))
+		router.Delete("eth0")
+		r.logs(t, n, "interface is gone", "interface=eth0")
+		r.logs(t, n+1, "waiting for interface", "wanted=eth0")
+		testlab.Wait(t, "no interface is captured", func() bool { return r.metric(t, "nd_sensor_interfaces") == 0 })
+	}
+	r.stop(t)
+	for words, want := range map[string]int{"waiting for interface": 4, "msg=capturing": 3, "interface is gone": 3} {
+		if n := r.log.count(words); n != want {
+			t.Errorf("%d lines with %q, not %d", n, words, want)
+		}
+	}
+	if n := r.metric(t, "nd_sensor_frames_total"); n != 0 {
+		t.Errorf("the series of an interface that is gone are still there: %v", n)
+	}
+}
+
+// An interface that is deleted and made again at the same index before the
+// sensor looks must not be mistaken for the old one.
+func TestSameIndexAgain(t *testing.T) {
+	router, host := testlab.New(t), testlab.New(t)
+	router.Veth("eth0", host, "eth0")
+	r := start(t, router, config("eth0"))
+	r.capturing(t, "eth0", 1)
+	index := router.Link("eth0").Attrs().Index
+	router.Delete("eth0")
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.Index = "eth0", index
+	router.Add(&netlink.Bridge{LinkAttrs: attrs})
+	r.logs(t, 1, "interface is gone", "interface=eth0")
+	r.capturing(t, "eth0", 2)
+}
+
+func TestDownAndUp(t *testing.T) {
+	router, host := pair(t)
+	r := start(t, router, config("eth0"))
+	r.capturing(t, "eth0", 1)
+	r.next(t, func() { router.Down("eth0") }, "interface is down", "interface=eth0")
+	r.next(t, func() { router.Up("eth0") }, "interface is up", "interface=eth0")
+	host.Solicit("eth0", "2001:db8::7")
+	r.sees(t, "an NS after the interface was down", solicitation("eth0", schemas.In, "2001:db8::7"))
+
+	r.next(t, func() { host.Down("eth0") }, "interface is without carrier", "interface=eth0")
+	r.next(t, func() { host.Up("eth0") }, "interface is up", "interface=eth0")
+	if n := r.log.count("msg=capturing"); n != 1 {
+		t.Errorf("captured %d times: the handles were not kept", n)
+	}
+}
+
+// An interface that is down when it is opened is captured from the moment that
+// it is up: duplicate address detection is the first that happens then.
+func TestDownAtFirst(t *testing.T) {
+	router, host := testlab.New(t), testlab.New(t)
+	router.Veth("eth0", host, "eth0")
+	router.Down("eth0")
+	r := start(t, router, config("eth0"))
+	r.logs(t, 1, "msg=capturing", "state=down")
+	router.Up("eth0")
+	r.sees(t, "duplicate address detection", func(m message) bool {
+		return m.event.Direction == schemas.Out && m.event.ND.NS != nil && m.event.Inet6.Source.IsUnspecified()
+	})
+}
+
+func TestAddressAndNameChange(t *testing.T) {
+	router, host := pair(t)
+	r := start(t, router, config("eth*"))
+	r.capturing(t, "eth0", 1)
+	mac := schemas.MAC{2, 0, 0, 0, 0, 0x42}
+	link := router.Link("eth0")
+	if err := router.Netlink.LinkSetHardwareAddr(link, mac[:]); err != nil {
+		t.Fatal(err)
+	}
+	r.logs(t, 1, "changed its Ethernet address", "to=02:00:00:00:00:42")
+	router.Solicit("eth0", "2001:db8::8")
+	m := r.sees(t, "an NS after the change", solicitation("eth0", schemas.Out, "2001:db8::8"))
+	if m.event.Ethernet.Source != mac {
+		t.Errorf("sent from %v", m.event.Ethernet.Source)
+	}
+
+	router.Down("eth0")
+	r.logs(t, 1, "interface is down")
+	if err := router.Netlink.LinkSetName(link, "eth9"); err != nil {
+		t.Fatal(err)
+	}
+	r.logs(t, 1, "interface was renamed", "interface=eth0", "name=eth9")
+	r.capturing(t, "eth9", 1)
+	router.Up("eth9")
+	host.Solicit("eth0", "2001:db8::9")
+	r.sees(t, "an NS under the new name", solicitation("eth9", schemas.In, "2001:db8::9"))
+
+	router.Down("eth9")
+	if err := router.Netlink.LinkSetName(link, "wan"); err != nil {
+		t.Fatal(err)
+	}
+	r.logs(t, 1, "interface was renamed", "interface=eth9", "name=wan")
+	r.logs(t, 1, "waiting for interface", `wanted=eth*`)
+}
+
+func TestSelectByPrefix(t *testing.T) {
+	router, host := testlab.New(t), testlab.New(t)
+	router.Veth("one", host, "h1")
+	router.Veth("two", host, "h2")
+	router.Address("one", "10.1.2.3/24")
+	c := config("10.0.0.0/8")
+	c.Masters = []string{"2001:db8::/32"}
+	r := start(t, router, c)
+	r.logs(t, 1, "msg=capturing", "interface=one ", "master=false")
+	r.logs(t, 1, "waiting for interface", "wanted=2001:db8::/32", "no interface has an address in it")
+
+	router.Address("two", "2001:db8:1::1/64")
+	r.logs(t, 1, "msg=capturing", "interface=two ", "master=true")
+	host.Address("h2", "2001:db8:1::2/64")
+	host.Solicit("h2", "2001:db8:1::3")
+	if m := r.sees(t, "an NS on the master", solicitation("two", schemas.In, "2001:db8:1::3")); !m.event.Master {
+		t.Error("the event of a master has no mark")
+	}
+
+	// An interface may become a master later.
+	router.Address("one", "2001:db8:2::1/64")
+	r.logs(t, 1, "msg=capturing", "interface=one ", "master=true")
+
+	addr, err := netlink.ParseAddr("2001:db8:1::1/64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := router.Netlink.AddrDel(router.Link("two"), addr); err != nil {
+		t.Fatal(err)
+	}
+	r.logs(t, 1, "no longer selected", "interface=two")
+}
+
+func TestAllInterfaces(t *testing.T) {
+	n, host := testlab.New(t), testlab.New(t)
+	r := start(t, n, config())
+	r.logs(t, 1, "waiting for interface", "no Ethernet interface is up")
+	n.Bridge("b")
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = "br0"
+	n.Add(&netlink.Bridge{LinkAttrs: attrs})
+	attrs.Name = "tun0"
+	n.Add(&netlink.Tuntap{LinkAttrs: attrs, Mode: netlink.TUNTAP_MODE_TUN})
+	n.Up("tun0")
+	n.Up("br0")
+	n.Veth("a", host, "a")
+	r.capturing(t, "a", 1)
+	r.capturing(t, "br0", 1)
+	r.next(t, func() { n.Down("a") }, "interface is down", "interface=a")
+	r.next(t, func() { n.Up("a") }, "interface is up", "interface=a")
+	if r.metric(t, "nd_sensor_interfaces") != 2 || r.log.count("msg=capturing") != 2 {
+		t.Error("captured is not just what is Ethernet and was up")
+	}
+}
+
+func TestNotEthernet(t *testing.T) {
+	n := testlab.New(t)
+	r := start(t, n, config("lo"))
+	r.logs(t, 1, "waiting for interface", "wanted=lo", "lo has no Ethernet frames (link type loopback)")
+}
+
+func TestMissing(t *testing.T) {
+	n := testlab.New(t)
+	n.Bridge("eth0")
+	n.Bridge("eth1")
+	c := config("eth0", "eth7", "wan*", "lo")
+	c.Masters = []string{"192.0.2.0/24", "eth7"}
+	var missing, existing []string
+	var err error
+	n.Do(func() { missing, existing, err = Missing(c) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(missing)
+	slices.Sort(existing)
+	if want := []string{"192.0.2.0/24", "eth7", "lo", "wan*"}; !slices.Equal(missing, want) {
+		t.Errorf("missing %q, not %q", missing, want)
+	}
+	if want := []string{"eth0", "eth1"}; !slices.Equal(existing, want) {
+		t.Errorf("existing %q, not %q", existing, want)
+	}
+}
+
+// The flush at the end may fail, which must not be silent.
+func TestFlushFails(t *testing.T) {
+	n := testlab.New(t)
+	r := start(t, n, config())
+	r.logs(t, 1, "waiting for interface")
+	r.mu.Lock()
+	r.flushError = os.ErrDeadlineExceeded
+	r.mu.Unlock()
+	r.cancel()
+	err := <-r.done
+	close(r.done)
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("Run: %v", err)
+	}
+}

@@ -1,0 +1,182 @@
+package sensor
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/sensor/internal/testlab"
+)
+
+// lostOn matches the events of lost frames on an interface.
+func lostOn(iface string) func(message) bool {
+	return func(m message) bool { return m.event.Lost != nil && m.event.Interface == iface }
+}
+
+// nsFrame captures an NS of the host for the target and spoils its checksum, so
+// that the kernel never sends the same.
+func nsFrame(t *testing.T, r *running, host *testlab.Namespace, target string) []byte {
+	t.Helper()
+	host.Solicit("eth0", target)
+	frame := bytes.Clone(r.sees(t, "the NS", solicitation("eth0", schemas.In, target)).event.Frame)
+	frame[len(frame)-1] ^= 1
+	return frame
+}
+
+// copies counts the events of exactly that frame.
+func (r *running) copies(frame []byte) int {
+	return len(r.events(func(m message) bool { return string(m.event.Frame) == string(frame) }))
+}
+
+// What finds the buffer full is counted, logged and, when there is room and
+// connection again, told once for the whole gap.
+func TestLostInBuffer(t *testing.T) {
+	router, host := pair(t)
+	var connected atomic.Bool
+	r := start(t, router, config("eth0"), func(d *Deps) { d.Connected = connected.Load })
+	r.capturing(t, "eth0", 1)
+	frame := nsFrame(t, r, host, "2001:db8::50")
+
+	dropped := func() float64 { return r.metric(t, "nd_sensor_dropped_total", "reason", "buffer") }
+	r.setFull(true)
+	for _, n := range []int{5, 3} { // in two periods
+		before := r.log.count("frames were lost", "interface=eth0")
+		host.Send("eth0", frame, n)
+		r.logs(t, before+1, "frames were lost", "interface=eth0")
+	}
+	testlab.Wait(t, "all are dropped", func() bool { return dropped() >= 8 })
+	r.setFull(false)
+	if told := r.events(lostOn("eth0")); len(told) > 0 {
+		t.Errorf("told while there was no connection: %+v", told)
+	}
+	connected.Store(true)
+	m := r.sees(t, "the lost frames", lostOn("eth0"))
+	r.stop(t)
+
+	e := m.event
+	if m.subject != "nd.events.r1.eth0.other" || e.Direction != schemas.In || e.Frame != nil || e.ND != nil {
+		t.Errorf("%s %+v", m.subject, e)
+	}
+	// The kernel's own solicitations may be among the lost.
+	if float64(e.Lost.Buffer) != dropped() || e.Lost.Buffer < 8 || e.Lost.Kernel != 0 {
+		t.Errorf("told of %d and %d lost frames, counted %v", e.Lost.Buffer, e.Lost.Kernel, dropped())
+	}
+	if !e.Lost.Since.Before(e.Lost.Until) || !e.Time.Equal(e.Lost.Until) {
+		t.Errorf("lost from %v until %v, told at %v", e.Lost.Since, e.Lost.Until, e.Time)
+	}
+	if n := r.copies(frame); n != 0 {
+		t.Errorf("%d of the lost frames were published", n)
+	}
+	if n := len(r.events(lostOn("eth0"))); n != 1 {
+		t.Errorf("told %d times", n)
+	}
+}
+
+// What the kernel has to drop because the sensor does not read is not silent
+// either: each frame is published or counted.
+func TestLostInKernel(t *testing.T) {
+	router, host := pair(t)
+	c := config("eth0")
+	c.ReceiveBuffer = 16 << 10
+	r := start(t, router, c)
+	r.capturing(t, "eth0", 1)
+	frame := nsFrame(t, r, host, "2001:db8::51")
+
+	const sent = 500
+	r.mu.Lock() // the reader waits in TryPublish
+	host.Send("eth0", frame, sent)
+	r.mu.Unlock()
+	m := r.sees(t, "the lost frames", lostOn("eth0"))
+	testlab.Wait(t, "every frame is published or counted", func() bool {
+		return float64(r.copies(frame))+r.metric(t, "nd_sensor_dropped_total", "reason", "kernel") >= sent
+	})
+	r.stop(t)
+	if m.event.Lost.Kernel == 0 || m.event.Lost.Buffer != 0 {
+		t.Errorf("lost %+v", m.event.Lost)
+	}
+	sum := uint64(0)
+	for _, m := range r.events(lostOn("eth0")) {
+		sum += m.event.Lost.Kernel
+	}
+	if n := r.metric(t, "nd_sensor_dropped_total", "reason", "kernel"); n != float64(sum) {
+		t.Errorf("told of %d lost frames, counted %v", sum, n)
+	}
+	if r.log.count("frames were lost", "interface=eth0") == 0 {
+		t.Error("nothing in the log")
+	}
+}
+
+// Losses are told even if the interface is gone by then, or the sensor ends.
+func TestLostAtEnd(t *testing.T) {
+	for _, end := range []string{"interface", "sensor"} {
+		t.Run(end, func(t *testing.T) {
+			router, host := pair(t)
+			c := config("eth0")
+			c.Report = 1000 * minReport // never
+			r := start(t, router, c)
+			r.capturing(t, "eth0", 1)
+			frame := nsFrame(t, r, host, "2001:db8::52")
+			r.setFull(true)
+			host.Send("eth0", frame, 4)
+			testlab.Wait(t, "the frames are dropped", func() bool { return r.metric(t, "nd_sensor_dropped_total") >= 4 })
+			if end == "interface" {
+				router.Delete("eth0")
+				r.logs(t, 1, "interface is gone")
+			}
+			r.setFull(false)
+			r.stop(t)
+			if told := r.events(lostOn("eth0")); len(told) != 1 || told[0].event.Lost.Buffer < 4 {
+				t.Errorf("told %+v", told)
+			}
+		})
+	}
+}
+
+func TestWithoutRights(t *testing.T) {
+	n := testlab.New(t)
+	var err error
+	n.Without(unix.CAP_NET_RAW, func() {
+		err = Run(context.Background(), config("eth0"), Deps{Publisher: &recorder{}})
+	})
+	var rights *RightsError
+	if !errors.As(err, &rights) || !errors.Is(err, fs.ErrPermission) {
+		t.Fatalf("Run: %v", err)
+	}
+	for _, want := range []string{"operation not permitted", "CAP_NET_RAW", "root", "setcap cap_net_raw+ep /"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q does not say %q", err, want)
+		}
+	}
+}
+
+// Without CAP_NET_ADMIN the receive buffer may be smaller, which is said once.
+func TestSmallReceiveBuffer(t *testing.T) {
+	n := testlab.New(t)
+	n.Bridge("br0")
+	n.Bridge("br1")
+	c := config("br0", "br1")
+	c.ReceiveBuffer = maxReceiveBuffer
+	log := &logBook{}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan error, 1)
+	go n.Without(unix.CAP_NET_ADMIN, func() {
+		done <- Run(ctx, c, Deps{Publisher: &recorder{}, Log: slog.New(slog.NewTextHandler(log, nil))})
+	})
+	testlab.Wait(t, "both are captured", func() bool { return log.count("msg=capturing") == 2 })
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	if n := log.count("receive buffer", "net.core.rmem_max", "wanted=1073741823"); n != 1 {
+		t.Errorf("%d warnings of the receive buffer in\n%s", n, log)
+	}
+}
