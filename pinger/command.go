@@ -85,10 +85,11 @@ func parseCommand(data []byte, host string, now time.Time) (schemas.Relay, *refu
 	if why := notNeighbour(cmd.Target); why != "" {
 		return cmd, refuse(badTarget, "target %v %s", cmd.Target, why)
 	}
-	if late := now.Sub(cmd.Expires); late >= 0 {
-		return cmd, refuse(expired, "expired %v ago by this host's clock", late.Round(time.Millisecond))
-	} else if -late > maxAhead {
-		return cmd, refuse(farAhead, "expires in %v by this host's clock, at most %v is taken", (-late).Round(time.Second), maxAhead)
+	if !now.Before(cmd.Expires) {
+		return cmd, refuse(expired, "expired %v ago by this host's clock", now.Sub(cmd.Expires).Round(time.Millisecond))
+	}
+	if ahead := cmd.Expires.Sub(now); ahead > maxAhead {
+		return cmd, refuse(farAhead, "expires in %v by this host's clock, at most %v is taken", ahead.Round(time.Second), maxAhead)
 	}
 	return cmd, nil
 }

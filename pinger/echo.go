@@ -2,12 +2,13 @@ package pinger
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"strconv"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/net/bpf"
@@ -25,15 +26,11 @@ type NoSocketError struct {
 func (e *NoSocketError) Error() string {
 	return fmt.Sprintf("cannot send ICMPv6 echoes: raw socket: %v; datagram socket: %v; "+
 		"give it CAP_NET_RAW (setcap cap_net_raw+ep FILE, or AmbientCapabilities=CAP_NET_RAW in a systemd unit), "+
-		"or its group a place in the sysctl net.ipv4.ping_group_range (Linux 5.18 or later)", e.Raw, e.Datagram)
+		"or its group a place in the sysctl net.ipv4.ping_group_range", e.Raw, e.Datagram)
 }
 
 // Unwrap returns both errors.
 func (e *NoSocketError) Unwrap() []error { return []error{e.Datagram, e.Raw} }
-
-// errNoPktinfo: until Linux 5.18 a datagram ICMPv6 socket takes no notice of
-// control messages, so that echoes would leave by any interface.
-var errNoPktinfo = errors.New("this kernel ignores IPV6_PKTINFO on it (Linux 5.18 is the first that does not)")
 
 const (
 	// hopLimit keeps an echo on the link that it was put on: a router that
@@ -49,83 +46,117 @@ const (
 	echoTag   = "nd-ping\x00"
 )
 
-// echo is an echo request to be sent.
-type echo struct {
-	slave  *slave
-	target netip.Addr
-	seq    uint16
-	cookie uint64
-	// err is why the kernel did not take it.
-	err error
+// The kinds of sockets: a datagram one needs no privilege where the sysctl
+// net.ipv4.ping_group_range allows it, a raw one CAP_NET_RAW.
+const (
+	datagramSocket = "udp6"
+	rawSocket      = "ip6:ipv6-icmp"
+)
+
+// usableSocket returns the kind of socket that the pinger may open, preferably
+// that without privilege. The error is a *NoSocketError.
+func usableSocket() (kind string, err error) {
+	try := func(kind string) error {
+		c, err := icmp.ListenPacket(kind, "::")
+		if err == nil {
+			c.Close()
+		}
+		return err
+	}
+	datagramErr := try(datagramSocket)
+	if datagramErr == nil {
+		return datagramSocket, nil
+	}
+	rawErr := try(rawSocket)
+	if rawErr == nil {
+		return rawSocket, nil
+	}
+	return "", &NoSocketError{Datagram: datagramErr, Raw: rawErr}
 }
 
-// echoReply is an echo reply that may answer one of our requests.
-type echoReply struct {
-	from    netip.Addr
-	ifindex int
-	seq     uint16
-	cookie  uint64
-}
-
-// echoConn is the socket for echoes. Its send and receive may run at the same
-// time, each in one goroutine.
+// echoConn sends and receives echoes on one slave. Its socket is bound to the
+// slave's address and to its interface: an echo leaves by no other interface
+// whatever the routes are, and a reply comes in by no other. IPV6_PKTINFO does
+// not do: with a source address in it the kernel takes the interface for a wish,
+// and where no route goes through it sends the echo out of the master.
+//
+// One goroutine may send and another one receive.
 type echoConn struct {
 	*ipv6.PacketConn
-	raw bool
-	// id is the identifier of our echoes. A datagram socket has one from the
-	// kernel, which puts it in and passes up no others.
+	// id is the identifier of the echoes of a raw socket. A datagram socket
+	// has one from the kernel, which puts it in and passes up no others.
 	id uint16
+	// dead is set when receiving has failed.
+	dead atomic.Bool
 
-	messages []ipv6.Message
-	received [1500]byte
+	// What is sent and received, kept to allocate nothing.
+	request  [1]ipv6.Message
+	reply    [1]ipv6.Message
+	received [echoLen + 1]byte
 }
 
-// openEcho opens a datagram socket if that is allowed, else a raw one, with room
-// for the requests that wait for the kernel to find the neighbour. If neither is
-// allowed the error is a *NoSocketError.
-func openEcho(waiting int) (*echoConn, error) {
-	c, datagramErr := openDatagram()
-	if datagramErr != nil {
-		var rawErr error
-		if c, rawErr = openRaw(); rawErr != nil {
-			return nil, &NoSocketError{Datagram: datagramErr, Raw: rawErr}
-		}
+// openEcho opens a socket for a slave, on the calling thread, with room for as
+// many requests as may wait for the kernel to find their neighbours.
+func openEcho(kind string, sl *slave, waiting int) (*echoConn, error) {
+	source := sl.source
+	if source.IsLinkLocalUnicast() {
+		// Not the name: net looks that up in what it has known for up to a
+		// minute, which is wrong for an interface that was made again.
+		source = source.WithZone(strconv.Itoa(sl.index))
 	}
-	if err := c.configure(waiting); err != nil {
+	conn, err := icmp.ListenPacket(kind, source.String())
+	if err != nil {
+		return nil, fmt.Errorf("ICMPv6 socket: %w", err)
+	}
+	c := &echoConn{PacketConn: conn.IPv6PacketConn()}
+	if err := c.configure(kind, sl.name, waiting); err != nil {
 		c.Close()
 		return nil, fmt.Errorf("ICMPv6 socket: %w", err)
 	}
-	return c, nil
-}
-
-func openDatagram() (*echoConn, error) {
-	conn, err := icmp.ListenPacket("udp6", "::")
-	if err != nil {
-		return nil, err
-	}
-	c := &echoConn{PacketConn: conn.IPv6PacketConn()}
-	// A kernel that heeds control messages finds no interface of this number;
-	// one that does not sends an echo to this host, which does no harm.
-	nowhere := &slave{index: math.MaxInt32, oob: (&ipv6.ControlMessage{IfIndex: math.MaxInt32}).Marshal()}
-	try := []echo{{slave: nowhere, target: netip.IPv6Loopback()}}
-	if c.send(try); try[0].err == nil {
-		c.Close()
-		return nil, errNoPktinfo
+	b := make([]byte, echoLen)
+	b[0] = byte(ipv6.ICMPTypeEchoRequest)
+	binary.BigEndian.PutUint16(b[4:], c.id)
+	copy(b[headerLen:], echoTag)
+	c.request[0].Buffers = [][]byte{b}
+	c.reply[0].Buffers = [][]byte{c.received[:]}
+	if kind == rawSocket {
+		c.request[0].Addr = &net.IPAddr{IP: make(net.IP, net.IPv6len)}
+	} else {
+		c.request[0].Addr = &net.UDPAddr{IP: make(net.IP, net.IPv6len)}
 	}
 	return c, nil
 }
 
-func openRaw() (*echoConn, error) {
-	conn, err := icmp.ListenPacket("ip6:ipv6-icmp", "::")
+func (c *echoConn) configure(kind, ifname string, waiting int) error {
+	if kind == rawSocket {
+		c.id = uint16(rand.Uint32())
+		if err := c.filter(); err != nil {
+			return fmt.Errorf("filter: %w", err)
+		}
+	}
+	if err := c.SetHopLimit(hopLimit); err != nil {
+		return fmt.Errorf("hop limit: %w", err)
+	}
+	rawConn, err := c.PacketConn.PacketConn.(syscall.Conn).SyscallConn()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	c := &echoConn{PacketConn: conn.IPv6PacketConn(), raw: true, id: uint16(rand.Uint32())}
-	if err := c.filter(); err != nil {
-		c.Close()
-		return nil, fmt.Errorf("filter: %w", err)
+	var bindErr error
+	err = rawConn.Control(func(fd uintptr) {
+		bindErr = unix.BindToDevice(int(fd), ifname)
+		// A request counts against the send buffer, with what the kernel adds
+		// to it, until its neighbour is found or given up. More than
+		// net.core.wmem_max takes CAP_NET_ADMIN. Without it there is what the
+		// kernel gives, and what finds no room is an error of that echo.
+		const truesize = 1024
+		if unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, waiting*truesize) != nil {
+			_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF, waiting*truesize)
+		}
+	})
+	if err == nil && bindErr != nil && bindErr != unix.EPERM {
+		err = fmt.Errorf("SO_BINDTODEVICE %s: %w", ifname, bindErr)
 	}
-	return c, nil
+	return err
 }
 
 // filter keeps all but our own echo replies out of user space. A raw socket gets
@@ -149,104 +180,48 @@ func (c *echoConn) filter() error {
 	return c.SetBPF(program)
 }
 
-func (c *echoConn) configure(waiting int) error {
-	if err := c.SetHopLimit(hopLimit); err != nil {
-		return fmt.Errorf("hop limit: %w", err)
-	}
-	if err := c.SetControlMessage(ipv6.FlagInterface, true); err != nil {
-		return fmt.Errorf("IPV6_RECVPKTINFO: %w", err)
-	}
-	// A request counts against the send buffer, with what the kernel adds to
-	// it, until its neighbour is found or given up. Beyond net.core.wmem_max
-	// this takes CAP_NET_ADMIN; without it the kernel gives what it may, and
-	// what finds no room is an error of that echo.
-	const truesize = 1024
-	conn, ok := c.PacketConn.PacketConn.(syscall.Conn)
-	if !ok {
-		return nil
-	}
-	rawConn, err := conn.SyscallConn()
-	if err != nil {
-		return err
-	}
-	return rawConn.Control(func(fd uintptr) {
-		if unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, waiting*truesize) != nil {
-			_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF, waiting*truesize)
-		}
-	})
+// send hands an echo request to the kernel, which puts in the checksum. It never
+// waits.
+func (c *echoConn) send(target netip.Addr, seq uint16, cookie uint64) error {
+	m := &c.request[0]
+	binary.BigEndian.PutUint16(m.Buffers[0][6:], seq)
+	binary.BigEndian.PutUint64(m.Buffers[0][cookieAt:], cookie)
+	to := target.As16()
+	copy(ip(m.Addr), to[:])
+	_, err := c.WriteBatch(c.request[:], unix.MSG_DONTWAIT)
+	return err
 }
 
-// send hands the echoes to the kernel, as far as possible in one system call,
-// and sets err of those that it does not take. It never waits.
-func (c *echoConn) send(echoes []echo) {
-	for len(c.messages) < len(echoes) {
-		c.messages = append(c.messages, c.newMessage())
-	}
-	for i := range echoes {
-		c.fill(&c.messages[i], &echoes[i])
-	}
-	for at := 0; at < len(echoes); {
-		// The kernel goes on to the first message that it cannot send, and
-		// says why when that one is the first.
-		n, err := c.WriteBatch(c.messages[at:len(echoes)], unix.MSG_DONTWAIT)
-		if err != nil {
-			echoes[at].err = err
-			n = 1
-		}
-		at += n
-	}
-}
-
-func (c *echoConn) newMessage() ipv6.Message {
-	b := make([]byte, echoLen)
-	b[0] = byte(ipv6.ICMPTypeEchoRequest)
-	copy(b[headerLen:], echoTag)
-	m := ipv6.Message{Buffers: [][]byte{b}}
-	if c.raw {
-		m.Addr = &net.IPAddr{IP: make(net.IP, net.IPv6len)}
-	} else {
-		m.Addr = &net.UDPAddr{IP: make(net.IP, net.IPv6len)}
-	}
-	return m
-}
-
-// fill makes m the echo. The kernel puts in the checksum.
-func (c *echoConn) fill(m *ipv6.Message, e *echo) {
-	b := m.Buffers[0]
-	binary.BigEndian.PutUint16(b[4:], c.id)
-	binary.BigEndian.PutUint16(b[6:], e.seq)
-	binary.BigEndian.PutUint64(b[cookieAt:], e.cookie)
-	m.OOB = e.slave.oob
-	target := e.target.As16()
-	switch addr := m.Addr.(type) {
-	case *net.IPAddr:
-		copy(addr.IP, target[:])
-	case *net.UDPAddr:
-		copy(addr.IP, target[:])
-	}
+// echoReply is an echo reply that may answer one of our requests.
+type echoReply struct {
+	from   netip.Addr
+	seq    uint16
+	cookie uint64
 }
 
 // receive waits for the next message; ok is false if it is no reply to an echo
-// of ours. The kernel has checked the checksum, and a datagram socket's
-// identifier.
+// of ours. The kernel has checked the checksum, the identifier, the destination
+// and the interface.
 func (c *echoConn) receive() (reply echoReply, ok bool, err error) {
-	b := c.received[:]
-	n, cm, from, err := c.ReadFrom(b)
-	if err != nil {
+	m := &c.reply[0]
+	if _, err := c.ReadBatch(c.reply[:], 0); err != nil {
 		return reply, false, err
 	}
-	if n != echoLen || b[0] != byte(ipv6.ICMPTypeEchoReply) || cm == nil ||
-		c.raw && binary.BigEndian.Uint16(b[4:]) != c.id {
+	b := c.received[:]
+	from, ok := netip.AddrFromSlice(ip(m.Addr))
+	if !ok || m.N != echoLen || b[0] != byte(ipv6.ICMPTypeEchoReply) {
 		return reply, false, nil
 	}
-	switch addr := from.(type) {
+	return echoReply{from: from, seq: binary.BigEndian.Uint16(b[6:]), cookie: binary.BigEndian.Uint64(b[cookieAt:])}, true, nil
+}
+
+// ip returns the address in an address of either kind of socket.
+func ip(addr net.Addr) net.IP {
+	switch addr := addr.(type) {
 	case *net.IPAddr:
-		reply.from, _ = netip.AddrFromSlice(addr.IP)
+		return addr.IP
 	case *net.UDPAddr:
-		reply.from, _ = netip.AddrFromSlice(addr.IP)
+		return addr.IP
 	}
-	reply.ifindex = cm.IfIndex
-	reply.seq = binary.BigEndian.Uint16(b[6:])
-	reply.cookie = binary.BigEndian.Uint64(b[cookieAt:])
-	return reply, true, nil
+	return nil
 }

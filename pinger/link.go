@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 
-	"golang.org/x/net/ipv6"
 	"golang.org/x/sys/unix"
 )
 
@@ -77,17 +76,20 @@ func (l *link) source() (netip.Addr, string) {
 func (l *link) routable() bool { return l.flags&unix.IFF_UP != 0 && len(l.addresses) > 0 }
 
 // slave is an interface that echoes go out of, or what is said in place of one
-// that is not there. It does not change.
+// that is not there. It does not change once it is part of a prober's state.
 type slave struct {
 	name   string
 	index  int // of the interface; 0 if there is none
 	source netip.Addr
-	// oob is the control message that binds an echo to the interface and the
-	// source.
-	oob []byte
 	// why says why no echo can leave, as the end of a sentence; "" if one can.
 	why     string
+	conn    sender // nil if why is set
 	metrics *slaveMetrics
+}
+
+// sender sends an echo request out of a slave, without waiting.
+type sender interface {
+	send(target netip.Addr, seq uint16, cookie uint64) error
 }
 
 // state is what the pinger knows of the host's interfaces at a time. It does not
@@ -97,7 +99,7 @@ type state struct {
 	own    map[netip.Addr]struct{}
 }
 
-// newState selects the slaves among the links. A pattern that selects none has a
+// newState selects the slaves among the links; they have no conn yet. A pattern that selects none has a
 // place among them, so that results and log say so.
 func newState(patterns []pattern, links []link, metrics func(slave string) *slaveMetrics) *state {
 	s := &state{own: make(map[netip.Addr]struct{})}
@@ -140,11 +142,7 @@ func newState(patterns []pattern, links []link, metrics func(slave string) *slav
 
 func newSlave(l *link) *slave {
 	source, why := l.source()
-	s := &slave{name: l.name, index: l.index, source: source, why: why}
-	if why == "" {
-		s.oob = (&ipv6.ControlMessage{Src: source.AsSlice(), IfIndex: l.index}).Marshal()
-	}
-	return s
+	return &slave{name: l.name, index: l.index, source: source, why: why}
 }
 
 // slave returns the slave of a name, nil if there is none.

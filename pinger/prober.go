@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -23,10 +24,9 @@ type prober struct {
 	most    int           // echoes in any second
 	timeout time.Duration
 
-	send      func([]echo)
 	neighbour func(netip.Addr, int) (neighbour, error)
-	// noRoute is called when a slave has no route to a target.
-	noRoute func()
+	// repair is called when something about a slave is amiss.
+	repair func()
 	// tablesWhy says why slaves have no routing tables; "" if they have.
 	tablesWhy string
 
@@ -40,7 +40,6 @@ type prober struct {
 	rate    window
 	held    holdDown
 	waiting waiting
-	echoes  []echo // room for those of one command
 	timer   *time.Timer
 	armed   bool // the timer runs
 	stopped bool
@@ -129,26 +128,21 @@ func (p *prober) sendEchoes(cmd *schemas.Relay, st *state, now time.Time) ([]fai
 	}
 
 	var failures []failure
-	p.echoes = p.echoes[:0]
+	sent := 0
 	for _, sl := range st.slaves {
 		if sl.why != "" {
 			failures = append(failures, failure{sl, sl.name + " " + sl.why})
 			continue
 		}
 		pr := probe{slave: sl, target: cmd.Target, relay: cmd.ID, sent: time.Now(), cookie: rand.Uint64()}
-		p.echoes = append(p.echoes, echo{slave: sl, target: cmd.Target, seq: p.waiting.add(pr), cookie: pr.cookie})
-	}
-	p.send(p.echoes)
-
-	sent := 0
-	for i := range p.echoes {
-		if e := &p.echoes[i]; e.err == nil {
-			e.slave.metrics.sent.Inc()
-			sent++
-		} else {
-			p.waiting.take(e.seq, func(*probe) bool { return true })
-			failures = append(failures, failure{e.slave, p.whyNotSent(e)})
+		seq := p.waiting.add(pr)
+		if err := sl.conn.send(cmd.Target, seq, pr.cookie); err != nil {
+			p.waiting.take(seq, func(*probe) bool { return true })
+			failures = append(failures, failure{sl, p.whyNotSent(sl, err)})
+			continue
 		}
+		sl.metrics.sent.Inc()
+		sent++
 	}
 	if sent > 0 {
 		p.held.add(cmd.Target, now)
@@ -159,23 +153,26 @@ func (p *prober) sendEchoes(cmd *schemas.Relay, st *state, now time.Time) ([]fai
 }
 
 // whyNotSent says why the kernel did not take an echo.
-func (p *prober) whyNotSent(e *echo) string {
-	name := e.slave.name
-	switch err := e.err; {
+func (p *prober) whyNotSent(sl *slave, err error) string {
+	name := sl.name
+	switch {
 	case errors.Is(err, unix.ENETUNREACH), errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.EACCES):
 		if p.tablesWhy != "" {
 			return fmt.Sprintf("no route to the target leads through %s, and the pinger cannot make one: %s", name, p.tablesWhy)
 		}
-		p.noRoute()
+		p.repair()
 		return fmt.Sprintf("the route through %s was gone, or a routing rule of priority less than %d hides it; looking after it (%v)", name, rulePriority, err)
 	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOBUFS):
-		return fmt.Sprintf("the kernel refused the echo out of %s: its neighbour table is full (net.ipv6.neigh.default.gc_thresh3), or %v is its address no more: %v", name, e.slave.source, err)
+		return fmt.Sprintf("the kernel refused the echo out of %s: its neighbour table is full (net.ipv6.neigh.default.gc_thresh3), or %v is its address no more: %v", name, sl.source, err)
 	case errors.Is(err, unix.EAGAIN):
 		return fmt.Sprintf("no room for the echo out of %s: too many wait for the kernel to find their neighbours (net.core.wmem_max)", name)
 	case errors.Is(err, unix.EPERM):
 		return fmt.Sprintf("a firewall of this host drops the echo out of %s: %v", name, err)
 	case errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):
 		return name + " has just gone"
+	case errors.Is(err, net.ErrClosed):
+		p.repair()
+		return name + " is being looked at anew"
 	case errors.Is(err, unix.ENETDOWN):
 		return name + " has just gone down"
 	default:
@@ -183,20 +180,19 @@ func (p *prober) whyNotSent(e *echo) string {
 	}
 }
 
-// reply takes an echo reply.
-func (p *prober) reply(r echoReply) {
+// reply takes an echo reply that came in on a slave.
+func (p *prober) reply(sl *slave, r echoReply) {
 	now := time.Now()
 	p.mu.Lock()
 	pr, ok := p.waiting.take(r.seq, func(pr *probe) bool {
-		return pr.cookie == r.cookie && pr.target == r.from && pr.slave.index == r.ifindex
+		return pr.cookie == r.cookie && pr.target == r.from && pr.slave.index == sl.index
 	})
-	open := p.waiting.open
+	p.metrics.waiting.Set(float64(p.waiting.open))
 	p.mu.Unlock()
 	if !ok {
 		p.metrics.strayReplies.Inc()
 		return
 	}
-	p.metrics.waiting.Set(float64(open))
 	rtt := max(now.Sub(pr.sent), time.Microsecond)
 	p.metrics.rtt.Observe(rtt.Seconds())
 	p.answered(&pr, rtt, p.lookUp(&pr))

@@ -43,7 +43,7 @@ type tables struct {
 type table struct {
 	number uint32
 	// routed is the index of the interface that the route goes through, 0 if
-	// there is no route: the kernel removes it when the interface goes down.
+	// there is none.
 	routed int
 }
 
@@ -127,9 +127,10 @@ func (t *tables) sweep() error {
 }
 
 // sync makes and removes tables so that each of the slaves among the links has
-// one. With remake it looks whether somebody else has removed any, and makes
-// those again.
-func (t *tables) sync(links []*link, remake bool) error {
+// one. What is there already is asked for again all the same: the kernel removes
+// the route when the interface goes down, which may be up again by now, and other
+// programs may remove anything.
+func (t *tables) sync(links []*link) error {
 	if t.why != "" {
 		return nil
 	}
@@ -145,43 +146,36 @@ func (t *tables) sync(links []*link, remake bool) error {
 		}
 	}
 	for _, l := range links {
-		errs = append(errs, t.make(l, remake))
+		errs = append(errs, t.make(l))
 	}
 	return errors.Join(errs...)
 }
 
-// make gives a slave its rule and route.
-func (t *tables) make(l *link, remake bool) error {
-	tb := t.made[l.name]
-	if tb == nil || remake {
+// make gives a slave its rule and route, unless it has them.
+func (t *tables) make(l *link) error {
+	tb, had := t.made[l.name]
+	if !had {
 		number, ok := t.free()
-		if tb != nil {
-			number, ok = tb.number, true
-		}
 		if !ok {
 			return fmt.Errorf("slave %s: all %d routing tables from PINGER_TABLE=%d on are taken", l.name, maxTables, t.base)
 		}
-		switch err := t.handle.RuleAdd(t.rule(l.name, number)); {
-		case err == nil && tb != nil:
-			t.log.Warn("somebody removed the routing rule of a slave; made it again", "slave", l.name, "table", number)
-		case err != nil && !errors.Is(err, unix.EEXIST):
-			return fmt.Errorf("routing rule of slave %s to table %d: %w", l.name, number, err)
-		}
-		if tb == nil {
-			tb = &table{number: number}
-			t.made[l.name] = tb
-		}
+		tb = &table{number: number}
 	}
+	switch err := t.handle.RuleAdd(t.rule(l.name, tb.number)); {
+	case err == nil && had:
+		t.log.Warn("somebody removed the routing rule of a slave; made it again", "slave", l.name, "table", tb.number)
+	case err != nil && !errors.Is(err, unix.EEXIST):
+		return fmt.Errorf("routing rule of slave %s to table %d: %w", l.name, tb.number, err)
+	}
+	t.made[l.name] = tb
 	if !l.routable() {
 		tb.routed = 0
 		return nil
 	}
-	if tb.routed == l.index && !remake {
-		return nil
-	}
 	switch err := t.handle.RouteAdd(t.route(tb.number, l.index)); {
 	case err == nil && tb.routed == l.index:
-		t.log.Warn("somebody removed the route of a slave; made it again", "slave", l.name, "table", tb.number)
+		t.log.Warn("the route of a slave was gone: the interface went down and up, or somebody removed it; made it again",
+			"slave", l.name, "table", tb.number)
 	case err != nil && !errors.Is(err, unix.EEXIST):
 		return fmt.Errorf("route through slave %s in table %d: %w", l.name, tb.number, err)
 	}
@@ -219,7 +213,7 @@ func (t *tables) remove(slave string, number uint32) error {
 
 // close removes all that the pinger has made.
 func (t *tables) close() error {
-	err := t.sync(nil, false)
+	err := t.sync(nil)
 	if t.lock != nil {
 		t.lock.Close()
 	}

@@ -1,0 +1,344 @@
+package pinger
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/ndmon/ndmon/schemas"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"golang.org/x/sys/unix"
+)
+
+// fakeSender records echoes, or refuses them.
+type fakeSender struct {
+	err  error
+	sent []echoReply // what a reply would be
+}
+
+func (f *fakeSender) send(target netip.Addr, seq uint16, cookie uint64) error {
+	if f.err == nil {
+		f.sent = append(f.sent, echoReply{from: target, seq: seq, cookie: cookie})
+	}
+	return f.err
+}
+
+// bench is a prober without a kernel, in a synctest bubble.
+type bench struct {
+	*prober
+	t         *testing.T
+	senders   []*fakeSender
+	slaves    []*slave
+	resultsMu sync.Mutex
+	results   []schemas.Result
+	found     neighbour
+	repairs   int
+}
+
+func (b *bench) Subscribe(string, func([]byte)) (func() error, error) { panic("not used") }
+
+func (b *bench) Publish(_ string, data []byte) error {
+	var r schemas.Result
+	if err := json.Unmarshal(data, &r); err != nil {
+		b.t.Error(err)
+	}
+	b.resultsMu.Lock()
+	defer b.resultsMu.Unlock()
+	b.results = append(b.results, r)
+	return nil
+}
+
+// newBench makes a prober with slaves s1 to sN.
+func newBench(t *testing.T, cfg Config, n int) *bench {
+	t.Helper()
+	m, err := newMetrics(prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{prober: newProber("r1", cfg), t: t}
+	b.metrics, b.log = m, slog.New(slog.DiscardHandler)
+	b.reporter = &reporter{host: "r1", subject: "nd.results.r1", bus: b, metrics: m, log: b.log}
+	b.neighbour = func(netip.Addr, int) (neighbour, error) { return b.found, nil }
+	b.repair = func() { b.repairs++ }
+	for i := range n {
+		f := &fakeSender{}
+		b.senders = append(b.senders, f)
+		name := fmt.Sprintf("s%d", i+1)
+		b.slaves = append(b.slaves, &slave{name: name, index: i + 10, conn: f, metrics: m.slave(name)})
+	}
+	b.update(&state{slaves: b.slaves}, true)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { defer close(ended); b.run(ctx) }()
+	t.Cleanup(func() { cancel(); <-ended })
+	return b
+}
+
+func (b *bench) command(id, target string) {
+	data, err := json.Marshal(command(id, target))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.handle(data)
+}
+
+// advance puts the bubble's clock forward.
+func advance(d time.Duration) { <-time.After(d) }
+
+// take returns the results since the last call, as short strings.
+func (b *bench) take() []string {
+	synctest.Wait()
+	b.resultsMu.Lock()
+	defer b.resultsMu.Unlock()
+	var got []string
+	for _, r := range b.results {
+		s := fmt.Sprintf("%s %s %s", r.Relay, r.Slave, r.Status)
+		if r.RTT != "" {
+			s += " " + r.RTT
+		}
+		if r.Ethernet != nil {
+			s += " " + r.Ethernet.String()
+		}
+		got = append(got, s)
+	}
+	b.results = nil
+	return got
+}
+
+func (b *bench) expect(want ...string) {
+	b.t.Helper()
+	if diff := cmp.Diff(want, b.take()); diff != "" {
+		b.t.Errorf("results (-want +got):\n%s", diff)
+	}
+}
+
+var benchConfig = Config{Rate: 10, HoldDown: 3 * time.Second, Timeout: 2 * time.Second}
+
+func TestProberAnswerAndTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, benchConfig, 2)
+		mac := schemas.MAC{2, 0, 0, 0, 0, 0x42}
+		b.command("c1", "2001:db8::42")
+		advance(1500 * time.Microsecond)
+		b.found = neighbour{confirmed: true, mac: &mac}
+		b.reply(b.slaves[1], b.senders[1].sent[0])
+		b.expect("c1 s2 reachable 1.5ms 02:00:00:00:00:42")
+		b.found = neighbour{}
+		advance(1998 * time.Millisecond)
+		b.expect()
+		advance(time.Millisecond)
+		b.expect("c1 s1 unreachable")
+		if b.armed || b.waiting.open != 0 {
+			t.Error("the timer runs while nothing waits")
+		}
+		// Too late, and twice.
+		b.reply(b.slaves[0], b.senders[0].sent[0])
+		b.reply(b.slaves[1], b.senders[1].sent[0])
+		b.expect()
+		if got := testutil.ToFloat64(b.metrics.strayReplies); got != 2 {
+			t.Errorf("%v stray replies, want 2", got)
+		}
+	})
+}
+
+func TestProberIgnoresForgedReplies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, benchConfig, 2)
+		b.command("c1", "2001:db8::42")
+		right := b.senders[0].sent[0]
+		forged := []struct {
+			slave  int
+			change func(*echoReply)
+		}{
+			{0, func(r *echoReply) { r.cookie++ }},
+			{0, func(r *echoReply) { r.seq++ }},
+			{0, func(r *echoReply) { r.from = r.from.Next() }},
+			{1, func(r *echoReply) {}}, // on the other slave
+		}
+		for _, f := range forged {
+			r := right
+			f.change(&r)
+			b.reply(b.slaves[f.slave], r)
+		}
+		b.expect()
+		if got := testutil.ToFloat64(b.metrics.strayReplies); got != float64(len(forged)) {
+			t.Errorf("%v stray replies, want %d", got, len(forged))
+		}
+		advance(time.Millisecond)
+		b.reply(b.slaves[0], right)
+		b.expect("c1 s1 reachable 1ms")
+	})
+}
+
+func TestProberHoldDownAndRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, benchConfig, 2)
+		b.command("c1", "2001:db8::42")
+		b.command("c2", "2001:db8::42")
+		b.expect("c2  suppressed")
+		advance(3*time.Second - 1)
+		b.expect("c1 s1 unreachable", "c1 s2 unreachable")
+		b.command("c3", "2001:db8::42")
+		b.expect("c3  suppressed")
+		advance(1)
+		b.command("c4", "2001:db8::42")
+		b.expect()
+		// A slave that comes up makes every target worth another probe.
+		b.update(b.state.Load(), true)
+		b.command("c5", "2001:db8::42")
+		b.expect()
+		// 4 of the 10 echoes of this second are spent.
+		for i := range 4 {
+			b.command(fmt.Sprintf("d%d", i), fmt.Sprintf("2001:db8::d%d", i))
+		}
+		b.expect("d3  suppressed")
+		advance(time.Second)
+		b.command("d4", "2001:db8::d3")
+		b.expect()
+		if n := len(b.senders[0].sent); n != 7 {
+			t.Errorf("%d echoes out of s1, want 7", n)
+		}
+	})
+}
+
+func TestProberWhyNotSent(t *testing.T) {
+	wrapped := func(errno syscall.Errno) error {
+		return &net.OpError{Op: "write", Err: fmt.Errorf("sendmmsg: %w", errno)}
+	}
+	tests := []struct {
+		err       error
+		tablesWhy string
+		want      string
+		repairs   int
+	}{
+		{wrapped(unix.ENETUNREACH), "", "the route through s1 was gone", 1},
+		{wrapped(unix.ENETUNREACH), "the pinger lacks CAP_NET_ADMIN", "the pinger lacks CAP_NET_ADMIN", 0},
+		{wrapped(unix.EINVAL), "", "gc_thresh3", 0},
+		{wrapped(unix.ENOBUFS), "", "gc_thresh3", 0},
+		{wrapped(unix.EAGAIN), "", "wmem_max", 0},
+		{wrapped(unix.EPERM), "", "firewall", 0},
+		{wrapped(unix.ENODEV), "", "s1 has just gone", 0},
+		{wrapped(unix.ENETDOWN), "", "s1 has just gone down", 0},
+		{net.ErrClosed, "", "s1 is being looked at anew", 1},
+		{errors.New("xyzzy"), "", "xyzzy", 0},
+	}
+	for _, test := range tests {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, benchConfig, 2)
+			b.tablesWhy = test.tablesWhy
+			b.senders[0].err = test.err
+			b.command("c1", "2001:db8::42")
+			if len(b.results) != 1 || b.results[0].Slave != "s1" || b.results[0].Status != schemas.Failed || !strings.Contains(b.results[0].Error, test.want) {
+				t.Errorf("%v: results are %+v, want one with %q", test.err, b.results, test.want)
+			}
+			if b.repairs != test.repairs {
+				t.Errorf("%v: %d repairs, want %d", test.err, b.repairs, test.repairs)
+			}
+			if len(b.senders[1].sent) != 1 || b.waiting.open != 1 {
+				t.Errorf("%v: the other slave did not go on", test.err)
+			}
+		})
+	}
+}
+
+// What no echo was sent for is not held down, and its results are bounded.
+func TestProberAllSlavesOutOfUse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, benchConfig, 2)
+		b.slaves[0].why, b.slaves[1].why = "is down", "does not exist"
+		for i := range 100 {
+			b.command(fmt.Sprintf("c%d", i), "2001:db8::42")
+		}
+		failed, suppressed := 0, 0
+		for _, r := range b.results {
+			switch r.Status {
+			case schemas.Failed:
+				failed++
+			case schemas.Suppressed:
+				suppressed++
+			}
+		}
+		if failed != 10 || suppressed != 95 {
+			t.Errorf("%d failed and %d suppressed, want 10 and 95", failed, suppressed)
+		}
+		if b.results[0].Error != "s1 is down" || b.results[1].Error != "s2 does not exist" {
+			t.Errorf("results are %+v", b.results[:2])
+		}
+	})
+}
+
+func TestProberSlaveFailsWhileAnEchoWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, benchConfig, 3)
+		b.command("c1", "2001:db8::42")
+		down := *b.slaves[0]
+		down.why = "is down"
+		again := *b.slaves[1]
+		again.index++
+		b.update(&state{slaves: []*slave{&down, &again, b.slaves[2]}}, false)
+		advance(3 * time.Second)
+		synctest.Wait()
+		if len(b.results) != 3 || b.results[0].Error != "s1 is down while the echo waited for its reply" ||
+			b.results[1].Error != "s2 went away while the echo waited for its reply" || b.results[2].Status != schemas.Unreachable {
+			t.Errorf("results are %+v", b.results)
+		}
+	})
+}
+
+func TestProberStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, benchConfig, 1)
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		b.command("c1", "2001:db8::42")
+		b.run(ctx)
+		b.command("c2", "2001:db8::43")
+		b.expect("c2  suppressed")
+		if len(b.senders[0].sent) != 1 {
+			t.Error("an echo was sent after the stop")
+		}
+	})
+}
+
+// Under a stream of forged commands the prober stays within its bounds.
+func TestProberUnderFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := Config{Rate: 100, HoldDown: 3 * time.Second, Timeout: 3 * time.Second}
+		b := newBench(t, cfg, 2)
+		for i := range 50_000 {
+			b.command("f", numbered(i).String())
+			if i%10 == 0 {
+				advance(time.Millisecond)
+			}
+			b.mu.Lock()
+			open, held := b.waiting.open, len(b.held.since)
+			b.mu.Unlock()
+			if open > len(b.waiting.ring) || held > 3*cfg.Rate {
+				t.Fatalf("%d wait, %d held down", open, held)
+			}
+			if i%1000 == 0 {
+				b.take()
+			}
+		}
+		if n := len(b.senders[0].sent) + len(b.senders[1].sent); n > 5*cfg.Rate+cfg.Rate {
+			t.Errorf("%d echoes in 5 s", n)
+		}
+		advance(cfg.Timeout)
+		synctest.Wait()
+		if b.waiting.open != 0 || b.armed {
+			t.Errorf("%d wait after all", b.waiting.open)
+		}
+	})
+}

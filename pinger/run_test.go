@@ -1,0 +1,325 @@
+package pinger
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/ndmon/ndmon/pinger/internal/testlab"
+	"github.com/ndmon/ndmon/schemas"
+	"golang.org/x/sys/unix"
+)
+
+func TestFindsHostBehindSlave(t *testing.T) {
+	for _, kind := range []string{"raw", "datagram"} {
+		t.Run(kind, func(t *testing.T) {
+			l := newLab(t)
+			if kind == "datagram" {
+				l.router.Sysctl("net.ipv4.ping_group_range", "0 2147483647")
+			}
+			taps := []*testlab.Tap{l.host1.Tap("h0"), l.host2.Tap("h0"), l.upstream.Tap("u0")}
+			r := start(t, l.router, testConfig())
+			if want := fmt.Sprintf("raw_socket=%v", kind == "raw"); !strings.Contains(r.log.String(), want) {
+				t.Errorf("log has no %s", want)
+			}
+			results := r.ask(onHost2, 2)
+			found := results["s2"]
+			mac := schemas.MAC(l.host2.Link("h0").Attrs().HardwareAddr)
+			if found.Status != schemas.Reachable || found.Ethernet == nil || *found.Ethernet != mac || found.Error != "" {
+				t.Errorf("result of s2 is %+v, want reachable at %v", found, mac)
+			}
+			if rtt, err := time.ParseDuration(found.RTT); err != nil || rtt <= 0 || rtt > time.Second {
+				t.Errorf("rtt is %q", found.RTT)
+			}
+			if lost := results["s1"]; lost.Status != schemas.Unreachable || lost.RTT != "" || lost.Ethernet != nil || lost.Error != "" {
+				t.Errorf("result of s1 is %+v, want unreachable", lost)
+			}
+			if n := l.router.Neighbour("s2", onHost2); n == nil || n.State != unix.NUD_REACHABLE {
+				t.Errorf("the router's neighbour entry is %+v, want REACHABLE", n)
+			}
+			// Only the host that is there gets an echo: the kernel solicits first.
+			wants := [][]testlab.Echo{nil, {{Source: l.router.LinkLocal("s2"), Target: netip.MustParseAddr(onHost2), HopLimit: 1}}, nil}
+			for i, want := range wants {
+				if got := taps[i].Echoes(); !slices.Equal(got, want) {
+					t.Errorf("tap %d saw %v, want %v", i, got, want)
+				}
+			}
+			for name, want := range map[string]float64{
+				"nd_pinger_commands_total{outcome=probed}":             1,
+				"nd_pinger_echoes_sent_total{slave=s1}":                1,
+				"nd_pinger_echoes_total{outcome=reachable,slave=s2}":   1,
+				"nd_pinger_echoes_total{outcome=unreachable,slave=s1}": 1,
+				"nd_pinger_pending":                                    0,
+				"nd_pinger_rtt_seconds":                                1,
+				"nd_pinger_stray_replies_total":                        0,
+			} {
+				if got := r.counter(name); got != want {
+					t.Errorf("%s is %v, want %v", name, got, want)
+				}
+			}
+			if r.bus.subject != "nd.relay.r1" || r.bus.published["nd.results.r1"] != 2 {
+				t.Errorf("subscribed to %s, published %v", r.bus.subject, r.bus.published)
+			}
+			r.stop()
+		})
+	}
+}
+
+// A host that drops echo requests is found all the same.
+func TestFindsHostThatIgnoresEchoes(t *testing.T) {
+	l := newLab(t)
+	l.host2.Sysctl("net.ipv6.icmp.echo_ignore_all", "1")
+	r := start(t, l.router, testConfig())
+	results := r.ask(onHost2, 2)
+	if got := results["s2"]; got.Status != schemas.Reachable || got.RTT != "" || got.Ethernet == nil {
+		t.Errorf("result of s2 is %+v, want reachable without rtt", got)
+	}
+	if got := results["s1"].Status; got != schemas.Unreachable {
+		t.Errorf("status of s1 is %s, want unreachable", got)
+	}
+	r.stop()
+}
+
+func TestRefusals(t *testing.T) {
+	l := newLab(t)
+	taps := []*testlab.Tap{l.host1.Tap("h0"), l.host2.Tap("h0"), l.upstream.Tap("u0")}
+	r := start(t, l.router, testConfig())
+	tests := []struct {
+		outcome outcome
+		status  schemas.Status // "" for no result
+		change  func(*schemas.Relay)
+	}{
+		{ownAddress, schemas.Failed, func(c *schemas.Relay) { c.Target = netip.MustParseAddr(ownGlobal) }},
+		{ownAddress, schemas.Failed, func(c *schemas.Relay) { c.Target = netip.MustParseAddr("2001:db8:1::") }}, // anycast
+		{expired, schemas.Failed, func(c *schemas.Relay) { c.Expires = time.Now().Add(-time.Millisecond) }},
+		{farAhead, schemas.Failed, func(c *schemas.Relay) { c.Expires = time.Now().Add(25 * time.Hour) }},
+		{otherHost, "", func(c *schemas.Relay) { c.Host = "r2" }},
+		{malformed, "", func(c *schemas.Relay) { c.Type = schemas.TypeAlert }},
+		{badTarget, schemas.Failed, func(c *schemas.Relay) { c.Target = netip.MustParseAddr("fe80::42") }},
+		{badTarget, schemas.Failed, func(c *schemas.Relay) { c.Target = netip.MustParseAddr("ff02::1") }},
+		{badTarget, schemas.Failed, func(c *schemas.Relay) { c.Target = netip.MustParseAddr("::1") }},
+	}
+	for i, test := range tests {
+		cmd := command(fmt.Sprintf("refused%d", i), onHost2)
+		test.change(&cmd)
+		counter := fmt.Sprintf("nd_pinger_commands_total{outcome=%s}", test.outcome)
+		before := r.counter(counter)
+		r.send(cmd)
+		if got := r.counter(counter); got != before+1 {
+			t.Errorf("%+v: %s went from %v to %v", cmd, counter, before, got)
+		}
+		if test.status == "" {
+			if n := len(r.bus.results); n != 0 {
+				t.Errorf("%+v: %d results, want none", cmd, n)
+			}
+			continue
+		}
+		if got := r.results(cmd, 1)[""]; got.Status != test.status || got.Error == "" {
+			t.Errorf("%+v: result is %+v, want %s with a reason", cmd, got, test.status)
+		}
+		if !strings.Contains(r.log.String(), "relay="+cmd.ID) {
+			t.Errorf("%s is not in the debug log", cmd.ID)
+		}
+	}
+	for i, tap := range taps {
+		if got := tap.Echoes(); got != nil {
+			t.Errorf("tap %d saw %v, want nothing", i, got)
+		}
+	}
+	r.stop()
+}
+
+func TestHoldDownAndRate(t *testing.T) {
+	l := newLab(t)
+	cfg := testConfig()
+	cfg.Slaves, cfg.Rate = []string{"s2"}, 20
+	for i := range 100 {
+		l.host2.Addr("h0", fmt.Sprintf("2001:db8:1::7:%x/64", i))
+	}
+	tap := l.host2.Tap("h0")
+	r := start(t, l.router, cfg)
+	if got := r.ask(onHost2, 1)["s2"].Status; got != schemas.Reachable {
+		t.Fatalf("first command: %s", got)
+	}
+	if got := r.ask(onHost2, 1)[""]; got.Status != schemas.Suppressed || !strings.Contains(got.Error, "PINGER_HOLD_DOWN") {
+		t.Errorf("second command for the target: %+v", got)
+	}
+	begin := time.Now()
+	for i := range 100 {
+		r.send(command(fmt.Sprintf("flood%d", i), fmt.Sprintf("2001:db8:1::7:%x", i)))
+	}
+	most := cfg.Rate * (1 + int(time.Since(begin)/time.Second))
+	testlab.Eventually(t, "all echoes are answered", func() bool { return r.counter("nd_pinger_pending") == 0 })
+	sent := len(tap.Echoes())
+	if sent < cfg.Rate || sent > most {
+		t.Errorf("%d echoes, want %d to %d", sent, cfg.Rate, most)
+	}
+	if got := r.counter("nd_pinger_commands_total{outcome=over_rate}"); got != float64(101-sent) {
+		t.Errorf("%v commands over the rate, want %d", got, 101-sent)
+	}
+	r.stop()
+}
+
+func TestSlaveDeletedAndMadeAgain(t *testing.T) {
+	l := newLab(t)
+	cfg := testConfig()
+	cfg.HoldDown = 0
+	r := start(t, l.router, cfg)
+	if got := r.ask(onHost2, 2)["s2"].Status; got != schemas.Reachable {
+		t.Fatalf("before: %s", got)
+	}
+	l.router.Delete("s2")
+	r.untilStatus(onHost1, "s2", schemas.Failed)
+	got := r.ask("2001:db8:1::99", 2)
+	if got["s2"].Error != "s2 does not exist" || got["s1"].Status != schemas.Unreachable {
+		t.Errorf("while s2 is away: %+v", got)
+	}
+	l.router.Eventually("the rule of s2 is gone", func() bool {
+		return !strings.Contains(strings.Join(l.router.Rules(), "\n"), `"s2"`)
+	})
+	l.router.Veth("s2", l.host2, "h0")
+	l.host2.Addr("h0", onHost2+"/64")
+	if got := r.untilStatus(onHost2, "s2", schemas.Reachable); *got.Ethernet != schemas.MAC(l.host2.Link("h0").Attrs().HardwareAddr) {
+		t.Errorf("MAC address is %v", got.Ethernet)
+	}
+	if got := strings.Count(r.log.String(), "out of use: s2 does not exist\""); got != 1 {
+		t.Errorf("%d lines say that s2 is gone, want 1", got)
+	}
+	r.stop()
+	if got := l.router.Routes(4861000); got != nil {
+		t.Errorf("routes after stop: %v", got)
+	}
+}
+
+func TestSlaveDownAndWithoutCarrier(t *testing.T) {
+	l := newLab(t)
+	cfg := testConfig()
+	cfg.HoldDown = 0
+	r := start(t, l.router, cfg)
+	steps := []struct {
+		do   func()
+		want string // error of s1; "" if it works
+	}{
+		{func() { l.router.Down("s1") }, "s1 is down"},
+		{func() { l.router.Up("s1") }, ""},
+		{func() { l.host1.Down("h0") }, "s1 has no carrier"},
+		{func() { l.host1.Up("h0"); l.host1.Addr("h0", onHost1+"/64") }, ""},
+		{func() { l.router.Sysctl("net.ipv6.conf.s1.disable_ipv6", "1") }, "s1 has no IPv6 address of its own (see the sysctl net.ipv6.conf.s1.disable_ipv6)"},
+		{func() { l.router.Sysctl("net.ipv6.conf.s1.disable_ipv6", "0") }, ""},
+	}
+	for i, step := range steps {
+		before := len(r.log.String())
+		step.do()
+		if step.want == "" {
+			r.untilStatus(onHost1, "s1", schemas.Reachable)
+			continue
+		}
+		testlab.Eventually(t, step.want, func() bool {
+			return strings.Contains(r.log.String()[before:], "slave out of use: "+step.want)
+		})
+		got := r.ask(fmt.Sprintf("2001:db8:1::99:%x", i), 2)
+		if got["s1"].Status != schemas.Failed || got["s1"].Error != step.want || got["s2"].Status != schemas.Unreachable {
+			t.Errorf("got %+v, want error %q of s1", got, step.want)
+		}
+	}
+	r.stop()
+}
+
+func TestWaitsForDuplicateAddressDetection(t *testing.T) {
+	l := newLab(t)
+	l.router.Down("s1")
+	l.router.Sysctl("net.ipv6.conf.s1.accept_dad", "1")
+	l.router.Sysctl("net.ipv6.conf.s1.dad_transmits", "1")
+	l.router.Up("s1")
+	r := start(t, l.router, testConfig())
+	if got := r.ask(onHost1, 2)["s1"]; got.Status != schemas.Failed || !strings.Contains(got.Error, "duplicate address detection") {
+		t.Errorf("result while the address is tentative: %+v", got)
+	}
+	r.untilStatus(onHost1, "s1", schemas.Reachable)
+	r.stop()
+}
+
+func TestSlavesByGlobAndPrefix(t *testing.T) {
+	l := newLab(t)
+	l.router.Addr("s1", "2001:db8:5::1/64")
+	cfg := testConfig()
+	cfg.Slaves = []string{"2001:db8:5::/64", "lan*", "missing"}
+	cfg.HoldDown = 0
+	r := start(t, l.router, cfg)
+	want := map[string]string{
+		"s1":      "",
+		"lan*":    "lan* is a glob that no interface matches",
+		"missing": "missing does not exist",
+	}
+	got := map[string]string{}
+	for name, result := range r.ask(nowhere, 3) {
+		got[name] = result.Error
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("errors by slave (-want +got):\n%s", diff)
+	}
+	l.router.Veth("lan7", l.host2, "h7")
+	l.host2.Addr("h7", "2001:db8:1::77/64")
+	r.untilStatus("2001:db8:1::77", "lan7", schemas.Reachable)
+	l.router.Delete("lan7")
+	testlab.Eventually(t, "lan7 gone", func() bool { return strings.Contains(r.log.String(), `msg="slave gone" slave=lan7`) })
+	families, err := r.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := fmt.Sprint(families); strings.Contains(s, "lan7") || !strings.Contains(s, "s1") {
+		t.Errorf("metrics of lan7 are kept: %s", s)
+	}
+	r.stop()
+}
+
+func TestMessagesOfAnyKind(t *testing.T) {
+	l := newLab(t)
+	r := start(t, l.router, testConfig())
+	hostile := []string{"", "{", "null", "[]", `"x"`, "{}", `{"type":"nd.relay.v1"}`, strings.Repeat("[", 1<<20), "\xff\xfe\x00",
+		`{"type":"nd.relay.v1","id":"x","time":"2026-01-01T00:00:00Z","expires":"2026-01-01T00:00:00Z","host":"r1","target":7}`,
+		`{"type":"nd.relay.v1","id":"x","time":"yesterday","expires":"2026-01-01T00:00:00Z","host":"r1","target":"2001:db8::1"}`}
+	for _, message := range hostile {
+		r.deliver([]byte(message))
+	}
+	if got := r.counter("nd_pinger_commands_total{outcome=malformed}"); got != float64(len(hostile)) {
+		t.Errorf("%v malformed messages counted, want %d", got, len(hostile))
+	}
+	if got := r.ask(onHost2, 2)["s2"].Status; got != schemas.Reachable {
+		t.Errorf("after them a command gives %s", got)
+	}
+	r.stop()
+}
+
+func TestResultsThatCannotBePublished(t *testing.T) {
+	l := newLab(t)
+	r := launch(t, l.router, testConfig(), nil)
+	r.bus.results = make(chan []byte) // and nobody receives
+	r.ready()
+	for i := range 3 {
+		r.send(command(fmt.Sprint(i), "fe80::1"))
+	}
+	if got := r.counter("nd_pinger_publish_errors_total"); got != 3 {
+		t.Errorf("%v errors counted, want 3", got)
+	}
+	if got := strings.Count(r.log.String(), "results cannot be published"); got != 1 {
+		t.Errorf("logged %d times, want once", got)
+	}
+	r.stop()
+}
+
+func TestRunRefusesBadConfiguration(t *testing.T) {
+	err := Run(t.Context(), Config{}, Deps{})
+	if err == nil || !strings.Contains(err.Error(), "PINGER_SLAVES is not set") {
+		t.Errorf("error is %v", err)
+	}
+	var none *NoSocketError
+	if errors.As(err, &none) {
+		t.Errorf("a socket was opened before the configuration was checked")
+	}
+}
