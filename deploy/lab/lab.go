@@ -1,0 +1,123 @@
+//go:build linux
+
+// Package lab makes networks of namespaces on this machine, in which tests and
+// benchmarks run ndmon's programs as a user would: namespaces joined by veth
+// pairs, addresses, processes in a namespace, frames put on a wire and seen on
+// it, and the kernel's neighbour table.
+//
+// A lab belongs to a test, or to whatever else implements TB; a program gets one
+// from Run. What cannot be made ends the test with a message, so nothing here
+// returns an error, and everything is gone when the test ends, however it does:
+//
+//	r := lab.NewRouter(t)                       // master m0, slaves s1 and s2, hosts behind them
+//	p := r.Start(lab.Command{Path: "bin/ndmon", Args: []string{"-m", "m0", "-s", "s1,s2"}})
+//	p.Stderr.WaitFor("serving NATS")
+//	conn, err := nats.Connect("nats://127.0.0.1:4222", nats.SetCustomDialer(r))
+//	r.Solicit(lab.Host2Address)                 // the kernel looks for it on m0
+//	lab.Eventually(t, "it is found behind s2", func() bool {
+//		return r.NeighbourState("s2", lab.Host2Address) == "REACHABLE"
+//	})
+//
+// Namespaces have no names in the system: they live as long as the test's
+// process, or a process in them, so two labs never meet and none is left over.
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"sync/atomic"
+	"time"
+)
+
+// TB is what a lab needs of the test that it belongs to: a testing.TB, or what
+// Run makes.
+type TB interface {
+	Helper()
+	Name() string
+	// Cleanup has f called when the test ends, the last one first.
+	Cleanup(f func())
+	Failed() bool
+	Logf(format string, args ...any)
+	// Fatalf and Skipf end the goroutine that runs the test.
+	Fatalf(format string, args ...any)
+	Skipf(format string, args ...any)
+}
+
+// Patience is how long Eventually and the methods named WaitFor wait before the
+// test fails: far longer than anything takes on a busy machine.
+const Patience = 30 * time.Second
+
+// Eventually waits until the condition holds, and fails the test when it does
+// not within Patience.
+func Eventually(t TB, what string, condition func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(Patience)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !condition() {
+		if <-tick.C; time.Now().After(deadline) {
+			t.Fatalf("not within %v: %s", Patience, what)
+		}
+	}
+}
+
+// Run calls f with a TB for a program that is no test, cleans up after it and
+// returns the error that f ended with, by Fatalf or Skipf. Lines of the log go
+// to w.
+func Run(name string, w io.Writer, f func(TB)) error {
+	p := &program{name: name, w: w}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer p.clean()
+		f(p)
+	}()
+	<-done
+	return p.err
+}
+
+type program struct {
+	name     string
+	w        io.Writer
+	err      error
+	failed   atomic.Bool
+	cleanups []func()
+}
+
+func (p *program) clean() {
+	for len(p.cleanups) > 0 {
+		last := len(p.cleanups) - 1
+		f := p.cleanups[last]
+		p.cleanups = p.cleanups[:last]
+		f()
+	}
+}
+
+func (p *program) Helper()                         {}
+func (p *program) Name() string                    { return p.name }
+func (p *program) Cleanup(f func())                { p.cleanups = append(p.cleanups, f) }
+func (p *program) Failed() bool                    { return p.failed.Load() }
+func (p *program) Logf(format string, args ...any) { fmt.Fprintf(p.w, format+"\n", args...) }
+
+func (p *program) Fatalf(format string, args ...any) {
+	p.failed.Store(true)
+	p.err = errors.Join(p.err, fmt.Errorf(format, args...))
+	runtime.Goexit()
+}
+
+func (p *program) Skipf(format string, args ...any) { p.Fatalf(format, args...) }
+
+// needRoot skips the test without root, but fails it in continuous integration.
+func needRoot(t TB) {
+	t.Helper()
+	if os.Geteuid() == 0 {
+		return
+	}
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("needs root to make network namespaces, and CI=true forbids to skip")
+	}
+	t.Skipf("needs root to make network namespaces")
+}

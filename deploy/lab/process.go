@@ -1,0 +1,160 @@
+//go:build linux
+
+package lab
+
+import (
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Command is a program to start.
+type Command struct {
+	// Path is the binary, Args are its arguments, without its name.
+	Path string
+	Args []string
+	// Env are its variables besides PATH, HOME=/nonexistent and TMPDIR if set:
+	// nothing else of ours reaches it.
+	Env []string
+	// Dir is its working folder, ours if empty.
+	Dir   string
+	Stdin io.Reader
+	// UID is the user and group that it runs as, 0 for ours.
+	UID uint32
+}
+
+// Process is a program that was started. It is killed when the test ends, or
+// when the test's process does.
+type Process struct {
+	Stdout, Stderr *Output
+
+	name string
+	t    TB
+	cmd  *exec.Cmd
+	done chan struct{}
+}
+
+// Start starts a program in the namespace.
+func (n *Namespace) Start(c Command) *Process {
+	n.t.Helper()
+	return start(n.t, c, n.Go, n.name+": "+filepath.Base(c.Path))
+}
+
+// Start starts a program in the test's own network, for what needs none.
+func Start(t TB, c Command) *Process {
+	t.Helper()
+	within := func(f func()) {
+		go func() {
+			runtime.LockOSThread() // for good, see Pdeathsig
+			f()
+		}()
+	}
+	return start(t, c, within, filepath.Base(c.Path))
+}
+
+func start(t TB, c Command, within func(func()), name string) *Process {
+	t.Helper()
+	p := &Process{
+		Stdout: newOutput(t, name+" stdout"), Stderr: newOutput(t, name+" stderr"),
+		name: name, t: t, cmd: exec.Command(c.Path, c.Args...), done: make(chan struct{}),
+	}
+	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent"}
+	if dir := os.Getenv("TMPDIR"); dir != "" {
+		p.cmd.Env = append(p.cmd.Env, "TMPDIR="+dir)
+	}
+	p.cmd.Env = append(p.cmd.Env, c.Env...)
+	p.cmd.Dir, p.cmd.Stdin = c.Dir, c.Stdin
+	p.cmd.Stdout, p.cmd.Stderr = p.Stdout, p.Stderr
+	// A child that outlives the program, such as a daemon, does not keep us.
+	p.cmd.WaitDelay = time.Second
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if c.UID != 0 {
+		p.cmd.SysProcAttr.Credential = &syscall.Credential{Uid: c.UID, Gid: c.UID}
+	}
+	started := make(chan error)
+	within(func() {
+		// Pdeathsig is sent when this thread ends, so it waits for the program.
+		defer close(p.done)
+		err := p.cmd.Start()
+		started <- err
+		if err == nil {
+			p.cmd.Wait() // its outcome is in ProcessState
+			p.Stdout.close()
+			p.Stderr.close()
+		}
+	})
+	if err := <-started; err != nil {
+		t.Fatalf("start %s: %v", name, err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("%s %s\nstandard output:\n%s\nstandard error:\n%s", name, strings.Join(c.Args, " "), tail(p.Stdout), tail(p.Stderr))
+		}
+		p.Kill()
+	})
+	return p
+}
+
+// tail is the end of what a process has written.
+func tail(o *Output) string {
+	const most = 8 << 10
+	s := o.String()
+	if len(s) > most {
+		s = "…" + s[len(s)-most:]
+	}
+	return s
+}
+
+// PID returns the process id.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Signal sends a signal.
+func (p *Process) Signal(s syscall.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		p.t.Fatalf("%s: send %v: %v", p.name, s, err)
+	}
+}
+
+// Done is closed once the process has ended and all its output is there.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Wait waits for the process to end and returns its exit status, -1 when a
+// signal has ended it. It fails the test if that takes longer than Patience.
+func (p *Process) Wait() int {
+	p.t.Helper()
+	late := time.NewTimer(Patience)
+	defer late.Stop()
+	select {
+	case <-p.done:
+		return p.cmd.ProcessState.ExitCode()
+	case <-late.C:
+		p.t.Fatalf("%s still runs after %v", p.name, Patience)
+		return -1
+	}
+}
+
+// Stop asks the process to end (SIGTERM), and returns its exit status.
+func (p *Process) Stop() int {
+	p.t.Helper()
+	p.Signal(syscall.SIGTERM)
+	return p.Wait()
+}
+
+// Kill ends the process (SIGKILL) and waits until it is gone.
+func (p *Process) Kill() {
+	p.cmd.Process.Kill() // it may have ended
+	<-p.done
+}
+
+// ProcessState returns what the process has used, once it has ended.
+func (p *Process) ProcessState() *os.ProcessState {
+	<-p.done
+	return p.cmd.ProcessState
+}

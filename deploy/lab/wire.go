@@ -1,0 +1,76 @@
+//go:build linux
+
+package lab
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+// Wire is an interface seen as the wire behind it: it takes whole Ethernet
+// frames and shows those that pass. It is for one goroutine.
+type Wire struct {
+	n     *Namespace
+	name  string
+	fd    int
+	index int
+	seen  []byte
+}
+
+// Frame is a frame that a Wire has seen.
+type Frame struct {
+	// Data is the frame from its Ethernet header on. A VLAN tag that the
+	// interface has taken off is not in it.
+	Data []byte
+	// Out is true for a frame that this side has sent.
+	Out bool
+}
+
+// Wire opens an interface. It sees what passes from now on.
+func (n *Namespace) Wire(name string) *Wire {
+	n.t.Helper()
+	w := &Wire{n: n, name: name, index: n.Link(name).Attrs().Index, seen: make([]byte, 1<<16)}
+	const all = unix.ETH_P_ALL
+	var err error
+	n.Do(func() {
+		if w.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0); err == nil {
+			err = unix.Bind(w.fd, &unix.SockaddrLinklayer{Protocol: all<<8&0xff00 | all>>8, Ifindex: w.index})
+		}
+	})
+	n.must(err, "open the wire at %s", name)
+	n.t.Cleanup(func() { unix.Close(w.fd) })
+	return w
+}
+
+// Send puts frames on the wire.
+func (w *Wire) Send(frames ...[]byte) {
+	w.n.t.Helper()
+	for _, frame := range frames {
+		err := unix.Sendto(w.fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: w.index})
+		w.n.must(err, "send a frame on %s", w.name)
+	}
+}
+
+// Frames returns the frames that have passed since the last call. A veth pair
+// hands frames on at once: what was sent before is among them. It fails the test
+// when the kernel had to drop some.
+func (w *Wire) Frames() []Frame {
+	w.n.t.Helper()
+	var frames []Frame
+	for {
+		size, from, err := unix.Recvfrom(w.fd, w.seen, unix.MSG_DONTWAIT)
+		if errors.Is(err, unix.EAGAIN) {
+			break
+		}
+		w.n.must(err, "see the frames on %s", w.name)
+		out := from.(*unix.SockaddrLinklayer).Pkttype == unix.PACKET_OUTGOING
+		frames = append(frames, Frame{append([]byte(nil), w.seen[:size]...), out})
+	}
+	stats, err := unix.GetsockoptTpacketStats(w.fd, unix.SOL_PACKET, unix.PACKET_STATISTICS)
+	w.n.must(err, "count the frames on %s", w.name)
+	if stats.Drops > 0 {
+		w.n.t.Fatalf("namespace %s: %d frames on %s were not seen", w.n.name, stats.Drops, w.name)
+	}
+	return frames
+}
