@@ -2,12 +2,14 @@ package ruled
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/ndmon/ndmon/ruled/rules"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/bus"
 	"github.com/ndmon/ndmon/schemas/process"
@@ -46,7 +48,8 @@ const (
 func Run(ctx context.Context, cfg Config, d Deps) error {
 	src, err := loadRules(cfg.Rules, d)
 	if err != nil {
-		return process.UsageError{Err: err}
+		var faults *rules.Faults
+		return process.UsageError{Err: err, Located: errors.As(err, &faults)}
 	}
 	m, err := newMetrics(d.Registry)
 	if err != nil {
@@ -188,4 +191,4 @@ func (e *evaluation) session(ctx context.Context, again <-chan struct{}) error {
 	}
 }
 
-var errReconnected = fmt.Errorf("connected to NATS anew")
+var errReconnected = errors.New("connected to NATS anew")

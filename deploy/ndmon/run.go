@@ -190,7 +190,10 @@ func (p *parts) start(ctx context.Context) error {
 	if err := errors.Join(process.Environment("RULED", &rules), process.Environment("PINGER", &pings), process.Environment("SENSOR", &capture)); err != nil {
 		return process.UsageError{Err: err}
 	}
-	rules.Rules, rules.Consumer, rules.Events = p.cfg.Rules, "ndmon", schemas.SubjectEvents
+	if p.cfg.Rules != "" {
+		rules.Rules = p.cfg.Rules
+	}
+	rules.Consumer, rules.Events = "ndmon", schemas.SubjectEvents
 	rules.StreamConfig = bus.StreamConfig{
 		EventsInMemory: true, EventsBytes: eventsBytes, EventsAge: eventsAge,
 		AlertsBytes: alertsBytes, AlertsAge: alertsAge,

@@ -84,9 +84,7 @@ func Main(p Program, args []string, stdout, stderr io.Writer) int {
 	}
 	var shared common
 	if err := p.configure(&shared); err != nil {
-		for line := range strings.Lines(err.Error()) {
-			fmt.Fprintf(stderr, "%s: %s\n", p.Name, strings.TrimSuffix(line, "\n"))
-		}
+		UsageError{Err: err}.Print(stderr, p.Name)
 		return ExitUsage
 	}
 	level, err := ParseLevel(shared.LogLevel)
@@ -108,7 +106,7 @@ func Main(p Program, args []string, stdout, stderr io.Writer) int {
 	if err := p.Run(ctx, env); err != nil && !errors.Is(err, context.Canceled) {
 		var usage UsageError
 		if errors.As(err, &usage) {
-			fmt.Fprintf(stderr, "%s: %v\n", p.Name, err)
+			usage.Print(stderr, p.Name)
 			return ExitUsage
 		}
 		env.Log.Error("failed", "error", err)
@@ -120,12 +118,28 @@ func Main(p Program, args []string, stdout, stderr io.Writer) int {
 
 // UsageError is an error of the configuration that shows only when the program
 // runs.
-type UsageError struct{ Err error }
+type UsageError struct {
+	Err error
+	// Located says that each line of the error begins with FILE:LINE, which
+	// editors look for at the beginning.
+	Located bool
+}
 
 func (e UsageError) Error() string { return e.Err.Error() }
 
 // Unwrap returns the error itself.
 func (e UsageError) Unwrap() error { return e.Err }
+
+// Print writes the error for a person.
+func (e UsageError) Print(w io.Writer, program string) {
+	if e.Located {
+		fmt.Fprintln(w, e.Err)
+		return
+	}
+	for line := range strings.Lines(e.Err.Error()) {
+		fmt.Fprintf(w, "%s: %s\n", program, strings.TrimSuffix(line, "\n"))
+	}
+}
 
 func (p *Program) configure(c *common) error {
 	var errs []error

@@ -66,7 +66,8 @@ func command() int {
 	})
 	switch usage := (process.UsageError{}); {
 	case errors.As(err, &usage):
-		return fail(err, process.ExitUsage)
+		usage.Print(os.Stderr, "ndmon")
+		return process.ExitUsage
 	case err != nil:
 		return fail(err, process.ExitFailure)
 	}
