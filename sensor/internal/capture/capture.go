@@ -9,6 +9,7 @@ import (
 	"os"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -66,6 +67,9 @@ type Handle struct {
 	file *os.File
 	conn syscall.RawConn
 
+	// closing is set before file is closed: what a read then returns is an error
+	// of an internal package.
+	closing atomic.Bool
 	// reading is held by Frames, and guards closed.
 	reading sync.Mutex
 	closed  bool
@@ -175,7 +179,7 @@ func (h *Handle) Frames(deliver func(Frame)) error {
 	for {
 		err := h.conn.Read(batch)
 		switch {
-		case errors.Is(err, os.ErrClosed):
+		case err != nil && h.closing.Load():
 			return h.rest(deliver)
 		case err != nil:
 			return fmt.Errorf("wait for a frame: %w", err)
@@ -279,6 +283,7 @@ func (h *Handle) Dropped() (uint64, error) {
 // Close ends Frames, waits until it has returned, and frees the socket. It
 // returns what Dropped would return.
 func (h *Handle) Close() (dropped uint64, err error) {
+	h.closing.Store(true)
 	err = h.file.Close()
 	h.reading.Lock()
 	defer h.reading.Unlock()

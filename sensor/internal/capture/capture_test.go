@@ -190,9 +190,11 @@ func TestCloseReadsQueue(t *testing.T) {
 	h, _, b := lab(t, Options{ReceiveBuffer: 1 << 20})
 	frames, done := read(h)
 	const sent = 3 * burst
+	var queue [][]byte
 	for i := range sent {
-		b.Send("eth0", frame(byte(i), 60), 1)
+		queue = append(queue, frame(byte(i), 60))
 	}
+	b.SendAll("eth0", queue)
 	closed := make(chan error)
 	go func() {
 		_, err := h.Close()

@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
+	"sync/atomic"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -98,7 +98,10 @@ type Watcher struct {
 	C <-chan struct{}
 
 	socket *nl.NetlinkSocket
-	err    error
+	// closing is set before the socket is closed: what Receive then returns is an
+	// error of an internal package.
+	closing atomic.Bool
+	err     error
 }
 
 // Watch watches the interfaces of the calling thread's network namespace, and
@@ -122,7 +125,7 @@ func Watch(addresses bool) (*Watcher, error) {
 			_, _, err := socket.Receive()
 			switch {
 			case err == nil, errors.Is(err, unix.ENOBUFS), errors.Is(err, unix.EINTR):
-			case errors.Is(err, os.ErrClosed):
+			case w.closing.Load():
 				return
 			default:
 				w.err = fmt.Errorf("watch the network interfaces: %w", err)
@@ -143,6 +146,7 @@ func (w *Watcher) Err() error { return w.err }
 
 // Close ends the watcher and waits for its end.
 func (w *Watcher) Close() {
+	w.closing.Store(true)
 	w.socket.Close()
 	for range w.C {
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -184,20 +185,26 @@ func (n *Namespace) Solicit(name, target string) {
 // Send sends a whole Ethernet frame out of the interface, count times.
 func (n *Namespace) Send(name string, frame []byte, count int) {
 	n.t.Helper()
-	index := n.Link(name).Attrs().Index
-	var err error
-	n.Do(func() { err = send(index, frame, count) })
-	n.must(err, "send a frame on", name)
+	n.SendAll(name, slices.Repeat([][]byte{frame}, count))
 }
 
-func send(index int, frame []byte, count int) error {
+// SendAll sends whole Ethernet frames out of the interface.
+func (n *Namespace) SendAll(name string, frames [][]byte) {
+	n.t.Helper()
+	index := n.Link(name).Attrs().Index
+	var err error
+	n.Do(func() { err = send(index, frames) })
+	n.must(err, "send frames on", name)
+}
+
+func send(index int, frames [][]byte) error {
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
-	for range count {
-		if err := unix.Sendto(fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: index}); err != nil {
+	for _, f := range frames {
+		if err := unix.Sendto(fd, f, 0, &unix.SockaddrLinklayer{Ifindex: index}); err != nil {
 			return err
 		}
 	}
