@@ -37,8 +37,8 @@ const (
 	// consumer when it is back.
 	ackWait = 30 * time.Second
 	// heartbeat bounds how long a pull that was lost goes unnoticed.
-	heartbeat  = time.Second
-	pullExpiry = 10 * time.Second
+	heartbeat  = 5 * time.Second
+	pullExpiry = 30 * time.Second
 	// sessionWait is between two tries to read the events.
 	sessionWait = 500 * time.Millisecond
 )

@@ -45,7 +45,7 @@ func startOutput(ctx context.Context, conn *bus.Conn, w io.Writer, format func([
 	}
 	o := &output{w: w, format: format, log: log, failed: make(chan error, 1), written: make(chan uint64, 1)}
 	o.written <- last
-	o.reading, err = consumer.Consume(o.write, jetstream.PullHeartbeat(time.Second), jetstream.PullExpiry(10*time.Second))
+	o.reading, err = consumer.Consume(o.write, jetstream.PullHeartbeat(5*time.Second), jetstream.PullExpiry(30*time.Second))
 	if err != nil {
 		return nil, fmt.Errorf("read stream %s: %w", schemas.StreamAlerts, err)
 	}
