@@ -1,6 +1,7 @@
 package pinger
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -88,11 +89,16 @@ func benchmarkCommand(b *testing.B, kind string, slaves int) {
 		defer p.mu.Unlock()
 		return p.waiting.open
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { defer close(ended); p.run(ctx) }()
+	defer func() { cancel(); <-ended }()
+
 	b.ReportAllocs()
 	commands := 0
 	for b.Loop() {
 		p.handle(data)
-		if commands++; commands%100 == 0 && waiting() > 1000 {
+		if commands++; commands%32 == 0 && waiting() > 64 { // the receive buffer takes some 250
 			b.StopTimer()
 			testlab.Eventually(b, "all are answered", func() bool { return waiting() == 0 })
 			b.StartTimer()

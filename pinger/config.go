@@ -33,9 +33,10 @@ type Config struct {
 	// third of the solicitations is found after 2 s; after 3 s the kernel
 	// gives up.
 	Timeout time.Duration `split_words:"true" default:"3s" desc:"time to wait for the echo reply; the kernel takes up to 3s to find a neighbour"`
-	// Table is from 256 to 2147482648; the tables from it to Table+999 are
-	// the pinger's own.
-	Table uint32 `split_words:"true" default:"4861000" desc:"first of the 1000 routing tables that the pinger may use, one for each slave"`
+	// Table is a multiple of 1000 from 1000 to 2147482000, so that no two
+	// pingers have some tables in common; those from it to Table+999 are the
+	// pinger's own.
+	Table uint32 `split_words:"true" default:"4861000" desc:"first of the 1000 routing tables that the pinger may use, one for each slave; a multiple of 1000"`
 }
 
 // Bounds of the settings.
@@ -44,8 +45,8 @@ const (
 	maxHoldDown = time.Hour
 	minTimeout  = 100 * time.Millisecond
 	maxTimeout  = time.Minute
-	// maxTable leaves room for maxTables up to where an int has 32 bits.
-	maxTable = math.MaxInt32 - maxTables + 1
+	// maxTable leaves room for maxTables where an int has 32 bits.
+	maxTable = (math.MaxInt32/maxTables - 1) * maxTables
 	// maxTables is the number of routing tables from Config.Table on.
 	maxTables = 1000
 	// maxWaiting bounds the echoes that wait for a reply: the sequence number
@@ -74,8 +75,8 @@ func (c Config) Validate() error {
 	} else if c.mostWaiting() > maxWaiting {
 		bad("PINGER_TIMEOUT=%v: too long with PINGER_RATE=%d, no more than %d echoes can wait for a reply", c.Timeout, c.Rate, maxWaiting)
 	}
-	if c.Table < 256 || c.Table > maxTable {
-		bad("PINGER_TABLE=%d: takes 256 to %d, the first of %d routing tables", c.Table, maxTable, maxTables)
+	if c.Table < maxTables || c.Table > maxTable || c.Table%maxTables != 0 {
+		bad("PINGER_TABLE=%d: takes a multiple of %d from %d to %d, the first of %d routing tables", c.Table, maxTables, maxTables, maxTable, maxTables)
 	}
 	return errors.Join(errs...)
 }

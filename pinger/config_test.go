@@ -17,7 +17,7 @@ func TestConfigValidate(t *testing.T) {
 		"good":            {func(c *Config) {}, ""},
 		"globs, prefixes": {func(c *Config) { c.Slaves = []string{" eth[12] ", "lan*", "2001:db8::7/64"} }, ""},
 		"least": {func(c *Config) {
-			c.Slaves, c.Rate, c.HoldDown, c.Timeout, c.Table = []string{"a"}, 1, 0, minTimeout, 256
+			c.Slaves, c.Rate, c.HoldDown, c.Timeout, c.Table = []string{"a"}, 1, 0, minTimeout, maxTables
 		}, ""},
 		"most":           {func(c *Config) { c.Rate, c.HoldDown, c.Timeout, c.Table = maxRate, time.Hour, 6*time.Second, maxTable }, ""},
 		"no slaves":      {func(c *Config) { c.Slaves = nil }, "PINGER_SLAVES is not set"},
@@ -33,8 +33,9 @@ func TestConfigValidate(t *testing.T) {
 		"hold-down":      {func(c *Config) { c.HoldDown = -1 }, "PINGER_HOLD_DOWN"},
 		"timeout":        {func(c *Config) { c.Timeout = time.Millisecond }, "PINGER_TIMEOUT=1ms"},
 		"too many wait":  {func(c *Config) { c.Rate, c.Timeout = maxRate, 7*time.Second }, "PINGER_TIMEOUT=7s: too long with PINGER_RATE=10000"},
-		"table":          {func(c *Config) { c.Table = 255 }, "PINGER_TABLE=255"},
-		"last table":     {func(c *Config) { c.Table = maxTable + 1 }, "PINGER_TABLE"},
+		"table":          {func(c *Config) { c.Table = 0 }, "PINGER_TABLE=0"},
+		"table between":  {func(c *Config) { c.Table++ }, "PINGER_TABLE=4861001: takes a multiple of 1000"},
+		"last table":     {func(c *Config) { c.Table = maxTable + maxTables }, "PINGER_TABLE"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -68,12 +68,12 @@ func (k *kernel) follow(ctx context.Context, changed func()) error {
 // links returns all interfaces with their IPv6 addresses, by rising index.
 func (k *kernel) links() ([]link, error) {
 	// What changes in between is notified, and looked at anew.
-	list, err := k.handle.LinkList()
-	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+	list, err := complete(k.handle.LinkList)
+	if err != nil {
 		return nil, fmt.Errorf("listing interfaces (rtnetlink): %w", err)
 	}
-	addresses, err := k.handle.AddrList(nil, netlink.FAMILY_V6)
-	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+	addresses, err := complete(func() ([]netlink.Addr, error) { return k.handle.AddrList(nil, netlink.FAMILY_V6) })
+	if err != nil {
 		return nil, fmt.Errorf("listing addresses (rtnetlink): %w", err)
 	}
 	links := make([]link, len(list))
@@ -103,6 +103,21 @@ func (k *kernel) links() ([]link, error) {
 		l.addresses = append(l.addresses, address{addr: addr, prefix: netip.PrefixFrom(addr, ones), flags: a.Flags})
 	}
 	return links, nil
+}
+
+// complete calls list anew while changes in the kernel interrupt it, but not for
+// ever: then it takes what there is.
+func complete[T any](list func() ([]T, error)) ([]T, error) {
+	for range 9 {
+		if items, err := list(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			return items, err
+		}
+	}
+	items, err := list()
+	if errors.Is(err, netlink.ErrDumpInterrupted) {
+		err = nil
+	}
+	return items, err
 }
 
 // routed returns the indexes of the interfaces that have a route of their own

@@ -16,10 +16,7 @@ import (
 	"github.com/ndmon/ndmon/pinger/internal/testlab"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/prometheus/client_golang/prometheus"
-	"go.uber.org/goleak"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // The lab: the router has 2001:db8:1::/64 on its master alone. upstream is
 // behind the master, host1 behind s1, host2 behind s2.

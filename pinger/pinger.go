@@ -43,7 +43,8 @@ type Deps struct {
 //
 // Errors are those of the configuration, a *NoSocketError, another pinger that
 // has the same routing tables, and failures of the kernel or the bus. All sockets
-// are opened on the calling thread, and so in its network namespace.
+// are opened on the calling thread, also those of slaves that come up later: a
+// caller that has locked its goroutine to a thread chooses the network namespace.
 func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
 	if err := cfg.Validate(); err != nil {
 		return err

@@ -69,7 +69,7 @@ func openTables(handle *netlink.Handle, base uint32, log *slog.Logger) (*tables,
 	lock, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: fmt.Sprintf("@nd-pinger/%d", base), Net: "unixgram"})
 	if err != nil {
 		return nil, fmt.Errorf("PINGER_TABLE=%d: another pinger in this network namespace has these routing tables; "+
-			"stop it, or give one of them a PINGER_TABLE that is %d or more away: %w", base, maxTables, err)
+			"stop it, or give one of them another PINGER_TABLE: %w", base, err)
 	}
 	t.lock = lock
 	if err := t.sweep(); err != nil {
@@ -108,8 +108,8 @@ func (t *tables) route(table uint32, index int) *netlink.Route {
 
 // sweep removes the rules and routes of a pinger that did not stop in order.
 func (t *tables) sweep() error {
-	rules, err := t.handle.RuleList(netlink.FAMILY_V6)
-	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+	rules, err := complete(func() ([]netlink.Rule, error) { return t.handle.RuleList(netlink.FAMILY_V6) })
+	if err != nil {
 		return fmt.Errorf("listing routing rules (rtnetlink): %w", err)
 	}
 	for i := range rules {

@@ -73,6 +73,35 @@ func TestTablesDivertNothing(t *testing.T) {
 	r.stop()
 }
 
+// What the main table has for a target makes no difference to its probe.
+func TestRoutesInTheMainTableDoNotMatter(t *testing.T) {
+	l := newLab(t)
+	host := func(bits int) *net.IPNet {
+		mask := net.CIDRMask(bits, 128)
+		return &net.IPNet{IP: net.ParseIP(onHost2).Mask(mask), Mask: mask}
+	}
+	routes := []*netlink.Route{
+		{Dst: host(128), LinkIndex: l.router.Index("s1")},
+		{Dst: host(127), Type: unix.RTN_UNREACHABLE},
+	}
+	cfg := testConfig()
+	cfg.HoldDown = 0
+	r := start(t, l.router, cfg)
+	for _, route := range routes {
+		if err := l.router.RouteAdd(route); err != nil {
+			t.Fatal(err)
+		}
+		results := r.ask(onHost2, 2)
+		if results["s1"].Status != schemas.Unreachable || results["s2"].Status != schemas.Reachable {
+			t.Errorf("with %v: %+v", route, results)
+		}
+		if err := l.router.RouteDel(route); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.stop()
+}
+
 func TestSweepsWhatACrashLeftAndNothingElse(t *testing.T) {
 	l := newLab(t)
 	// A crash: tables are made and not removed, the lock goes with its process.
