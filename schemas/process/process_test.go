@@ -1,0 +1,142 @@
+package process
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+type testConfig struct {
+	Host    string        `split_words:"true" default:"r1" desc:"name of this host"`
+	Count   uint16        `split_words:"true" default:"3" desc:"how many"`
+	Period  time.Duration `split_words:"true" default:"10s" desc:"how often"`
+	Enabled bool          `split_words:"true" desc:"whether"`
+}
+
+func (c testConfig) Validate() error {
+	if c.Count == 0 {
+		return errors.New("TEST_COUNT: takes a number above 0")
+	}
+	return nil
+}
+
+type sharedConfig struct {
+	URL string `envconfig:"TESTNATS_URL" default:"nats://x" desc:"where"`
+}
+
+func run(t *testing.T, args []string, f func(context.Context, Env) error) (status int, stdout, stderr string, cfg testConfig) {
+	t.Helper()
+	var out, err bytes.Buffer
+	var shared sharedConfig
+	status = Main(Program{
+		Name: "nd-test", Summary: "tests", Prefix: "TEST", Config: &cfg, Shared: &shared, Run: f,
+	}, args, &out, &err)
+	return status, out.String(), err.String(), cfg
+}
+
+func succeed(context.Context, Env) error { return nil }
+
+func TestEnvironment(t *testing.T) {
+	t.Setenv("TEST_HOST", "r2")
+	t.Setenv("TEST_PERIOD", "1m")
+	t.Setenv("COUNT", "9") // not ours: it has no prefix
+	t.Setenv("TEST_HOTS", "typo")
+	status, _, stderr, cfg := run(t, nil, succeed)
+	if want := (testConfig{Host: "r2", Count: 3, Period: time.Minute}); status != ExitOK || cfg != want {
+		t.Errorf("status %d, %+v, want %+v", status, cfg, want)
+	}
+	if !strings.Contains(stderr, "TEST_HOTS") || strings.Contains(stderr, "TEST_HOST ") {
+		t.Errorf("the variable that nobody reads is not named:\n%s", stderr)
+	}
+}
+
+func TestBadEnvironment(t *testing.T) {
+	for name, tc := range map[string]struct{ variable, value, want string }{
+		"number":   {"TEST_COUNT", "many", `nd-test: TEST_COUNT: "many" is not a whole number` + "\n"},
+		"range":    {"TEST_COUNT", "70000", `nd-test: TEST_COUNT: "70000" is not a whole number` + "\n"},
+		"duration": {"TEST_PERIOD", "10", `nd-test: TEST_PERIOD: "10" is not a duration such as 10s or 1m30s` + "\n"},
+		"bool":     {"TEST_ENABLED", "maybe", `nd-test: TEST_ENABLED: "maybe" is not true or false` + "\n"},
+		"validate": {"TEST_COUNT", "0", "nd-test: TEST_COUNT: takes a number above 0\n"},
+		"level":    {"TEST_LOG_LEVEL", "loud", `nd-test: TEST_LOG_LEVEL: "loud" is no level, takes error, warn, info, debug or trace` + "\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(tc.variable, tc.value)
+			status, _, stderr, _ := run(t, nil, succeed)
+			if status != ExitUsage || stderr != tc.want {
+				t.Errorf("status %d, %q, want %q", status, stderr, tc.want)
+			}
+		})
+	}
+}
+
+func TestArguments(t *testing.T) {
+	status, stdout, _, _ := run(t, []string{"--help"}, nil)
+	for _, want := range []string{"TEST_HOST ", "name of this host", "10s", "TESTNATS_URL", "nats://x", "TEST_METRICS"} {
+		if status != ExitOK || !strings.Contains(stdout, want) {
+			t.Errorf("status %d, the help does not have %q:\n%s", status, want, stdout)
+		}
+	}
+	if status, stdout, _, _ = run(t, []string{"--version"}, nil); status != ExitOK || !strings.HasPrefix(stdout, "nd-test ") || !strings.Contains(stdout, "go1.") {
+		t.Errorf("status %d, version %q", status, stdout)
+	}
+	if status, _, stderr, _ := run(t, []string{"eth0"}, nil); status != ExitUsage || !strings.Contains(stderr, `"eth0"`) {
+		t.Errorf("status %d, %q", status, stderr)
+	}
+}
+
+func TestExitStatus(t *testing.T) {
+	for name, tc := range map[string]struct {
+		err    error
+		status int
+		stderr string
+	}{
+		"stopped":        {context.Canceled, ExitOK, "stopped"},
+		"failed":         {errors.New("no luck"), ExitFailure, "no luck"},
+		"usage":          {UsageError{Err: errors.New("one\ntwo")}, ExitUsage, "nd-test: one\nnd-test: two\n"},
+		"faults of file": {UsageError{Err: errors.New("f:1: one\nf:2: two"), Located: true}, ExitUsage, "\nf:1: one\nf:2: two\n"},
+	} {
+		status, _, stderr, _ := run(t, nil, func(context.Context, Env) error { return tc.err })
+		if status != tc.status || !strings.Contains(stderr, tc.stderr) {
+			t.Errorf("%s: status %d, want %d; %q", name, status, tc.status, stderr)
+		}
+	}
+}
+
+func TestServeMetrics(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	env := Env{Log: slog.New(slog.DiscardHandler), Registry: NewRegistry()}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	if err := ServeMetrics(ctx, addr, env); err == nil {
+		t.Error("metrics are served on an address that is taken")
+	}
+	l.Close()
+	counter := prometheus.NewCounter(prometheus.CounterOpts{Name: "test_total"})
+	env.Registry.MustRegister(counter)
+	counter.Inc()
+	if err := ServeMetrics(ctx, addr, env); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.Get("http://" + addr + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || !strings.Contains(string(body), "test_total 1") {
+		t.Errorf("%v:\n%s", err, body)
+	}
+}
