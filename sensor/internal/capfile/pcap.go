@@ -19,14 +19,20 @@ const (
 // newPcap returns a function that reads the packets of a pcap file.
 func newPcap(br *bufio.Reader) (func() (Packet, error), error) {
 	header, err := br.Peek(24)
-	if err != nil {
+	order := pcapOrder(header)
+	switch {
+	case order == nil:
+		return nil, errors.New("this is no pcap or pcapng file")
+	case err != nil:
 		return nil, truncated(err)
 	}
-	link, err := pcapLink(header)
-	if err != nil {
-		return nil, err
+	if major, minor := order.Uint16(header[4:]), order.Uint16(header[6:]); major != 2 || minor != 4 {
+		return nil, fmt.Errorf("the version of the pcap file is %d.%d, not 2.4", major, minor)
 	}
-	if link != linkEthernet {
+	// pcapgo keeps the lower 8 bits of the link type only, which makes some other
+	// types Ethernet. The upper 6 bits tell of frame check sequences, the next 10
+	// are reserved (draft-ietf-opsawg-pcap, section 4).
+	if link := order.Uint32(header[20:]) & 0xffff; link != linkEthernet {
 		return nil, notEthernet(link)
 	}
 	r, err := pcapgo.NewReader(br)
@@ -48,19 +54,13 @@ func newPcap(br *bufio.Reader) (func() (Packet, error), error) {
 	}, nil
 }
 
-// pcapLink returns the link type in the header of a pcap file. pcapgo keeps the
-// lower 8 bits only, which makes some other types Ethernet.
-func pcapLink(header []byte) (uint32, error) {
+// pcapOrder returns the byte order of a pcap file, or nil if it is none.
+func pcapOrder(header []byte) binary.ByteOrder {
 	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
 		switch order.Uint32(header) {
 		case magicMicroseconds, magicNanoseconds:
-			if major, minor := order.Uint16(header[4:]), order.Uint16(header[6:]); major != 2 || minor != 4 {
-				return 0, fmt.Errorf("the version of the pcap file is %d.%d, not 2.4", major, minor)
-			}
-			// The upper 6 bits tell of frame check sequences, the next 10 are
-			// reserved (draft-ietf-opsawg-pcap, section 4).
-			return order.Uint32(header[20:]) & 0xffff, nil
+			return order
 		}
 	}
-	return 0, errors.New("this is no pcap or pcapng file")
+	return nil
 }

@@ -115,6 +115,11 @@ func Watch(addresses bool) (*Watcher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("watch the network interfaces: %w", err)
 	}
+	return newWatcher(socket), nil
+}
+
+// newWatcher tells of what the socket receives.
+func newWatcher(socket *nl.NetlinkSocket) *Watcher {
 	c := make(chan struct{}, 1)
 	w := &Watcher{C: c, socket: socket}
 	go func() {
@@ -137,7 +142,7 @@ func Watch(addresses bool) (*Watcher, error) {
 			}
 		}
 	}()
-	return w, nil
+	return w
 }
 
 // Err returns why the watcher has failed, nil if it was closed. It may be called

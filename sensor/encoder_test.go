@@ -1,0 +1,90 @@
+package sensor
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/sensor/internal/capture"
+)
+
+// firstNS returns the first NS of a capture.
+func firstNS(t testing.TB) capture.Frame {
+	t.Helper()
+	for _, p := range packets(t, resolution) {
+		if p.Data[14+40] == 135 {
+			return capture.Frame{Data: p.Data, Length: p.Length, Time: p.Time}
+		}
+	}
+	t.Fatal("there is none")
+	return capture.Frame{}
+}
+
+// taker is a Publisher that takes everything.
+type taker struct {
+	Publisher
+	bytes int
+}
+
+func (t *taker) TryPublish(_, _ string, data []byte) bool {
+	t.bytes += len(data)
+	return true
+}
+
+func newTestSensor(t testing.TB, p Publisher) *sensor {
+	t.Helper()
+	m, err := newMetrics(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &sensor{Deps: Deps{Publisher: p, Now: time.Now}, config: config(), host: "r1", metrics: m}
+}
+
+func TestDeliverAllocatesNothing(t *testing.T) {
+	s := newTestSensor(t, &taker{})
+	e := newEncoder(origin{host: "r1", iface: "eth0", direction: schemas.Out, master: true}, s.metrics)
+	f := firstNS(t)
+	f.VLAN, f.Tagged = 300, true
+	if n := testing.AllocsPerRun(1000, func() { s.deliver(&tap{}, e, f) }); n != 0 {
+		t.Errorf("%v allocations for a frame", n)
+	}
+}
+
+// The id is built in memory that is used again, which must not show.
+func TestIDs(t *testing.T) {
+	s := newTestSensor(t, &taker{})
+	f := firstNS(t)
+	seen := map[string]bool{}
+	for range 3 {
+		e := newEncoder(origin{host: "r1", iface: "eth0", direction: schemas.Out}, s.metrics)
+		for range 1000 {
+			_, data, ok := e.frame(f)
+			if !ok {
+				t.Fatal("an NS is no event")
+			}
+			var ev schemas.Event
+			if err := json.Unmarshal(data, &ev); err != nil {
+				t.Fatal(err)
+			}
+			if seen[ev.ID] {
+				t.Fatalf("id %s again", ev.ID)
+			}
+			seen[ev.ID] = true
+		}
+	}
+}
+
+// BenchmarkDeliver is the way of an NS from the socket's buffer to the
+// publisher.
+func BenchmarkDeliver(b *testing.B) {
+	p := &taker{}
+	s := newTestSensor(b, p)
+	e := newEncoder(origin{host: "r1", iface: "eth0", direction: schemas.Out, master: true}, s.metrics)
+	f, t := firstNS(b), &tap{}
+	b.ReportAllocs()
+	for b.Loop() {
+		s.deliver(t, e, f)
+	}
+	b.ReportMetric(float64(p.bytes)/float64(b.N), "bytes/event")
+}
