@@ -85,10 +85,13 @@ type Result struct {
 	Relay  string     `json:"relay"`
 	Target netip.Addr `json:"target"`
 	// Slave is the interface; it is empty in a result for a command that was
-	// refused or suppressed as a whole.
+	// refused or suppressed as a whole, and the configured pattern where no
+	// interface fits that.
 	Slave  string `json:"slave"`
 	Status Status `json:"status" enum:"reachable,unreachable,suppressed,error"`
-	// RTT is the round-trip time of the echo, as time.Duration writes it.
+	// RTT is the round-trip time of the echo, as time.Duration writes it. It is
+	// absent where a reachable target answered the kernel's solicitation but not
+	// the echo.
 	RTT string `json:"rtt,omitempty"`
 	// Ethernet is the neighbour's address in the kernel's table.
 	Ethernet *MAC `json:"ethernet,omitempty"`
