@@ -1,0 +1,185 @@
+//go:build linux
+
+package e2e
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/ndmon/ndmon/deploy/lab"
+	"github.com/ndmon/ndmon/schemas"
+)
+
+// brokerEnv makes this test's binary a nats-server with its command line.
+const brokerEnv = "NDMON_E2E_BROKER"
+
+func runBroker(args []string) int {
+	fail := func(err error) int {
+		fmt.Fprintln(os.Stderr, "nats-server:", err)
+		return 1
+	}
+	flags := flag.NewFlagSet("nats-server", flag.ContinueOnError)
+	opts, err := server.ConfigureOptions(flags, args, func() {}, func() {}, func() {})
+	if err != nil {
+		return fail(err)
+	}
+	s, err := server.NewServer(opts)
+	if err != nil {
+		return fail(err)
+	}
+	s.ConfigureLogger()
+	if err := server.Run(s); err != nil {
+		return fail(err)
+	}
+	s.WaitForShutdown()
+	return 0
+}
+
+// broker is a nats-server in a process of its own, with JetStream on files.
+type broker struct {
+	*lab.Process
+	t   *testing.T
+	at  *lab.Namespace
+	dir string
+}
+
+// brokerPort is the server's port, on all addresses.
+const brokerPort = "4222"
+
+func startBroker(t *testing.T, at *lab.Namespace) *broker {
+	t.Helper()
+	b := &broker{t: t, at: at, dir: t.TempDir()}
+	b.start()
+	return b
+}
+
+// start starts it, again after it was stopped, with what it has stored.
+func (b *broker) start() {
+	b.t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.Process = b.at.Start(lab.Command{
+		Path: self, Args: []string{"-a", "::", "-p", brokerPort, "-js", "-sd", b.dir}, Env: []string{brokerEnv + "=1"},
+	})
+	b.Stderr.WaitFor("Server is ready")
+}
+
+// localNATS is where ndmon serves NATS, and a broker for those beside it.
+const localNATS = "nats://127.0.0.1:" + brokerPort
+
+// connect connects to a NATS server from within a namespace. It comes back at
+// once when the server does.
+func connect(t *testing.T, from *lab.Namespace, url string) *nats.Conn {
+	t.Helper()
+	nc, err := nats.Connect(url, nats.SetCustomDialer(from), nats.Name("e2e"), nats.MaxReconnects(-1),
+		nats.ReconnectWait(2*time.Millisecond), nats.ReconnectJitter(0, 0), nats.Timeout(lab.Patience))
+	if err != nil {
+		t.Fatalf("connect to NATS: %v", err)
+	}
+	t.Cleanup(nc.Close)
+	return nc
+}
+
+// collect gathers the messages on a subject from now on. The channel is large
+// enough for all that a test makes.
+func collect(t *testing.T, nc *nats.Conn, subject string) <-chan *nats.Msg {
+	t.Helper()
+	const most = 1 << 17
+	messages := make(chan *nats.Msg, most)
+	if _, err := nc.ChanSubscribe(subject, messages); err != nil {
+		t.Fatalf("subscribe to %s: %v", subject, err)
+	}
+	if err := nc.FlushTimeout(lab.Patience); err != nil {
+		t.Fatalf("subscribe to %s: %v", subject, err)
+	}
+	return messages
+}
+
+// next waits for the next message.
+func next(t *testing.T, messages <-chan *nats.Msg, what string) *nats.Msg {
+	t.Helper()
+	late := time.NewTimer(lab.Patience)
+	defer late.Stop()
+	select {
+	case m := <-messages:
+		return m
+	case <-late.C:
+		t.Fatalf("not within %v: %s", lab.Patience, what)
+		return nil
+	}
+}
+
+// publish sends a message with the core protocol and waits until the server has
+// it.
+func publish(t *testing.T, nc *nats.Conn, subject string, data []byte) {
+	t.Helper()
+	if err := nc.Publish(subject, data); err != nil {
+		t.Fatalf("publish on %s: %v", subject, err)
+	}
+	if err := nc.FlushTimeout(lab.Patience); err != nil {
+		t.Fatalf("publish on %s: %v", subject, err)
+	}
+}
+
+// stream returns a stream as it is now.
+func stream(t *testing.T, nc *nats.Conn, name string) jetstream.Stream {
+	t.Helper()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := js.Stream(t.Context(), name)
+	if err != nil {
+		t.Fatalf("look up stream %s: %v", name, err)
+	}
+	return s
+}
+
+// storedAlerts returns the alerts in the stream ND_ALERTS, in its order.
+func storedAlerts(t *testing.T, nc *nats.Conn) []alert {
+	t.Helper()
+	s := stream(t, nc, schemas.StreamAlerts)
+	state := s.CachedInfo().State
+	if state.Msgs == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), lab.Patience)
+	defer cancel()
+	consumer, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{})
+	if err != nil {
+		t.Fatalf("read stream %s: %v", schemas.StreamAlerts, err)
+	}
+	messages, err := consumer.Messages()
+	if err != nil {
+		t.Fatalf("read stream %s: %v", schemas.StreamAlerts, err)
+	}
+	defer messages.Stop()
+	var list []alert
+	for {
+		m, err := messages.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			t.Fatalf("read stream %s: %v", schemas.StreamAlerts, err)
+		}
+		a := parseAlert(t, m.Data())
+		if id := m.Headers().Get(nats.MsgIdHdr); id != a.ID {
+			t.Errorf("alert %s has the Nats-Msg-Id %q", a.ID, id)
+		}
+		list = append(list, a)
+		meta, err := m.Metadata()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if meta.Sequence.Stream >= state.LastSeq {
+			return list
+		}
+	}
+}

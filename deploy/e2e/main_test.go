@@ -1,0 +1,84 @@
+//go:build linux
+
+// Package e2e tests ndmon's programs as their users see them: the binaries are
+// built and run, in networks made of namespaces where they need one, and looked
+// at from outside, through what they print, their subjects on NATS and the
+// kernel's tables.
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/ndmon/ndmon/deploy/lab"
+)
+
+// binaries is the folder with the programs, set once by TestMain.
+var binaries string
+
+func TestMain(m *testing.M) {
+	if os.Getenv(brokerEnv) != "" {
+		os.Exit(runBroker(os.Args[1:]))
+	}
+	os.Exit(runTests(m))
+}
+
+func runTests(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "ndmon-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	// Tests run them as other users too.
+	if err := os.Chmod(dir, 0o755); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	const module = "github.com/ndmon/ndmon/"
+	build := exec.Command("go", "build", "-o", dir+string(filepath.Separator),
+		module+"deploy/cmd/ndmon", module+"sensor/cmd/nd-sensor", module+"ruled/cmd/nd-ruled", module+"pinger/cmd/nd-pinger")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	build.Stdout, build.Stderr = os.Stderr, os.Stderr
+	if err := build.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "build the programs:", err)
+		return 1
+	}
+	binaries = dir
+	return m.Run()
+}
+
+// nobody is the user and group of programs without any rights.
+const nobody = 65534
+
+// program is a command line of one of the binaries.
+func program(name string, args ...string) lab.Command {
+	return lab.Command{Path: filepath.Join(binaries, name), Args: args}
+}
+
+// with returns the command with variables added to its environment.
+func with(c lab.Command, env ...string) lab.Command {
+	c.Env = append(c.Env[:len(c.Env):len(c.Env)], env...)
+	return c
+}
+
+// write writes a file into a folder of the test's and returns its path. Anybody
+// may read it.
+func write(t *testing.T, name string, content []byte) string {
+	t.Helper()
+	dir := t.TempDir()
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, content, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	// The folder and the one of the test's name above it are for us alone.
+	for _, d := range []string{dir, filepath.Dir(dir)} {
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return path
+}
