@@ -1,0 +1,215 @@
+//go:build linux
+
+// Package bench measures what ndmon reaches on the machine that it runs on: the
+// built binaries, run as their users run them, in network namespaces of their
+// own.
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/ndmon/ndmon/deploy/lab"
+)
+
+// Config says what is measured and how.
+type Config struct {
+	// Bin is the folder of the binaries that are measured.
+	Bin string
+	// Server is the command that runs ServeNATS, followed by an address and a
+	// folder.
+	Server []string
+	// Duration is how long a scenario measures, above 0.
+	Duration time.Duration
+	// Rate is in frames or solicitations a second and replaces that of every
+	// scenario; 0 leaves each its own.
+	Rate int
+	// Scenarios are names; empty for all of them.
+	Scenarios []string
+	// Log gets what the programs have said when a scenario fails.
+	Log io.Writer
+}
+
+// Validate reports the first setting that cannot be.
+func (c Config) Validate() error {
+	switch {
+	case c.Duration <= 0:
+		return errors.New("--duration: takes a duration above 0 such as 10s")
+	case c.Rate < 0 || c.Rate > maxRate:
+		return fmt.Errorf("--rate: takes 0 to %d a second", maxRate)
+	}
+	for _, name := range c.Scenarios {
+		if _, err := find(name); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{"ndmon", "nd-sensor", "nd-ruled", "nd-pinger"} {
+		if _, err := os.Stat(filepath.Join(c.Bin, name)); err != nil {
+			return fmt.Errorf("--bin: %w (go build -o bin/ work makes it)", err)
+		}
+	}
+	if os.Geteuid() != 0 {
+		return errors.New("needs root, to make network namespaces")
+	}
+	return nil
+}
+
+// maxRate keeps counts within what frames can number.
+const maxRate = 10_000_000
+
+// Scenario is something that can be measured by itself.
+type Scenario struct {
+	// Name selects it, Doc says in a line what it measures.
+	Name, Doc string
+
+	rate    int // a second, unless Config says another
+	measure func(*run)
+}
+
+// Scenarios returns all, in the order in which they are measured.
+func Scenarios() []Scenario {
+	return []Scenario{
+		{"pipeline", "frames through sensor, NATS and ruled with 1,000 rules, none of which matches", 100_000, pipeline},
+		{"pipeline-alerts", "the same, with 1 % of the frames alerting", 50_000, pipelineAlerts},
+		{"highest", "the highest rate without loss, nothing alerting", 0, highest},
+		{"highest-alerts", "the highest rate without loss, 1 % of the frames alerting", 0, highestAlerts},
+		{"latency", "frame on the wire to alert at a NATS subscriber, ndmon", 200, latency},
+		{"latency-apart", "the same, through processes apart", 200, latencyApart},
+		{"relay", "Neighbor Solicitation leaving the master to one leaving a slave, ndmon", 100, relay},
+		{"relay-apart", "the same, through processes apart", 100, relayApart},
+		{"idle", "processor time and memory of ndmon with nothing to do", 0, idle},
+		{"idle-apart", "the same of the processes apart", 0, idleApart},
+	}
+}
+
+func find(name string) (Scenario, error) {
+	for _, s := range Scenarios() {
+		if s.Name == name {
+			return s, nil
+		}
+	}
+	return Scenario{}, fmt.Errorf("there is no scenario %q, see --help", name)
+}
+
+// run is one measuring of one scenario. What fails ends it (lab.TB).
+type run struct {
+	lab.TB
+	Config
+	ctx       context.Context
+	scenario  string
+	rate      int
+	dir       string // for files, removed at the end
+	report    func(Figure)
+	processes []*lab.Process
+}
+
+// add reports a figure of the scenario.
+func (r *run) add(f Figure) {
+	f.Scenario = r.scenario
+	f.Met = f.verdict()
+	r.report(f)
+}
+
+func (r *run) must(err error, what string) {
+	r.Helper()
+	if err != nil {
+		r.Fatalf("%s: %v", what, err)
+	}
+}
+
+// patience is how long something that must happen may take.
+const patience = 30 * time.Second
+
+// until asks again and again until done, while the processes live and nobody
+// has called the measuring off. It reports whether that took less than wait.
+func (r *run) until(wait time.Duration, done func() bool) bool {
+	r.Helper()
+	deadline := time.Now().Add(wait)
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	for !done() {
+		r.alive()
+		if time.Now().After(deadline) {
+			return false
+		}
+		<-ticker.C
+	}
+	return true
+}
+
+// eventually is until for what must happen.
+func (r *run) eventually(what string, done func() bool) {
+	r.Helper()
+	if !r.until(patience, done) {
+		r.Fatalf("not within %v: %s", patience, what)
+	}
+}
+
+// pause lets time pass while the processes live.
+func (r *run) pause(d time.Duration) { r.until(d, func() bool { return false }) }
+
+func (r *run) alive() {
+	r.Helper()
+	if r.ctx.Err() != nil {
+		r.Fatalf("%v", context.Cause(r.ctx))
+	}
+	for _, p := range r.processes {
+		select {
+		case <-p.Done():
+			r.Fatalf("process %d has ended: %v", p.PID(), p.ProcessState())
+		default:
+		}
+	}
+}
+
+// Run measures the scenarios one after the other and reports each figure when
+// it is known. A scenario that fails does not keep the others from being
+// measured; the error has all that failed.
+func Run(ctx context.Context, cfg Config, report func(Figure)) error {
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	var failed []error
+	for _, s := range Scenarios() {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if !cfg.selects(s.Name) {
+			continue
+		}
+		if err := measure(ctx, cfg, s, report); err != nil {
+			failed = append(failed, fmt.Errorf("%s: %w", s.Name, err))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+func (c Config) selects(name string) bool {
+	for _, s := range c.Scenarios {
+		if s == name {
+			return true
+		}
+	}
+	return len(c.Scenarios) == 0
+}
+
+func measure(ctx context.Context, cfg Config, s Scenario, report func(Figure)) error {
+	dir, err := os.MkdirTemp("", "ndbench-")
+	if err != nil {
+		return fmt.Errorf("make a folder for files: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	r := &run{Config: cfg, ctx: ctx, scenario: s.Name, rate: s.rate, dir: dir, report: report}
+	if cfg.Rate != 0 {
+		r.rate = cfg.Rate
+	}
+	return lab.Run(s.Name, cfg.Log, func(t lab.TB) {
+		r.TB = t
+		s.measure(r)
+	})
+}

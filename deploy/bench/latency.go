@@ -1,0 +1,107 @@
+//go:build linux
+
+package bench
+
+import (
+	"encoding/json"
+	"sync"
+	"time"
+
+	"github.com/ndmon/ndmon/schemas"
+)
+
+// arrivals are the alerts that a NATS subscriber got, for frames numbered from
+// 0 on.
+type arrivals struct {
+	end func()
+
+	mu      sync.Mutex
+	left    []time.Time // right before the frame was sent
+	arrived []time.Time // zero: not yet
+	missing int
+	again   int
+	alert   schemas.Alert
+	event   schemas.Event
+}
+
+// expect subscribes to the alerts of as many frames.
+func (s *system) expect(frames int) *arrivals {
+	s.Helper()
+	a := &arrivals{left: make([]time.Time, frames), arrived: make([]time.Time, frames), missing: frames}
+	sub := s.subscribe(schemas.SubjectAlerts, a.arrives)
+	a.end = func() { sub.Unsubscribe() }
+	return a
+}
+
+// leaves notes that a frame is being sent.
+func (a *arrivals) leaves(number int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.left[number] = time.Now()
+}
+
+func (a *arrivals) arrives(data []byte) {
+	now := time.Now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if json.Unmarshal(data, &a.alert) != nil {
+		return
+	}
+	n, ok := alerted(&a.alert, &a.event)
+	switch {
+	case !ok || int(n) >= len(a.left) || a.left[n].IsZero():
+	case !a.arrived[n].IsZero():
+		a.again++
+	default:
+		a.arrived[n] = now
+		a.missing--
+	}
+}
+
+func (a *arrivals) complete() bool {
+	missing, _ := a.outcome()
+	return missing == 0
+}
+
+// outcome returns how many alerts have not come, and how many came twice.
+func (a *arrivals) outcome() (missing, again int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.missing, a.again
+}
+
+// took returns the times from the frames to their alerts.
+func (a *arrivals) took() []time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var took []time.Duration
+	for n, at := range a.arrived {
+		if !at.IsZero() {
+			took = append(took, at.Sub(a.left[n]))
+		}
+	}
+	return took
+}
+
+func latency(r *run) {
+	w := r.wire()
+	r.alertLatency(w, r.together(w.watched, r.watching()), below(1e-3), below(5e-3))
+}
+
+func latencyApart(r *run) {
+	w := r.wire()
+	r.alertLatency(w, r.apart(w.watched, r.watching()), below(1e-3), below(5e-3))
+}
+
+func (r *run) alertLatency(w wire, s *system, median, p99 *Target) {
+	r.Helper()
+	begin := r.usage()
+	p := s.pass(w, r.rate, r.Duration, 1)
+	begin.addOthers()
+	missing, again := p.arrivals.outcome()
+	r.add(Figure{Name: "frames that alert", Value: p.sent, Unit: Count})
+	r.add(Figure{Name: "alerts that never came", Value: float64(missing), Unit: Count, Target: exactly(0)})
+	r.add(Figure{Name: "alerts that came again", Value: float64(again), Unit: Count, Target: exactly(0)})
+	r.spread("frame to alert", p.arrivals.took(), median, p99)
+	s.stop()
+}

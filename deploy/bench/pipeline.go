@@ -1,0 +1,209 @@
+//go:build linux
+
+package bench
+
+import (
+	"time"
+
+	"github.com/ndmon/ndmon/deploy/lab"
+)
+
+// What the pipeline is asked for.
+const (
+	ruleCount = 1000
+	// alertEvery is of how many frames one alerts: 1 %.
+	alertEvery = 100
+	// onPace is the share of the rate that the sender has to reach for the
+	// figures to count.
+	onPace = 0.99
+	// drained is how long the pipeline may take, with nothing coming in, to
+	// evaluate what it holds.
+	drained = time.Minute
+)
+
+// wire is a veth pair: frames that are sent on one end are watched on the other.
+type wire struct {
+	watched *lab.Namespace
+	from    *lab.Namespace
+	sender  *sender
+}
+
+// The ends of the wire.
+const (
+	watchedEnd = "r0"
+	fromEnd    = "h0"
+)
+
+func (r *run) wire() wire {
+	r.Helper()
+	w := wire{watched: lab.New(r, "router"), from: lab.New(r, "host")}
+	w.watched.Veth(watchedEnd, w.from, fromEnd)
+	w.watched.Address(watchedEnd, "2001:db8:5::1/64")
+	w.watched.LinkLocal(watchedEnd)
+	w.from.LinkLocal(fromEnd)
+	w.sender = newSender(r, w.from, fromEnd)
+	return w
+}
+
+func (r *run) watching() job {
+	return job{interfaces: []string{watchedEnd}, rules: writeRules(ruleCount)}
+}
+
+// passage is what came of a flood.
+type passage struct {
+	flood
+	counts
+	sent float64 // frames that were on the wire
+	lost float64
+	cpu  time.Duration // of the processes
+	late time.Duration // from the last frame to its evaluation
+	// arrivals is nil unless frames alert.
+	*arrivals
+}
+
+// pass floods the system and waits until everything is evaluated that was not
+// lost. One in every so many frames alerts, none for 0.
+func (s *system) pass(w wire, rate int, d time.Duration, every int) passage {
+	s.Helper()
+	fill := func(f *frame, number int) { f.set(quietTargets, uint32(number)) }
+	var a *arrivals
+	if every > 0 {
+		a = s.expect(int(float64(rate)*d.Seconds()) / every)
+		defer a.end()
+		fill = func(f *frame, number int) {
+			if n := number / every; number%every == every-1 {
+				f.set(alertTargets, uint32(n))
+				a.leaves(n)
+			} else {
+				f.set(quietTargets, uint32(number))
+			}
+		}
+	}
+	dropped := w.from.Link(fromEnd).Attrs().Statistics.TxDropped
+	before, cpu := s.counts(), s.usage().cpu
+	flood, err := w.sender.flood(s.ctx, rate, d, fill)
+	s.must(err, "flood "+fromEnd)
+	p := passage{flood: flood, arrivals: a}
+	p.sent = float64(flood.frames) - float64(w.from.Link(fromEnd).Attrs().Statistics.TxDropped-dropped)
+	// What the kernel has lost is known only at the sensor's next report, so
+	// the end is also when nothing moves any more.
+	moved := time.Now()
+	s.until(drained, func() bool {
+		now := s.counts().minus(before)
+		if now.evaluated != p.evaluated {
+			moved = time.Now()
+		}
+		p.counts = now
+		return now.evaluated >= p.sent || time.Since(moved) > still
+	})
+	p.late = moved.Sub(flood.end)
+	p.cpu = s.usage().cpu - cpu
+	p.lost = max(p.sent-p.evaluated, p.inKernel+p.inBuffer+p.inStream, 0)
+	if a != nil {
+		s.until(still, a.complete)
+	}
+	return p
+}
+
+// still is how long nothing moves in a pipeline that has evaluated all.
+const still = 3 * time.Second
+
+func pipeline(r *run) {
+	p := r.throughput(0)
+	r.addPassage(p)
+}
+
+func pipelineAlerts(r *run) {
+	p := r.throughput(alertEvery)
+	r.addPassage(p)
+	missing, again := p.arrivals.outcome()
+	r.add(Figure{Name: "frames that alert", Value: float64(len(p.arrivals.left)), Unit: Count})
+	r.add(Figure{Name: "alerts that never came", Value: float64(missing), Unit: Count, Target: exactly(0)})
+	r.add(Figure{Name: "alerts that came again", Value: float64(again), Unit: Count, Target: exactly(0)})
+	r.spread("frame to alert meanwhile", p.arrivals.took(), nil, nil)
+}
+
+func (r *run) throughput(every int) passage {
+	r.Helper()
+	w := r.wire()
+	s := r.together(w.watched, r.watching())
+	begin := r.usage()
+	p := s.pass(w, r.rate, r.Duration, every)
+	_, peak, err := memoryOf(s.ndmon.PID())
+	r.must(err, "measure")
+	begin.addOthers()
+	r.add(Figure{Name: "resident memory of ndmon at most", Value: float64(peak), Unit: Bytes})
+	s.stop()
+	return p
+}
+
+func (r *run) addPassage(p passage) {
+	each := func(d time.Duration) float64 { return d.Seconds() / p.sent }
+	r.add(Figure{Name: "frames sent a second", Value: p.rate(), Unit: PerSecond, Target: atLeast(onPace * float64(r.rate))})
+	r.add(Figure{Name: "frames sent", Value: p.sent, Unit: Count})
+	r.add(Figure{Name: "frames evaluated", Value: p.evaluated, Unit: Count})
+	r.add(Figure{Name: "frames lost", Value: p.lost, Unit: Count, Target: exactly(0)})
+	if p.lost > 0 {
+		r.add(Figure{Name: "lost by the kernel's queue", Value: p.inKernel, Unit: Count})
+		r.add(Figure{Name: "lost by the sensor's buffer", Value: p.inBuffer, Unit: Count})
+		r.add(Figure{Name: "lost by the stream", Value: p.inStream, Unit: Count})
+	}
+	r.add(Figure{Name: "all evaluated after the last frame", Value: max(0, p.late.Seconds()), Unit: Seconds})
+	r.add(Figure{Name: "processor time a frame, ndmon", Value: each(p.cpu), Unit: Seconds})
+	r.add(Figure{Name: "processor time a frame, sending and delivery", Value: each(p.flood.cpu), Unit: Seconds})
+}
+
+// The search for the highest rate.
+const (
+	// firstRate is doubled until it is too much.
+	firstRate = 10_000
+	// precision ends the search, as a share of the rate.
+	precision = 0.05
+	// behind is how long after the last frame all may be evaluated at a rate
+	// that could go on for ever: more is a queue that grows.
+	behind = 200 * time.Millisecond
+	// tries is how often a rate may fail: others use the machine too.
+	tries = 2
+)
+
+func highest(r *run)       { r.search(0) }
+func highestAlerts(r *run) { r.search(alertEvery) }
+
+// search finds the highest rate at which nothing is lost and no queue grows.
+func (r *run) search(every int) {
+	r.Helper()
+	w := r.wire()
+	s := r.together(w.watched, r.watching())
+	begin := r.usage()
+	d := max(r.Duration/4, 100*time.Millisecond)
+	sustained := func(rate int) bool {
+		for range tries {
+			p := s.pass(w, rate, d, every)
+			missing := 0
+			if p.arrivals != nil {
+				missing, _ = p.arrivals.outcome()
+			}
+			if p.rate() >= onPace*float64(rate) && p.lost == 0 && missing == 0 && p.late < behind {
+				return true
+			}
+		}
+		return false
+	}
+	low, high := 0, firstRate
+	if r.rate > 0 {
+		high = r.rate
+	}
+	for ; high <= maxRate && sustained(high); high *= 2 {
+		low = high
+	}
+	for float64(high-low) > precision*float64(high) && high > firstRate/100 {
+		if middle := (low + high) / 2; sustained(middle) {
+			low = middle
+		} else {
+			high = middle
+		}
+	}
+	begin.addOthers()
+	r.add(Figure{Name: "frames a second without loss", Value: float64(low), Unit: PerSecond})
+	s.stop()
+}

@@ -1,0 +1,163 @@
+//go:build linux
+
+package bench
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/ndmon/ndmon/deploy/lab"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// relayed are addresses behind slave 2, warming are nobody's.
+var (
+	relayed = netip.MustParsePrefix("2001:db8:5:0:3::/96")
+	warming = netip.MustParsePrefix("2001:db8:5:0:4::/96")
+)
+
+// kept is how long the kernel's entries for a target are left in its neighbour
+// table, which has room for 1,024 of all namespaces together by default. It is
+// less than 1 s, after which the kernel solicits again (RFC 4861, section 10,
+// RETRANS_TIMER).
+const kept = 400 * time.Millisecond
+
+// relaying is a router whose kernel solicits on the master.
+type relaying struct {
+	*system
+	router                 *lab.Router
+	master, slave1, slave2 *tap
+	socket                 *net.UDPConn
+	links                  []int
+	asked                  []asked // whose entries are in the neighbour table
+}
+
+type asked struct {
+	target netip.Addr
+	at     time.Time
+}
+
+func relay(r *run)      { r.relayLatency((*run).together, below(150e-6), below(1e-3)) }
+func relayApart(r *run) { r.relayLatency((*run).apart, nil, nil) }
+
+func (r *run) relayLatency(start func(*run, *lab.Namespace, job) *system, median, p99 *Target) {
+	r.Helper()
+	count := int(float64(r.rate) * r.Duration.Seconds())
+	if count < 1 {
+		r.Fatalf("less than one solicitation to send: the rate or the duration is too small")
+	}
+	router := lab.NewRouter(r)
+	for n := range uint32(count) {
+		router.Host2.Address("eth0", numbered(relayed, n).String()+"/128")
+	}
+	l := &relaying{router: router, master: newTap(r, router.Namespace, lab.Master),
+		slave1: newTap(r, router.Namespace, lab.Slave1), slave2: newTap(r, router.Namespace, lab.Slave2)}
+	for _, name := range []string{lab.Master, lab.Slave1, lab.Slave2} {
+		l.links = append(l.links, router.Link(name).Attrs().Index)
+	}
+	l.system = start(r, router.Namespace, job{master: lab.Master, slaves: lab.Slave1 + "," + lab.Slave2,
+		// Two slaves, and some room to be early.
+		env: []string{"PINGER_RATE=" + strconv.Itoa(min(max(100, 4*r.rate), 10_000))}})
+	var err error
+	router.Do(func() { l.socket, err = net.ListenUDP("udp6", nil) })
+	r.must(err, "open a socket")
+	r.Cleanup(func() { l.socket.Close() })
+
+	l.warm()
+	begin := r.usage()
+	l.solicit(count)
+	cpu := r.usage().cpu - begin.cpu
+	begin.addOthers()
+	l.figures(count, cpu, median, p99)
+	l.stop()
+}
+
+// warm waits until solicitations are relayed.
+func (l *relaying) warm() {
+	l.Helper()
+	n := uint32(0)
+	l.eventually("a solicitation on the master leads to one on the slaves", func() bool {
+		l.ask(numbered(warming, n))
+		n++
+		l.pause(20 * time.Millisecond)
+		l.tidy()
+		return len(l.slave1.first) > 0 && len(l.slave2.first) > 0
+	})
+	l.pause(time.Second) // beyond the pinger's budget of a second
+	l.tidy()
+}
+
+// solicit has the kernel solicit for targets 0 to count at the run's rate.
+func (l *relaying) solicit(count int) {
+	l.Helper()
+	begin := time.Now()
+	for n := range count {
+		due := begin.Add(time.Duration(float64(n) / float64(l.rate) * float64(time.Second)))
+		time.Sleep(time.Until(due))
+		l.ask(numbered(relayed, uint32(n)))
+		// In the middle between two solicitations nothing is measured.
+		time.Sleep(time.Until(due.Add(time.Second / time.Duration(2*l.rate))))
+		l.tidy()
+		l.alive()
+	}
+	for len(l.asked) > 0 {
+		l.pause(tick)
+		l.tidy()
+	}
+}
+
+// ask makes the kernel solicit for a target by sending to it.
+func (l *relaying) ask(target netip.Addr) {
+	l.Helper()
+	const discard = 9
+	_, err := l.socket.WriteToUDPAddrPort([]byte("?"), netip.AddrPortFrom(target, discard))
+	l.must(err, "send to "+target.String())
+	l.asked = append(l.asked, asked{target, time.Now()})
+}
+
+// tidy reads what the taps have seen, and makes room in the neighbour table.
+func (l *relaying) tidy() {
+	l.Helper()
+	for len(l.asked) > 0 && time.Since(l.asked[0].at) > kept {
+		for _, link := range l.links {
+			// It may be gone.
+			l.router.Netlink.NeighDel(&netlink.Neigh{LinkIndex: link, Family: unix.AF_INET6, IP: l.asked[0].target.AsSlice()})
+		}
+		l.asked = l.asked[1:]
+	}
+	for _, t := range []*tap{l.master, l.slave1, l.slave2} {
+		l.must(t.read(), "see the solicitations")
+	}
+}
+
+func (l *relaying) figures(count int, cpu time.Duration, median, p99 *Target) {
+	l.Helper()
+	var first, both []time.Duration
+	solicited := 0
+	for n := range uint32(count) {
+		target := numbered(relayed, n)
+		in, ok := l.master.first[target]
+		if !ok {
+			continue
+		}
+		solicited++
+		out1, ok1 := l.slave1.first[target]
+		out2, ok2 := l.slave2.first[target]
+		if !ok1 || !ok2 {
+			continue
+		}
+		if out2.Before(out1) {
+			out1, out2 = out2, out1
+		}
+		first, both = append(first, out1.Sub(in)), append(both, out2.Sub(in))
+	}
+	l.add(Figure{Name: "solicitations on the master", Value: float64(solicited), Unit: Count, Target: exactly(float64(count))})
+	l.add(Figure{Name: "not relayed to both slaves", Value: float64(solicited - len(both)), Unit: Count, Target: exactly(0)})
+	l.spread("master to first slave", first, median, p99)
+	l.spread("master to both slaves", both, nil, nil)
+	l.add(Figure{Name: fmt.Sprintf("processor time a solicitation at %d/s", l.rate), Value: cpu.Seconds() / float64(count), Unit: Seconds})
+}

@@ -1,0 +1,188 @@
+//go:build linux
+
+package bench
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/ndmon/ndmon/deploy/lab"
+)
+
+// Addresses in the namespace of what is measured.
+const (
+	natsAddress   = "127.0.0.1:4222"
+	sensorMetrics = "127.0.0.1:9101"
+	ruledMetrics  = "127.0.0.1:9102"
+	pingerMetrics = "127.0.0.1:9103"
+)
+
+// host is the name of the router in events.
+const host = "bench"
+
+// system is what is measured: ndmon, or the processes apart.
+type system struct {
+	*run
+	at *lab.Namespace
+	// Processes by the name of their program; one may be missing.
+	ndmon, server, sensor, ruled, pinger *lab.Process
+	// sensorAt and ruledAt say where their metrics are; in ndmon it is one
+	// place.
+	sensorAt, ruledAt *scraper
+}
+
+// job is what a system is started for.
+type job struct {
+	// interfaces are watched; or master and slaves, relayed.
+	interfaces     []string
+	master, slaves string
+	// rules is the text of a rule file, empty for the built-in rules.
+	rules string
+	// env are variables beside ours.
+	env []string
+}
+
+func (j job) captured() int {
+	if j.master != "" {
+		return 1
+	}
+	return len(j.interfaces)
+}
+
+// together starts ndmon.
+func (r *run) together(at *lab.Namespace, j job) *system {
+	r.Helper()
+	s := &system{run: r, at: at, sensorAt: newScraper(at, sensorMetrics)}
+	s.ruledAt = s.sensorAt
+	args := []string{"--listen", natsAddress, "--data", filepath.Join(r.dir, "data"), "--host", host, "--metrics", sensorMetrics, "-o", "json"}
+	if j.master != "" {
+		args = append(args, "-m", j.master, "-s", j.slaves)
+	} else {
+		args = append(args, "-i", strings.Join(j.interfaces, ","))
+	}
+	if path := s.ruleFile(j); path != "" {
+		args = append(args, "-R", path)
+	}
+	s.ndmon = s.start(filepath.Join(r.Bin, "ndmon"), args, j.env)
+	s.ready(j)
+	return s
+}
+
+// apart starts the processes and a nats-server between them.
+func (r *run) apart(at *lab.Namespace, j job) *system {
+	r.Helper()
+	s := &system{run: r, at: at, sensorAt: newScraper(at, sensorMetrics), ruledAt: newScraper(at, ruledMetrics)}
+	s.server = s.start(r.Server[0], append(r.Server[1:len(r.Server):len(r.Server)], natsAddress, filepath.Join(r.dir, "nats")), nil)
+	r.eventually("nats-server listens", func() bool {
+		conn, err := at.Dial("tcp", natsAddress)
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	})
+	env := append([]string{"NATS_URL=nats://" + natsAddress}, j.env...)
+	s.ruled = s.start(filepath.Join(r.Bin, "nd-ruled"), nil, append(env, "RULED_METRICS="+ruledMetrics, "RULED_RULES="+s.ruleFile(j)))
+	if j.slaves != "" {
+		s.pinger = s.start(filepath.Join(r.Bin, "nd-pinger"), nil,
+			append(env, "PINGER_HOST="+host, "PINGER_SLAVES="+j.slaves, "PINGER_METRICS="+pingerMetrics))
+	}
+	s.sensor = s.start(filepath.Join(r.Bin, "nd-sensor"), nil, append(env, "SENSOR_HOST="+host, "SENSOR_METRICS="+sensorMetrics,
+		"SENSOR_INTERFACES="+strings.Join(j.interfaces, ","), "SENSOR_MASTERS="+j.master))
+	s.ready(j)
+	return s
+}
+
+func (s *system) ruleFile(j job) string {
+	s.Helper()
+	if j.rules == "" {
+		return ""
+	}
+	path := filepath.Join(s.dir, "rules.xml")
+	s.must(os.WriteFile(path, []byte(j.rules), 0o600), "write the rules")
+	return path
+}
+
+func (s *system) start(path string, args, env []string) *lab.Process {
+	s.Helper()
+	p := s.at.Start(lab.Command{Path: path, Args: args, Env: append(os.Environ(), env...)})
+	s.processes = append(s.processes, p)
+	return p
+}
+
+// ready waits until the interfaces are captured.
+func (s *system) ready(j job) {
+	s.Helper()
+	s.eventually("all interfaces are captured", func() bool {
+		m, err := s.sensorAt.read(s.ctx)
+		return err == nil && int(m.sum("nd_sensor_interfaces")) == j.captured()
+	})
+}
+
+// stop ends the processes, in the order in which a user would.
+func (s *system) stop() {
+	s.Helper()
+	processes := s.processes
+	s.processes = nil
+	for i := len(processes) - 1; i >= 0; i-- {
+		processes[i].Stop()
+	}
+}
+
+// connect returns a connection to the system's NATS, over TCP.
+func (s *system) connect() *nats.Conn {
+	s.Helper()
+	conn, err := nats.Connect("nats://"+natsAddress, nats.SetCustomDialer(s.at), nats.Name("ndbench"), nats.MaxReconnects(0),
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	s.must(err, "connect to NATS")
+	s.Cleanup(conn.Close)
+	return conn
+}
+
+// subscribe has handle called for each message on a subject, one at a time,
+// from now on.
+func (s *system) subscribe(subject string, handle func(data []byte)) *nats.Subscription {
+	s.Helper()
+	conn := s.connect()
+	sub, err := conn.Subscribe(subject, func(m *nats.Msg) { handle(m.Data) })
+	if err == nil {
+		err = errors.Join(sub.SetPendingLimits(-1, -1), conn.FlushTimeout(10*time.Second))
+	}
+	s.must(err, "subscribe to "+subject)
+	return sub
+}
+
+// counts are what the system has counted.
+type counts struct {
+	captured, evaluated                float64
+	inKernel, inBuffer, inStream, void float64
+}
+
+func (s *system) counts() counts {
+	s.Helper()
+	sensor, err := s.sensorAt.read(s.ctx)
+	s.must(err, "count")
+	ruled := sensor
+	if s.ruledAt != s.sensorAt {
+		ruled, err = s.ruledAt.read(s.ctx)
+		s.must(err, "count")
+	}
+	return counts{
+		captured:  sensor.sum("nd_sensor_frames_total"),
+		evaluated: ruled.sum("ndmon_ruled_events_total"),
+		inKernel:  sensor.sum("nd_sensor_dropped_total", `reason="kernel"`),
+		inBuffer:  sensor.sum("nd_sensor_dropped_total", `reason="buffer"`),
+		inStream:  ruled.sum("ndmon_ruled_missed_events_total"),
+		void:      ruled.sum("ndmon_ruled_invalid_messages_total"),
+	}
+}
+
+func (c counts) minus(o counts) counts {
+	return counts{
+		c.captured - o.captured, c.evaluated - o.evaluated,
+		c.inKernel - o.inKernel, c.inBuffer - o.inBuffer, c.inStream - o.inStream, c.void - o.void,
+	}
+}

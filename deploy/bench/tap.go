@@ -1,0 +1,108 @@
+//go:build linux
+
+package bench
+
+import (
+	"errors"
+	"net/netip"
+	"time"
+	"unsafe"
+
+	"github.com/ndmon/ndmon/deploy/lab"
+	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
+)
+
+// tap notes when the kernel sends the first Neighbor Solicitation for each
+// target out of an interface. The kernel keeps the frames with their time until
+// they are read, so reading them late costs no precision.
+type tap struct {
+	fd    int
+	first map[netip.Addr]time.Time
+}
+
+func newTap(r *run, n *lab.Namespace, name string) *tap {
+	r.Helper()
+	t := &tap{first: map[netip.Addr]time.Time{}}
+	index := n.Link(name).Attrs().Index
+	var err error
+	// Protocol 0 receives nothing, until it is bound with the filter in place.
+	n.Do(func() { t.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0) })
+	r.must(err, "open a packet socket")
+	r.Cleanup(func() { unix.Close(t.fd) })
+	r.must(attach(t.fd), "attach a filter to a packet socket")
+	const queue = 8 << 20 // for some 10,000 frames
+	r.must(errors.Join(
+		unix.SetsockoptInt(t.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, queue),
+		unix.SetsockoptInt(t.fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1),
+	), "set up a packet socket")
+	const all = unix.ETH_P_ALL // alone sees what is sent
+	r.must(unix.Bind(t.fd, &unix.SockaddrLinklayer{Protocol: all<<8&0xff00 | all>>8, Ifindex: index}), "bind a packet socket to "+name)
+	return t
+}
+
+// attach has the socket receive Neighbor Solicitations that are sent, without
+// extension headers: so the kernel makes them.
+func attach(fd int) error {
+	raw, err := bpf.Assemble([]bpf.Instruction{
+		bpf.LoadExtension{Num: bpf.ExtType},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.PACKET_OUTGOING, SkipFalse: 7},
+		bpf.LoadAbsolute{Off: ip6At - 2, Size: 2},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.ETH_P_IPV6, SkipFalse: 5},
+		bpf.LoadAbsolute{Off: ip6At + 6, Size: 1},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.IPPROTO_ICMPV6, SkipFalse: 3},
+		bpf.LoadAbsolute{Off: icmp6At, Size: 1},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 135, SkipFalse: 1},
+		bpf.RetConstant{Val: frameLen},
+		bpf.RetConstant{Val: 0},
+	})
+	if err != nil {
+		return err
+	}
+	program := make([]unix.SockFilter, len(raw))
+	for i, in := range raw {
+		program[i] = unix.SockFilter{Code: in.Op, Jt: in.Jt, Jf: in.Jf, K: in.K}
+	}
+	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]})
+}
+
+// read takes in what the kernel has kept.
+func (t *tap) read() error {
+	var data frame
+	control := make([]byte, unix.CmsgSpace(int(unsafe.Sizeof(unix.Timespec{}))))
+	for {
+		n, c, _, _, err := unix.Recvmsg(t.fd, data[:], control, unix.MSG_DONTWAIT)
+		switch {
+		case errors.Is(err, unix.EAGAIN):
+			return nil
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
+			return err
+		case n < optionAt:
+			continue
+		}
+		at, err := stamp(control[:c])
+		if err != nil {
+			return err
+		}
+		target, _ := netip.AddrFromSlice(data[targetAt:optionAt])
+		if _, ok := t.first[target]; !ok {
+			t.first[target] = at
+		}
+	}
+}
+
+// stamp finds the kernel's time in control messages.
+func stamp(control []byte) (time.Time, error) {
+	messages, err := unix.ParseSocketControlMessage(control)
+	if err != nil {
+		return time.Time{}, err
+	}
+	for _, m := range messages {
+		if m.Header.Level == unix.SOL_SOCKET && m.Header.Type == unix.SCM_TIMESTAMPNS && len(m.Data) >= int(unsafe.Sizeof(unix.Timespec{})) {
+			return time.Unix((*unix.Timespec)(unsafe.Pointer(&m.Data[0])).Unix()), nil
+		}
+	}
+	return time.Time{}, errors.New("a frame has no time stamp")
+}
