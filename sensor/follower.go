@@ -28,6 +28,7 @@ type follower struct {
 
 	// told is what the last update had to say of a pattern or interface that
 	// cannot be captured, so that it is said once; telling is for this update.
+	// Its key "/", no name, stands for the list of interfaces itself.
 	told, telling map[string]string
 	// retry says that something failed that may succeed later without a change
 	// of the interfaces.
@@ -78,11 +79,16 @@ func (f *follower) follow(ctx context.Context) error {
 	}
 }
 
-// update brings the taps in line with the interfaces.
+// update brings the taps in line with the interfaces. The error is for what does
+// not pass.
 func (f *follower) update() error {
 	list, err := links.List(f.selection.byAddress())
 	if err != nil {
-		return err
+		// The list may change too fast to be read, which passes. What is captured
+		// stays so meanwhile.
+		f.retry, f.telling = true, f.told
+		f.tell("/", err.Error(), "interfaces cannot be followed now", "error", err)
+		return nil
 	}
 	f.retry, f.telling = false, map[string]string{}
 	present := make(map[int]*links.Link, len(list))
@@ -110,7 +116,7 @@ func (f *follower) update() error {
 	}
 	if f.selection.all() && len(f.taps) == 0 {
 		const reason = "no Ethernet interface is up"
-		f.tell("", reason, "waiting for interface", "reason", reason)
+		f.tell("/", reason, "waiting for interface", "reason", reason)
 	}
 	f.told = f.telling
 	f.metrics.interfaces.Set(float64(len(f.taps)))

@@ -138,7 +138,7 @@ func (s *sensor) captureInterfaces(ctx context.Context) error {
 	}
 	f := &follower{
 		sensor: s, selection: sel, losses: newLosses(s),
-		taps: map[int]*tap{}, failures: make(chan failure),
+		taps: map[int]*tap{}, told: map[string]string{}, failures: make(chan failure),
 	}
 	err = f.follow(ctx)
 	f.end()
