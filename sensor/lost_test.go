@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -41,7 +42,11 @@ func (r *running) copies(frame []byte) int {
 func TestLostInBuffer(t *testing.T) {
 	router, host := pair(t)
 	var connected atomic.Bool
-	r := start(t, router, config("eth0"), func(d *Deps) { d.Connected = connected.Load })
+	var periods atomic.Int64
+	began := time.Now()
+	r := start(t, router, config("eth0"), func(d *Deps) {
+		d.Connected = func() bool { periods.Add(1); return connected.Load() }
+	})
 	r.capturing(t, "eth0", 1)
 	frame := nsFrame(t, r, host, "2001:db8::50")
 
@@ -54,6 +59,8 @@ func TestLostInBuffer(t *testing.T) {
 	}
 	testlab.Wait(t, "all are dropped", func() bool { return dropped() >= 8 })
 	r.setFull(false)
+	asked := periods.Load()
+	testlab.Wait(t, "two more periods are over", func() bool { return periods.Load() >= asked+3 })
 	if told := r.events(lostOn("eth0")); len(told) > 0 {
 		t.Errorf("told while there was no connection: %+v", told)
 	}
@@ -69,7 +76,7 @@ func TestLostInBuffer(t *testing.T) {
 	if float64(e.Lost.Buffer) != dropped() || e.Lost.Buffer < 8 || e.Lost.Kernel != 0 {
 		t.Errorf("told of %d and %d lost frames, counted %v", e.Lost.Buffer, e.Lost.Kernel, dropped())
 	}
-	if !e.Lost.Since.Before(e.Lost.Until) || !e.Time.Equal(e.Lost.Until) {
+	if e.Lost.Since.Before(began) || !e.Lost.Since.Before(e.Lost.Until) || !e.Time.Equal(e.Lost.Until) {
 		t.Errorf("lost from %v until %v, told at %v", e.Lost.Since, e.Lost.Until, e.Time)
 	}
 	if n := r.copies(frame); n != 0 {

@@ -200,6 +200,7 @@ func TestCloseReadsQueue(t *testing.T) {
 		_, err := h.Close()
 		closed <- err
 	}()
+	testlab.Wait(t, "the handle is being closed", h.closing.Load)
 	for i := range sent {
 		if got := <-frames; got.Data[14] != byte(i) {
 			t.Fatalf("frame %d read, not %d", got.Data[14], byte(i))
