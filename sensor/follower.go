@@ -37,6 +37,13 @@ type follower struct {
 	warned bool
 }
 
+func newFollower(s *sensor, sel selection) *follower {
+	return &follower{
+		sensor: s, selection: sel, losses: newLosses(s),
+		taps: map[int]*tap{}, told: map[string]string{}, failures: make(chan failure),
+	}
+}
+
 // follow captures until ctx is done.
 func (f *follower) follow(ctx context.Context) error {
 	watcher, err := links.Watch(f.selection.byAddress())

@@ -2,6 +2,7 @@ package sensor
 
 import (
 	"errors"
+	"log/slog"
 	"net/netip"
 	"os"
 	"slices"
@@ -185,15 +186,33 @@ func TestInterfaceComesAndGoes(t *testing.T) {
 func TestSameIndexAgain(t *testing.T) {
 	router, host := testlab.New(t), testlab.New(t)
 	router.Veth("eth0", host, "eth0")
-	r := start(t, router, config("eth0"))
-	r.capturing(t, "eth0", 1)
-	index := router.Link("eth0").Attrs().Index
-	router.Delete("eth0")
+	sel, err := newSelection(config("eth0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, log := newTestSensor(t, &recorder{}), &logBook{}
+	s.Log = slog.New(slog.NewTextHandler(log, nil))
+	f := newFollower(s, sel)
+	update := func() {
+		t.Helper()
+		var err error
+		if router.Do(func() { err = f.update() }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	update()
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.Index = "eth0", index
+	attrs.Name, attrs.Index = "eth0", router.Link("eth0").Attrs().Index
+	router.Delete("eth0")
 	router.Add(&netlink.Bridge{LinkAttrs: attrs})
-	r.logs(t, 1, "interface is gone", "interface=eth0")
-	r.capturing(t, "eth0", 2)
+	update()
+	if log.count("interface is gone", "interface=eth0") != 1 || log.count("msg=capturing") != 2 {
+		t.Errorf("the log is\n%s", log)
+	}
+	if tap := f.taps[attrs.Index]; tap == nil || !tap.bound() {
+		t.Error("the new interface is not captured")
+	}
+	f.end()
 }
 
 func TestDownAndUp(t *testing.T) {

@@ -136,10 +136,7 @@ func (s *sensor) captureInterfaces(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f := &follower{
-		sensor: s, selection: sel, losses: newLosses(s),
-		taps: map[int]*tap{}, told: map[string]string{}, failures: make(chan failure),
-	}
+	f := newFollower(s, sel)
 	err = f.follow(ctx)
 	f.end()
 	return errors.Join(err, s.flush(ctx))
