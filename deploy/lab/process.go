@@ -4,6 +4,7 @@ package lab
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -101,14 +102,19 @@ func start(t TB, c Command, within func(func()), name string) *Process {
 	return p
 }
 
-// tail is the end of what a process has written.
+// tail is the end of what a process has written, with its lines cut short.
 func tail(o *Output) string {
-	const most = 8 << 10
-	s := o.String()
-	if len(s) > most {
-		s = "…" + s[len(s)-most:]
+	const lines, bytes = 40, 300
+	list := strings.Split(strings.TrimSuffix(o.String(), "\n"), "\n")
+	if n := len(list); n > lines {
+		list = append([]string{fmt.Sprintf("… %d lines", n-lines)}, list[n-lines:]...)
 	}
-	return s
+	for i, line := range list {
+		if len(line) > bytes {
+			list[i] = line[:bytes] + "…"
+		}
+	}
+	return strings.Join(list, "\n")
 }
 
 // PID returns the process id.
