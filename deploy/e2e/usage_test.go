@@ -1,0 +1,234 @@
+//go:build linux
+
+package e2e
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/ndmon/ndmon/deploy/lab"
+)
+
+var programs = []string{"ndmon", "nd-sensor", "nd-ruled", "nd-pinger"}
+
+func TestHelpAndVersion(t *testing.T) {
+	t.Parallel()
+	version := regexp.MustCompile(`^\S+ \S+, commit .+, go1\.\S+ linux/\w+\n$`)
+	mentions := map[string][]string{
+		"ndmon": {"--master", "--slaves", "--interfaces", "--read", "--rules", "--output", "--log-level", "--daemon", "--listen", "--nats",
+			"--data", "--help", "--version", "127.0.0.1:4222"},
+		"nd-sensor": {"SENSOR_INTERFACES", "SENSOR_MASTERS", "NATS_URL", "nats://127.0.0.1:4222"},
+		"nd-ruled":  {"RULED_RULES", "nd-ruled check FILE", "nd-ruled fields", "NATS_URL"},
+		"nd-pinger": {"PINGER_SLAVES", "PINGER_RATE", "NATS_URL"},
+	}
+	for _, name := range programs {
+		for _, option := range []string{"--version", "-V"} {
+			p := lab.Start(t, program(name, option))
+			status := p.Wait()
+			if out := p.Stdout.String(); status != 0 || !version.MatchString(out) || !strings.HasPrefix(out, name+" ") || p.Stderr.String() != "" {
+				t.Errorf("%s %s: exit status %d, standard output %q, standard error %q", name, option, status, out, p.Stderr)
+			}
+		}
+		for _, option := range []string{"--help", "-h"} {
+			p := lab.Start(t, program(name, option))
+			if status := p.Wait(); status != 0 || p.Stderr.String() != "" {
+				t.Errorf("%s %s: exit status %d, standard error %q", name, option, status, p.Stderr)
+			}
+			for _, word := range mentions[name] {
+				if !strings.Contains(p.Stdout.String(), word) {
+					t.Errorf("%s %s does not mention %s", name, option, word)
+				}
+			}
+		}
+	}
+}
+
+// badRules has a fault in each of the lines 2 to 6.
+const badRules = `<rules>
+  <rule><match field="nd.ra.lifetyme" value="0"/></rule>
+  <rule><match field="inet6.hoplimit" value="511"/></rule>
+  <rule><match field="nd.ra" value="1"/></rule>
+  <rule colour="red"><match field="nd.ra"/></rule>
+  <rule id="empty"/>
+</rules>
+`
+
+// Each bad command line ends with a status and one line that says what is wrong.
+func TestBadCommandLines(t *testing.T) {
+	t.Parallel()
+	capture := corpus(t, "radvd-minimal")
+	bad := write(t, "bad.xml", []byte(badRules))
+	for _, tc := range []struct {
+		name    string
+		command lab.Command
+		status  int
+		says    []string
+	}{
+		{"ndmon option", program("ndmon", "--colour"), 2, []string{"ndmon: ", "--colour", "--help"}},
+		{"ndmon short option", program("ndmon", "-z"), 2, []string{"ndmon: ", "-z"}},
+		{"ndmon argument", program("ndmon", "eth0"), 2, []string{`"eth0"`, "--help"}},
+		{"option without its value", program("ndmon", "-m"), 2, []string{"-m"}},
+		{"ndmon level", program("ndmon", "-l", "loud"), 2, []string{"--log-level", "loud", "error, warn, info, debug or trace"}},
+		{"ndmon format", program("ndmon", "-o", "xml"), 2, []string{"--output", "xml", "json or text"}},
+		{"master without slaves", program("ndmon", "-m", "lo"), 2, []string{"--master", "--slaves"}},
+		{"slaves without master", program("ndmon", "-s", "lo"), 2, []string{"--slaves", "--master"}},
+		{"file and interfaces", program("ndmon", "-r", capture, "-i", "lo"), 2, []string{"--read", "--interfaces"}},
+		{"ndmon listens nowhere", program("ndmon", "--listen", "nowhere"), 2, []string{"--listen", "nowhere", "127.0.0.1:4222"}},
+		{"no rule file", program("ndmon", "-r", capture, "-R", "/nonexistent/rules.xml"), 2, []string{"/nonexistent/rules.xml", "no such file"}},
+		{"ndmon bad rules", program("ndmon", "-r", capture, "-R", bad), 2, []string{bad + ":2: ", bad + ":3: ", bad + ":4: ", bad + ":5: ", bad + ":6: "}},
+		{"nd-ruled bad rules", with(program("nd-ruled"), "RULED_RULES="+bad), 2, []string{bad + ":2: ", bad + ":3: ", bad + ":4: ", bad + ":5: ", bad + ":6: "}},
+		{"nd-ruled argument", program("nd-ruled", "run"), 2, []string{`"run"`, "--help"}},
+		{"nd-ruled check without a file", program("nd-ruled", "check"), 2, []string{"nd-ruled check FILE"}},
+		{"nd-sensor argument", program("nd-sensor", "-i", "eth0"), 2, []string{`"-i"`, "--help"}},
+		{"nd-sensor number", with(program("nd-sensor"), "SENSOR_BUFFER=much"), 2, []string{"SENSOR_BUFFER", "much", "number"}},
+		{"nd-sensor range", with(program("nd-sensor"), "SENSOR_BUFFER=1"), 2, []string{"SENSOR_BUFFER", "1048576"}},
+		{"nd-sensor truth", with(program("nd-sensor"), "SENSOR_PROMISCUOUS=maybe"), 2, []string{"SENSOR_PROMISCUOUS", "maybe", "true or false"}},
+		{"nd-sensor level", with(program("nd-sensor"), "SENSOR_LOG_LEVEL=loud"), 2, []string{"SENSOR_LOG_LEVEL", "loud"}},
+		{"nd-pinger without slaves", program("nd-pinger"), 2, []string{"PINGER_SLAVES"}},
+		{"nd-pinger rate", with(program("nd-pinger"), "PINGER_SLAVES=lo", "PINGER_RATE=0"), 2, []string{"PINGER_RATE"}},
+		{"nd-pinger duration", with(program("nd-pinger"), "PINGER_SLAVES=lo", "PINGER_TIMEOUT=3"), 2, []string{"PINGER_TIMEOUT", "duration"}},
+		{"credentials twice", with(program("nd-ruled"), "NATS_TOKEN=x", "NATS_USER=y"), 2, []string{"NATS_TOKEN", "NATS_USER"}},
+		{"no nkey", with(program("nd-ruled"), "NATS_NKEY=/nonexistent/seed"), 2, []string{"NATS_NKEY", "/nonexistent/seed"}},
+		{"metrics nowhere", with(program("nd-ruled"), "RULED_METRICS=nowhere"), 2, []string{"RULED_METRICS", "127.0.0.1:9100"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			p := lab.Start(t, tc.command)
+			if status := p.Wait(); status != tc.status {
+				t.Errorf("exit status %d, want %d", status, tc.status)
+			}
+			for _, word := range tc.says {
+				if !strings.Contains(p.Stderr.String(), word) {
+					t.Errorf("standard error does not say %q: %s", word, p.Stderr)
+				}
+			}
+			if out := p.Stdout.String(); out != "" {
+				t.Errorf("standard output %q", out)
+			}
+			if strings.Contains(p.Stderr.String(), "goroutine ") {
+				t.Errorf("a panic: %s", p.Stderr)
+			}
+		})
+	}
+}
+
+func TestCheckRules(t *testing.T) {
+	t.Parallel()
+	good := write(t, "good.xml", []byte(`<config_ndpmon><rule><match field="nd.ra"/></rule><rule><match field="nd.ns"/><relay/></rule></config_ndpmon>`))
+	p := lab.Start(t, program("nd-ruled", "check", good))
+	if status := p.Wait(); status != 0 || !strings.Contains(p.Stdout.String(), "2 rules") {
+		t.Errorf("good rules: exit status %d, %s", status, p.Stdout)
+	}
+
+	bad := write(t, "bad.xml", []byte(badRules))
+	p = lab.Start(t, program("nd-ruled", "check", bad))
+	if status := p.Wait(); status != 1 {
+		t.Errorf("bad rules: exit status %d, want 1", status)
+	}
+	fault := regexp.MustCompile(`^` + regexp.QuoteMeta(bad) + `:(\d+): \S`)
+	var lines []string
+	for _, line := range p.Stdout.Lines() {
+		m := fault.FindStringSubmatch(line)
+		if m == nil {
+			t.Errorf("line %q is no fault", line)
+			continue
+		}
+		lines = append(lines, m[1])
+	}
+	if diff := cmp.Diff([]string{"2", "3", "4", "5", "6"}, lines); diff != "" {
+		t.Errorf("lines with faults (-want +got):\n%s", diff)
+	}
+
+	p = lab.Start(t, program("nd-ruled", "check", "/nonexistent.xml"))
+	if status := p.Wait(); status != 1 || !strings.Contains(p.Stderr.String(), "/nonexistent.xml") {
+		t.Errorf("no rules: exit status %d, %s", status, p.Stderr)
+	}
+
+	p = lab.Start(t, program("nd-ruled", "fields"))
+	if status := p.Wait(); status != 0 {
+		t.Errorf("fields: exit status %d", status)
+	}
+	for _, field := range ndpmonFields {
+		if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(field.name) + `\s`).MatchString(p.Stdout.String()) {
+			t.Errorf("the table of fields does not have %s", field.name)
+		}
+	}
+}
+
+func TestInterfaceThatDoesNotExist(t *testing.T) {
+	t.Parallel()
+	r := lab.NewRouter(t)
+	for _, args := range [][]string{{"-i", "nope"}, {"-m", "nope", "-s", lab.Slave1}, {"-m", lab.Master, "-s", lab.Slave1 + ",nope"}, {"-i", "nope*"}} {
+		p := r.Start(program("ndmon", append(args, "--data", t.TempDir())...))
+		if status := p.Wait(); status != 2 {
+			t.Errorf("%v: exit status %d, want 2", args, status)
+		}
+		for _, word := range []string{"nope", lab.Master, lab.Slave1, lab.Slave2} {
+			if !strings.Contains(p.Stderr.String(), word) {
+				t.Errorf("%v: standard error does not name %s: %s", args, word, p.Stderr)
+			}
+		}
+	}
+}
+
+func TestPortIsTaken(t *testing.T) {
+	t.Parallel()
+	r := lab.NewRouter(t)
+	r.Listen("tcp", "127.0.0.1:4222")
+	p := r.Start(program("ndmon", "-i", lab.Master, "--data", t.TempDir()))
+	if status := p.Wait(); status != 2 {
+		t.Errorf("exit status %d, want 2", status)
+	}
+	for _, word := range []string{"127.0.0.1:4222", "--listen", "--nats"} {
+		if !strings.Contains(p.Stderr.String(), word) {
+			t.Errorf("standard error does not say %q: %s", word, p.Stderr)
+		}
+	}
+	p = r.Start(program("ndmon", "-i", lab.Master, "--data", t.TempDir(), "--listen", "127.0.0.1:4223"))
+	p.Stderr.WaitFor("msg=capturing")
+	connect(t, r.Namespace, "nats://127.0.0.1:4223")
+	if status := p.Stop(); status != 0 {
+		t.Errorf("exit status %d", status)
+	}
+}
+
+// The folder of the embedded server is for one ndmon at a time.
+func TestDataIsTaken(t *testing.T) {
+	t.Parallel()
+	r := lab.NewRouter(t)
+	data := t.TempDir()
+	first := r.Start(program("ndmon", "-i", lab.Master, "--data", data))
+	first.Stderr.WaitFor("msg=capturing")
+	second := r.Start(program("ndmon", "-i", lab.Master, "--data", data, "--listen", "127.0.0.1:4223"))
+	if status := second.Wait(); status != 2 || !strings.Contains(second.Stderr.String(), "--data") || !strings.Contains(second.Stderr.String(), data) {
+		t.Errorf("exit status %d, standard error %s", status, second.Stderr)
+	}
+}
+
+func TestNoRightToCapture(t *testing.T) {
+	t.Parallel()
+	r := lab.NewRouter(t)
+	data := t.TempDir()
+	for _, dir := range []string{data, data + "/.."} {
+		if err := os.Chmod(dir, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	monitor := program("ndmon", "-i", lab.Master, "--data", data+"/ndmon")
+	sensor := with(program("nd-sensor"), "SENSOR_INTERFACES="+lab.Master)
+	for _, c := range []lab.Command{monitor, sensor} {
+		c.UID = nobody
+		p := r.Start(c)
+		if status := p.Wait(); status == 0 {
+			t.Errorf("%s: exit status 0 without the right to capture", c.Path)
+		}
+		for _, word := range []string{"CAP_NET_RAW", "setcap", "root"} {
+			if !strings.Contains(p.Stderr.String(), word) {
+				t.Errorf("%s: standard error does not say %q: %s", c.Path, word, p.Stderr)
+			}
+		}
+	}
+}
