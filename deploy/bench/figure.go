@@ -69,12 +69,11 @@ func (u Unit) text(v float64) string {
 	switch u {
 	case Seconds:
 		d := time.Duration(v * float64(time.Second))
-		for unit := time.Duration(10); unit <= time.Second; unit *= 10 {
-			if d >= 100*unit {
-				d = d.Round(unit / 10 * 10)
-			}
+		digit := time.Duration(1) // the third one
+		for d >= 1000*digit {
+			digit *= 10
 		}
-		return d.String()
+		return d.Round(digit).String()
 	case Bytes:
 		return strconv.FormatFloat(v/1e6, 'f', 1, 64) + " MB"
 	case Percent:

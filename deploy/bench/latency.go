@@ -4,6 +4,7 @@ package bench
 
 import (
 	"encoding/json"
+	"fmt"
 	"sync"
 	"time"
 
@@ -97,11 +98,17 @@ func (r *run) alertLatency(w wire, s *system, median, p99 *Target) {
 	r.Helper()
 	begin := r.usage()
 	p := s.pass(w, r.rate, r.Duration, 1)
+	r.addArrivals(p.arrivals)
+	r.spread("frame to alert", p.arrivals.took(), median, p99)
+	r.add(Figure{Name: fmt.Sprintf("processor time a frame at %d/s", r.rate), Value: p.cpu.Seconds() / p.sent, Unit: Seconds})
 	begin.addOthers()
-	missing, again := p.arrivals.outcome()
-	r.add(Figure{Name: "frames that alert", Value: p.sent, Unit: Count})
+	s.stop()
+}
+
+// addArrivals reports whether every alert came, and came once.
+func (r *run) addArrivals(a *arrivals) {
+	missing, again := a.outcome()
+	r.add(Figure{Name: "frames that alert", Value: float64(len(a.left)), Unit: Count})
 	r.add(Figure{Name: "alerts that never came", Value: float64(missing), Unit: Count, Target: exactly(0)})
 	r.add(Figure{Name: "alerts that came again", Value: float64(again), Unit: Count, Target: exactly(0)})
-	r.spread("frame to alert", p.arrivals.took(), median, p99)
-	s.stop()
 }

@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -15,35 +16,44 @@ import (
 
 // scraper reads a process's Prometheus metrics.
 type scraper struct {
-	client http.Client
-	url    string
-}
-
-func newScraper(n *lab.Namespace, address string) *scraper {
-	return &scraper{
-		client: http.Client{Transport: &http.Transport{DialContext: n.DialContext, DisableKeepAlives: true}},
-		url:    "http://" + address + "/metrics",
-	}
+	at      *lab.Namespace
+	address string
 }
 
 // metrics are what one reading gave, in the text format.
 type metrics string
 
-func (s *scraper) read(ctx context.Context) (metrics, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url, nil)
+func (s scraper) read(ctx context.Context) (metrics, error) {
+	text, err := s.get(ctx)
 	if err != nil {
-		return "", err
-	}
-	resp, err := s.client.Do(req)
-	if err != nil {
-		return "", fmt.Errorf("read metrics: %w", err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return "", fmt.Errorf("read metrics: %w", err)
+		return "", fmt.Errorf("read metrics at %s: %w", s.address, err)
 	}
 	return metrics(text), nil
+}
+
+// get dials by itself: an http.Transport may go on dialling when the context
+// has ended and the namespace is gone.
+func (s scraper) get(ctx context.Context) ([]byte, error) {
+	conn, err := s.at.DialContext(ctx, "tcp", s.address)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	req, err := http.NewRequest(http.MethodGet, "http://"+s.address+"/metrics", nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Close = true
+	if err := req.Write(conn); err != nil {
+		return nil, err
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	return io.ReadAll(resp.Body)
 }
 
 // sum adds up the series of a name that have all the labels, each written as

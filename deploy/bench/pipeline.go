@@ -16,6 +16,10 @@ const (
 	// onPace is the share of the rate that the sender has to reach for the
 	// figures to count.
 	onPace = 0.99
+	// report is how often the sensor tells what was lost; still is how long
+	// nothing moves in a pipeline that has evaluated all.
+	report = time.Second
+	still  = 3 * report
 	// drained is how long the pipeline may take, with nothing coming in, to
 	// evaluate what it holds.
 	drained = time.Minute
@@ -46,7 +50,7 @@ func (r *run) wire() wire {
 }
 
 func (r *run) watching() job {
-	return job{interfaces: []string{watchedEnd}, rules: writeRules(ruleCount)}
+	return job{interfaces: []string{watchedEnd}, rules: writeRules(ruleCount), env: []string{"SENSOR_REPORT=" + report.String()}}
 }
 
 // passage is what came of a flood.
@@ -85,8 +89,6 @@ func (s *system) pass(w wire, rate int, d time.Duration, every int) passage {
 	s.must(err, "flood "+fromEnd)
 	p := passage{flood: flood, arrivals: a}
 	p.sent = float64(flood.frames) - float64(w.from.Link(fromEnd).Attrs().Statistics.TxDropped-dropped)
-	// What the kernel has lost is known only at the sensor's next report, so
-	// the end is also when nothing moves any more.
 	moved := time.Now()
 	s.until(drained, func() bool {
 		now := s.counts().minus(before)
@@ -94,36 +96,31 @@ func (s *system) pass(w wire, rate int, d time.Duration, every int) passage {
 			moved = time.Now()
 		}
 		p.counts = now
-		return now.evaluated >= p.sent || time.Since(moved) > still
+		return now.evaluated+now.lost() >= p.sent || time.Since(moved) > still
 	})
 	p.late = moved.Sub(flood.end)
 	p.cpu = s.usage().cpu - cpu
-	p.lost = max(p.sent-p.evaluated, p.inKernel+p.inBuffer+p.inStream, 0)
+	p.lost = max(p.sent-p.evaluated, p.counts.lost(), 0)
 	if a != nil {
 		s.until(still, a.complete)
 	}
 	return p
 }
 
-// still is how long nothing moves in a pipeline that has evaluated all.
-const still = 3 * time.Second
-
 func pipeline(r *run) {
-	p := r.throughput(0)
-	r.addPassage(p)
+	r.throughput(0, r.addPassage)
 }
 
 func pipelineAlerts(r *run) {
-	p := r.throughput(alertEvery)
-	r.addPassage(p)
-	missing, again := p.arrivals.outcome()
-	r.add(Figure{Name: "frames that alert", Value: float64(len(p.arrivals.left)), Unit: Count})
-	r.add(Figure{Name: "alerts that never came", Value: float64(missing), Unit: Count, Target: exactly(0)})
-	r.add(Figure{Name: "alerts that came again", Value: float64(again), Unit: Count, Target: exactly(0)})
-	r.spread("frame to alert meanwhile", p.arrivals.took(), nil, nil)
+	r.throughput(alertEvery, func(p passage) {
+		r.addPassage(p)
+		r.addArrivals(p.arrivals)
+		r.spread("frame to alert meanwhile", p.arrivals.took(), nil, nil)
+	})
 }
 
-func (r *run) throughput(every int) passage {
+// throughput measures one passage and reports it.
+func (r *run) throughput(every int, add func(passage)) {
 	r.Helper()
 	w := r.wire()
 	s := r.together(w.watched, r.watching())
@@ -131,14 +128,13 @@ func (r *run) throughput(every int) passage {
 	p := s.pass(w, r.rate, r.Duration, every)
 	_, peak, err := memoryOf(s.ndmon.PID())
 	r.must(err, "measure")
+	add(p)
+	r.add(Figure{Name: "resident memory, ndmon, at most", Value: float64(peak), Unit: Bytes})
 	begin.addOthers()
-	r.add(Figure{Name: "resident memory of ndmon at most", Value: float64(peak), Unit: Bytes})
 	s.stop()
-	return p
 }
 
 func (r *run) addPassage(p passage) {
-	each := func(d time.Duration) float64 { return d.Seconds() / p.sent }
 	r.add(Figure{Name: "frames sent a second", Value: p.rate(), Unit: PerSecond, Target: atLeast(onPace * float64(r.rate))})
 	r.add(Figure{Name: "frames sent", Value: p.sent, Unit: Count})
 	r.add(Figure{Name: "frames evaluated", Value: p.evaluated, Unit: Count})
@@ -149,8 +145,8 @@ func (r *run) addPassage(p passage) {
 		r.add(Figure{Name: "lost by the stream", Value: p.inStream, Unit: Count})
 	}
 	r.add(Figure{Name: "all evaluated after the last frame", Value: max(0, p.late.Seconds()), Unit: Seconds})
-	r.add(Figure{Name: "processor time a frame, ndmon", Value: each(p.cpu), Unit: Seconds})
-	r.add(Figure{Name: "processor time a frame, sending and delivery", Value: each(p.flood.cpu), Unit: Seconds})
+	r.add(Figure{Name: "processor time an evaluated frame, ndmon", Value: p.cpu.Seconds() / max(1, p.evaluated), Unit: Seconds})
+	r.add(Figure{Name: "processor time a frame, sending and delivery", Value: p.flood.cpu.Seconds() / max(1, p.sent), Unit: Seconds})
 }
 
 // The search for the highest rate.
@@ -203,7 +199,7 @@ func (r *run) search(every int) {
 			high = middle
 		}
 	}
-	begin.addOthers()
 	r.add(Figure{Name: "frames a second without loss", Value: float64(low), Unit: PerSecond})
+	begin.addOthers()
 	s.stop()
 }

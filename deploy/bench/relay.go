@@ -71,8 +71,8 @@ func (r *run) relayLatency(start func(*run, *lab.Namespace, job) *system, median
 	begin := r.usage()
 	l.solicit(count)
 	cpu := r.usage().cpu - begin.cpu
-	begin.addOthers()
 	l.figures(count, cpu, median, p99)
+	begin.addOthers()
 	l.stop()
 }
 
