@@ -1,0 +1,143 @@
+//go:build linux
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ndmon/ndmon/deploy/lab"
+)
+
+// Ctrl-C ends ndmon at once, and what came just before it is still alerted on.
+func TestInterruptLosesNothing(t *testing.T) {
+	t.Parallel()
+	r := lab.NewRouter(t)
+	data := t.TempDir()
+	p := startStop(t, r, data)
+	const frames = 500
+	wire := r.Upstream.Wire("eth0")
+	for n := range frames {
+		wire.Send(numbered(n))
+	}
+	interrupted := time.Now()
+	p.Signal(syscall.SIGINT)
+	if status := p.Wait(); status != 0 {
+		t.Errorf("exit status %d", status)
+	}
+	if took := time.Since(interrupted); took > 2*time.Second {
+		t.Errorf("it took %v to end", took)
+	}
+	exactlyOnce(t, "standard output", frames, printed(t, p))
+
+	// The alerts are still there for who comes later; those printed once are
+	// not printed again.
+	p = startStop(t, r, data)
+	exactlyOnce(t, "stream", frames, storedAlerts(t, connect(t, r.Namespace, localNATS)))
+	p.Stop()
+	if lines := p.Stdout.Lines(); len(lines) > 0 {
+		t.Errorf("the next ndmon printed %d alerts of the first", len(lines))
+	}
+}
+
+func startStop(t *testing.T, r *lab.Router, data string) *lab.Process {
+	t.Helper()
+	p := r.Start(program("ndmon", "-i", lab.Master, "--data", data))
+	p.Stderr.WaitFor("msg=capturing")
+	return p
+}
+
+// A second Ctrl-C, or a closed pipe, must not be needed: ndmon ends while
+// nothing is captured, and while it pings.
+func TestInterruptWhilePinging(t *testing.T) {
+	t.Parallel()
+	r := lab.NewRouter(t)
+	p := startRelay(t, r)
+	results := collect(t, connect(t, r.Namespace, localNATS), "nd.results.*")
+	r.Solicit(lab.NobodysAddress)
+	r.Solicit(lab.Host1Address)
+	next(t, results, "the first result")
+	interrupted := time.Now()
+	p.Signal(syscall.SIGINT)
+	if status := p.Wait(); status != 0 {
+		t.Errorf("exit status %d", status)
+	}
+	if took := time.Since(interrupted); took > 2*time.Second {
+		t.Errorf("it took %v to end", took)
+	}
+	// The routing rules that were made for the pings are gone.
+	rules, err := r.Netlink.RuleList(syscall.AF_INET6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rule := range rules {
+		if rule.OifName != "" {
+			t.Errorf("a routing rule is left: %v", rule)
+		}
+	}
+}
+
+// With -d ndmon goes to the background once it works, and goes on there.
+func TestDaemon(t *testing.T) {
+	t.Parallel()
+	r := lab.NewRouter(t)
+	dir := t.TempDir()
+	p := r.Start(lab.Command{
+		Path: "/bin/sh", Args: []string{"-c", `exec "$0" -d -i ` + lab.Master + ` --data data >alerts 2>log`, program("ndmon").Path}, Dir: dir,
+	})
+	status := p.Wait()
+	log, err := os.ReadFile(filepath.Join(dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`running in the background, process (\d+)`).FindSubmatch(log)
+	if status != 0 || m == nil {
+		t.Fatalf("exit status %d of ndmon -d: %s", status, log)
+	}
+	pid, err := strconv.Atoi(string(m[1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if runs(pid) {
+			syscall.Kill(pid, syscall.SIGKILL)
+		}
+	})
+	lab.Eventually(t, "the daemon captures", func() bool {
+		log, err := os.ReadFile(filepath.Join(dir, "log"))
+		return err == nil && strings.Contains(string(log), "msg=capturing")
+	})
+	// NATS was there before the process in the foreground ended.
+	nc := connect(t, r.Namespace, localNATS)
+	alerts := collect(t, nc, "nd.alerts")
+	r.Upstream.Wire("eth0").Send(numbered(5))
+	if n := numberOf(t, parseAlert(t, next(t, alerts, "the alert").Data)); n != 5 {
+		t.Errorf("alert for frame %d", n)
+	}
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	lab.Eventually(t, "the daemon has ended", func() bool { return !runs(pid) })
+	// Its output is still that of the command line.
+	written, err := os.ReadFile(filepath.Join(dir, "alerts"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := numberOf(t, parseAlert(t, written)); n != 5 {
+		t.Errorf("alert for frame %d in the file", n)
+	}
+}
+
+// runs reports whether a process that is no child of ours still runs.
+func runs(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	// The state is behind the name, which is in parentheses.
+	return err == nil && !strings.Contains(string(stat), ") Z ")
+}
