@@ -50,7 +50,7 @@ func (r *run) wire() wire {
 }
 
 func (r *run) watching() job {
-	return job{interfaces: []string{watchedEnd}, rules: writeRules(ruleCount), env: []string{"SENSOR_REPORT=" + report.String()}}
+	return job{interfaces: []string{watchedEnd}, rules: writeRules(ruleCount), counted: true, env: []string{"SENSOR_REPORT=" + report.String()}}
 }
 
 // passage is what came of a flood.

@@ -44,13 +44,9 @@ type job struct {
 	rules string
 	// env are variables beside ours.
 	env []string
-}
-
-func (j job) captured() int {
-	if j.master != "" {
-		return 1
-	}
-	return len(j.interfaces)
+	// counted has the metrics served, which counts needs. Without them the
+	// processes are as they are by default.
+	counted bool
 }
 
 // together starts ndmon.
@@ -58,7 +54,10 @@ func (r *run) together(at *lab.Namespace, j job) *system {
 	r.Helper()
 	s := &system{run: r, at: at, sensorAt: scraper{at, sensorMetrics}}
 	s.ruledAt = s.sensorAt
-	args := []string{"--listen", natsAddress, "--data", filepath.Join(r.dir, "data"), "--host", host, "--metrics", sensorMetrics, "-o", "json"}
+	args := []string{"--listen", natsAddress, "--data", filepath.Join(r.dir, "data"), "--host", host, "-l", "info", "-o", "json"}
+	if j.counted {
+		args = append(args, "--metrics", sensorMetrics)
+	}
 	if j.master != "" {
 		args = append(args, "-m", j.master, "-s", j.slaves)
 	} else {
@@ -68,7 +67,7 @@ func (r *run) together(at *lab.Namespace, j job) *system {
 		args = append(args, "-R", path)
 	}
 	s.ndmon = s.start(filepath.Join(r.Bin, "ndmon"), args, j.env)
-	s.ready(j)
+	s.says(s.ndmon, "msg=capturing")
 	return s
 }
 
@@ -84,15 +83,22 @@ func (r *run) apart(at *lab.Namespace, j job) *system {
 		}
 		return err == nil
 	})
-	env := append([]string{"NATS_URL=nats://" + natsAddress}, j.env...)
-	s.ruled = s.start(filepath.Join(r.Bin, "nd-ruled"), nil, append(env, "RULED_METRICS="+ruledMetrics, "RULED_RULES="+s.ruleFile(j)))
-	if j.slaves != "" {
-		s.pinger = s.start(filepath.Join(r.Bin, "nd-pinger"), nil,
-			append(env, "PINGER_HOST="+host, "PINGER_SLAVES="+j.slaves, "PINGER_METRICS="+pingerMetrics))
+	env := func(prefix, metrics string, variables ...string) []string {
+		variables = append(variables, "NATS_URL=nats://"+natsAddress, prefix+"_LOG_LEVEL=info")
+		if j.counted {
+			variables = append(variables, prefix+"_METRICS="+metrics)
+		}
+		return append(variables, j.env...)
 	}
-	s.sensor = s.start(filepath.Join(r.Bin, "nd-sensor"), nil, append(env, "SENSOR_HOST="+host, "SENSOR_METRICS="+sensorMetrics,
+	s.ruled = s.start(filepath.Join(r.Bin, "nd-ruled"), nil, env("RULED", ruledMetrics, "RULED_RULES="+s.ruleFile(j)))
+	s.says(s.ruled, "reading events")
+	if j.slaves != "" {
+		s.pinger = s.start(filepath.Join(r.Bin, "nd-pinger"), nil, env("PINGER", pingerMetrics, "PINGER_HOST="+host, "PINGER_SLAVES="+j.slaves))
+		s.says(s.pinger, "pinger ready")
+	}
+	s.sensor = s.start(filepath.Join(r.Bin, "nd-sensor"), nil, env("SENSOR", sensorMetrics, "SENSOR_HOST="+host,
 		"SENSOR_INTERFACES="+strings.Join(j.interfaces, ","), "SENSOR_MASTERS="+j.master))
-	s.ready(j)
+	s.says(s.sensor, "msg=capturing")
 	return s
 }
 
@@ -113,13 +119,10 @@ func (s *system) start(path string, args, env []string) *lab.Process {
 	return p
 }
 
-// ready waits until the interfaces are captured.
-func (s *system) ready(j job) {
+// says waits until a process has logged something: that it has come so far.
+func (s *system) says(p *lab.Process, text string) {
 	s.Helper()
-	s.eventually("all interfaces are captured", func() bool {
-		m, err := s.sensorAt.read(s.ctx)
-		return err == nil && int(m.sum("nd_sensor_interfaces")) == j.captured()
-	})
+	s.eventually("the log says "+text, func() bool { return strings.Contains(p.Stderr.String(), text) })
 }
 
 // stop ends the processes, in the order in which a user would.
