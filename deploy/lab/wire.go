@@ -4,12 +4,13 @@ package lab
 
 import (
 	"errors"
+	"fmt"
 
 	"golang.org/x/sys/unix"
 )
 
 // Wire is an interface seen as the wire behind it: it takes whole Ethernet
-// frames and shows those that pass. It is for one goroutine.
+// frames and shows those that pass. But for Write it is for one goroutine.
 type Wire struct {
 	n     *Namespace
 	name  string
@@ -47,9 +48,18 @@ func (n *Namespace) Wire(name string) *Wire {
 func (w *Wire) Send(frames ...[]byte) {
 	w.n.t.Helper()
 	for _, frame := range frames {
-		err := unix.Sendto(w.fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: w.index})
-		w.n.must(err, "send a frame on %s", w.name)
+		_, err := w.Write(frame)
+		w.n.must(err, "send")
 	}
+}
+
+// Write puts one frame on the wire, for those who may not end the test. It may
+// be called beside the other methods.
+func (w *Wire) Write(frame []byte) (int, error) {
+	if err := unix.Sendto(w.fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: w.index}); err != nil {
+		return 0, fmt.Errorf("send a frame on %s: %w", w.name, err)
+	}
+	return len(frame), nil
 }
 
 // Frames returns the frames that have passed since the last call. A veth pair

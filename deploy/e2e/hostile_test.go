@@ -1,0 +1,240 @@
+//go:build linux
+
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/ndmon/ndmon/deploy/lab"
+)
+
+// madeEvent is an event as a sensor publishes it, changed by its caller.
+func madeEvent(change func(map[string]any)) []byte {
+	e := map[string]any{
+		"type": "nd.event.v1", "id": "made-1", "time": "2026-01-02T03:04:05Z", "host": "x", "interface": "y", "direction": "in",
+		"ethernet": map[string]any{"source": "02:00:00:00:00:01", "destination": "33:33:ff:00:00:42"},
+		"inet6":    map[string]any{"source": "fe80::1", "destination": "ff02::1:ff00:42", "payload": 32, "nextheader": 58, "hoplimit": 1},
+		"icmp6":    map[string]any{"type": 135, "code": 0},
+		"nd":       map[string]any{"ns": map[string]any{"targetaddress": "2001:db8::42"}},
+	}
+	change(e)
+	data, err := json.Marshal(e)
+	if err != nil {
+		panic(err)
+	}
+	return data
+}
+
+// Messages on the subjects of events that are none are counted and come never
+// again, and nd-ruled goes on.
+func TestGarbageOnEventSubjects(t *testing.T) {
+	t.Parallel()
+	c := startCentral(t)
+	const metrics = "127.0.0.1:9101"
+	ruled := c.startRuled("RULED_METRICS=" + metrics)
+	terminated := collect(t, c.nc, "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.>")
+	alerts := collect(t, c.nc, "nd.alerts")
+
+	set := func(name string, value any) []byte {
+		return madeEvent(func(e map[string]any) { e[name] = value })
+	}
+	const subject = "nd.events.x.y.ns"
+	garbage := []struct {
+		subject string
+		data    []byte
+	}{
+		{subject, nil},
+		{subject, []byte("garbage")},
+		{subject, []byte("{")},
+		{subject, []byte("{}")},
+		{subject, []byte("null")},
+		{subject, []byte(`[]`)},
+		{subject, []byte{0xff, 0xfe, 0}},
+		{subject, bytes.Repeat([]byte("["), 1e5)},
+		{subject, bytes.Repeat([]byte(`{"nd":`), 1e5)},
+		{subject, bytes.Repeat([]byte("a"), 9e5)},
+		{subject, set("type", "nd.event.v2")},
+		{subject, set("type", 7)},
+		{subject, set("id", "")},
+		{subject, set("id", "two\r\nlines: header")},
+		{subject, set("id", strings.Repeat("x", 1e4))},
+		{subject, set("time", "yesterday")},
+		{subject, set("host", "z")},
+		{subject, set("interface", "z")},
+		{subject, set("direction", "sideways")},
+		{subject, set("icmp6", map[string]any{"type": 134, "code": 0})},
+		{subject, set("icmp6", map[string]any{"type": 1e9, "code": 0})},
+		{subject, set("ethernet", "02:00:00:00:00:01")},
+		{subject, set("inet6", map[string]any{"source": "here", "destination": "there"})},
+		{subject, set("nd", map[string]any{"ns": []int{1}})},
+		{"nd.events.x", madeEvent(func(map[string]any) {})},
+		{"nd.events.x.y.ns.more", madeEvent(func(map[string]any) {})},
+		{"nd.events.x.y.NS", madeEvent(func(map[string]any) {})},
+		{"nd.events.=58.y.ns", madeEvent(func(map[string]any) {})}, // x is not escaped
+	}
+	for _, g := range garbage {
+		publish(t, c.nc, g.subject, g.data)
+	}
+	// An event that is one raises its alert after all of them: they are read in
+	// their order.
+	publish(t, c.nc, subject, madeEvent(func(map[string]any) {}))
+	a := parseAlert(t, next(t, alerts, "the alert behind the garbage").Data)
+	if a.Rule != "hop-limit" || a.Host != "x" || a.Event.ID != "made-1" {
+		t.Errorf("alert %+v", a)
+	}
+	if got := metric(t, c.Namespace, metrics, "ndmon_ruled_invalid_messages_total"); got != float64(len(garbage)) {
+		t.Errorf("%v messages were counted as garbage, want %d", got, len(garbage))
+	}
+	for range garbage {
+		next(t, terminated, "the end of each message")
+	}
+	lab.Eventually(t, "all messages are done with", func() bool {
+		consumer, err := stream(t, c.nc, "ND_EVENTS").Consumer(t.Context(), "ruled")
+		if err != nil {
+			t.Fatal(err)
+		}
+		info := consumer.CachedInfo()
+		if info.NumRedelivered > 0 {
+			t.Fatalf("%d messages came again", info.NumRedelivered)
+		}
+		return info.NumPending == 0 && info.NumAckPending == 0
+	})
+	if len(alerts) > 0 {
+		t.Errorf("one more alert: %s", (<-alerts).Data)
+	}
+	if status := ruled.Stop(); status != 0 {
+		t.Errorf("exit status %d", status)
+	}
+}
+
+// The pinger carries out what is a command for its host, and nothing else.
+func TestGarbageOnRelaySubjects(t *testing.T) {
+	t.Parallel()
+	r := lab.NewRouter(t)
+	startBroker(t, r.Namespace)
+	nc := connect(t, r.Namespace, localNATS)
+	results := collect(t, nc, "nd.results.>")
+	const metrics = "127.0.0.1:9101"
+	pinger := r.Start(with(program("nd-pinger"), "PINGER_HOST=r1", "PINGER_SLAVES="+lab.Slave1+","+lab.Slave2, "PINGER_METRICS="+metrics))
+	pinger.Stderr.WaitFor("pinger ready")
+	lab.Eventually(t, "the pinger is subscribed", func() bool {
+		// What is sent before is not seen.
+		publish(t, nc, "nd.relay.r1", []byte("?"))
+		return metric(t, r.Namespace, metrics, `nd_pinger_commands_total{outcome="malformed"}`) > 0
+	})
+	before := metric(t, r.Namespace, metrics, `nd_pinger_commands_total{outcome="malformed"}`)
+	wire1, wire2 := r.Host1.Wire("eth0"), r.Host2.Wire("eth0")
+
+	now := time.Now().UTC()
+	relay := func(change func(*command)) []byte {
+		c := command{Type: "nd.relay.v1", ID: "c1", Time: now.Format(time.RFC3339Nano), Expires: now.Add(time.Minute).Format(time.RFC3339Nano),
+			Host: "r1", Target: lab.Host2Address.String(), Rule: "test", Event: "e1"}
+		change(&c)
+		data, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	malformed := [][]byte{
+		[]byte("garbage"), []byte("{}"), []byte("[]"), []byte("null"), {0xff}, bytes.Repeat([]byte("["), 1e5),
+		relay(func(c *command) { c.Type = "nd.relay.v9" }),
+		relay(func(c *command) { c.ID = "" }),
+		relay(func(c *command) { c.Expires = "soon" }),
+		relay(func(c *command) { c.Target = "host2" }),
+		relay(func(c *command) { c.Rule = strings.Repeat("x", 1e5) }),
+	}
+	otherHost := [][]byte{relay(func(c *command) { c.Host = "r2" }), relay(func(c *command) { c.Host = "" })}
+	refused := []struct {
+		outcome string
+		data    []byte
+	}{
+		{"expired", relay(func(c *command) { c.Expires = now.Add(-time.Second).Format(time.RFC3339Nano) })},
+		{"bad_target", relay(func(c *command) { c.Target = "fe80::1" })},
+		{"bad_target", relay(func(c *command) { c.Target = "ff02::1" })},
+		{"bad_target", relay(func(c *command) { c.Target = "::" })},
+		{"bad_target", relay(func(c *command) { c.Target = "::1" })},
+		{"bad_target", relay(func(c *command) { c.Target = "192.0.2.1" })},
+		{"bad_target", relay(func(c *command) { c.Target = "::ffff:192.0.2.1" })},
+		{"own_address", relay(func(c *command) { c.Target = lab.RouterAddress.String() })},
+	}
+	for _, data := range append(malformed, otherHost...) {
+		publish(t, nc, "nd.relay.r1", data)
+	}
+	// A command for another host is not for this one even if it names it.
+	publish(t, nc, "nd.relay.r2", relay(func(*command) {}))
+	for _, x := range refused {
+		publish(t, nc, "nd.relay.r1", x.data)
+	}
+	// A refusal that has to do with this host is told.
+	for range refused {
+		r := parse[result](t, next(t, results, "the refusal").Data)
+		if r.Status != "error" || r.Error == "" || r.Relay != "c1" || r.Slave != "" {
+			t.Errorf("result %+v", r)
+		}
+	}
+	want := map[string]float64{"malformed": before + float64(len(malformed)), "other_host": float64(len(otherHost)), "probed": 0}
+	for _, x := range refused {
+		want[x.outcome]++
+	}
+	got := map[string]float64{}
+	for outcome := range want {
+		got[outcome] = metric(t, r.Namespace, metrics, fmt.Sprintf("nd_pinger_commands_total{outcome=%q}", outcome))
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("commands counted (-want +got):\n%s", diff)
+	}
+	for _, frames := range [][]lab.Frame{wire1.Frames(), wire2.Frames()} {
+		if list := echoes(frames); len(list) > 0 {
+			t.Errorf("echo requests for %v", list)
+		}
+		for _, target := range solicited(frames) {
+			if !netip.MustParseAddr(target).IsLinkLocalUnicast() {
+				t.Errorf("the kernel was made to look for %s", target)
+			}
+		}
+	}
+
+	publish(t, nc, "nd.relay.r1", relay(func(*command) {}))
+	if found := resultsOf(t, results, lab.Host2Address); found[lab.Slave2].Status != "reachable" {
+		t.Errorf("results of a good command: %+v", found)
+	}
+}
+
+// What others publish as an alert does not end ndmon, and cannot write on a
+// person's terminal what it likes.
+func TestGarbageOnAlerts(t *testing.T) {
+	t.Parallel()
+	r := lab.NewRouter(t)
+	p := r.Start(program("ndmon", "-i", lab.Master, "-o", "text", "--data", t.TempDir()))
+	p.Stderr.WaitFor("msg=capturing")
+	nc := connect(t, r.Namespace, localNATS)
+	for _, data := range [][]byte{[]byte("garbage"), nil, []byte("[]"), []byte(`{"time":3}`)} {
+		publish(t, nc, "nd.alerts", data)
+	}
+	hostile := "a\x1b[2Jb\rc\nd\u202e"
+	data, err := json.Marshal(map[string]any{"type": "nd.alert.v1", "time": time.Now().UTC(), "severity": "info\x1b[31m",
+		"host": hostile, "interface": hostile, "rule": hostile, "summary": hostile, "id": "x", "event": map[string]any{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	publish(t, nc, "nd.alerts", data)
+	r.Upstream.Wire("eth0").Send(numbered(1))
+	p.Stdout.WaitFor("ra-lifetime-zero")
+	if status := p.Stop(); status != 0 {
+		t.Errorf("exit status %d", status)
+	}
+	if out := p.Stdout.String(); strings.ContainsAny(out, "\x1b\r\u202e") {
+		t.Errorf("the text has characters that a terminal obeys: %q", out)
+	}
+	if n := len(p.Stdout.Lines()); n > 2 {
+		t.Errorf("%d lines for an alert and one that others wrote:\n%s", n, p.Stdout)
+	}
+}
