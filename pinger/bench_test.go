@@ -15,8 +15,8 @@ import (
 
 type nullBus struct{}
 
-func (nullBus) Subscribe(string, func([]byte)) (func() error, error) { return nil, nil }
-func (nullBus) Publish(string, []byte) error                         { return nil }
+func (nullBus) Subscribe(string, func(string, []byte)) (func() error, error) { return nil, nil }
+func (nullBus) Publish(string, []byte) error                                 { return nil }
 
 // BenchmarkCommand measures from the command's bytes until the kernel has taken
 // an echo for every slave, with a real socket and a target that it knows.

@@ -1,7 +1,6 @@
 package pinger
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/netip"
 	"time"
@@ -69,7 +68,7 @@ func parseCommand(data []byte, host string, now time.Time) (schemas.Relay, *refu
 	if len(data) > maxCommand {
 		return cmd, refuse(malformed, "%d bytes, at most %d are read", len(data), maxCommand)
 	}
-	if err := json.Unmarshal(data, &cmd); err != nil {
+	if err := cmd.ParseJSON(data); err != nil {
 		return cmd, refuse(malformed, "%v", err)
 	}
 	switch {

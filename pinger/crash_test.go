@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 // childBus says on standard output that the pinger takes commands.
 type childBus struct{}
 
-func (childBus) Subscribe(subject string, _ func([]byte)) (func() error, error) {
+func (childBus) Subscribe(subject string, _ func(string, []byte)) (func() error, error) {
 	fmt.Println("subscribed to", subject)
 	return func() error { return nil }, nil
 }

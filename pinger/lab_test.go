@@ -58,10 +58,10 @@ type fakeBus struct {
 	published  map[string]int // by subject
 }
 
-func (b *fakeBus) Subscribe(subject string, handle func([]byte)) (func() error, error) {
+func (b *fakeBus) Subscribe(subject string, handle func(string, []byte)) (func() error, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.subject, b.handle = subject, handle
+	b.subject, b.handle = subject, func(data []byte) { handle(subject, data) }
 	close(b.subscribed)
 	return func() error {
 		b.mu.Lock()
@@ -113,7 +113,7 @@ type running struct {
 }
 
 func testConfig() Config {
-	return Config{Host: "r1", Slaves: []string{"s1", "s2"}, Rate: 100, HoldDown: time.Hour, Timeout: 300 * time.Millisecond, Table: 4861000}
+	return Config{Host: "r1", Slaves: []string{"s1", "s2"}, Rate: 100, HoldDown: time.Hour, Timeout: 1500 * time.Millisecond, Table: 4861000}
 }
 
 // launch runs a pinger in a namespace; prepare, if any, runs on its thread

@@ -22,10 +22,10 @@ import (
 
 // Bus is the connection to the other processes.
 type Bus interface {
-	// Subscribe calls handle with the data of every message on the subject,
-	// one after the other, until unsubscribe is called. The data is handle's
-	// until it returns.
-	Subscribe(subject string, handle func(data []byte)) (unsubscribe func() error, err error)
+	// Subscribe calls handle with every message on the subject, one after the
+	// other, until unsubscribe is called. The data is handle's until it
+	// returns.
+	Subscribe(subject string, handle func(subject string, data []byte)) (unsubscribe func() error, err error)
 	// Publish sends data once, without waiting. It keeps no reference to data.
 	Publish(subject string, data []byte) error
 }
@@ -95,7 +95,7 @@ func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
 	deps.Log.Info("pinger ready", "host", host, "slaves", cfg.Slaves, "raw_socket", socket == rawSocket,
 		"routing_tables", tables.why == "", "rate", cfg.Rate, "hold_down", cfg.HoldDown, "timeout", cfg.Timeout)
 
-	unsubscribe, err := deps.Bus.Subscribe(schemas.RelaySubject(host), p.handle)
+	unsubscribe, err := deps.Bus.Subscribe(schemas.RelaySubject(host), func(_ string, data []byte) { p.handle(data) })
 	if err != nil {
 		return fmt.Errorf("subscribing to relay commands on %s: %w", schemas.RelaySubject(host), err)
 	}

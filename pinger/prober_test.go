@@ -47,7 +47,7 @@ type bench struct {
 	repairs   int
 }
 
-func (b *bench) Subscribe(string, func([]byte)) (func() error, error) { panic("not used") }
+func (b *bench) Subscribe(string, func(string, []byte)) (func() error, error) { panic("not used") }
 
 func (b *bench) Publish(_ string, data []byte) error {
 	var r schemas.Result

@@ -21,7 +21,9 @@ import (
 type Deps struct {
 	Log      *slog.Logger
 	Registry prometheus.Registerer
-	Conn     *bus.Conn
+	// Conn is for events and alerts, which are stored, Bus for what is not.
+	Conn *bus.Conn
+	Bus  Bus
 	// Hangup, if set, has the rule file read again.
 	Hangup <-chan os.Signal
 	// Reading, if set, is called each time that the reading of events begins.
@@ -46,14 +48,14 @@ const (
 // Run evaluates events until the context ends. It returns early only when the
 // rule file cannot be read, with a process.UsageError that has all its faults.
 func Run(ctx context.Context, cfg Config, d Deps) error {
-	src, err := loadRules(cfg.Rules, d)
-	if err != nil {
-		var faults *rules.Faults
-		return process.UsageError{Err: err, Located: errors.As(err, &faults)}
-	}
 	m, err := newMetrics(d.Registry)
 	if err != nil {
 		return err
+	}
+	src, err := loadRules(cfg.Rules, d, m)
+	if err != nil {
+		var faults *rules.Faults
+		return process.UsageError{Err: err, Located: errors.As(err, &faults)}
 	}
 	e := newEvaluation(cfg, d, m, src)
 
@@ -64,7 +66,8 @@ func Run(ctx context.Context, cfg Config, d Deps) error {
 	published := make(chan error, 1)
 	go func() { published <- e.alerts.Run(publishing) }()
 	g.Go(func() error { return src.follow(ctx) })
-	g.Go(func() error { return e.read(ctx) })
+	g.Go(func() error { return newRelayer(cfg, d, m, src).run(ctx) })
+	g.Go(func() error { return e.readStream(ctx) })
 	err = g.Wait()
 
 	flush, cancel := context.WithTimeout(publishing, time.Second)
@@ -80,10 +83,10 @@ func Run(ctx context.Context, cfg Config, d Deps) error {
 	return err
 }
 
-// read evaluates events in sessions: one ends when the connection, the consumer
+// readStream evaluates events in sessions: one ends when the connection, the consumer
 // or the order of its messages is lost. The next begins where the last
 // acknowledgement was, and what comes again is recognised by the alerts' ids.
-func (e *evaluation) read(ctx context.Context) error {
+func (e *evaluation) readStream(ctx context.Context) error {
 	again := make(chan struct{}, 1)
 	e.conn.OnConnect(func(isAgain bool) {
 		if !isAgain {

@@ -72,7 +72,7 @@ func (f *fixture) run(t *testing.T) (stop func()) {
 	reading, done := make(chan struct{}, 16), make(chan error, 1)
 	go func() {
 		done <- Run(ctx, f.config, Deps{
-			Log: slog.New(slog.NewTextHandler(f.log, nil)), Registry: f.registry, Conn: conn,
+			Log: slog.New(slog.NewTextHandler(f.log, nil)), Registry: f.registry, Conn: conn, Bus: conn,
 			Reading: func() { reading <- struct{}{} },
 		})
 	}()
@@ -444,7 +444,7 @@ func TestBadRulesAtStart(t *testing.T) {
 	f := start(t, `<rules><rule id="bad"><match field="nd.nope"/></rule></rules>`)
 	registry := prometheus.NewRegistry()
 	conn := connect(t, f.server, registry)
-	err := Run(testContext(t), f.config, Deps{Log: slog.New(slog.DiscardHandler), Registry: registry, Conn: conn})
+	err := Run(testContext(t), f.config, Deps{Log: slog.New(slog.DiscardHandler), Registry: registry, Conn: conn, Bus: conn})
 	var usage process.UsageError
 	if !errors.As(err, &usage) || !strings.HasPrefix(err.Error(), f.config.Rules+":1: ") {
 		t.Errorf("error %v", err)

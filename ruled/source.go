@@ -22,9 +22,29 @@ type source struct {
 	hangup <-chan os.Signal
 	log    *slog.Logger
 
-	program atomic.Pointer[rules.Program]
-	// loaded is told of each attempt to read the file again.
-	loaded func(p *rules.Program, err error)
+	rules atomic.Pointer[ruleset]
+	// changed is told when other rules are in force.
+	changed chan struct{}
+	m       *metrics
+}
+
+// ruleset is the rules of a file, by what they do. A rule may do both.
+type ruleset struct {
+	count              int
+	alerting, relaying *rules.Program
+}
+
+func newRuleset(set *rules.Set) *ruleset {
+	var alerting, relaying rules.Set
+	for _, rule := range set.Rules {
+		if rule.Severity != "" {
+			alerting.Rules = append(alerting.Rules, rule)
+		}
+		if rule.Relay {
+			relaying.Rules = append(relaying.Rules, rule)
+		}
+	}
+	return &ruleset{len(set.Rules), rules.Compile(&alerting), rules.Compile(&relaying)}
 }
 
 // settle is how long after a change the file is read: who writes it does so in
@@ -33,11 +53,11 @@ const settle = 100 * time.Millisecond
 
 // loadRules reads the rules for the first time. Its error has every fault of
 // the file.
-func loadRules(path string, d Deps) (*source, error) {
-	s := &source{path: path, hangup: d.Hangup, log: d.Log, loaded: func(*rules.Program, error) {}}
+func loadRules(path string, d Deps, m *metrics) (*source, error) {
+	s := &source{path: path, hangup: d.Hangup, log: d.Log, changed: make(chan struct{}, 1), m: m}
 	if path == "" {
-		s.program.Store(rules.Compile(rules.Builtin()))
-		s.log.Info("using the built-in rules", "rules", s.program.Load().Len())
+		s.use(rules.Builtin())
+		s.log.Info("using the built-in rules", "rules", s.rules.Load().count)
 		return s, nil
 	}
 	if err := s.load(); err != nil {
@@ -52,7 +72,7 @@ func (s *source) load() error {
 	if err != nil {
 		return fmt.Errorf("read rules: %w", err)
 	}
-	if s.program.Load() != nil && bytes.Equal(data, s.data) {
+	if s.rules.Load() != nil && bytes.Equal(data, s.data) {
 		return nil
 	}
 	s.data = data
@@ -63,21 +83,32 @@ func (s *source) load() error {
 	for _, notice := range set.Notices {
 		s.log.Warn("rules: " + notice.String())
 	}
-	program := rules.Compile(set)
-	s.program.Store(program)
-	s.loaded(program, nil)
-	s.log.Info("using rules", "file", s.path, "rules", program.Len())
+	s.use(set)
+	s.log.Info("using rules", "file", s.path, "rules", len(set.Rules))
 	return nil
+}
+
+func (s *source) use(set *rules.Set) {
+	s.rules.Store(newRuleset(set))
+	s.m.rules.Set(float64(len(set.Rules)))
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
 }
 
 // reload is load for a file that was good before: a bad one is refused with its
 // faults and the old rules stay.
 func (s *source) reload() {
+	before := s.rules.Load()
 	err := s.load()
 	if err == nil {
+		if s.rules.Load() != before {
+			s.m.reloadsTaken.Inc()
+		}
 		return
 	}
-	s.loaded(nil, err)
+	s.m.reloadsFailed.Inc()
 	var faults *rules.Faults
 	if errors.As(err, &faults) {
 		for _, fault := range faults.List {
@@ -86,7 +117,7 @@ func (s *source) reload() {
 	} else {
 		s.log.Error("rules: " + err.Error())
 	}
-	s.log.Error("the new rules are refused, the old ones stay in force", "file", s.path, "rules", s.program.Load().Len())
+	s.log.Error("the new rules are refused, the old ones stay in force", "file", s.path, "rules", s.rules.Load().count)
 }
 
 // follow reads the rules again on a hangup and when the file changes.

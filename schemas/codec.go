@@ -19,6 +19,17 @@ func (e *Event) AppendJSON(b []byte) []byte {
 	return appendObject(b, reflect.ValueOf(e).Elem(), eventShape)
 }
 
+// AppendJSON appends the command as JSON, fast: it is on the way of each
+// solicitation that is relayed.
+func (r *Relay) AppendJSON(b []byte) []byte {
+	return appendObject(b, reflect.ValueOf(r).Elem(), relayShape)
+}
+
+// ParseJSON reads a command, as strictly as an event is read.
+func (r *Relay) ParseJSON(data []byte) error {
+	return parseJSON(data, reflect.ValueOf(r).Elem(), relayShape)
+}
+
 func appendObject(b []byte, v reflect.Value, s *shape) []byte {
 	b = append(b, '{')
 	empty := true
@@ -133,8 +144,12 @@ func Marshal(v any) ([]byte, error) {
 // reader of many events need not allocate for each; what was taken from the
 // event before must not be used after. It keeps no reference to data.
 func (e *Event) ParseJSON(data []byte) error {
+	return parseJSON(data, reflect.ValueOf(e).Elem(), eventShape)
+}
+
+func parseJSON(data []byte, v reflect.Value, s *shape) error {
 	p := parser{data: data}
-	if err := p.object(reflect.ValueOf(e).Elem(), eventShape); err != nil {
+	if err := p.object(v, s); err != nil {
 		return err
 	}
 	p.space()

@@ -54,8 +54,8 @@ type Relay struct {
 	// Target is the address to look for.
 	Target netip.Addr `json:"target"`
 	// Rule is the id of the rule, Event that of the event that gave the command.
-	Rule  string `json:"rule"`
-	Event string `json:"event"`
+	Rule  string `json:"rule,omitempty"`
+	Event string `json:"event,omitempty"`
 }
 
 // Status says what came of a relay command on one slave.

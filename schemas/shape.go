@@ -141,4 +141,7 @@ var messageTypes = map[reflect.Type]string{
 	reflect.TypeFor[Result](): TypeResult,
 }
 
-var eventShape = newShape(reflect.TypeFor[Event]())
+var (
+	eventShape = newShape(reflect.TypeFor[Event]())
+	relayShape = newShape(reflect.TypeFor[Relay]())
+)

@@ -162,7 +162,7 @@ func (p *parts) start(ctx context.Context) error {
 			p.deps.Log.Info("serving NATS", "url", p.server.ClientURL(), "directory", p.cfg.Data)
 		}
 	}
-	connect := func(name string) (*bus.Conn, error) {
+	connect := func(name string, noEcho bool) (*bus.Conn, error) {
 		// The embedded server asks for no credentials; another one may.
 		natsConfig := bus.Config{}
 		if p.server == nil {
@@ -171,7 +171,7 @@ func (p *parts) start(ctx context.Context) error {
 			}
 		}
 		natsConfig.URL = url
-		conn, err := bus.Connect(natsConfig, bus.Options{Name: name, Log: p.deps.Log.With("part", name), Registry: p.deps.Registry, InProcess: inProcess})
+		conn, err := bus.Connect(natsConfig, bus.Options{Name: name, Log: p.deps.Log.With("part", name), Registry: p.deps.Registry, InProcess: inProcess, NoEcho: noEcho})
 		if err == nil {
 			p.conns = append(p.conns, conn)
 		}
@@ -180,9 +180,14 @@ func (p *parts) start(ctx context.Context) error {
 
 	// Ruled first: what reads comes before what writes.
 	var err error
-	if p.ruled, err = connect("ruled"); err != nil {
+	if p.ruled, err = connect("ruled", false); err != nil {
 		return process.UsageError{Err: err}
 	}
+	conn, err := connect("sensor", true)
+	if err != nil {
+		return process.UsageError{Err: err}
+	}
+	local := &loop{conn: conn}
 	// What the command line does not say, the daemons' variables may.
 	var rules ruled.Config
 	var pings pinger.Config
@@ -207,7 +212,7 @@ func (p *parts) start(ctx context.Context) error {
 	begun := make(chan struct{}, 1)
 	p.run(ctx, func(ctx context.Context) error {
 		return ruled.Run(ctx, rules, ruled.Deps{
-			Log: p.deps.Log.With("part", "ruled"), Registry: p.deps.Registry, Conn: p.ruled, Hangup: p.deps.Hangup,
+			Log: p.deps.Log.With("part", "ruled"), Registry: p.deps.Registry, Conn: p.ruled, Bus: local, Hangup: p.deps.Hangup,
 			Reading: func() {
 				select {
 				case begun <- struct{}{}:
@@ -237,26 +242,18 @@ func (p *parts) start(ctx context.Context) error {
 	}
 
 	if len(p.cfg.Slaves) > 0 {
-		conn, err := connect("pinger")
-		if err != nil {
-			return process.UsageError{Err: err}
-		}
 		pings.Host, pings.Slaves = p.cfg.Host, p.cfg.Slaves
 		p.run(ctx, func(ctx context.Context) error {
-			return pinger.Run(ctx, pings, pinger.Deps{Log: p.deps.Log.With("part", "pinger"), Registry: p.deps.Registry, Bus: conn})
+			return pinger.Run(ctx, pings, pinger.Deps{Log: p.deps.Log.With("part", "pinger"), Registry: p.deps.Registry, Bus: local})
 		})
 	}
 
-	conn, err := connect("sensor")
-	if err != nil {
-		return process.UsageError{Err: err}
-	}
 	capture.Host, capture.Interfaces, capture.Masters, capture.ReadFiles = p.cfg.Host, p.cfg.Interfaces, p.cfg.Masters, p.cfg.Files
 	publisher := bus.NewPublisher(conn, bus.PublisherConfig{
 		InFlight: bus.DefaultInFlight, Buffer: capture.Buffer, AckTimeout: bus.DefaultAckTimeout,
 	}, p.deps.Log.With("part", "sensor"))
 	p.run(ctx, publisher.Run)
-	var to sensor.Publisher = publisher
+	var to sensor.Publisher = &eventPublisher{publisher, local}
 	if reading {
 		to = &paced{Publisher: publisher, caughtUp: p.evaluated}
 	}
@@ -321,26 +318,4 @@ func (p *parts) stop() {
 	if p.server != nil {
 		p.server.stop()
 	}
-}
-
-// paced keeps the reading of a file from overtaking the rules: the stream of
-// events is bounded, and drops the oldest.
-type paced struct {
-	*bus.Publisher
-	caughtUp func(context.Context) error
-	bytes    int
-}
-
-func (p *paced) Publish(ctx context.Context, subject, msgID string, data []byte) error {
-	const overhead = 128 // of a message in the stream
-	if p.bytes += len(data) + overhead; p.bytes > eventsBytes/4 {
-		p.bytes = 0
-		if err := p.Flush(ctx); err != nil {
-			return err
-		}
-		if err := p.caughtUp(ctx); err != nil {
-			return err
-		}
-	}
-	return p.Publisher.Publish(ctx, subject, msgID, data)
 }

@@ -88,6 +88,8 @@ type Options struct {
 	// InProcess, if set, is a server in this process, which is used instead of
 	// the one that the Config names. It cannot be away, so the log is silent.
 	InProcess nats.InProcessConnProvider
+	// NoEcho keeps what the connection publishes from its own subscriptions.
+	NoEcho bool
 }
 
 // Conn is a connection to NATS. It is made at once, whether or not a server can
@@ -169,6 +171,9 @@ func Connect(cfg Config, o Options) (*Conn, error) {
 		opts = append(opts, nats.InProcessServer(o.InProcess))
 		c.level = slog.LevelDebug
 	}
+	if o.NoEcho {
+		opts = append(opts, nats.NoEcho())
+	}
 	if c.nc, err = nats.Connect(cfg.URL, opts...); err != nil {
 		return nil, fmt.Errorf("connect to NATS at %s: %w", cfg.URL, err)
 	}
@@ -201,8 +206,8 @@ func (c *Conn) OnConnect(f func(again bool)) {
 func (c *Conn) Publish(subject string, data []byte) error { return c.nc.Publish(subject, data) }
 
 // Subscribe has handle called for each message on a subject, one at a time.
-func (c *Conn) Subscribe(subject string, handle func(data []byte)) (unsubscribe func() error, err error) {
-	sub, err := c.nc.Subscribe(subject, func(m *nats.Msg) { handle(m.Data) })
+func (c *Conn) Subscribe(subject string, handle func(subject string, data []byte)) (unsubscribe func() error, err error) {
+	sub, err := c.nc.Subscribe(subject, func(m *nats.Msg) { handle(m.Subject, m.Data) })
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to %s: %w", subject, err)
 	}

@@ -84,7 +84,7 @@ func run(ctx context.Context, env process.Env, cfg ruled.Config, nats bus.Config
 	if err != nil {
 		return process.UsageError{Err: err}
 	}
-	err = ruled.Run(ctx, cfg, ruled.Deps{Log: env.Log, Registry: env.Registry, Conn: conn, Hangup: hangup})
+	err = ruled.Run(ctx, cfg, ruled.Deps{Log: env.Log, Registry: env.Registry, Conn: conn, Bus: conn, Hangup: hangup})
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	return errors.Join(err, conn.Drain(drain))
