@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -110,12 +111,19 @@ func (l *relaying) solicit(count int) {
 	}
 }
 
-// ask makes the kernel solicit for a target by sending to it.
+// ask makes the kernel solicit for a target by sending to it. It waits while
+// the neighbour table is full, which others may fill too.
 func (l *relaying) ask(target netip.Addr) {
 	l.Helper()
 	const discard = 9
-	_, err := l.socket.WriteToUDPAddrPort([]byte("?"), netip.AddrPortFrom(target, discard))
-	l.must(err, "send to "+target.String())
+	l.eventually("there is room in the kernel's neighbour table (net.ipv6.neigh.default.gc_thresh3, for all namespaces together)", func() bool {
+		_, err := l.socket.WriteToUDPAddrPort([]byte("?"), netip.AddrPortFrom(target, discard))
+		full := errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOBUFS)
+		if !full {
+			l.must(err, "send to "+target.String())
+		}
+		return !full
+	})
 	l.asked = append(l.asked, asked{target, time.Now()})
 }
 
