@@ -132,9 +132,13 @@ func (e *evaluation) session(ctx context.Context, again <-chan struct{}) error {
 	if err := e.recallAlerts(setup); err != nil {
 		return err
 	}
+	filter := e.cfg.Events
+	if filter == schemas.SubjectEvents {
+		filter = "" // the whole stream, which the server finds faster
+	}
 	consumer, err := js.CreateOrUpdateConsumer(setup, schemas.StreamEvents, jetstream.ConsumerConfig{
 		Durable:       e.cfg.Consumer,
-		FilterSubject: e.cfg.Events,
+		FilterSubject: filter,
 		Description:   "nd-ruled",
 		AckPolicy:     jetstream.AckAllPolicy,
 		AckWait:       ackWait,

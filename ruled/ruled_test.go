@@ -290,7 +290,7 @@ func TestInvalidMessages(t *testing.T) {
 		t.Errorf("alert %s, want e2.all-ns", got)
 	}
 	f.waitAcknowledged(t)
-	if got := f.counter(t, "ndmon_ruled_invalid_messages_total"); got != 11 {
+	if got := f.counter(t, "nd_ruled_invalid_messages_total"); got != 11 {
 		t.Errorf("%v messages were counted as invalid, want 11", got)
 	}
 }
@@ -315,7 +315,7 @@ func TestEventAgainAlertsOnce(t *testing.T) {
 	if got := f.nextAlert(t).ID; got != "e3.all-ns" {
 		t.Errorf("alert %s, want e3.all-ns", got)
 	}
-	if got := f.counter(t, "ndmon_ruled_alerts_repeated_total"); got != 1 {
+	if got := f.counter(t, "nd_ruled_alerts_repeated_total"); got != 1 {
 		t.Errorf("%v alerts were recognised as raised before, want 1", got)
 	}
 }
@@ -411,7 +411,7 @@ func TestReload(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, family := range families {
-			if family.GetName() == "ndmon_ruled_rules" {
+			if family.GetName() == "nd_ruled_rules" {
 				return family.GetMetric()[0].GetGauge().GetValue()
 			}
 		}
@@ -429,11 +429,11 @@ func TestReload(t *testing.T) {
 	}
 	writeFile(t, f.config.Rules, `<rules><rule id="bad"><match field="nd.nope"/></rule></rules>`)
 	waitFor(t, "the refusal of the bad rules", func() bool {
-		n, err := testutil.GatherAndCount(f.registry, "ndmon_ruled_reloads_total")
+		n, err := testutil.GatherAndCount(f.registry, "nd_ruled_reloads_total")
 		if err != nil {
 			t.Fatal(err)
 		}
-		return n > 0 && f.counter(t, "ndmon_ruled_reloads_total") >= 2
+		return n > 0 && f.counter(t, "nd_ruled_reloads_total") >= 2
 	})
 	if got := alertOf(3); got != "other" {
 		t.Errorf("rule %s after bad rules", got)

@@ -54,6 +54,9 @@ func (f *follower) follow(ctx context.Context) error {
 	if err := f.update(); err != nil {
 		return err
 	}
+	if f.Started != nil {
+		f.Started()
+	}
 	report := time.NewTicker(f.config.Report)
 	defer report.Stop()
 	changes := watcher.C

@@ -38,6 +38,8 @@ type Deps struct {
 	// Connected says that the publisher reaches NATS; nil says it always does.
 	// Lost frames are told when it does.
 	Connected func() bool
+	// Started, if set, is called once the interfaces that are there are captured.
+	Started func()
 	// Now is the clock, nil for time.Now. Frames have the kernel's time stamps.
 	Now func() time.Time
 }

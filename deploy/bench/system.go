@@ -174,10 +174,10 @@ func (s *system) counts() counts {
 		s.must(err, "count")
 	}
 	return counts{
-		evaluated: ruled.sum("ndmon_ruled_events_total"),
+		evaluated: ruled.sum("nd_ruled_events_total"),
 		inKernel:  sensor.sum("nd_sensor_dropped_total", `reason="kernel"`),
 		inBuffer:  sensor.sum("nd_sensor_dropped_total", `reason="buffer"`),
-		inStream:  ruled.sum("ndmon_ruled_missed_events_total"),
+		inStream:  ruled.sum("nd_ruled_missed_events_total"),
 	}
 }
 

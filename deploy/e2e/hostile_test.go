@@ -89,7 +89,7 @@ func TestGarbageOnEventSubjects(t *testing.T) {
 	if a.Rule != "hop-limit" || a.Host != "x" || a.Event.ID != "made-1" {
 		t.Errorf("alert %+v", a)
 	}
-	if got := metric(t, c.Namespace, metrics, "ndmon_ruled_invalid_messages_total"); got != float64(len(garbage)) {
+	if got := metric(t, c.Namespace, metrics, "nd_ruled_invalid_messages_total"); got != float64(len(garbage)) {
 		t.Errorf("%v messages were counted as garbage, want %d", got, len(garbage))
 	}
 	for range garbage {

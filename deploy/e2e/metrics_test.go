@@ -13,7 +13,7 @@ import (
 )
 
 // metric reads one figure of those that a process serves, such as
-// ndmon_ruled_rules, with its labels if it has some.
+// nd_ruled_rules, with its labels if it has some.
 func metric(t *testing.T, from *lab.Namespace, address, name string) float64 {
 	t.Helper()
 	client := http.Client{Transport: &http.Transport{DialContext: from.DialContext, DisableKeepAlives: true}, Timeout: lab.Patience}

@@ -29,7 +29,7 @@ type Deps struct {
 	Colour bool
 	// Hangup, if set, has the rules read again.
 	Hangup <-chan os.Signal
-	// Started, if set, is called once everything works.
+	// Started, if set, is called once the interfaces are captured.
 	Started func()
 }
 
@@ -46,7 +46,7 @@ const (
 // Bounds of the streams of the embedded server: the events are in memory, so
 // that a router's flash does not wear, and the stream ends with its only writer.
 const (
-	eventsBytes = 64 << 20
+	eventsBytes = 32 << 20
 	eventsAge   = time.Hour
 	alertsBytes = 256 << 20
 	alertsAge   = 30 * 24 * time.Hour
@@ -64,15 +64,14 @@ func Run(ctx context.Context, cfg Config, d Deps) error {
 	}
 	p := &parts{cfg: cfg, deps: d}
 	defer p.stop()
-	if err := p.start(ctx); err != nil {
+	if err := p.start(ctx); err != nil || ctx.Err() != nil {
 		return err
-	}
-	if d.Started != nil {
-		d.Started()
 	}
 	select {
 	case <-ctx.Done():
-		p.finish(context.WithoutCancel(ctx), lastEvents, lastAlerts)
+		if err := p.finish(context.WithoutCancel(ctx), lastEvents, lastAlerts); err != nil {
+			d.Log.Warn("stopping before everything has come through", "error", err)
+		}
 		return nil
 	case err := <-p.output.failed:
 		return err
@@ -229,7 +228,7 @@ func (p *parts) start(ctx context.Context) error {
 		return err
 	case <-wait.Done():
 		if ctx.Err() != nil {
-			return nil
+			return nil // told to stop before it had begun
 		}
 		return fmt.Errorf("the NATS server at %s does not answer within %v", url, connectWait)
 	}
@@ -260,6 +259,7 @@ func (p *parts) start(ctx context.Context) error {
 	p.run(ctx, func(ctx context.Context) error {
 		return sensor.Run(ctx, capture, sensor.Deps{
 			Log: p.deps.Log.With("part", "sensor"), Registry: p.deps.Registry, Publisher: to, Connected: conn.Connected,
+			Started: p.deps.Started,
 		})
 	})
 	return nil

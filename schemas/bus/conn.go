@@ -128,15 +128,15 @@ func Connect(cfg Config, o Options) (*Conn, error) {
 		log:    o.Log,
 		closed: make(chan struct{}),
 		disconnects: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "ndmon_nats_disconnects_total", Help: "Times that the connection to NATS was lost.",
+			Name: "nd_nats_disconnects_total", Help: "Times that the connection to NATS was lost.",
 			ConstLabels: prometheus.Labels{"connection": o.Name},
 		}),
 		reconnects: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "ndmon_nats_reconnects_total", Help: "Times that the connection to NATS came back.",
+			Name: "nd_nats_reconnects_total", Help: "Times that the connection to NATS came back.",
 			ConstLabels: prometheus.Labels{"connection": o.Name},
 		}),
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "ndmon_nats_errors_total", Help: "Errors that the connection to NATS reported by itself, such as refused permissions and slow consumers.",
+			Name: "nd_nats_errors_total", Help: "Errors that the connection to NATS reported by itself, such as refused permissions and slow consumers.",
 			ConstLabels: prometheus.Labels{"connection": o.Name},
 		}, []string{"error"}),
 	}
