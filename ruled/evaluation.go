@@ -36,6 +36,11 @@ type evaluation struct {
 	recalled bool // the alerts of former runs are known
 }
 
+// alertsInFlight is small because subscribers without JetStream get an alert
+// before it is stored: those that were in flight when the server went down come
+// to them a second time.
+const alertsInFlight = 64
+
 func newEvaluation(cfg Config, d Deps, m *metrics, src *source) *evaluation {
 	e := &evaluation{
 		cfg: cfg, log: d.Log, conn: d.Conn, m: m, src: src, reading: d.Reading,
@@ -43,7 +48,7 @@ func newEvaluation(cfg Config, d Deps, m *metrics, src *source) *evaluation {
 		raised:      newRecent(),
 	}
 	e.alerts = bus.NewPublisher(d.Conn, bus.PublisherConfig{
-		InFlight:   bus.DefaultInFlight,
+		InFlight:   alertsInFlight,
 		Buffer:     cfg.Buffer,
 		AckTimeout: bus.DefaultAckTimeout,
 		Stored:     e.storedAlerts,

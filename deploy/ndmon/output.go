@@ -122,7 +122,7 @@ func textLine(colour bool) func([]byte) ([]byte, error) {
 		if err := json.Unmarshal(data, &a); err != nil {
 			return nil, err
 		}
-		severity := fmt.Sprintf("%-8s", a.Severity)
+		severity := fmt.Sprintf("%-8s", printable(string(a.Severity)))
 		if colour {
 			severity = colours[a.Severity] + severity + "\x1b[0m"
 		}

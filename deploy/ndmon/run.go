@@ -76,9 +76,10 @@ func Run(ctx context.Context, cfg Config, d Deps) error {
 	case err := <-p.output.failed:
 		return err
 	case err := <-p.ended:
-		if err == nil && reading {
-			// The files are read; what is on its way has all the time it needs.
-			return p.finish(ctx, time.Hour, time.Hour)
+		if reading {
+			// What could be read of the files has all the time it needs to come
+			// through.
+			err = errors.Join(err, p.finish(ctx, time.Hour, time.Hour))
 		}
 		return err
 	}
