@@ -199,11 +199,12 @@ func (p *parts) start(ctx context.Context) error {
 		rules.Rules = p.cfg.Rules
 	}
 	rules.Consumer, rules.Events = "ndmon", schemas.SubjectEvents
-	rules.StreamConfig = bus.StreamConfig{
-		EventsInMemory: true, EventsBytes: eventsBytes, EventsAge: eventsAge,
-		AlertsBytes: alertsBytes, AlertsAge: alertsAge,
-	}
-	if p.server == nil {
+	if p.server != nil {
+		rules.StreamConfig = bus.StreamConfig{
+			EventsInMemory: true, EventsBytes: eventsBytes, EventsAge: eventsAge,
+			AlertsBytes: alertsBytes, AlertsAge: alertsAge,
+		}
+	} else {
 		// Other hosts' events are for who runs that server.
 		rules.Consumer = "ndmon-" + schemas.EscapeToken(p.cfg.Host)
 		rules.Events = "nd.events." + schemas.EscapeToken(p.cfg.Host) + ".>"
