@@ -2,7 +2,6 @@ package schemas
 
 import (
 	"net/netip"
-	"reflect"
 	"strings"
 	"sync"
 )
@@ -165,41 +164,44 @@ func (t FieldType) example() string {
 // it is absent, several for an option that was repeated, one zero Value for a
 // field of type NoValue that is present.
 func (f *Field) AppendValues(dst []Value, e *Event) []Value {
-	return appendValues(dst, reflect.ValueOf(e).Elem(), f.path, f.Type)
+	return appendValues(dst, placeOf(e), f.path, f.Type)
 }
 
-func appendValues(dst []Value, v reflect.Value, path []*member, t FieldType) []Value {
-	m := path[0]
-	f := v.Field(m.index)
-	if m.optional && absent(f, m) {
-		return dst
-	}
-	if path = path[1:]; len(path) == 0 && t == NoValue {
-		return append(dst, Value{})
-	}
-	switch {
-	case m.list:
-		for i := range f.Len() {
-			dst = appendInside(dst, f.Index(i), m, path, t)
+func appendValues(dst []Value, at place, path []*member, t FieldType) []Value {
+	var m *member
+	for len(path) > 0 {
+		m, path = path[0], path[1:]
+		at = at.member(m)
+		if m.optional && absent(at, m) {
+			return dst
 		}
-		return dst
-	case m.pointer:
-		f = f.Elem()
+		switch {
+		case t == NoValue && len(path) == 0:
+			return append(dst, Value{})
+		case m.list:
+			for i := range *at.elements() {
+				if element := at.element(i, m); len(path) > 0 {
+					dst = appendValues(dst, element, path, t)
+				} else {
+					dst = append(dst, valueOf(element, m))
+				}
+			}
+			return dst
+		case m.pointer:
+			at, _ = at.target()
+		}
 	}
-	return appendInside(dst, f, m, path, t)
+	return append(dst, valueOf(at, m))
 }
 
-func appendInside(dst []Value, f reflect.Value, m *member, path []*member, t FieldType) []Value {
-	if len(path) > 0 {
-		return appendValues(dst, f, path, t)
-	}
+func valueOf(at place, m *member) Value {
 	switch m.kind {
 	case kindMAC:
-		return append(dst, Value{Num: f.Addr().Interface().(*MAC).Uint64()})
+		return Value{Num: in[MAC](at).Uint64()}
 	case kindAddr:
-		return append(dst, Value{Addr: *f.Addr().Interface().(*netip.Addr)})
+		return Value{Addr: *in[netip.Addr](at)}
 	case kindString:
-		return append(dst, Value{Str: f.String()})
+		return Value{Str: *in[string](at)}
 	}
-	return append(dst, Value{Num: f.Uint()})
+	return Value{Num: at.uint(m)}
 }

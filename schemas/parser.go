@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"math/bits"
 	"unicode/utf8"
 )
 
@@ -44,6 +45,9 @@ func (p *parser) space() {
 
 // peek passes over white space and returns the byte behind it, 0 at the end.
 func (p *parser) peek() byte {
+	if p.pos < len(p.data) && p.data[p.pos] > ' ' {
+		return p.data[p.pos]
+	}
 	p.space()
 	if p.pos == len(p.data) {
 		return 0
@@ -129,26 +133,28 @@ func (p *parser) boolean() (bool, error) {
 
 // uint reads a whole number that is not negative.
 func (p *parser) uint() (uint64, error) {
-	p.space()
-	start := p.pos
+	first := p.peek()
 	var n uint64
-	for ; p.pos < len(p.data); p.pos++ {
-		c := p.data[p.pos]
-		if c < '0' || c > '9' {
+	pos := p.pos
+	for ; pos < len(p.data); pos++ {
+		d := uint64(p.data[pos] - '0')
+		if d > 9 {
 			break
 		}
-		d := uint64(c - '0')
 		if n > (math.MaxUint64-d)/10 {
+			p.pos = pos
 			return 0, p.errorf("number is too large")
 		}
 		n = n*10 + d
 	}
-	switch digits := p.data[start:p.pos]; {
-	case len(digits) == 0:
+	digits := pos - p.pos
+	p.pos = pos
+	switch {
+	case digits == 0:
 		return 0, p.errorf("expected a whole number, found %s", p.found())
-	case len(digits) > 1 && digits[0] == '0':
+	case digits > 1 && first == '0':
 		return 0, p.errorf("number begins with 0")
-	case p.pos < len(p.data) && (p.data[p.pos] == '.' || p.data[p.pos]|0x20 == 'e'):
+	case pos < len(p.data) && (p.data[pos] == '.' || p.data[pos]|0x20 == 'e'):
 		return 0, p.errorf("expected a whole number, found %s", p.found())
 	}
 	return n, nil
@@ -156,13 +162,14 @@ func (p *parser) uint() (uint64, error) {
 
 // text reads a string. What it returns may point into the data.
 func (p *parser) text() ([]byte, error) {
-	if err := p.expect('"'); err != nil {
-		return nil, err
+	if p.peek() != '"' {
+		return nil, p.expect('"') // which fails
 	}
+	p.pos++
 	start := p.pos
-	if end := bytes.IndexByte(p.data[start:], '"'); end >= 0 && plain(p.data[start:start+end]) {
-		p.pos += end + 1
-		return p.data[start : start+end], nil
+	if end := start + plain(p.data[start:]); end < len(p.data) && p.data[end] == '"' {
+		p.pos = end + 1
+		return p.data[start:end], nil
 	}
 	escaped, ascii := false, true
 	for ; p.pos < len(p.data); p.pos++ {
@@ -193,23 +200,27 @@ func (p *parser) text() ([]byte, error) {
 	return nil, p.errorf("string does not end")
 }
 
-// plain reports whether a string is all ASCII without control characters and
-// escapes, eight bytes at a time: nearly all strings are, and the frame is long.
-func plain(s []byte) bool {
+// plain returns how many bytes come before a quote, a backslash, a control
+// character or what is not ASCII. It looks at eight bytes at a time: the frame is
+// long.
+func plain(s []byte) int {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
-	for ; len(s) >= 8; s = s[8:] {
-		x := binary.LittleEndian.Uint64(s)
-		backslash := x ^ '\\'*ones
-		if (x|(x-' '*ones)|(backslash-ones)&^backslash)&highs != 0 {
-			return false
+	n := 0
+	for ; len(s)-n >= 8; n += 8 {
+		x := binary.LittleEndian.Uint64(s[n:])
+		quote, backslash := x^'"'*ones, x^'\\'*ones
+		// The lowest high bit that is set marks the first such byte; those above
+		// it may be carried over from it.
+		if marks := (x | (x - ' '*ones) | (quote-ones)&^quote | (backslash-ones)&^backslash) & highs; marks != 0 {
+			return n + bits.TrailingZeros64(marks)/8
 		}
 	}
-	for _, c := range s {
-		if c < ' ' || c == '\\' || c >= utf8.RuneSelf {
-			return false
+	for ; n < len(s); n++ {
+		if c := s[n]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			break
 		}
 	}
-	return true
+	return n
 }
 
 // skip passes over any value.

@@ -17,24 +17,32 @@ type shape struct {
 	members []member
 	// required has a bit for each member that is always there.
 	required uint64
+	optional uint64 // the others
 }
 
-// member is one member of a JSON object.
+// member is one member of a JSON object. What the codec needs of each comes
+// first, to stand in one cache line.
 type member struct {
-	name  string
-	key   string // ready to be written: "name":
-	index int    // of the field in the Go struct
-	kind  kind
+	kind kind
 	// list and pointer say that kind is that of the elements; a pointer is
 	// absent when nil, a list when empty.
 	list, pointer bool
-	optional      bool   // absent when it has its zero value
-	object        *shape // of a kindObject
-	max           uint64 // of a kindUint
-	enum          []string
-	doc, example  string
-	presence      bool // the field asks whether the member is there, not for its value
-	ndpmon        bool
+	optional      bool    // absent when it has its zero value
+	offset        uintptr // of the field in the Go struct
+	size          uintptr // of the value, of one element in a list
+	key           string  // ready to be written: "name":
+	// head is the key's first 8 bytes, or all of it, as a number, where the bits
+	// of mask are set.
+	head, mask uint64
+	object     *shape // of a kindObject
+
+	max          uint64 // of a kindUint
+	enum         []string
+	name         string
+	goType       reflect.Type // of the field
+	doc, example string
+	presence     bool // the field asks whether the member is there, not for its value
+	ndpmon       bool
 }
 
 type kind uint8
@@ -61,7 +69,8 @@ func newShape(t reflect.Type) *shape {
 		m := member{
 			name:     name,
 			key:      strconv.Quote(name) + ":",
-			index:    i,
+			offset:   f.Offset,
+			goType:   f.Type,
 			optional: flags == "omitempty",
 			doc:      f.Tag.Get("doc"),
 			example:  f.Tag.Get("example"),
@@ -75,7 +84,11 @@ func newShape(t reflect.Type) *shape {
 		case ft.Kind() == reflect.Slice && ft.Elem().Kind() != reflect.Uint8:
 			m.list, ft = true, ft.Elem()
 		}
-		m.kind = kindOf(ft)
+		m.kind, m.size = kindOf(ft), ft.Size()
+		for i := range min(len(m.key), 8) {
+			m.head |= uint64(m.key[i]) << (8 * i)
+			m.mask |= 0xff << (8 * i)
+		}
 		switch m.kind {
 		case kindObject:
 			m.object = newShape(ft)
@@ -96,7 +109,9 @@ func newShape(t reflect.Type) *shape {
 		if name == "type" && m.kind == kindString {
 			m.enum = []string{messageTypes[t]}
 		}
-		if !m.optional {
+		if m.optional {
+			s.optional |= 1 << i
+		} else {
 			s.required |= 1 << i
 		}
 		s.members = append(s.members, m)
