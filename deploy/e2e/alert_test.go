@@ -26,15 +26,10 @@ type event struct {
 		Source, Destination string
 		VLAN                *int
 	}
-	Inet6 *struct {
-		Source, Destination string
-		HopLimit            int
-	}
 	ND *struct {
-		RA, RS, NA, RD *struct{}
-		NS             *struct{ TargetAddress string }
-		Malformed      string
+		RA *struct{ ReachableTimer int }
 	}
+	Lost  *struct{ Kernel, Buffer uint64 }
 	Frame []byte
 }
 

@@ -15,22 +15,23 @@ import (
 )
 
 // numbered returns a frame that the built-in rules alert on, a Router
-// Advertisement with lifetime 0, and that numberOf knows again.
+// Advertisement with lifetime 0, whose reachable time is a number for numberOf
+// to know it by. All have one source: the kernel keeps each source of such
+// frames as a neighbour, in a table of 1024 that all namespaces share.
 func numbered(n int) []byte {
-	var id [4]byte
-	binary.BigEndian.PutUint32(id[:], uint32(n))
-	source := netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80, 12: id[0], 13: id[1], 14: id[2], 15: id[3]})
-	return lab.RouterAdvertisement(net.HardwareAddr{2, 0, 0, 0, 0, 7}, source, 0).Frame()
+	ra := lab.RouterAdvertisement(net.HardwareAddr{2, 0, 0, 0, 0, 7}, netip.MustParseAddr("fe80::7"), 0)
+	const reachableTime = 4 // its place in the body
+	binary.BigEndian.PutUint32(ra.Body[reachableTime:], uint32(n))
+	return ra.Frame()
 }
 
 // numberOf returns the number of the frame that an alert is for.
 func numberOf(t *testing.T, a alert) int {
 	t.Helper()
-	if a.Rule != "ra-lifetime-zero" || a.Event.Inet6 == nil {
+	if a.Rule != "ra-lifetime-zero" || a.Event.ND == nil || a.Event.ND.RA == nil {
 		t.Fatalf("alert %s of rule %s, which the test did not provoke: %s", a.ID, a.Rule, a.Summary)
 	}
-	b := netip.MustParseAddr(a.Event.Inet6.Source).As16()
-	return int(binary.BigEndian.Uint32(b[12:]))
+	return a.Event.ND.RA.ReachableTimer
 }
 
 // exactlyOnce checks that there is one alert for each of the first n frames.

@@ -104,7 +104,7 @@ func start(t TB, c Command, within func(func()), name string) *Process {
 
 // tail is the end of what a process has written, with its lines cut short.
 func tail(o *Output) string {
-	const lines, bytes = 40, 300
+	const lines, bytes = 15, 300
 	list := strings.Split(strings.TrimSuffix(o.String(), "\n"), "\n")
 	if n := len(list); n > lines {
 		list = append([]string{fmt.Sprintf("… %d lines", n-lines)}, list[n-lines:]...)
