@@ -7,9 +7,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -251,6 +253,54 @@ func TestBuiltInRules(t *testing.T) {
 			}
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("alerts (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// The folder of the server that is in ndmon while it reads a file is gone when
+// it ends, however that comes.
+func TestReadLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	// A pipe that nobody writes to keeps ndmon waiting until it is told to stop.
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	held, err := os.OpenFile(fifo, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	big := corpus(t, "thc-fuzz_ip6_ra")
+	for _, tc := range []struct {
+		name, script string
+		interrupted  bool
+	}{
+		{"end of file", `exec "$0" -r "$1"`, false},
+		{"interrupt", `exec "$0" -r "$2"`, true},
+		{"closed pipe", `"$0" -r "$1" | head -n 1`, false},
+		{"bad rules", `"$0" -r "$1" -R "$1"; true`, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			p := lab.Start(t, lab.Command{
+				Path: "/bin/sh", Args: []string{"-c", tc.script, program("ndmon").Path, big, fifo}, Env: []string{"TMPDIR=" + dir},
+			})
+			if tc.interrupted {
+				p.Stderr.WaitFor("reading events")
+				p.Signal(syscall.SIGINT)
+			}
+			if status := p.Wait(); status != 0 {
+				t.Errorf("exit status %d", status)
+			}
+			left, err := os.ReadDir(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(left) > 0 {
+				t.Errorf("left behind: %v", left)
 			}
 		})
 	}
