@@ -37,6 +37,12 @@ func TestInterfaceIsDeletedAndMadeAgain(t *testing.T) {
 	at := p.Stderr.WaitForAfter(0, "interface is gone", "interface="+lab.Master)
 	r.Veth(lab.Master, r.Upstream, "eth0")
 	at = p.Stderr.WaitForAfter(at, "msg=capturing", "interface="+lab.Master)
+	// What changes within milliseconds is seen as one change: let it see the
+	// interface up before it goes down.
+	lab.Eventually(t, "the interface is seen up", func() bool {
+		log := p.Stderr.String()[at:]
+		return strings.Contains(log, "state=up") || strings.Contains(log, "interface is up")
+	})
 	number = alertsFrom(t, p, r.Upstream.Wire("eth0"), number)
 
 	r.Down(lab.Master)

@@ -53,6 +53,9 @@ func command() int {
 	env := process.Env{Log: process.NewLogger(log, cfg.Level), Registry: process.NewRegistry()}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// Who reads the alerts may go: that is an error of the write then, and not
+	// the end of a process that has tables and folders to remove.
+	signal.Ignore(syscall.SIGPIPE)
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
