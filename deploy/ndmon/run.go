@@ -64,7 +64,9 @@ func Run(ctx context.Context, cfg Config, d Deps) error {
 	}
 	p := &parts{cfg: cfg, deps: d}
 	defer p.stop()
-	if err := p.start(ctx); err != nil || ctx.Err() != nil {
+	if err := p.start(ctx); ctx.Err() != nil {
+		return nil // told to stop while it began
+	} else if err != nil {
 		return err
 	}
 	select {
@@ -229,9 +231,6 @@ func (p *parts) start(ctx context.Context) error {
 	case err := <-p.ended:
 		return err
 	case <-wait.Done():
-		if ctx.Err() != nil {
-			return nil // told to stop before it had begun
-		}
 		return fmt.Errorf("the NATS server at %s does not answer within %v", url, connectWait)
 	}
 	format := jsonLine
