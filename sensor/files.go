@@ -79,7 +79,7 @@ func (s *sensor) readFile(ctx context.Context, name string) error {
 // open opens a file whose reads fail when ctx is done.
 func open(ctx context.Context, name string) (io.Reader, func(), error) {
 	if name != standardInput {
-		f, err := os.Open(name)
+		f, err := openFile(ctx, name)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -95,6 +95,33 @@ func open(ctx context.Context, name string) (io.Reader, func(), error) {
 	}()
 	stop := context.AfterFunc(ctx, func() { r.CloseWithError(ctx.Err()) })
 	return r, func() { stop(); r.Close() }, nil
+}
+
+// openFile is os.Open that ends when ctx is done. Opening a named pipe waits for
+// who writes to it and nothing wakes it: it is left to a goroutine, which may
+// have to be left behind in it.
+func openFile(ctx context.Context, name string) (*os.File, error) {
+	type opened struct {
+		f   *os.File
+		err error
+	}
+	done := make(chan opened)
+	go func() {
+		f, err := os.Open(name)
+		select {
+		case done <- opened{f, err}:
+		case <-ctx.Done():
+			if err == nil {
+				f.Close()
+			}
+		}
+	}()
+	select {
+	case o := <-done:
+		return o.f, o.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // publish publishes a packet, however long that takes.

@@ -19,6 +19,7 @@ import (
 	"github.com/google/gopacket/pcapgo"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"golang.org/x/sys/unix"
 
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/sensor/internal/capfile"
@@ -259,6 +260,33 @@ func TestStandardInput(t *testing.T) {
 	}
 	out.Close() // ends the goroutine that reads it
 	r.check(t)
+}
+
+// A named pipe that nobody writes to can be waited for no longer than until ctx
+// is done.
+func TestPipeWithoutWriter(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	c := config()
+	c.ReadFiles = []string{pipe}
+	go func() { done <- Run(ctx, c, Deps{Publisher: &recorder{}}) }()
+	cancel()
+	testlab.Wait(t, "Run ends", func() bool { return len(done) > 0 })
+	if err := <-done; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	// Let the goroutine go that still waits for a writer.
+	testlab.Wait(t, "the pipe has a reader", func() bool {
+		fd, err := unix.Open(pipe, unix.O_WRONLY|unix.O_NONBLOCK, 0)
+		if err == nil {
+			unix.Close(fd)
+		}
+		return err == nil
+	})
 }
 
 // A publisher without room is waited for, until ctx is done.
