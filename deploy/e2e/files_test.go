@@ -262,16 +262,18 @@ func TestBuiltInRules(t *testing.T) {
 // it ends, however that comes.
 func TestReadLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
-	// A pipe that nobody writes to keeps ndmon waiting until it is told to stop.
-	fifo := filepath.Join(t.TempDir(), "fifo")
-	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
-		t.Fatal(err)
+	// Pipes that nobody writes to keep ndmon waiting until it is told to stop.
+	empty, closed := filepath.Join(t.TempDir(), "empty"), filepath.Join(t.TempDir(), "closed")
+	for _, pipe := range []string{empty, closed} {
+		if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
-	held, err := os.OpenFile(fifo, os.O_RDWR, 0)
+	writer, err := os.OpenFile(empty, os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer held.Close()
+	t.Cleanup(func() { writer.Close() })
 	big := corpus(t, "thc-fuzz_ip6_ra")
 	for _, tc := range []struct {
 		name, script string
@@ -279,6 +281,7 @@ func TestReadLeavesNothingBehind(t *testing.T) {
 	}{
 		{"end of file", `exec "$0" -r "$1"`, false},
 		{"interrupt", `exec "$0" -r "$2"`, true},
+		{"interrupt before anybody writes", `exec "$0" -r "$3"`, true},
 		{"closed pipe", `"$0" -r "$1" | head -n 1`, false},
 		{"bad rules", `"$0" -r "$1" -R "$1"; true`, false},
 	} {
@@ -286,7 +289,7 @@ func TestReadLeavesNothingBehind(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			p := lab.Start(t, lab.Command{
-				Path: "/bin/sh", Args: []string{"-c", tc.script, program("ndmon").Path, big, fifo}, Env: []string{"TMPDIR=" + dir},
+				Path: "/bin/sh", Args: []string{"-c", tc.script, program("ndmon").Path, big, empty, closed}, Env: []string{"TMPDIR=" + dir},
 			})
 			if tc.interrupted {
 				p.Stderr.WaitFor("reading events")
