@@ -4,6 +4,9 @@
 // built and run, in networks made of namespaces where they need one, and looked
 // at from outside, through what they print, their subjects on NATS and the
 // kernel's tables.
+//
+// The go command does not see that the programs are part of the tests: after a
+// change of theirs run go test -count=1, or it may answer from its cache.
 package e2e
 
 import (
