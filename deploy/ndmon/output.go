@@ -18,7 +18,9 @@ import (
 
 // output writes the alerts that are stored from now on to w, one a line.
 type output struct {
-	w       io.Writer
+	w io.Writer
+	// host is the one whose alerts are written; empty for all.
+	host    string
 	format  func(alert []byte) ([]byte, error)
 	log     *slog.Logger
 	reading jetstream.ConsumeContext
@@ -30,7 +32,7 @@ type output struct {
 }
 
 // startOutput begins behind the newest alert that is stored now.
-func startOutput(ctx context.Context, conn *bus.Conn, w io.Writer, format func([]byte) ([]byte, error), log *slog.Logger) (*output, error) {
+func startOutput(ctx context.Context, conn *bus.Conn, w io.Writer, host string, format func([]byte) ([]byte, error), log *slog.Logger) (*output, error) {
 	stream, err := conn.JetStream().Stream(ctx, schemas.StreamAlerts)
 	if err != nil {
 		return nil, fmt.Errorf("look up stream %s: %w", schemas.StreamAlerts, err)
@@ -43,7 +45,7 @@ func startOutput(ctx context.Context, conn *bus.Conn, w io.Writer, format func([
 	if err != nil {
 		return nil, fmt.Errorf("read stream %s: %w", schemas.StreamAlerts, err)
 	}
-	o := &output{w: w, format: format, log: log, failed: make(chan error, 1), written: make(chan uint64, 1)}
+	o := &output{w: w, host: host, format: format, log: log, failed: make(chan error, 1), written: make(chan uint64, 1)}
 	o.written <- last
 	o.reading, err = consumer.Consume(o.write, jetstream.PullHeartbeat(5*time.Second), jetstream.PullExpiry(30*time.Second))
 	if err != nil {
@@ -53,7 +55,7 @@ func startOutput(ctx context.Context, conn *bus.Conn, w io.Writer, format func([
 }
 
 func (o *output) write(msg jetstream.Msg) {
-	line, err := o.format(msg.Data())
+	line, err := o.line(msg.Data())
 	if err != nil {
 		o.log.Warn("message on the subject of alerts is none", "error", err)
 	} else if _, err := o.w.Write(line); err != nil {
@@ -66,6 +68,17 @@ func (o *output) write(msg jetstream.Msg) {
 		<-o.written
 		o.written <- meta.Sequence.Stream
 	}
+}
+
+// line is empty for an alert of another host.
+func (o *output) line(alert []byte) ([]byte, error) {
+	if o.host != "" {
+		var of struct{ Host string }
+		if err := json.Unmarshal(alert, &of); err != nil || of.Host != o.host {
+			return nil, err
+		}
+	}
+	return o.format(alert)
 }
 
 // drain waits until every alert that is stored now was written.

@@ -237,7 +237,11 @@ func (p *parts) start(ctx context.Context) error {
 	if p.cfg.Output == "text" {
 		format = textLine(p.deps.Colour)
 	}
-	if p.output, err = startOutput(wait, p.ruled, p.deps.Alerts, format, p.deps.Log); err != nil {
+	host := ""
+	if p.server == nil {
+		host = p.cfg.Host
+	}
+	if p.output, err = startOutput(wait, p.ruled, p.deps.Alerts, host, format, p.deps.Log); err != nil {
 		return err
 	}
 
