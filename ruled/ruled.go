@@ -83,8 +83,8 @@ func Run(ctx context.Context, cfg Config, d Deps) error {
 	return err
 }
 
-// readStream evaluates events in sessions: one ends when the connection, the consumer
-// or the order of its messages is lost. The next begins where the last
+// readStream evaluates events in sessions: one ends when the connection, the
+// consumer or the order of its messages is lost. The next begins where the last
 // acknowledgement was, and what comes again is recognised by the alerts' ids.
 func (e *evaluation) readStream(ctx context.Context) error {
 	again := make(chan struct{}, 1)
@@ -133,7 +133,7 @@ func (e *evaluation) session(ctx context.Context, again <-chan struct{}) error {
 		return err
 	}
 	filter := e.cfg.Events
-	if filter == schemas.SubjectEvents {
+	if e.cfg.wholeStream() {
 		filter = "" // the whole stream, which the server finds faster
 	}
 	consumer, err := js.CreateOrUpdateConsumer(setup, schemas.StreamEvents, jetstream.ConsumerConfig{

@@ -97,8 +97,8 @@ func TestAppendJSONWritesWhatEncodingJSONWrites(t *testing.T) {
 func TestParseJSONReadsWhatAppendJSONWrites(t *testing.T) {
 	full := fullEvent(t)
 	data := full.AppendJSON(nil)
-	used := fullEvent(t) // memory that held another event
-	used.ND.RDNSSForTest()
+	used := fullEvent(t)                                                // memory that held another event
+	used.ND.Opt.RDNSS = append(used.ND.Opt.RDNSS, used.ND.Opt.RDNSS...) // longer than what is read into it
 	for name, e := range map[string]*Event{"new": new(Event), "used": used} {
 		if err := e.ParseJSON(data); err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -114,9 +114,6 @@ func TestParseJSONReadsWhatAppendJSONWrites(t *testing.T) {
 		}
 	}
 }
-
-// RDNSSForTest makes the lists longer than what is read into them.
-func (n *ND) RDNSSForTest() { n.Opt.RDNSS = append(n.Opt.RDNSS, n.Opt.RDNSS...) }
 
 func TestParseJSONTakes(t *testing.T) {
 	for name, edit := range map[string][2]string{

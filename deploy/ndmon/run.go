@@ -131,7 +131,7 @@ func (p *part) stop() {
 }
 
 // run starts a part. It outlives ctx: parts are stopped in their order.
-func (p *parts) run(ctx context.Context, f func(context.Context) error) *part {
+func (p *parts) run(ctx context.Context, f func(context.Context) error) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	t := &part{cancel, make(chan struct{})}
 	p.running = append(p.running, t)
@@ -146,7 +146,6 @@ func (p *parts) run(ctx context.Context, f func(context.Context) error) *part {
 		default:
 		}
 	}()
-	return t
 }
 
 func (p *parts) start(ctx context.Context) error {
@@ -164,53 +163,19 @@ func (p *parts) start(ctx context.Context) error {
 			p.deps.Log.Info("serving NATS", "url", p.server.ClientURL(), "directory", p.cfg.Data)
 		}
 	}
-	connect := func(name string, noEcho bool) (*bus.Conn, error) {
-		// The embedded server asks for no credentials; another one may.
-		natsConfig := bus.Config{}
-		if p.server == nil {
-			if err := process.Environment("", &natsConfig); err != nil {
-				return nil, err
-			}
-		}
-		natsConfig.URL = url
-		conn, err := bus.Connect(natsConfig, bus.Options{Name: name, Log: p.deps.Log.With("part", name), Registry: p.deps.Registry, InProcess: inProcess, NoEcho: noEcho})
-		if err == nil {
-			p.conns = append(p.conns, conn)
-		}
-		return conn, err
-	}
-
-	// Ruled first: what reads comes before what writes.
-	var err error
-	if p.ruled, err = connect("ruled", false); err != nil {
+	rules, pings, capture, err := p.settings()
+	if err != nil {
 		return process.UsageError{Err: err}
 	}
-	conn, err := connect("sensor", true)
+	// Ruled first: what reads comes before what writes.
+	if p.ruled, err = p.connect("ruled", url, inProcess); err != nil {
+		return process.UsageError{Err: err}
+	}
+	conn, err := p.connect("sensor", url, inProcess)
 	if err != nil {
 		return process.UsageError{Err: err}
 	}
 	local := &loop{conn: conn}
-	// What the command line does not say, the daemons' variables may.
-	var rules ruled.Config
-	var pings pinger.Config
-	var capture sensor.Config
-	if err := errors.Join(process.Environment("RULED", &rules), process.Environment("PINGER", &pings), process.Environment("SENSOR", &capture)); err != nil {
-		return process.UsageError{Err: err}
-	}
-	if p.cfg.Rules != "" {
-		rules.Rules = p.cfg.Rules
-	}
-	rules.Consumer, rules.Events = "ndmon", schemas.SubjectEvents
-	if p.server != nil {
-		rules.StreamConfig = bus.StreamConfig{
-			EventsInMemory: true, EventsBytes: eventsBytes, EventsAge: eventsAge,
-			AlertsBytes: alertsBytes, AlertsAge: alertsAge,
-		}
-	} else {
-		// Other hosts' events are for who runs that server.
-		rules.Consumer = "ndmon-" + schemas.EscapeToken(p.cfg.Host)
-		rules.Events = "nd.events." + schemas.EscapeToken(p.cfg.Host) + ".>"
-	}
 	p.consumer = rules.Consumer
 	begun := make(chan struct{}, 1)
 	p.run(ctx, func(ctx context.Context) error {
@@ -246,13 +211,11 @@ func (p *parts) start(ctx context.Context) error {
 	}
 
 	if len(p.cfg.Slaves) > 0 {
-		pings.Host, pings.Slaves = p.cfg.Host, p.cfg.Slaves
 		p.run(ctx, func(ctx context.Context) error {
 			return pinger.Run(ctx, pings, pinger.Deps{Log: p.deps.Log.With("part", "pinger"), Registry: p.deps.Registry, Bus: local})
 		})
 	}
 
-	capture.Host, capture.Interfaces, capture.Masters, capture.ReadFiles = p.cfg.Host, p.cfg.Interfaces, p.cfg.Masters, p.cfg.Files
 	publisher := bus.NewPublisher(conn, bus.PublisherConfig{
 		InFlight: bus.DefaultInFlight, Buffer: capture.Buffer, AckTimeout: bus.DefaultAckTimeout,
 	}, p.deps.Log.With("part", "sensor"))
@@ -268,6 +231,50 @@ func (p *parts) start(ctx context.Context) error {
 		})
 	})
 	return nil
+}
+
+// settings returns the parts' configurations. What the command line does not
+// say, the daemons' variables may.
+func (p *parts) settings() (rules ruled.Config, pings pinger.Config, capture sensor.Config, err error) {
+	err = errors.Join(process.Environment("RULED", &rules), process.Environment("PINGER", &pings), process.Environment("SENSOR", &capture))
+	if p.cfg.Rules != "" {
+		rules.Rules = p.cfg.Rules
+	}
+	if p.server != nil {
+		rules.Consumer, rules.Events = "ndmon", schemas.SubjectEvents
+		rules.StreamConfig = bus.StreamConfig{
+			EventsInMemory: true, EventsBytes: eventsBytes, EventsAge: eventsAge,
+			AlertsBytes: alertsBytes, AlertsAge: alertsAge,
+		}
+	} else {
+		// Other hosts' events are for who runs that server.
+		host := schemas.EscapeToken(p.cfg.Host)
+		rules.Consumer, rules.Events = "ndmon-"+host, "nd.events."+host+".>"
+	}
+	pings.Host, pings.Slaves = p.cfg.Host, p.cfg.Slaves
+	capture.Host, capture.ReadFiles = p.cfg.Host, p.cfg.Files
+	capture.Interfaces, capture.Masters = p.cfg.Interfaces, p.cfg.Masters
+	return rules, pings, capture, err
+}
+
+// connect makes a connection for a part. The sensor's is that of the loop, which
+// must not hear itself.
+func (p *parts) connect(name, url string, inProcess nats.InProcessConnProvider) (*bus.Conn, error) {
+	var cfg bus.Config
+	if p.server == nil {
+		// The embedded server asks for no credentials; another one may.
+		if err := process.Environment("", &cfg); err != nil {
+			return nil, err
+		}
+	}
+	cfg.URL = url
+	conn, err := bus.Connect(cfg, bus.Options{
+		Name: name, Log: p.deps.Log.With("part", name), Registry: p.deps.Registry, InProcess: inProcess, NoEcho: name == "sensor",
+	})
+	if err == nil {
+		p.conns = append(p.conns, conn)
+	}
+	return conn, err
 }
 
 // finish stops the sensor and lets what it has seen come through to the alerts.

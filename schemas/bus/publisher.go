@@ -132,11 +132,8 @@ func (p *Publisher) Run(ctx context.Context) error {
 			}
 		case <-p.kick:
 			p.mu.Lock()
-			var err error
-			if p.refused != nil {
-				err, p.refused = p.refused, nil
-			}
-			head := p.head
+			err, head := p.refused, p.head
+			p.refused = nil
 			p.mu.Unlock()
 			if err == nil && p.conn.Connected() { // else OnConnect kicks again
 				err = p.resume(ctx, inbox)
