@@ -217,12 +217,13 @@ func (c *Conn) Subscribe(subject string, handle func(subject string, data []byte
 // Drain ends the connection: subscriptions first, then what is still to be
 // sent, and returns when that is done or the context ends.
 func (c *Conn) Drain(ctx context.Context) error {
-	if !c.nc.IsConnected() {
+	switch err := c.nc.Drain(); {
+	case errors.Is(err, nats.ErrConnectionReconnecting), errors.Is(err, nats.ErrConnectionClosed):
+		// The server is away: nothing can be sent, and nothing is waiting here.
 		c.nc.Close()
 		<-c.closed
 		return nil
-	}
-	if err := c.nc.Drain(); err != nil {
+	case err != nil:
 		c.nc.Close()
 		return fmt.Errorf("drain the connection to NATS: %w", err)
 	}
