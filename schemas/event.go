@@ -57,6 +57,11 @@ type Event struct {
 	ICMP6    *ICMP6    `json:"icmp6,omitempty"`
 	ND       *ND       `json:"nd,omitempty"`
 
+	// Fault is nil for a frame in order.
+	Fault *Fault `json:"fault,omitempty" doc:"something is wrong with the frame"`
+	// Link is ruled's.
+	Link *Link `json:"link,omitempty"`
+
 	Lost *Lost `json:"lost,omitempty"`
 
 	// Frame is the frame as captured, from its Ethernet header on.
@@ -217,6 +222,15 @@ type RedirectedHeader struct {
 	Source      netip.Addr `json:"source" doc:"IPv6 source address of the packet that was redirected"`
 	Destination netip.Addr `json:"destination" doc:"IPv6 destination address of the packet that was redirected"`
 	NextHeader  uint8      `json:"nextheader" doc:"next header of the packet that was redirected" example:"6"`
+	// Echo is nil unless that packet is an ICMPv6 echo request or reply right
+	// behind the IPv6 header.
+	Echo *Echo `json:"echo,omitempty"`
+}
+
+// Echo is an ICMPv6 echo request or reply (RFC 4443, section 4).
+type Echo struct {
+	Identifier uint16 `json:"identifier" doc:"identifier of the ping that was redirected; redir6 of thc-ipv6 provokes its Redirects with 64206 (0xface)" example:"64206"`
+	Sequence   uint16 `json:"sequence" doc:"sequence number of the ping that was redirected" example:"1"`
 }
 
 // MTU is an MTU option (RFC 4861, section 4.6.4).

@@ -1,0 +1,95 @@
+package schemas
+
+import "net/netip"
+
+// Link is what ruled knows of the link that bears on an event: what is new,
+// what contradicts what was seen before, and what differs from the configured or
+// learned routers. Sensors never send it, and an event that already has it is
+// refused; it is in the event that an alert carries.
+type Link struct {
+	// Configured is true where the configuration has routers for this link.
+	Configured bool `json:"configured,omitempty" doc:"the configuration has routers for this link: what it does not list is wrong. Without it, routers are learned"`
+	// Bogon needs a prefix: one that is configured or, without any, learned.
+	Bogon bool `json:"bogon,omitempty" doc:"the source address is outside every prefix of the link (NDPMon: bogon): a forged or misconfigured sender"`
+	// Unsolicited is about the last ten seconds.
+	Unsolicited bool `json:"unsolicited,omitempty" doc:"NA that nobody asked for within the last 10 seconds: how caches are poisoned, but also how a station makes a new address known"`
+
+	Station *LinkStation `json:"station,omitempty"`
+	Claim   []LinkClaim  `json:"claim,omitempty"`
+	DAD     *LinkDAD     `json:"dad,omitempty"`
+	Router  *LinkRouter  `json:"router,omitempty"`
+	RA      *LinkRA      `json:"ra,omitempty"`
+}
+
+// LinkStation is the station that sent the frame, by its Ethernet source.
+type LinkStation struct {
+	New      bool `json:"new,omitempty" doc:"Ethernet source never seen on the link before (NDPMon: new station)"`
+	Returned bool `json:"returned,omitempty" doc:"station that is back after a long silence (NDPMon: new activity); RULED_SILENCE says how long"`
+	// Vendor is empty for addresses without a maker: locally administered ones.
+	Vendor        string `json:"vendor,omitempty" doc:"maker of the station, by its Ethernet source" example:"Cisco Systems, Inc"`
+	UnknownVendor bool   `json:"unknownvendor,omitempty" doc:"Ethernet source that claims to be a maker's, of a maker that does not exist (NDPMon: unknown mac vendor): a forged address, or one newer than the table"`
+}
+
+// LinkClaim is one claim of the frame that an address is at a station, where
+// there is something to be said of it.
+type LinkClaim struct {
+	Address  netip.Addr `json:"address" doc:"address that the frame claims for a station: the source of the packet, or the target of an NA"`
+	Ethernet MAC        `json:"ethernet" doc:"Ethernet address that the frame claims it for"`
+	// Previous is the Ethernet address that claimed it last, of the claims that
+	// are not this one.
+	Previous *MAC `json:"previous,omitempty" doc:"Ethernet address that the address was claimed for until now"`
+
+	New       bool `json:"new,omitempty" doc:"address never seen on the link before (NDPMon: new IP, new lla)"`
+	Changed   bool `json:"changed,omitempty" doc:"address claimed by a further station for the first time (NDPMon: changed ethernet address, wrong couple MAC/LLA): neighbour spoofing (parasite6, fake_advertise6), or a station that changed its Ethernet address"`
+	FlipFlop  bool `json:"flipflop,omitempty" doc:"address claimed again by the station before the last (NDPMon: flip flop): spoofing while the owner defends itself, or two stations with one address"`
+	Reused    bool `json:"reused,omitempty" doc:"address claimed again by a station that claimed it earlier (NDPMon: reused old ethernet address)"`
+	Contested bool `json:"contested,omitempty" doc:"the claim contradicts another one: changed, flipflop or reused"`
+	Disputed  bool `json:"disputed,omitempty" doc:"several stations have claimed the address in turn, and none of them has been silent for long enough to be forgotten (RULED_CLAIM_TIMEOUT)"`
+	Adopted   bool `json:"adopted,omitempty" doc:"the station that held the address has been silent for so long that the claim is now believed"`
+	Spoofed   bool `json:"spoofed,omitempty" doc:"contested address claimed by a station that has other addresses here (NDPMon: spoofed addresses), so that it is not merely a station with a new Ethernet address"`
+	Serial    bool `json:"serial,omitempty" doc:"the station has lately claimed three or more addresses that are others': parasite6, or a proxy"`
+	Router    bool `json:"router,omitempty" doc:"contested address of a router of the link, configured or learned: who holds it reads what leaves the link"`
+	Unasked   bool `json:"unasked,omitempty" doc:"contested address in an NA with the O flag that nobody asked for: a binding overwritten from outside (fake_advertise6)"`
+}
+
+// LinkDAD is set in a frame that answers duplicate address detection (RFC 4862,
+// section 5.4): somebody looked whether an address is free within the last
+// minute, and another station says that it is not.
+type LinkDAD struct {
+	Target netip.Addr `json:"target" doc:"address that another station is just testing for uniqueness and that the frame claims"`
+	Prober MAC        `json:"prober" doc:"station that tested it"`
+	// Again is about the last ten minutes.
+	Again bool `json:"again,omitempty" doc:"it is not the first answer: the same station has been denied another address, or the same somebody denied one, within the last 10 minutes (NDPMon: dad dos): dos-new-ip6"`
+}
+
+// LinkRouter says how the sender of an RA, Redirect or NA stands to the routers
+// of the link.
+type LinkRouter struct {
+	New          bool `json:"new,omitempty" doc:"first router heard on a link without configured routers, or one heard after the last of them fell silent: it is learned"`
+	Unknown      bool `json:"unknown,omitempty" doc:"RA or Redirect from a router that is not one of the link's (NDPMon: wrong ipv6 router, wrong router redirect): a rogue router"`
+	WrongAddress bool `json:"wrongaddress,omitempty" doc:"RA or Redirect from a router's Ethernet address but not from its link-local address (NDPMon: wrong router ip, wrong router redirect ip)"`
+	WrongMAC     bool `json:"wrongmac,omitempty" doc:"RA or Redirect from a router's link-local address but not from its Ethernet address (NDPMon: wrong router mac, wrong router redirect mac): somebody speaks for the router (kill_router6)"`
+	WrongCouple  bool `json:"wrongcouple,omitempty" doc:"RA or Redirect with the Ethernet address of one router and the link-local address of another (NDPMon: wrong couple IP/MAC)"`
+	Target       bool `json:"target,omitempty" doc:"Redirect to a next hop that is none of the link's routers: redir6, rd6"`
+	Flag         bool `json:"flag,omitempty" doc:"NA with the R flag from a station that is none of the link's routers (NDPMon: NA router flag)"`
+	NoFlag       bool `json:"noflag,omitempty" doc:"NA without the R flag for the link-local address of a router: hosts stop using it as one (RFC 4861, section 7.2.5)"`
+}
+
+// LinkRA is how an RA of a router of the link differs from what is configured or,
+// without configuration, from what was learned.
+type LinkRA struct {
+	CurHopLimit     bool `json:"curhoplimit,omitempty" doc:"the RA's cur hop limit is not the router's (NDPMon: wrong RA params)"`
+	Flags           bool `json:"flags,omitempty" doc:"the RA's flags are not the router's (NDPMon: wrong RA params)"`
+	Preference      bool `json:"preference,omitempty" doc:"the RA's preference is not the router's"`
+	Lifetime        bool `json:"lifetime,omitempty" doc:"the RA's router lifetime is not the router's (NDPMon: wrong RA params)"`
+	ReachableTimer  bool `json:"reachabletimer,omitempty" doc:"the RA's reachable time is not the router's (NDPMon: wrong RA params)"`
+	RetransTimer    bool `json:"retranstimer,omitempty" doc:"the RA's retransmission timer is not the router's (NDPMon: wrong RA params)"`
+	MTU             bool `json:"mtu,omitempty" doc:"the RA's MTU is not the router's (NDPMon: wrong RA mtu option)"`
+	Prefix          bool `json:"prefix,omitempty" doc:"the RA has a prefix that is not the router's (NDPMon: wrong prefix)"`
+	PrefixParams    bool `json:"prefixparams,omitempty" doc:"the RA has a prefix of the router's with other flags or lifetimes (NDPMon: wrong RA prefix option params)"`
+	RDNSS           bool `json:"rdnss,omitempty" doc:"the RA has a DNS server, or a lifetime of it, that is not the router's (NDPMon: wrong RA RDNSS option)"`
+	DNSSL           bool `json:"dnssl,omitempty" doc:"the RA has a search domain, or a lifetime of it, that is not the router's (NDPMon: wrong RA DNSSL option)"`
+	Route           bool `json:"route,omitempty" doc:"the RA has a route that is not the router's (NDPMon: wrong RA Route Info option)"`
+	RouteLifetime   bool `json:"routelifetime,omitempty" doc:"the RA has a route of the router's with another lifetime (NDPMon: wrong RA Route Info lifetime)"`
+	RoutePreference bool `json:"routepreference,omitempty" doc:"the RA has a route of the router's with another preference (NDPMon: wrong RA Route Info preference)"`
+}
