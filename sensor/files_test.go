@@ -22,7 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ndmon/ndmon/schemas"
-	"github.com/ndmon/ndmon/sensor/internal/capfile"
+	"github.com/ndmon/ndmon/schemas/capfile"
 	"github.com/ndmon/ndmon/sensor/internal/testlab"
 )
 

@@ -287,7 +287,7 @@ func TestLabels(t *testing.T) {
 	}
 }
 
-func machine(t *testing.T, direction Direction) *bpf.VM {
+func machine(t testing.TB, direction Direction) *bpf.VM {
 	t.Helper()
 	program, err := ND(direction)
 	if err != nil {

@@ -19,8 +19,8 @@ import (
 	"github.com/google/gopacket/pcapgo"
 )
 
-// corpus are the captures that the whole sensor is tested with.
-const corpus = "../../testdata/corpus/*.pcap"
+// corpus are the captures that the sensor and the decoder are tested with.
+const corpus = "../../sensor/testdata/corpus/*.pcap"
 
 // readAll reads what can be read of a file.
 func readAll(data []byte) (packets []Packet, err error) {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/ndmon/ndmon/schemas"
-	"github.com/ndmon/ndmon/sensor/decode"
+	"github.com/ndmon/ndmon/schemas/decode"
 )
 
 // parts are the parts of an event that a frame's faults bear on.

@@ -10,7 +10,7 @@ import (
 	"github.com/google/gopacket/pcapgo"
 )
 
-const corpus = "../testdata/corpus"
+const corpus = "../../sensor/testdata/corpus"
 
 // captured is a frame of a capture and its length on the wire.
 type captured struct {

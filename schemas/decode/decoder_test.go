@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/ndmon/ndmon/schemas"
-	"github.com/ndmon/ndmon/sensor/decode"
+	"github.com/ndmon/ndmon/schemas/decode"
 )
 
 // decodeFrame decodes a frame that was captured whole.

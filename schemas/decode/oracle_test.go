@@ -10,7 +10,7 @@ import (
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
 	"github.com/ndmon/ndmon/schemas"
-	"github.com/ndmon/ndmon/sensor/decode"
+	"github.com/ndmon/ndmon/schemas/decode"
 )
 
 // Another decoder sees the same in every well-formed message of the corpus that

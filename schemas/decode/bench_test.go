@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/ndmon/ndmon/schemas"
-	"github.com/ndmon/ndmon/sensor/decode"
+	"github.com/ndmon/ndmon/schemas/decode"
 )
 
 func BenchmarkDecode(b *testing.B) {

@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/ndmon/ndmon/schemas"
-	"github.com/ndmon/ndmon/sensor/decode"
+	"github.com/ndmon/ndmon/schemas/decode"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
