@@ -1,0 +1,166 @@
+// Package vendors names the makers of Ethernet addresses, from a table that is
+// built in and that a file can replace.
+//
+// The IEEE Registration Authority assigns makers the first 24 bits of their
+// addresses (MA-L), or 28 (MA-M) or 36 (MA-S, formerly IAB) when they make few
+// devices: https://standards.ieee.org/products-programs/regauth/.
+package vendors
+
+import (
+	"bytes"
+	"compress/gzip"
+	_ "embed"
+	"fmt"
+
+	"github.com/ndmon/ndmon/schemas"
+)
+
+// vendors.txt.gz is the IEEE's registries as Debian's package ieee-data ships
+// them. To renew it, set the date of newer files here.
+//
+//go:generate go run ./internal/gen -date 2022-08-27 -source "IEEE registries, by Debian's ieee-data" -o vendors.txt.gz /usr/share/ieee-data/oui.csv /usr/share/ieee-data/mam.csv /usr/share/ieee-data/oui36.csv /usr/share/ieee-data/iab.csv
+//go:embed vendors.txt.gz
+var builtin []byte
+
+// Table says whose an Ethernet address is. It does not change, so that any
+// number of goroutines may use it. The zero Table knows no vendor.
+type Table struct {
+	date string
+	// keys are the prefixes in ascending order.
+	keys []key
+	// index narrows the search down: the keys that begin with the 16 bits n are
+	// keys[index[n]:index[n+1]].
+	index []uint32
+	// parents has for each key the index of the longest prefix that it lies
+	// in, or -1.
+	parents []int32
+	// vendors has for each key the number of its vendor.
+	vendors []uint32
+	// The name of vendor v is names[ends[v-1]:ends[v]].
+	ends  []uint32
+	names string
+}
+
+// Builtin returns the table that is built in. It is unpacked at each call, which
+// takes some 30 ms: call it once and keep the table.
+func Builtin() *Table {
+	t, err := unpack()
+	if err != nil {
+		panic(fmt.Sprintf("vendors: the built-in table is faulty, which the tests rule out: %v", err))
+	}
+	return t
+}
+
+func unpack() (*Table, error) {
+	packed, err := gzip.NewReader(bytes.NewReader(builtin))
+	if err != nil {
+		return nil, fmt.Errorf("unpack vendors.txt.gz: %w", err)
+	}
+	var text bytes.Buffer
+	text.Grow(4 * len(builtin)) // it is packed to a third
+	if _, err := text.ReadFrom(packed); err != nil {
+		return nil, fmt.Errorf("unpack vendors.txt.gz: %w", err)
+	}
+	return Parse("vendors.txt", text.Bytes())
+}
+
+// Lookup returns the vendor to whom the longest prefix of the address is
+// assigned, or "" when the table has none. Group addresses and those that are
+// administered locally (IEEE 802, the I/G and U/L bits), such as a virtual
+// machine's 52:54:00:12:34:56, are no vendor's, nor is the address of zeros that
+// stands for a missing one.
+func (t *Table) Lookup(mac schemas.MAC) string {
+	if mac[0]&unassigned != 0 || mac == (schemas.MAC{}) || len(t.keys) == 0 {
+		return ""
+	}
+	number := mac.Uint64()
+	// The last prefix that begins at the address or before it has the address,
+	// or lies in every prefix that does.
+	bound := key(number>>(48-maxBits)<<keyShift | maxBits)
+	n := number >> (48 - indexBits)
+	low, high := int(t.index[n]), int(t.index[n+1])
+	for low < high {
+		if middle := int(uint(low+high) >> 1); t.keys[middle] <= bound {
+			low = middle + 1
+		} else {
+			high = middle
+		}
+	}
+	for i := low - 1; i >= 0; i = int(t.parents[i]) {
+		if t.keys[i].has(bound) {
+			return t.vendor(t.vendors[i])
+		}
+	}
+	return ""
+}
+
+// Date returns the day of the table's data, such as 2024-08-25, or "" if the
+// file did not say.
+func (t *Table) Date() string { return t.date }
+
+// Len returns the number of prefixes in the table.
+func (t *Table) Len() int { return len(t.keys) }
+
+// Append appends the table in the format of vendors.txt, which Parse reads: a
+// line for each prefix in ascending order, without the comment that says the
+// date.
+func (t *Table) Append(b []byte) []byte {
+	for i, k := range t.keys {
+		b = k.appendTo(b)
+		b = append(b, '\t')
+		b = append(b, t.vendor(t.vendors[i])...)
+		b = append(b, '\n')
+	}
+	return b
+}
+
+func (t *Table) vendor(v uint32) string {
+	var begin uint32
+	if v > 0 {
+		begin = t.ends[v-1]
+	}
+	return t.names[begin:t.ends[v]]
+}
+
+// unassigned are the bits of an address's first octet of which either makes it
+// one that the IEEE assigns to nobody: locally administered, and group.
+const unassigned = 0b11
+
+const (
+	// maxBits is the length of the longest prefixes.
+	maxBits = 36
+	// indexBits is how many of a prefix's bits the index goes by.
+	indexBits = 16
+	// keyShift is the room for the length in a key.
+	keyShift = 6
+)
+
+// key is a prefix: its bits, filled up with zeros to 36, and then its length.
+// In order, a prefix comes right before those that lie in it.
+type key uint64
+
+// newKey takes the prefix's bits as a number.
+func newKey(prefix uint64, bits int) key {
+	return key(prefix<<(maxBits-bits)<<keyShift | uint64(bits))
+}
+
+func (k key) bits() int { return int(k & (1<<keyShift - 1)) }
+
+// has reports whether another prefix, no shorter than k, lies in k or is k.
+func (k key) has(other key) bool {
+	return (k^other)>>keyShift>>(maxBits-k.bits()) == 0
+}
+
+// unassigned reports whether the IEEE assigns the prefix's addresses to nobody.
+func (k key) unassigned() bool {
+	return k>>(keyShift+maxBits-8)&unassigned != 0
+}
+
+// appendTo appends the prefix as 6, 7 or 9 hexadecimal digits.
+func (k key) appendTo(b []byte) []byte {
+	const digits = "0123456789ABCDEF"
+	for shift := maxBits - 4; shift >= maxBits-k.bits(); shift -= 4 {
+		b = append(b, digits[k>>keyShift>>shift&0xf])
+	}
+	return b
+}
