@@ -23,6 +23,10 @@ func ParseMAC(s string) (MAC, error) {
 // address among them (IEEE 802, the I/G bit).
 func (m MAC) IsMulticast() bool { return m[0]&1 == 1 }
 
+// IsLocal reports whether the address was not given by its maker but locally, so
+// that its first octets name none (IEEE 802, the U/L bit).
+func (m MAC) IsLocal() bool { return m[0]&2 == 2 }
+
 // String returns the text form.
 func (m MAC) String() string { return string(m.appendTo(make([]byte, 0, 17))) }
 

@@ -1,0 +1,482 @@
+package link
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/ndmon/ndmon/schemas"
+)
+
+// routers is the routers of one link: those that are configured, or else those
+// that were learned.
+type routers struct {
+	configured []Router
+	learned    []learned
+	prefixes   []netip.Prefix // of all that are in force
+}
+
+// learned is a router that was learned.
+type learned struct {
+	Router
+	// until is when hosts stop using it, last when it said last what was learned
+	// of it. Both are in Unix nanoseconds.
+	until, last int64
+}
+
+// maxLearned is how many routers of one link are learned, maxListed how many
+// prefixes, routes and so on of one of them.
+const (
+	maxLearned = 64
+	maxListed  = 128
+)
+
+// configure takes the routers that are configured for a link.
+func (r *routers) configure(all []Routers, key linkKey) {
+	r.configured = nil
+	for _, c := range all {
+		if (c.Host == "" || c.Host == key.host) && (c.Interface == "" || c.Interface == key.iface) &&
+			(c.VLAN == nil || int32(*c.VLAN) == key.vlan) {
+			r.configured = append(r.configured, c.Routers...)
+		}
+	}
+	r.gather()
+}
+
+// gather lists the prefixes of the routers in force.
+func (r *routers) gather() {
+	r.prefixes = nil
+	r.each(func(router *Router) bool {
+		for _, p := range router.Prefixes {
+			r.prefixes = append(r.prefixes, p.Prefix)
+		}
+		return true
+	})
+}
+
+func (r *routers) isConfigured() bool { return len(r.configured) > 0 }
+
+// known reports whether any router is known, so that another is unknown.
+func (r *routers) known() bool { return len(r.configured) > 0 || len(r.learned) > 0 }
+
+// each calls visit with each router in force until it returns false.
+func (r *routers) each(visit func(*Router) bool) {
+	if r.isConfigured() {
+		for i := range r.configured {
+			if !visit(&r.configured[i]) {
+				return
+			}
+		}
+		return
+	}
+	for i := range r.learned {
+		if !visit(&r.learned[i].Router) {
+			return
+		}
+	}
+}
+
+// find returns the router with both addresses, and whether there are routers
+// with one of them.
+func (r *routers) find(mac schemas.MAC, addr netip.Addr) (found *Router, hasMAC, hasAddress bool) {
+	r.each(func(router *Router) bool {
+		sameMAC, sameAddress := router.MAC == mac, router.LinkLocal == addr
+		if sameMAC && sameAddress {
+			found = router
+		}
+		hasMAC = hasMAC || sameMAC
+		hasAddress = hasAddress || sameAddress
+		return found == nil
+	})
+	return found, hasMAC, hasAddress
+}
+
+// address reports whether an address is a router's.
+func (r *routers) address(addr netip.Addr) (found bool) {
+	r.each(func(router *Router) bool {
+		found = router.LinkLocal == addr || slices.Contains(router.Addresses, addr)
+		return !found
+	})
+	return found
+}
+
+// hasMAC reports whether an Ethernet address, as MAC.Uint64 gives it, is a
+// router's.
+func (r *routers) hasMAC(mac uint64) (found bool) {
+	r.each(func(router *Router) bool {
+		found = router.MAC.Uint64() == mac
+		return !found
+	})
+	return found
+}
+
+// bogon reports whether a source address is outside every prefix of the link.
+// Site-local addresses are passed over, as NDPMon does.
+func (r *routers) bogon(source netip.Addr) bool {
+	if len(r.prefixes) == 0 || !unicast(source) || source.IsLinkLocalUnicast() || siteLocal(source) {
+		return false
+	}
+	for _, p := range r.prefixes {
+		if p.Contains(source) {
+			return false
+		}
+	}
+	return true
+}
+
+// siteLocal reports whether an address is in fec0::/10 (RFC 3879).
+func siteLocal(a netip.Addr) bool {
+	octets := a.As16()
+	return octets[0] == 0xfe && octets[1]&0xc0 == 0xc0
+}
+
+// observeRouter judges what a frame says as, or of, a router.
+func (t *Table) observeRouter(l *link, e *schemas.Event, now int64) {
+	t.router, t.ra = schemas.LinkRouter{}, schemas.LinkRA{}
+	switch r := &l.routers; {
+	case e.ND.RA != nil:
+		t.observeRA(r, e, now)
+	case !r.known():
+	case e.ND.RD != nil:
+		t.sentBy(r, e)
+		rd := e.ND.RD
+		t.router.Target = rd.TargetAddress != rd.DestinationAddress && !r.address(rd.TargetAddress)
+	case e.ND.NA != nil:
+		na := e.ND.NA
+		t.router.Flag = na.Flag.Router && !r.hasMAC(e.Ethernet.Source.Uint64())
+		t.router.NoFlag = !na.Flag.Router && r.linkLocal(na.TargetAddress)
+	}
+	if t.router != (schemas.LinkRouter{}) {
+		t.out.Router = &t.router
+	}
+	if t.ra != (schemas.LinkRA{}) {
+		t.out.RA = &t.ra
+	}
+}
+
+func (r *routers) linkLocal(addr netip.Addr) (found bool) {
+	r.each(func(router *Router) bool {
+		found = router.LinkLocal == addr
+		return !found
+	})
+	return found
+}
+
+// sentBy judges the sender of an RA or Redirect, which must be a router.
+func (t *Table) sentBy(r *routers, e *schemas.Event) *Router {
+	found, hasMAC, hasAddress := r.find(e.Ethernet.Source, e.Inet6.Source)
+	if found == nil {
+		t.router.WrongCouple = hasMAC && hasAddress
+		t.router.WrongAddress = hasMAC && !hasAddress
+		t.router.WrongMAC = !hasMAC && hasAddress
+		t.router.Unknown = !hasMAC && !hasAddress
+	}
+	return found
+}
+
+func (t *Table) observeRA(r *routers, e *schemas.Event, now int64) {
+	if r.isConfigured() {
+		if router := t.sentBy(r, e); router != nil {
+			t.ra = router.differs(e, true)
+		}
+		return
+	}
+	// A frame that no proper router sends teaches nothing.
+	proper := e.Fault == nil && len(e.Inet6.Extension) == 0 && e.Inet6.Fragment == nil
+	if t.cfg.Learn {
+		if proper {
+			r.learn(e, now, true)
+		}
+		return
+	}
+	if r.silent(now) {
+		if proper && e.ND.RA.Lifetime > 0 {
+			r.learned = r.learned[:0]
+			r.learn(e, now, false)
+			t.router.New = true
+		}
+		return
+	}
+	if t.sentBy(r, e) == nil {
+		return
+	}
+	known := &r.learned[r.indexLearned(e)]
+	switch t.ra = known.differs(e, false); {
+	case t.ra == (schemas.LinkRA{}):
+		known.heard(e, now)
+	case proper && now-known.last > int64(t.cfg.ClaimTimeout):
+		// It has said so for long enough, and nothing else.
+		*known = learned{Router: profile(e)}
+		known.heard(e, now)
+		r.gather()
+		t.router.New = true
+	}
+}
+
+// silent reports whether hosts have stopped using every router that was learned,
+// for none has been heard for its lifetime. An RA with lifetime 0 does not count:
+// it may be anybody's.
+func (r *routers) silent(now int64) bool {
+	for i := range r.learned {
+		if now <= r.learned[i].until {
+			return false
+		}
+	}
+	return true
+}
+
+func (l *learned) heard(e *schemas.Event, now int64) {
+	l.last = now
+	if lifetime := int64(e.ND.RA.Lifetime) * second; lifetime > 0 {
+		l.until = now + lifetime
+	}
+}
+
+// learn takes an RA for what its router is. With merge, it adds to what is known.
+func (r *routers) learn(e *schemas.Event, now int64, merge bool) {
+	i := r.indexLearned(e)
+	switch {
+	case i < 0 && len(r.learned) < maxLearned:
+		r.learned = append(r.learned, learned{Router: profile(e)})
+		i = len(r.learned) - 1
+	case i < 0:
+		return
+	case merge:
+		r.learned[i].merge(profile(e), e)
+	}
+	r.learned[i].heard(e, now)
+	r.gather()
+}
+
+// indexLearned returns the place of the sender among the learned routers, or -1.
+func (r *routers) indexLearned(e *schemas.Event) int {
+	return slices.IndexFunc(r.learned, func(l learned) bool { return l.MAC == e.Ethernet.Source && l.LinkLocal == e.Inet6.Source })
+}
+
+// profile returns what an RA says of its router.
+func profile(e *schemas.Event) Router {
+	ra := e.ND.RA
+	flags := raFlags(ra)
+	mtu := uint32(0)
+	r := Router{
+		MAC: e.Ethernet.Source, LinkLocal: e.Inet6.Source,
+		CurHopLimit: ptr(ra.CurHopLimit), Flags: &flags, Lifetime: ptr(ra.Lifetime),
+		ReachableTimer: ptr(ra.ReachableTimer), RetransTimer: ptr(ra.RetransTimer), MTU: &mtu,
+	}
+	opt := e.ND.Opt
+	if opt == nil {
+		return r
+	}
+	for i := range opt.MTU {
+		mtu = opt.MTU[i].MTU
+	}
+	for i := range opt.PrefixInfo {
+		p := &opt.PrefixInfo[i]
+		if prefix := prefixOf(p.Prefix, p.PrefixLength); r.prefix(prefix) == nil && len(r.Prefixes) < maxListed {
+			r.Prefixes = append(r.Prefixes, RouterPrefix{prefix, ptr(prefixFlags(p)), ptr(p.ValidLifetime), ptr(p.PreferredLifetime)})
+		}
+	}
+	for i := range opt.RDNSS {
+		for _, a := range opt.RDNSS[i].Address {
+			if r.dns(a) == nil && len(r.RDNSS) < maxListed {
+				r.RDNSS = append(r.RDNSS, RouterDNS{a, ptr(opt.RDNSS[i].Lifetime)})
+			}
+		}
+	}
+	for i := range opt.DNSSL {
+		for _, d := range opt.DNSSL[i].Domain {
+			if r.domain(d) == nil && len(r.DNSSL) < maxListed {
+				r.DNSSL = append(r.DNSSL, RouterDomain{d, ptr(opt.DNSSL[i].Lifetime)})
+			}
+		}
+	}
+	for i := range opt.RouteInfo {
+		o := &opt.RouteInfo[i]
+		if prefix := prefixOf(o.Prefix, o.PrefixLength); r.route(prefix) == nil && len(r.Routes) < maxListed {
+			r.Routes = append(r.Routes, RouterRoute{prefix, ptr(preferenceBits(o.Preference)), ptr(o.Lifetime)})
+		}
+	}
+	return r
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// merge adds what another RA of the router says. A router whose RAs do not agree
+// is volatile. What it says when it stops is not what it is.
+func (r *Router) merge(other Router, e *schemas.Event) {
+	if *other.Lifetime == 0 && *r.Lifetime != 0 {
+		return
+	}
+	stopped := *r.Lifetime == 0
+	if d := r.differs(e, true); !stopped && (d.CurHopLimit || d.Flags || d.Preference || d.Lifetime || d.ReachableTimer || d.RetransTimer || d.MTU || d.PrefixParams) {
+		r.Volatile = true
+	}
+	r.CurHopLimit, r.Flags, r.Lifetime = other.CurHopLimit, other.Flags, other.Lifetime
+	r.ReachableTimer, r.RetransTimer, r.MTU = other.ReachableTimer, other.RetransTimer, other.MTU
+	for _, p := range other.Prefixes {
+		if known := r.prefix(p.Prefix); known != nil {
+			*known = p
+		} else if len(r.Prefixes) < maxListed {
+			r.Prefixes = append(r.Prefixes, p)
+		}
+	}
+	for _, d := range other.RDNSS {
+		if r.dns(d.Address) == nil && len(r.RDNSS) < maxListed {
+			r.RDNSS = append(r.RDNSS, d)
+		}
+	}
+	for _, d := range other.DNSSL {
+		if r.domain(d.Domain) == nil && len(r.DNSSL) < maxListed {
+			r.DNSSL = append(r.DNSSL, d)
+		}
+	}
+	for _, route := range other.Routes {
+		if r.route(route.Prefix) == nil && len(r.Routes) < maxListed {
+			r.Routes = append(r.Routes, route)
+		}
+	}
+}
+
+func (r *Router) prefix(p netip.Prefix) *RouterPrefix {
+	return one(r.Prefixes, func(known *RouterPrefix) bool { return known.Prefix == p })
+}
+
+func (r *Router) dns(a netip.Addr) *RouterDNS {
+	return one(r.RDNSS, func(known *RouterDNS) bool { return known.Address == a })
+}
+
+func (r *Router) domain(d string) *RouterDomain {
+	return one(r.DNSSL, func(known *RouterDomain) bool { return known.Domain == d })
+}
+
+func (r *Router) route(p netip.Prefix) *RouterRoute {
+	return one(r.Routes, func(known *RouterRoute) bool { return known.Prefix == p })
+}
+
+// one returns the first element that is the one, or nil.
+func one[T any](list []T, is func(*T) bool) *T {
+	for i := range list {
+		if is(&list[i]) {
+			return &list[i]
+		}
+	}
+	return nil
+}
+
+// differs says how an RA differs from what is known of its router. Of a router
+// that is not configured, the lifetimes are not compared: those of a delegated
+// prefix run down, and a router that stops says 0.
+func (r *Router) differs(e *schemas.Event, configured bool) (d schemas.LinkRA) {
+	ra, opt := e.ND.RA, e.ND.Opt
+	// A router that stops takes back what it has said (RFC 4861, section 6.2.5).
+	stops := ra.Lifetime == 0
+	if !r.Volatile {
+		flags := raFlags(ra)
+		d.CurHopLimit = other(r.CurHopLimit, ra.CurHopLimit)
+		d.Flags = r.Flags != nil && (*r.Flags^flags)&^preferenceMask&decodedFlags != 0
+		d.Preference = r.Flags != nil && (*r.Flags^flags)&preferenceMask != 0
+		d.Lifetime = other(r.Lifetime, ra.Lifetime) && (configured || !stops)
+		d.ReachableTimer = other(r.ReachableTimer, ra.ReachableTimer)
+		d.RetransTimer = other(r.RetransTimer, ra.RetransTimer)
+	}
+	if opt == nil {
+		return d
+	}
+	lifetime := func(known *uint32, sent uint32) bool {
+		return configured && other(known, sent) && !(stops && sent == 0)
+	}
+	for i := range opt.MTU {
+		d.MTU = d.MTU || !r.Volatile && other(r.MTU, opt.MTU[i].MTU)
+	}
+	for i := range opt.PrefixInfo {
+		p := &opt.PrefixInfo[i]
+		switch known := r.prefix(prefixOf(p.Prefix, p.PrefixLength)); {
+		case known == nil:
+			d.Prefix = true
+		case !r.Volatile && (other(known.Flags, prefixFlags(p)) || lifetime(known.Valid, p.ValidLifetime) || lifetime(known.Preferred, p.PreferredLifetime)):
+			d.PrefixParams = true
+		}
+	}
+	for i := range opt.RDNSS {
+		for _, a := range opt.RDNSS[i].Address {
+			known := r.dns(a)
+			d.RDNSS = d.RDNSS || known == nil || lifetime(known.Lifetime, opt.RDNSS[i].Lifetime)
+		}
+	}
+	for i := range opt.DNSSL {
+		for _, name := range opt.DNSSL[i].Domain {
+			known := r.domain(name)
+			d.DNSSL = d.DNSSL || known == nil || lifetime(known.Lifetime, opt.DNSSL[i].Lifetime)
+		}
+	}
+	for i := range opt.RouteInfo {
+		o := &opt.RouteInfo[i]
+		known := r.route(prefixOf(o.Prefix, o.PrefixLength))
+		if known == nil {
+			d.Route = true
+			continue
+		}
+		d.RouteLifetime = d.RouteLifetime || lifetime(known.Lifetime, o.Lifetime)
+		d.RoutePreference = d.RoutePreference || other(known.Flags, preferenceBits(o.Preference))
+	}
+	return d
+}
+
+// other reports whether a value that is known is another.
+func other[T comparable](known *T, sent T) bool { return known != nil && *known != sent }
+
+// The bits of an RA's flags (RFC 5175; RFC 4191, section 2.2).
+const (
+	managedFlag    = 0x80
+	otherFlag      = 0x40
+	homeAgentFlag  = 0x20
+	preferenceMask = 0x18
+	proxyFlag      = 0x04
+	decodedFlags   = managedFlag | otherFlag | homeAgentFlag | preferenceMask | proxyFlag
+)
+
+// raFlags returns the byte of flags and preference of an RA.
+func raFlags(ra *schemas.RA) uint8 {
+	flags := preferenceBits(ra.Preference)
+	for _, f := range []struct {
+		on  bool
+		bit uint8
+	}{{ra.Flag.Managed, managedFlag}, {ra.Flag.Other, otherFlag}, {ra.Flag.HomeAgent, homeAgentFlag}, {ra.Flag.Proxy, proxyFlag}} {
+		if f.on {
+			flags |= f.bit
+		}
+	}
+	return flags
+}
+
+// preferenceBits returns a preference as it is sent (RFC 4191, section 2.1).
+func preferenceBits(preference string) uint8 {
+	switch preference {
+	case "high":
+		return 0x08
+	case "low":
+		return 0x18
+	case "reserved":
+		return 0x10
+	}
+	return 0
+}
+
+// prefixFlags returns the byte of flags of a prefix (RFC 4861, section 4.6.2;
+// RFC 6275, section 7.2).
+func prefixFlags(p *schemas.PrefixInfo) uint8 {
+	var flags uint8
+	if p.Flag.OnLink {
+		flags |= 0x80
+	}
+	if p.Flag.Autoconf {
+		flags |= 0x40
+	}
+	if p.Flag.Router {
+		flags |= 0x20
+	}
+	return flags
+}
+
+func prefixOf(addr netip.Addr, bits uint8) netip.Prefix {
+	return netip.PrefixFrom(addr, int(bits)).Masked()
+}

@@ -1,0 +1,273 @@
+package link
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/ndmon/ndmon/schemas"
+)
+
+// State is what a Table knows of one link: enough to go on from after a restart,
+// and what is shown to who asks for the neighbours.
+type State struct {
+	Host      string  `json:"host"`
+	Interface string  `json:"interface"`
+	VLAN      *uint16 `json:"vlan,omitempty"`
+
+	// Neighbours and Stations begin with the one longest silent.
+	Neighbours []Neighbour `json:"neighbours,omitempty"`
+	Stations   []Station   `json:"stations,omitempty"`
+	// Routers were learned.
+	Routers []LearnedRouter `json:"routers,omitempty"`
+	// Asked and Probed are targets of the last seconds.
+	Asked  []Target `json:"asked,omitempty"`
+	Probed []Target `json:"probed,omitempty"`
+}
+
+// Neighbour is an address and the stations that claim it.
+type Neighbour struct {
+	Address netip.Addr `json:"address"`
+	// Claims has at least one element, the first of which is believed.
+	Claims []Claim `json:"claims"`
+	// Speaker is the place in Claims of the one that was heard last, Before of
+	// the one heard before it, or -1.
+	Speaker  int  `json:"speaker,omitempty"`
+	Before   int  `json:"before"`
+	Disputed bool `json:"disputed,omitempty"`
+	Anycast  bool `json:"anycast,omitempty"`
+	// Lasting is true for one that was seen more than once.
+	Lasting bool `json:"lasting,omitempty"`
+}
+
+// Claim is a station's claim of an address.
+type Claim struct {
+	Ethernet  schemas.MAC `json:"ethernet"`
+	FirstSeen time.Time   `json:"firstseen"`
+	LastSeen  time.Time   `json:"lastseen"`
+}
+
+// Station is an Ethernet address that frames came from.
+type Station struct {
+	Ethernet  schemas.MAC `json:"ethernet"`
+	FirstSeen time.Time   `json:"firstseen"`
+	LastSeen  time.Time   `json:"lastseen"`
+	Lasting   bool        `json:"lasting,omitempty"`
+	// The rest tells what it did lately; see the type station.
+	Own      uint32     `json:"own,omitempty"`
+	Taken    [2]uint32  `json:"taken,omitzero"`
+	TakenAt  *time.Time `json:"takenat,omitempty"`
+	Denied   uint32     `json:"denied,omitempty"`
+	DeniedAt *time.Time `json:"deniedat,omitempty"`
+}
+
+// LearnedRouter is a router that was learned.
+type LearnedRouter struct {
+	Router
+	// Until is when hosts stop using it, LastSeen when it last said what is
+	// known of it.
+	Until    time.Time `json:"until"`
+	LastSeen time.Time `json:"lastseen"`
+}
+
+// Target is an address that somebody asked for.
+type Target struct {
+	Address  netip.Addr  `json:"address"`
+	Ethernet schemas.MAC `json:"ethernet"`
+	Time     time.Time   `json:"time"`
+}
+
+func timeOf(ns int64) time.Time { return time.Unix(0, ns).UTC() }
+
+func timePtr(ns int64) *time.Time {
+	if ns == 0 {
+		return nil
+	}
+	return ptr(timeOf(ns))
+}
+
+func nanoseconds(t *time.Time) int64 {
+	if t == nil {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+// State returns a copy of what the table knows, by host and interface.
+func (t *Table) State() []State {
+	states := make([]State, 0, len(t.links))
+	for _, l := range t.links {
+		states = append(states, t.state(l))
+	}
+	slices.SortFunc(states, func(a, b State) int {
+		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Interface, b.Interface), cmp.Compare(number(a.VLAN), number(b.VLAN)))
+	})
+	return states
+}
+
+func number(vlan *uint16) int {
+	if vlan == nil {
+		return -1
+	}
+	return int(*vlan)
+}
+
+func (t *Table) state(l *link) State {
+	s := State{
+		Host: l.host, Interface: l.iface,
+		Neighbours: make([]Neighbour, 0, len(l.bindings.index)),
+		Stations:   make([]Station, 0, len(l.stations.index)),
+		Asked:      t.asked.targets(l.asked),
+		Probed:     t.probed.targets(l.probed),
+	}
+	if l.vlan >= 0 {
+		s.VLAN = ptr(uint16(l.vlan))
+	}
+	claims := make([]Claim, 0, len(l.bindings.index)) // one piece of memory for most
+	l.bindings.each(func(addr [16]byte, b *binding, lasting bool) {
+		from := len(claims)
+		place := func(of uint8) int { // the owner comes first
+			switch {
+			case of == noClaim:
+				return -1
+			case of == b.owner:
+				return 0
+			case of < b.owner:
+				return int(of) + 1
+			}
+			return int(of)
+		}
+		ordered := [maxClaims]Claim{}
+		for i := range b.count {
+			c := b.claims[i]
+			ordered[place(i)] = Claim{macOf(c.mac), timeOf(c.first), timeOf(c.last)}
+		}
+		claims = append(claims, ordered[:b.count]...)
+		s.Neighbours = append(s.Neighbours, Neighbour{
+			Address: netip.AddrFrom16(addr), Claims: claims[from:len(claims):len(claims)],
+			Speaker: place(b.speaker), Before: place(b.before), Disputed: b.disputed, Anycast: b.anycast, Lasting: lasting,
+		})
+	})
+	l.stations.each(func(mac uint64, st *station, lasting bool) {
+		s.Stations = append(s.Stations, Station{
+			Ethernet: macOf(mac), FirstSeen: timeOf(st.first), LastSeen: timeOf(st.last), Lasting: lasting,
+			Own: st.own, Taken: st.taken, TakenAt: timePtr(st.takenAt), Denied: st.denied, DeniedAt: timePtr(st.deniedAt),
+		})
+	})
+	for _, r := range l.routers.learned {
+		s.Routers = append(s.Routers, LearnedRouter{r.Router, timeOf(r.until), timeOf(r.last)})
+	}
+	return s
+}
+
+// Restore adds what is known of a link to the table, which must know nothing of
+// it yet. An error means that the state is not one that State returns; then the
+// link is not added.
+func (t *Table) Restore(s State) error {
+	if err := s.valid(); err != nil {
+		return fmt.Errorf("state of %s/%s: %w", s.Host, s.Interface, err)
+	}
+	key := linkKey{s.Host, s.Interface, int32(number(s.VLAN))}
+	if _, ok := t.links[key]; ok {
+		return fmt.Errorf("state of %s/%s: it is known already", s.Host, s.Interface)
+	}
+	l := t.newLink(key)
+	for _, n := range s.Neighbours {
+		addr := n.Address.As16()
+		if l.bindings.get(addr) != nil {
+			continue
+		}
+		b := l.bindings.add(addr, 0)
+		*b = binding{count: uint8(len(n.Claims)), speaker: uint8(n.Speaker), before: noClaim, disputed: n.Disputed, anycast: n.Anycast}
+		if n.Before >= 0 {
+			b.before = uint8(n.Before)
+		}
+		for i, c := range n.Claims {
+			b.claims[i] = claim{c.Ethernet.Uint64(), c.FirstSeen.UnixNano(), c.LastSeen.UnixNano()}
+			l.seen = max(l.seen, b.claims[i].last)
+		}
+		if n.Lasting {
+			l.bindings.keep(l.bindings.index[addr])
+		}
+	}
+	for _, known := range s.Stations {
+		mac := known.Ethernet.Uint64()
+		if l.stations.get(mac) != nil {
+			continue
+		}
+		*l.stations.add(mac, 0) = station{
+			first: known.FirstSeen.UnixNano(), last: known.LastSeen.UnixNano(), own: known.Own,
+			taken: known.Taken, takenAt: nanoseconds(known.TakenAt), denied: known.Denied, deniedAt: nanoseconds(known.DeniedAt),
+		}
+		if known.Lasting {
+			l.stations.keep(l.stations.index[mac])
+		}
+	}
+	// The storm of restoring is none.
+	l.bindings.storm, l.stations.storm = storm{}, storm{}
+	for _, r := range s.Routers {
+		l.routers.learned = append(l.routers.learned, learned{r.Router, r.Until.UnixNano(), r.LastSeen.UnixNano()})
+	}
+	l.routers.gather()
+	t.asked.restore(l.number, &l.asked, s.Asked)
+	t.probed.restore(l.number, &l.probed, s.Probed)
+	return nil
+}
+
+func (s *State) valid() error {
+	for i := range s.Neighbours {
+		n := &s.Neighbours[i]
+		in := func(place int) bool { return place >= 0 && place < len(n.Claims) }
+		switch {
+		case !n.Address.Is6() || n.Address.Zone() != "":
+			return fmt.Errorf("%v is no IPv6 address", n.Address)
+		case len(n.Claims) == 0 || len(n.Claims) > maxClaims || !in(n.Speaker) || n.Before != -1 && !in(n.Before):
+			return fmt.Errorf("claims of %v do not fit together", n.Address)
+		}
+	}
+	if len(s.Routers) > maxLearned {
+		return fmt.Errorf("%d routers, at most %d are learned", len(s.Routers), maxLearned)
+	}
+	for _, list := range [][]Target{s.Asked, s.Probed} {
+		for _, target := range list {
+			if !target.Address.Is6() {
+				return fmt.Errorf("%v is no IPv6 address", target.Address)
+			}
+		}
+	}
+	return nil
+}
+
+func (r *recent) targets(q queue) []Target {
+	list := make([]Target, 0, len(q))
+	for _, t := range q {
+		if a, ok := r.entries[t]; ok {
+			list = append(list, Target{netip.AddrFrom16(t.addr), macOf(a.who), timeOf(a.at)})
+		}
+	}
+	return list
+}
+
+func (r *recent) restore(link int32, q *queue, list []Target) {
+	for _, t := range list {
+		r.put(q, target{link, t.Address.As16()}, asked{t.Time.UnixNano(), t.Ethernet.Uint64()})
+	}
+}
+
+// Learned returns the routers that were learned, for a configuration.
+func (t *Table) Learned() []Routers {
+	var all []Routers
+	for _, s := range t.State() {
+		if len(s.Routers) == 0 {
+			continue
+		}
+		r := Routers{Host: s.Host, Interface: s.Interface, VLAN: s.VLAN}
+		for _, known := range s.Routers {
+			r.Routers = append(r.Routers, known.Router)
+		}
+		all = append(all, r)
+	}
+	return all
+}

@@ -1,0 +1,289 @@
+// Package link knows the links of the fleet: their stations, which station
+// claims which address, and their routers. It says of each event what is new,
+// what contradicts what was seen before, and what differs from the routers that
+// are configured or were learned (schemas.Link).
+//
+// What a frame says is never simply believed. An address that a second station
+// claims keeps both claims until one of them has been silent for long; of a
+// router that was learned, what it said first stands until it has not said it
+// for long. Memory is bounded, whatever is sent (see pool).
+package link
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/ndmon/ndmon/schemas"
+)
+
+// Config says how a Table works. The durations are compared with the events'
+// own times.
+type Config struct {
+	// Neighbours is how many addresses are remembered, and how many stations.
+	Neighbours int
+	// ClaimTimeout is how long a claim, or what a learned router said, outlives
+	// the last time that it was heard.
+	ClaimTimeout time.Duration
+	// Silence is how long a station must have been silent to be reported when it
+	// is back.
+	Silence time.Duration
+	// Learn has every router learned and nothing said of any.
+	Learn bool
+	// Vendor returns the maker of a station, or "".
+	Vendor func(schemas.MAC) string
+}
+
+// Defaults of Config.
+const (
+	DefaultNeighbours   = 100_000
+	DefaultClaimTimeout = time.Hour
+	DefaultSilence      = 30 * 24 * time.Hour
+)
+
+const second = int64(time.Second)
+
+const (
+	// maxLinks bounds the links: who may publish events could make up
+	// interface names for ever. The one longest silent is forgotten.
+	maxLinks = 4096
+	// solicitedWindow is how long an NA counts as the answer to an NS.
+	solicitedWindow = 10 * second
+	// dadWindow is how long a tested address is remembered.
+	dadWindow = 60 * second
+	// repeatWindow is the time in which doing the same again is no accident.
+	repeatWindow = 600 * second
+)
+
+// Table knows the links. It serves one goroutine.
+type Table struct {
+	cfg        Config
+	configured []Routers
+	links      map[linkKey]*link
+	last       *link // of the last event: events come in runs
+	numbers    int32 // links made so far
+	bindings   *pool[[16]byte, binding]
+	stations   *pool[uint64, station]
+	asked      recent // targets of NS
+	probed     recent // targets of duplicate address detection
+
+	// What Observe returns.
+	out    schemas.Link
+	claims []schemas.LinkClaim
+	prior  [2]schemas.MAC
+	sender schemas.LinkStation
+	dad    schemas.LinkDAD
+	router schemas.LinkRouter
+	ra     schemas.LinkRA
+}
+
+type linkKey struct {
+	host, iface string
+	vlan        int32 // -1 for none
+}
+
+// link is what is known of one link.
+type link struct {
+	linkKey
+	number   int32
+	seen     int64 // last event
+	bindings *shelf[[16]byte, binding]
+	stations *shelf[uint64, station]
+	asked    queue
+	probed   queue
+	routers  routers
+}
+
+// station is what is known of one Ethernet address on a link.
+type station struct {
+	first, last int64
+	// own is an address that the station had before anybody else, as a hash.
+	own uint32
+	// taken are the last two stations whose addresses it has claimed, lately.
+	taken   [2]uint32
+	takenAt int64
+	// denied is the last tested address that it denied, or was denied, as a hash.
+	denied   uint32
+	deniedAt int64
+}
+
+// New returns an empty table.
+func New(cfg Config) *Table {
+	t := &Table{
+		cfg:      cfg,
+		links:    map[linkKey]*link{},
+		bindings: newPool[[16]byte, binding](cfg.Neighbours),
+		stations: newPool[uint64, station](cfg.Neighbours),
+		asked:    newRecent(solicitedWindow),
+		probed:   newRecent(dadWindow),
+	}
+	return t
+}
+
+// Configure replaces the configured routers. What was learned stays known, but
+// counts only where nothing is configured.
+func (t *Table) Configure(configured []Routers) {
+	t.configured = configured
+	for _, l := range t.links {
+		l.routers.configure(configured, l.linkKey)
+	}
+}
+
+// Stats is how much a Table remembers.
+type Stats struct {
+	// Links, Stations and Addresses are remembered now.
+	Links, Stations, Addresses int
+	// Evicted counts the addresses that were forgotten for want of room.
+	Evicted uint64
+}
+
+// Stats returns how much the table remembers.
+func (t *Table) Stats() Stats {
+	return Stats{len(t.links), t.stations.used, t.bindings.used, t.bindings.evictions}
+}
+
+// Observe sets e.Link to what is to be said of the event, or to nil, and
+// remembers the event. e.Link is valid until the next call.
+//
+// A frame that receivers discard changes nothing on the link, so nothing is
+// remembered of it.
+func (t *Table) Observe(e *schemas.Event) {
+	e.Link = nil
+	if e.Lost != nil || e.Ethernet == nil || e.Inet6 == nil || e.ICMP6 == nil || e.ND == nil {
+		return
+	}
+	now := e.Time.UnixNano()
+	l := t.link(e, now)
+	t.out = schemas.Link{Configured: l.routers.isConfigured()}
+	t.claims = t.claims[:0]
+	if !discarded(e) {
+		s := t.observeStation(l, e, now)
+		t.observeSolicitation(l, e, now)
+		t.observeClaims(l, s, e, now)
+		t.observeRouter(l, e, now)
+		t.out.Bogon = l.routers.bogon(e.Inet6.Source)
+	}
+	if len(t.claims) > 0 {
+		t.out.Claim = t.claims
+	}
+	e.Link = &t.out
+}
+
+// discarded reports whether receivers discard the frame, or should (RFC 6980).
+func discarded(e *schemas.Event) bool {
+	return e.Fault.Discard() || e.ND.Malformed != "" || e.ND.RS == nil && e.ND.RA == nil && e.ND.NS == nil && e.ND.NA == nil && e.ND.RD == nil
+}
+
+// link returns the link of an event.
+func (t *Table) link(e *schemas.Event, now int64) *link {
+	vlan := int32(-1)
+	if e.Ethernet.VLAN != nil {
+		vlan = int32(*e.Ethernet.VLAN)
+	}
+	if l := t.last; l != nil && l.vlan == vlan && l.iface == e.Interface && l.host == e.Host {
+		l.seen = now
+		return l
+	}
+	key := linkKey{e.Host, e.Interface, vlan}
+	l, ok := t.links[key]
+	if !ok {
+		l = t.newLink(key)
+	}
+	l.seen = now
+	t.last = l
+	return l
+}
+
+func (t *Table) newLink(key linkKey) *link {
+	if len(t.links) >= maxLinks {
+		t.forgetOldestLink()
+	}
+	t.numbers++
+	l := &link{linkKey: key, number: t.numbers, bindings: t.bindings.newShelf(), stations: t.stations.newShelf()}
+	l.routers.configure(t.configured, key)
+	t.links[key] = l
+	return l
+}
+
+func (t *Table) forgetOldestLink() {
+	var oldest *link
+	for _, l := range t.links {
+		if oldest == nil || l.seen < oldest.seen {
+			oldest = l
+		}
+	}
+	t.bindings.drop(oldest.bindings)
+	t.stations.drop(oldest.stations)
+	t.asked.forget(oldest.asked)
+	t.probed.forget(oldest.probed)
+	delete(t.links, oldest.linkKey)
+	if t.last == oldest {
+		t.last = nil
+	}
+}
+
+// observeStation notes the sender. It returns nil for an Ethernet source that no
+// station has.
+func (t *Table) observeStation(l *link, e *schemas.Event, now int64) *station {
+	mac := e.Ethernet.Source
+	if mac.IsMulticast() || mac == (schemas.MAC{}) {
+		return nil
+	}
+	t.sender = schemas.LinkStation{Vendor: t.vendor(mac)}
+	key := mac.Uint64()
+	s := l.stations.get(key)
+	if s == nil {
+		s = l.stations.add(key, now)
+		s.first, s.last = now, now
+		t.sender.New = true
+		t.sender.UnknownVendor = t.cfg.Vendor != nil && t.sender.Vendor == "" && !mac.IsLocal()
+	} else {
+		t.sender.Returned = now-s.last > int64(t.cfg.Silence)
+		s.last = now
+		l.stations.seen(key, s.first, now)
+	}
+	if t.sender != (schemas.LinkStation{}) {
+		t.out.Station = &t.sender
+	}
+	return s
+}
+
+func (t *Table) vendor(mac schemas.MAC) string {
+	if t.cfg.Vendor == nil {
+		return ""
+	}
+	return t.cfg.Vendor(mac)
+}
+
+// observeSolicitation remembers what is asked for, and notes an NA that nobody
+// has asked for.
+func (t *Table) observeSolicitation(l *link, e *schemas.Event, now int64) {
+	switch {
+	case e.ND.NS != nil:
+		to := target{l.number, e.ND.NS.TargetAddress.As16()}
+		t.asked.put(&l.asked, to, asked{now, e.Ethernet.Source.Uint64()})
+	case e.ND.NA != nil:
+		_, ok := t.asked.get(target{l.number, e.ND.NA.TargetAddress.As16()}, now)
+		t.out.Unsolicited = !ok
+	}
+}
+
+// hash shortens what need not be known exactly: it is compared with few others.
+func hash(high, low uint64) uint32 {
+	const odd = 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio
+	h := (high ^ low*odd) * odd
+	return uint32(h>>32) | 1 // 0 is for none
+}
+
+func hashAddr(a [16]byte) uint32 {
+	var high, low uint64
+	for i := range 8 {
+		high = high<<8 | uint64(a[i])
+		low = low<<8 | uint64(a[8+i])
+	}
+	return hash(high, low)
+}
+
+// unicast reports whether an address can be a station's on a link.
+func unicast(a netip.Addr) bool {
+	return !a.IsMulticast() && !a.IsUnspecified() && !a.IsLoopback()
+}
