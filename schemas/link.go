@@ -16,7 +16,7 @@ type Link struct {
 
 	Station *LinkStation `json:"station,omitempty"`
 	Claim   []LinkClaim  `json:"claim,omitempty"`
-	DAD     *LinkDAD     `json:"dad,omitempty"`
+	DAD     *LinkDAD     `json:"dad,omitempty" doc:"the frame answers duplicate address detection: the address that another station is just testing is taken, or somebody says so (a genuine conflict, or dos-new-ip6)"`
 	Router  *LinkRouter  `json:"router,omitempty"`
 	RA      *LinkRA      `json:"ra,omitempty"`
 }
@@ -47,7 +47,7 @@ type LinkClaim struct {
 	Disputed  bool `json:"disputed,omitempty" doc:"several stations have claimed the address in turn, and none of them has been silent for long enough to be forgotten (RULED_CLAIM_TIMEOUT)"`
 	Adopted   bool `json:"adopted,omitempty" doc:"the station that held the address has been silent for so long that the claim is now believed"`
 	Spoofed   bool `json:"spoofed,omitempty" doc:"contested address claimed by a station that has other addresses here (NDPMon: spoofed addresses), so that it is not merely a station with a new Ethernet address"`
-	Serial    bool `json:"serial,omitempty" doc:"the station has lately claimed three or more addresses that are others': parasite6, or a proxy"`
+	Serial    bool `json:"serial,omitempty" doc:"the station has claimed addresses of two or more others within the last 10 minutes: parasite6, or a proxy"`
 	Router    bool `json:"router,omitempty" doc:"contested address of a router of the link, configured or learned: who holds it reads what leaves the link"`
 	Unasked   bool `json:"unasked,omitempty" doc:"contested address in an NA with the O flag that nobody asked for: a binding overwritten from outside (fake_advertise6)"`
 }

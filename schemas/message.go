@@ -34,10 +34,15 @@ type Alert struct {
 	Summary string `json:"summary"`
 	// Description is the rule's.
 	Description string `json:"description"`
+	// Count is how many matches of the rule the alert stands for, itself and
+	// those that its threshold has suppressed since the alert before it. It is
+	// absent where that is 1.
+	Count uint64 `json:"count,omitempty"`
 	// ID is the same for the same rule and event, however often the event is
 	// delivered; it is the message's Nats-Msg-Id too.
 	ID string `json:"id"`
-	// Event is the whole event, as it was published.
+	// Event is the whole event, as it was published, and what ruled knows of the
+	// link added to it (Event.Link).
 	Event json.RawMessage `json:"event"`
 }
 

@@ -16,6 +16,9 @@ const (
 	// StreamEvents stores SubjectEvents, StreamAlerts SubjectAlerts.
 	StreamEvents = "ND_EVENTS"
 	StreamAlerts = "ND_ALERTS"
+
+	// BucketState is the object store of what ruled knows of the links.
+	BucketState = "ND_STATE"
 )
 
 // EventSubject returns the subject of the events of a kind on a host's
@@ -26,6 +29,10 @@ func EventSubject(host, iface string, kind Kind) string {
 
 // RelaySubject returns the subject of the relay commands for a host.
 func RelaySubject(host string) string { return "nd.relay." + EscapeToken(host) }
+
+// StateSubject returns the subject on which the ruled with a consumer's name is
+// asked to store its state now. The answer is "stored", or what is wrong.
+func StateSubject(consumer string) string { return "nd.state." + EscapeToken(consumer) }
 
 // ResultSubject returns the subject of a host's results.
 func ResultSubject(host string) string { return "nd.results." + EscapeToken(host) }

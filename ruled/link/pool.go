@@ -12,9 +12,7 @@ type pool[K comparable, V any] struct {
 	chunks  [][]node[K, V]
 	free    int32
 	shelves []*shelf[K, V]
-	// evicted is called with what is forgotten for want of room.
-	evicted func(K, *V)
-	// Evictions counts that.
+	// evictions counts what was forgotten for want of room.
 	evictions uint64
 }
 
@@ -49,7 +47,7 @@ const (
 )
 
 func newPool[K comparable, V any](most int) *pool[K, V] {
-	return &pool[K, V]{max: most, free: none, evicted: func(K, *V) {}}
+	return &pool[K, V]{max: most, free: none}
 }
 
 func (p *pool[K, V]) at(i int32) *node[K, V] { return &p.chunks[i>>chunkBits][i&(chunkSize-1)] }
@@ -85,17 +83,19 @@ func (s *shelf[K, V]) get(key K) *V {
 
 // add makes an entry for a key that has none, its value zero.
 func (s *shelf[K, V]) add(key K, now int64) *V {
-	p := s.pool
 	if s.storm.added(now) {
 		s.keepAll()
 	}
+	return s.insert(key)
+}
+
+// insert is add for what is no news.
+func (s *shelf[K, V]) insert(key K) *V {
+	p := s.pool
 	if p.used >= p.max {
 		victim := s.victim()
-		i := victim.oldest()
-		n := p.at(i)
 		p.evictions++
-		p.evicted(n.key, &n.value)
-		victim.remove(i)
+		victim.remove(victim.oldest())
 	}
 	i := p.take()
 	n := p.at(i)

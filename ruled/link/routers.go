@@ -202,14 +202,14 @@ func (t *Table) observeRA(r *routers, e *schemas.Event, now int64) {
 	known := &r.learned[r.indexLearned(e)]
 	switch t.ra = known.differs(e, false); {
 	case t.ra == (schemas.LinkRA{}):
-		known.heard(e, now)
+		known.last = now
 	case proper && now-known.last > int64(t.cfg.ClaimTimeout):
-		// It has said so for long enough, and nothing else.
-		*known = learned{Router: profile(e)}
-		known.heard(e, now)
+		// It has not said what was learned for long enough.
+		known.Router, known.last = profile(e), now
 		r.gather()
 		t.router.New = true
 	}
+	known.heard(e, now)
 }
 
 // silent reports whether hosts have stopped using every router that was learned,
@@ -225,7 +225,6 @@ func (r *routers) silent(now int64) bool {
 }
 
 func (l *learned) heard(e *schemas.Event, now int64) {
-	l.last = now
 	if lifetime := int64(e.ND.RA.Lifetime) * second; lifetime > 0 {
 		l.until = now + lifetime
 	}
@@ -236,7 +235,7 @@ func (r *routers) learn(e *schemas.Event, now int64, merge bool) {
 	i := r.indexLearned(e)
 	switch {
 	case i < 0 && len(r.learned) < maxLearned:
-		r.learned = append(r.learned, learned{Router: profile(e)})
+		r.learned = append(r.learned, learned{Router: profile(e), last: now})
 		i = len(r.learned) - 1
 	case i < 0:
 		return
@@ -371,28 +370,28 @@ func (r *Router) differs(e *schemas.Event, configured bool) (d schemas.LinkRA) {
 	stops := ra.Lifetime == 0
 	if !r.Volatile {
 		flags := raFlags(ra)
-		d.CurHopLimit = other(r.CurHopLimit, ra.CurHopLimit)
+		d.CurHopLimit = differ(r.CurHopLimit, ra.CurHopLimit)
 		d.Flags = r.Flags != nil && (*r.Flags^flags)&^preferenceMask&decodedFlags != 0
 		d.Preference = r.Flags != nil && (*r.Flags^flags)&preferenceMask != 0
-		d.Lifetime = other(r.Lifetime, ra.Lifetime) && (configured || !stops)
-		d.ReachableTimer = other(r.ReachableTimer, ra.ReachableTimer)
-		d.RetransTimer = other(r.RetransTimer, ra.RetransTimer)
+		d.Lifetime = differ(r.Lifetime, ra.Lifetime) && (configured || !stops)
+		d.ReachableTimer = differ(r.ReachableTimer, ra.ReachableTimer)
+		d.RetransTimer = differ(r.RetransTimer, ra.RetransTimer)
 	}
 	if opt == nil {
 		return d
 	}
 	lifetime := func(known *uint32, sent uint32) bool {
-		return configured && other(known, sent) && !(stops && sent == 0)
+		return configured && differ(known, sent) && !(stops && sent == 0)
 	}
 	for i := range opt.MTU {
-		d.MTU = d.MTU || !r.Volatile && other(r.MTU, opt.MTU[i].MTU)
+		d.MTU = d.MTU || !r.Volatile && differ(r.MTU, opt.MTU[i].MTU)
 	}
 	for i := range opt.PrefixInfo {
 		p := &opt.PrefixInfo[i]
 		switch known := r.prefix(prefixOf(p.Prefix, p.PrefixLength)); {
 		case known == nil:
 			d.Prefix = true
-		case !r.Volatile && (other(known.Flags, prefixFlags(p)) || lifetime(known.Valid, p.ValidLifetime) || lifetime(known.Preferred, p.PreferredLifetime)):
+		case !r.Volatile && (differ(known.Flags, prefixFlags(p)) || lifetime(known.Valid, p.ValidLifetime) || lifetime(known.Preferred, p.PreferredLifetime)):
 			d.PrefixParams = true
 		}
 	}
@@ -416,13 +415,13 @@ func (r *Router) differs(e *schemas.Event, configured bool) (d schemas.LinkRA) {
 			continue
 		}
 		d.RouteLifetime = d.RouteLifetime || lifetime(known.Lifetime, o.Lifetime)
-		d.RoutePreference = d.RoutePreference || other(known.Flags, preferenceBits(o.Preference))
+		d.RoutePreference = d.RoutePreference || differ(known.Flags, preferenceBits(o.Preference))
 	}
 	return d
 }
 
-// other reports whether a value that is known is another.
-func other[T comparable](known *T, sent T) bool { return known != nil && *known != sent }
+// differ reports whether a value that is known is another.
+func differ[T comparable](known *T, sent T) bool { return known != nil && *known != sent }
 
 // The bits of an RA's flags (RFC 5175; RFC 4191, section 2.2).
 const (

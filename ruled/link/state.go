@@ -179,7 +179,7 @@ func (t *Table) Restore(s State) error {
 		if l.bindings.get(addr) != nil {
 			continue
 		}
-		b := l.bindings.add(addr, 0)
+		b := l.bindings.insert(addr)
 		*b = binding{count: uint8(len(n.Claims)), speaker: uint8(n.Speaker), before: noClaim, disputed: n.Disputed, anycast: n.Anycast}
 		if n.Before >= 0 {
 			b.before = uint8(n.Before)
@@ -197,7 +197,7 @@ func (t *Table) Restore(s State) error {
 		if l.stations.get(mac) != nil {
 			continue
 		}
-		*l.stations.add(mac, 0) = station{
+		*l.stations.insert(mac) = station{
 			first: known.FirstSeen.UnixNano(), last: known.LastSeen.UnixNano(), own: known.Own,
 			taken: known.Taken, takenAt: nanoseconds(known.TakenAt), denied: known.Denied, deniedAt: nanoseconds(known.DeniedAt),
 		}
@@ -205,8 +205,6 @@ func (t *Table) Restore(s State) error {
 			l.stations.keep(l.stations.index[mac])
 		}
 	}
-	// The storm of restoring is none.
-	l.bindings.storm, l.stations.storm = storm{}, storm{}
 	for _, r := range s.Routers {
 		l.routers.learned = append(l.routers.learned, learned{r.Router, r.Until.UnixNano(), r.LastSeen.UnixNano()})
 	}

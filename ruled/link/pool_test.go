@@ -1,0 +1,293 @@
+package link
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/ndmon/ndmon/schemas"
+)
+
+// flood returns the n-th event of a flood: an NA of a station that never was,
+// ten microseconds after the one before.
+func flood(n int, start time.Duration) *schemas.Event {
+	e := na("06:00:00:00:00:00", "2001:db8::", after(start+time.Duration(n)*10*time.Microsecond))
+	binary.BigEndian.PutUint32(e.Ethernet.Source[2:], uint32(n))
+	e.ND.Opt.TargetLinkLayer[0].Address = e.Ethernet.Source
+	octets := e.Inet6.Source.As16()
+	binary.BigEndian.PutUint64(octets[8:], 1<<40+uint64(n))
+	e.Inet6.Source, e.ND.NA.TargetAddress = netip.AddrFrom16(octets), netip.AddrFrom16(octets)
+	return e
+}
+
+// What was known before a flood is known after it, and in the middle of it too.
+func TestFlood(t *testing.T) {
+	const bound = 1000
+	table := New(Config{Neighbours: bound, ClaimTimeout: DefaultClaimTimeout, Silence: DefaultSilence})
+	check(t, table, "station.new claim.new", ns(host, global, "2001:db8::1")) // seen once
+	check(t, table, "station.new claim.new", ns(other, "2001:db8::b", "2001:db8::1"))
+	check(t, table, "station.new claim.new", ns(other, "2001:db8::b", "2001:db8::1", on("eth1")))
+	for n := range 100 * bound {
+		table.Observe(flood(n, minute))
+		if s := table.Stats(); s.Addresses > bound || s.Stations > bound {
+			t.Fatalf("%+v after %d frames", s, n)
+		}
+		if n == 50*bound {
+			check(t, table, "unsolicited station.new claim.changed claim.contested claim.unasked", na(attacker, global, after(minute+time.Second/2)))
+		}
+	}
+	if evicted := table.Stats().Evicted; evicted < 98*bound {
+		t.Errorf("%d evicted", evicted)
+	}
+	at := after(minute + 2*time.Second)
+	check(t, table, "claim.flipflop claim.contested claim.disputed", ns(host, global, "2001:db8::1", at))
+	check(t, table, "", ns(other, "2001:db8::b", "2001:db8::1", at))
+	check(t, table, "", ns(other, "2001:db8::b", "2001:db8::1", on("eth1"), at))
+}
+
+// A slow flood that nothing tells from a growing link pushes out what was seen
+// once, not what is seen again.
+func TestSlowGrowth(t *testing.T) {
+	const bound = 100
+	table := New(Config{Neighbours: bound, ClaimTimeout: DefaultClaimTimeout, Silence: DefaultSilence})
+	check(t, table, "station.new claim.new", ns(other, "2001:db8::b", "2001:db8::1"))
+	check(t, table, "", ns(host, global, "2001:db8::1"), ns(host, global, "2001:db8::1", after(time.Second)))
+	for n := range 10 * bound {
+		e := flood(n, 0)
+		e.Time = epoch.Add(time.Duration(n) * minute)
+		table.Observe(e)
+	}
+	check(t, table, "", ns(host, global, "2001:db8::1", after(2000*minute)))
+	check(t, table, "station.new claim.new", ns(other, "2001:db8::b", "2001:db8::1", after(2000*minute)))
+}
+
+// A link that grows does not take another's room.
+func TestLinksShare(t *testing.T) {
+	const bound = 1000
+	table := New(Config{Neighbours: bound, ClaimTimeout: DefaultClaimTimeout, Silence: DefaultSilence})
+	quiet := func(n int) *schemas.Event { e := flood(n, 0); e.Interface = "eth1"; e.Time = epoch; return e }
+	for n := range 50 {
+		table.Observe(quiet(n))
+	}
+	for n := range 20 * bound {
+		table.Observe(flood(n, 0))
+	}
+	for n := range 50 {
+		if e := quiet(n); observe(table, e) != "unsolicited" {
+			t.Fatalf("%d is forgotten: %s", n, facts(e))
+		}
+	}
+}
+
+func TestLinksAreBounded(t *testing.T) {
+	table := New(Config{Neighbours: 100, ClaimTimeout: DefaultClaimTimeout, Silence: DefaultSilence})
+	for n := range 2 * maxLinks {
+		table.Observe(ns(host, global, "2001:db8::1", on(fmt.Sprint("if", n)), after(time.Duration(n)*time.Second)))
+	}
+	if s := table.Stats(); s.Links != maxLinks || s.Addresses > 100 || len(table.asked.entries) > maxLinks || len(table.bindings.shelves) != maxLinks {
+		t.Errorf("%+v, %d asked", s, len(table.asked.entries))
+	}
+	check(t, table, "", ns(host, hostLL, "2001:db8::1", on(fmt.Sprint("if", 2*maxLinks-1)), after(2*maxLinks*time.Second)),
+		ns(host, hostLL, "2001:db8::1", on(fmt.Sprint("if", 2*maxLinks-1)), after(2*maxLinks*time.Second)))
+}
+
+func TestAskedIsBounded(t *testing.T) {
+	table := newTable()
+	for n := range 3 * maxQueue {
+		e := ns(host, hostLL, "2001:db8::1")
+		octets := ip("2001:db8::").As16()
+		binary.BigEndian.PutUint32(octets[12:], uint32(n))
+		e.ND.NS.TargetAddress = netip.AddrFrom16(octets)
+		table.Observe(e)
+	}
+	if n := len(table.asked.entries); n != maxQueue {
+		t.Errorf("%d targets are remembered, want %d", n, maxQueue)
+	}
+}
+
+// random returns an event that a busy and hostile link may have.
+func random(r *rand.Rand, at time.Duration) *schemas.Event {
+	pick := func(list ...string) string { return list[r.IntN(len(list))] }
+	sender := pick(host, other, gateway, attacker)
+	address := pick(global, hostLL, "fe80::b", gatewayLL, attackerLL, "2001:db8::1", fmt.Sprintf("2001:db8::%x", r.IntN(300)))
+	opts := []option{after(at), on(pick("eth0", "eth0", "eth1"))}
+	switch r.IntN(6) {
+	case 0:
+		return ns(sender, "::", address, opts...)
+	case 1:
+		return ns(sender, address, "2001:db8::1", opts...)
+	case 2, 3:
+		return na(sender, address, append(opts, flags(pick("O", "SO", "RSO", "S")), from(pick(address, attackerLL)))...)
+	case 4:
+		return ra(sender, pick(gatewayLL, attackerLL), append(opts, prefix(pick("2001:db8::/64", "2001:db8:bad::/64")), flags(pick("", "M")))...)
+	}
+	return rd(sender, pick(gatewayLL, attackerLL), attackerLL, "2001:db8:9::9", opts...)
+}
+
+// Who goes on from a stored state says the same as who never stopped.
+func TestStateGoesOn(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	config := Config{Neighbours: 200, ClaimTimeout: time.Hour, Silence: 24 * time.Hour}
+	one, two := New(config), New(config)
+	for n := range 20000 {
+		at := time.Duration(n) * 7 * time.Second
+		e := random(r, at)
+		one.Observe(e)
+		want := e.Link
+		one.out.Claim = append([]schemas.LinkClaim(nil), one.out.Claim...) // is used again
+		wantFacts := facts(e)
+		two.Observe(e)
+		if diff := cmp.Diff(wantFacts, facts(e)); diff != "" {
+			t.Fatalf("event %d, %v (-without +with a restart): %s", n, want, diff)
+		}
+		if n%500 == 250 {
+			two = restart(t, config, two)
+		}
+	}
+	if diff := cmp.Diff(one.State(), two.State(), cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})); diff != "" {
+		t.Errorf("(-without +with restarts)\n%s", diff)
+	}
+}
+
+// restart returns a table that goes on from the state of another, by way of JSON.
+func restart(t testing.TB, config Config, from *Table) *Table {
+	t.Helper()
+	data, err := json.Marshal(from.State())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var states []State
+	if err := json.Unmarshal(data, &states); err != nil {
+		t.Fatal(err)
+	}
+	table := New(config)
+	for _, s := range states {
+		if err := table.Restore(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return table
+}
+
+func TestRestoreRefuses(t *testing.T) {
+	table := newTable()
+	observe(table, ns(host, global, "2001:db8::1"))
+	good := func() State { return newTableOf(t, table).State()[0] }
+	for name, spoil := range map[string]func(*State){
+		"no claims":          func(s *State) { s.Neighbours[0].Claims = nil },
+		"many claims":        func(s *State) { s.Neighbours[0].Claims = make([]Claim, maxClaims+1) },
+		"a speaker of none":  func(s *State) { s.Neighbours[0].Speaker = 1 },
+		"one before of none": func(s *State) { s.Neighbours[0].Before = -2 },
+		"an IPv4 address":    func(s *State) { s.Neighbours[0].Address = ip("192.0.2.1") },
+		"no address":         func(s *State) { s.Neighbours[0].Address = addr{} },
+		"many routers":       func(s *State) { s.Routers = make([]LearnedRouter, maxLearned+1) },
+		"no target":          func(s *State) { s.Asked = make([]Target, 1) },
+	} {
+		s := good()
+		spoil(&s)
+		if err := newTable().Restore(s); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	if err := table.Restore(good()); err == nil {
+		t.Error("a link that is known: no error")
+	}
+}
+
+func newTableOf(t *testing.T, from *Table) *Table { return restart(t, from.cfg, from) }
+
+// What the events hold never makes the table panic or grow.
+func FuzzObserve(f *testing.F) {
+	f.Add(uint64(1), uint64(2))
+	f.Fuzz(func(t *testing.T, a, b uint64) {
+		r := rand.New(rand.NewPCG(a, b))
+		table := New(Config{Neighbours: 1 + int(a%20), ClaimTimeout: time.Duration(1 + b%uint64(time.Hour)), Silence: time.Hour, Learn: a%7 == 0})
+		for range 300 {
+			// Clocks go back, and some are far off.
+			at := time.Duration(r.Int64N(int64(3 * time.Hour)))
+			if r.IntN(50) == 0 {
+				at = time.Duration(r.Int64())
+			}
+			table.Observe(random(r, at))
+			if r.IntN(100) == 0 {
+				table = restart(t, table.cfg, table)
+			}
+		}
+		if s := table.Stats(); s.Addresses > table.cfg.Neighbours || s.Stations > table.cfg.Neighbours {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// filled returns a table of a link that knows n neighbours.
+func filled(n int) *Table {
+	table := New(Config{Neighbours: DefaultNeighbours, ClaimTimeout: DefaultClaimTimeout, Silence: DefaultSilence})
+	for range 2 {
+		for i := range n {
+			table.Observe(flood(i, 0))
+		}
+	}
+	return table
+}
+
+func BenchmarkObserve(b *testing.B) {
+	for _, n := range []int{1, 50_000} {
+		b.Run(fmt.Sprintf("NS and NA with %d neighbours", n), func(b *testing.B) {
+			table := filled(n)
+			events := make([]*schemas.Event, 4096)
+			for i := range events {
+				events[i] = flood(i*n/len(events), time.Minute)
+				if i%2 == 0 {
+					events[i] = ns(host, global, "2001:db8::1", after(time.Minute))
+				}
+			}
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				table.Observe(events[i%len(events)])
+			}
+		})
+	}
+	b.Run("RA", func(b *testing.B) {
+		table := newTable(configured())
+		e := ra(gateway, gatewayLL, prefix("2001:db8::/64"), mtu(1500))
+		b.ReportAllocs()
+		for b.Loop() {
+			table.Observe(e)
+		}
+	})
+	b.Run("flood of new addresses", func(b *testing.B) {
+		table := filled(DefaultNeighbours)
+		e := flood(0, time.Minute)
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			binary.BigEndian.PutUint32(e.Ethernet.Source[2:], uint32(i))
+			octets := e.Inet6.Source.As16()
+			binary.BigEndian.PutUint64(octets[8:], 1<<48+uint64(i))
+			e.Inet6.Source, e.ND.NA.TargetAddress = netip.AddrFrom16(octets), netip.AddrFrom16(octets)
+			table.Observe(e)
+		}
+	})
+}
+
+// BenchmarkNeighbours measures what 50,000 neighbours take: memory, and the time
+// to write and to read the state.
+func BenchmarkNeighbours(b *testing.B) {
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	table := filled(50_000)
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	for b.Loop() {
+		restart(b, table.cfg, table)
+	}
+	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/1e6, "MB")
+}

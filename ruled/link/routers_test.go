@@ -1,0 +1,207 @@
+package link
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/ndmon/ndmon/schemas"
+)
+
+// configured is the gateway as a configuration has it.
+func configured(change ...func(*Router)) Routers {
+	flags, lifetime, hops, zero, size := uint8(0), uint16(1800), uint8(64), uint32(0), uint32(1500)
+	prefixFlags, valid, preferred, dns := uint8(0xc0), uint32(86400), uint32(14400), uint32(900)
+	high := uint8(8)
+	r := Router{
+		MAC: mac(gateway), LinkLocal: ip(gatewayLL), Addresses: []addr{ip("2001:db8::1")},
+		CurHopLimit: &hops, Flags: &flags, Lifetime: &lifetime, ReachableTimer: &zero, RetransTimer: &zero, MTU: &size,
+		Prefixes: []RouterPrefix{{pre("2001:db8::/64"), &prefixFlags, &valid, &preferred}},
+		RDNSS:    []RouterDNS{{ip("2001:db8::53"), &dns}},
+		DNSSL:    []RouterDomain{{"example.org", &dns}},
+		Routes:   []RouterRoute{{pre("2001:db8:9::/48"), &high, &dns}},
+	}
+	for _, c := range change {
+		c(&r)
+	}
+	return Routers{Interface: "eth0", Routers: []Router{r}}
+}
+
+func volatile(r *Router) { r.Volatile = true }
+
+func TestConfiguredRouters(t *testing.T) {
+	second := Router{MAC: mac(other), LinkLocal: ip("fe80::b")}
+	for _, test := range []struct {
+		name   string
+		change []func(*Router)
+		event  *schemas.Event
+		want   string
+	}{
+		{"the router as it is", nil, ra(gateway, gatewayLL, prefix("2001:db8::/64"), mtu(1500), rdnss("2001:db8::53", 900), dnssl("example.org", 900), route("2001:db8:9::/48", "high", 900)), ""},
+		{"another router", nil, ra(attacker, attackerLL), "router.unknown"},
+		{"another Ethernet address", nil, ra(attacker, gatewayLL), "router.wrongmac"},
+		{"another link-local address", nil, ra(gateway, attackerLL), "router.wrongaddress"},
+		{"the addresses of two routers", nil, ra(gateway, "fe80::b"), "router.wrongcouple"},
+		{"another hop limit", nil, ra(gateway, gatewayLL, radvert(func(r *schemas.RA) { r.CurHopLimit = 1 })), "ra.curhoplimit"},
+		{"other flags", nil, ra(gateway, gatewayLL, flags("M")), "ra.flags"},
+		{"another preference", nil, ra(gateway, gatewayLL, radvert(func(r *schemas.RA) { r.Preference = "high" })), "ra.preference"},
+		{"another lifetime", nil, ra(gateway, gatewayLL, radvert(func(r *schemas.RA) { r.Lifetime = 0 })), "ra.lifetime"},
+		{"another reachable time", nil, ra(gateway, gatewayLL, radvert(func(r *schemas.RA) { r.ReachableTimer = 1 })), "ra.reachabletimer"},
+		{"another retransmission timer", nil, ra(gateway, gatewayLL, radvert(func(r *schemas.RA) { r.RetransTimer = 1 })), "ra.retranstimer"},
+		{"another MTU", nil, ra(gateway, gatewayLL, mtu(1280)), "ra.mtu"},
+		{"another prefix beside it", nil, ra(gateway, gatewayLL, prefix("2001:db8::/64"), prefix("2001:db8:bad::/64")), "ra.prefix"},
+		{"another prefix length", nil, ra(gateway, gatewayLL, prefix("2001:db8::/63")), "ra.prefix"},
+		{"another valid lifetime", nil, ra(gateway, gatewayLL, prefix("2001:db8::/64", 7200, 7200)), "ra.prefixparams"},
+		{"other prefix flags", nil, ra(gateway, gatewayLL, prefix("2001:db8::/64"), func(e *schemas.Event) { e.ND.Opt.PrefixInfo[0].Flag.Autoconf = false }), "ra.prefixparams"},
+		{"another DNS server", nil, ra(gateway, gatewayLL, rdnss("2001:db8:bad::53", 900)), "ra.rdnss"},
+		{"another lifetime of a DNS server", nil, ra(gateway, gatewayLL, rdnss("2001:db8::53", 60)), "ra.rdnss"},
+		{"another search domain", nil, ra(gateway, gatewayLL, dnssl("evil.example", 900)), "ra.dnssl"},
+		{"another route", nil, ra(gateway, gatewayLL, route("::/0", "high", 900)), "ra.route"},
+		{"another lifetime of a route", nil, ra(gateway, gatewayLL, route("2001:db8:9::/48", "high", 60)), "ra.routelifetime"},
+		{"another preference of a route", nil, ra(gateway, gatewayLL, route("2001:db8:9::/48", "low", 900)), "ra.routepreference"},
+		{"volatile parameters", []func(*Router){volatile}, ra(gateway, gatewayLL, flags("MO"), mtu(1280), prefix("2001:db8::/64", 7200, 7200)), ""},
+		{"volatile parameters, but another prefix and DNS server", []func(*Router){volatile}, ra(gateway, gatewayLL, prefix("2001:db8:bad::/64"), rdnss("2001:db8:bad::53", 900)), "ra.prefix ra.rdnss"},
+		{"a router that stops", []func(*Router){volatile}, ra(gateway, gatewayLL, radvert(func(r *schemas.RA) { r.Lifetime = 0 }), rdnss("2001:db8::53", 0)), ""},
+
+		{"Redirect of the router to another host on the link", nil, rd(gateway, gatewayLL, "2001:db8::b", "2001:db8::b"), ""},
+		{"Redirect to another router", nil, rd(gateway, gatewayLL, "fe80::b", "2001:db8:9::9"), ""},
+		{"Redirect to somebody", nil, rd(gateway, gatewayLL, attackerLL, "2001:db8:9::9"), "router.target"},
+		{"Redirect of another router", nil, rd(attacker, attackerLL, attackerLL, "2001:db8:9::9"), "router.unknown router.target"},
+		{"Redirect in the router's name", nil, rd(attacker, gatewayLL, attackerLL, "2001:db8:9::9"), "router.wrongmac router.target"},
+		{"Redirect from another address of the router", nil, rd(gateway, attackerLL, "2001:db8::b", "2001:db8::b"), "router.wrongaddress"},
+
+		{"R flag of the router", nil, na(gateway, "2001:db8::1", flags("RO")), "unsolicited"},
+		{"R flag of somebody", nil, na(attacker, attackerLL, flags("RO")), "unsolicited router.flag"},
+		{"the router is none", nil, na(gateway, gatewayLL, flags("O")), "unsolicited router.noflag"},
+
+		{"source on the link", nil, ns(host, "2001:db8::a", "2001:db8::1"), ""},
+		{"source elsewhere", nil, ns(host, "2001:db8:bad::a", "2001:db8::1"), "bogon"},
+		{"link-local source", nil, ns(host, hostLL, "2001:db8::1"), ""},
+		{"site-local source", nil, ns(host, "fec0::1", "2001:db8::1"), ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			routers := configured(test.change...)
+			routers.Routers = append(routers.Routers, second)
+			table := newTable(routers)
+			table.Observe(test.event)
+			table.Observe(test.event) // what is new is not of interest here
+			if !test.event.Link.Configured {
+				t.Error("not configured")
+			}
+			test.event.Link.Configured = false
+			if got := facts(test.event); got != test.want {
+				t.Errorf("got  %q\nwant %q", got, test.want)
+			}
+		})
+	}
+}
+
+func TestConfigurationIsOfOneLink(t *testing.T) {
+	id := uint16(7)
+	for _, test := range []struct {
+		name   string
+		change func(*Routers)
+		opts   []option
+		want   bool
+	}{
+		{"its interface", func(*Routers) {}, nil, true},
+		{"another interface", func(*Routers) {}, []option{on("eth1")}, false},
+		{"its host", func(r *Routers) { r.Host = "r1" }, nil, true},
+		{"another host", func(r *Routers) { r.Host = "r2" }, nil, false},
+		{"every link", func(r *Routers) { r.Interface = "" }, []option{on("eth7")}, true},
+		{"its VLAN", func(r *Routers) { r.VLAN = &id }, []option{vlan(7)}, true},
+		{"another VLAN", func(r *Routers) { r.VLAN = &id }, []option{vlan(8)}, false},
+		{"no VLAN", func(r *Routers) { r.VLAN = &id }, nil, false},
+	} {
+		routers := configured()
+		test.change(&routers)
+		e := ra(attacker, attackerLL, test.opts...)
+		newTable(routers).Observe(e)
+		if got := e.Link.Configured; got != test.want {
+			t.Errorf("%s: configured %t, want %t", test.name, got, test.want)
+		}
+	}
+}
+
+func stops(r *schemas.RA) { r.Lifetime = 0 }
+
+func TestLearnedRouters(t *testing.T) {
+	heard := []*schemas.Event{ra(gateway, gatewayLL, prefix("2001:db8::/64"), mtu(1500)), ns(attacker, attackerLL, "2001:db8::1"), ns(host, global, "2001:db8::1")}
+	then := func(events ...*schemas.Event) []*schemas.Event { return append(heard[:len(heard):len(heard)], events...) }
+	again := func(d time.Duration, opts ...option) *schemas.Event {
+		return ra(gateway, gatewayLL, append([]option{prefix("2001:db8::/64"), mtu(1500), after(d)}, opts...)...)
+	}
+	for _, test := range []struct {
+		name   string
+		events []*schemas.Event
+		want   string
+	}{
+		{"the first router", heard[:1], "station.new claim.new router.new"},
+		{"the first router again", then(again(minute)), ""},
+		{"a second router", then(ra(attacker, attackerLL, after(minute))), "router.unknown"},
+		{"in the first one's name", then(ra(attacker, gatewayLL, after(minute))), "claim.changed claim.contested claim.spoofed claim.router router.wrongmac"},
+		{"another prefix", then(again(minute, prefix("2001:db8:bad::/64"))), "ra.prefix"},
+		{"another prefix, again and again", then(again(minute, prefix("2001:db8:bad::/64")), again(2*minute, prefix("2001:db8:bad::/64"))), "ra.prefix"},
+		{"other flags", then(again(minute, flags("MO"))), "ra.flags"},
+		{"running lifetimes", then(ra(gateway, gatewayLL, prefix("2001:db8::/64", 80000, 8000), mtu(1500), after(minute))), ""},
+		{"the router stops", then(again(minute, radvert(stops))), ""},
+		{"the router stops and another comes", then(again(minute, radvert(stops)), ra(other, "fe80::b", after(2*minute))), "station.new claim.new router.unknown"},
+		{"another comes when the first has been silent for its lifetime", then(ra(other, "fe80::b", after(31*minute))), "station.new claim.new router.new"},
+		{"it has said something else for long", then(again(2*minute, flags("O")), again(20*minute, flags("O")), again(40*minute, flags("O")), again(61*minute, flags("O"))), "router.new ra.flags"},
+		{"from then on that stands", then(again(20*minute, flags("O")), again(40*minute, flags("O")), again(61*minute, flags("O")), again(62*minute, flags("O"))), ""},
+		{"a router that is no default router teaches nothing", []*schemas.Event{ra(gateway, gatewayLL, radvert(stops))}, "station.new claim.new"},
+		{"a frame with a fault teaches nothing", []*schemas.Event{ra(attacker, attackerLL, fault(schemas.Fault{ReachableTimer: true})), ra(gateway, gatewayLL)}, "station.new claim.new router.new"},
+		{"a frame behind extension headers teaches nothing", []*schemas.Event{ra(attacker, attackerLL, func(e *schemas.Event) { e.Inet6.Extension = []schemas.Extension{{Header: 60}} })}, "station.new claim.new"},
+		{"Redirect of the router", then(rd(gateway, gatewayLL, "2001:db8::b", "2001:db8::b", after(minute))), ""},
+		{"Redirect of somebody", then(rd(attacker, attackerLL, attackerLL, "2001:db8:9::9", after(minute))), "router.unknown router.target"},
+		{"Redirect where no router is known", []*schemas.Event{rd(gateway, gatewayLL, attackerLL, "2001:db8:9::9")}, "station.new claim.new"},
+		{"R flag where no router is known", []*schemas.Event{na(attacker, attackerLL, flags("RO"))}, "unsolicited station.new claim.new"},
+		{"R flag of somebody", then(na(attacker, attackerLL, flags("RO"), after(minute))), "unsolicited router.flag"},
+		{"the router is none", then(na(gateway, gatewayLL, flags("O"), after(minute))), "unsolicited router.noflag"},
+		{"the router's global address is claimed", then(ns(gateway, "2001:db8::1", global), na(attacker, "2001:db8::1", after(minute))),
+			"unsolicited claim.changed claim.contested claim.spoofed claim.router claim.unasked"},
+		{"source elsewhere", then(ns(host, "2001:db8:bad::a", "2001:db8::1", after(minute))), "bogon claim.new"},
+		{"source elsewhere where no prefix is known", []*schemas.Event{ns(host, "2001:db8:bad::a", "2001:db8::1")}, "station.new claim.new"},
+	} {
+		t.Run(test.name, func(t *testing.T) { check(t, newTable(), test.want, test.events...) })
+	}
+}
+
+// A configuration that comes or goes takes effect at once.
+func TestConfigureAgain(t *testing.T) {
+	table := newTable()
+	check(t, table, "router.unknown", ra(gateway, gatewayLL), ns(attacker, attackerLL, gatewayLL), ra(attacker, attackerLL))
+	routers := configured()
+	routers.Routers[0].MAC, routers.Routers[0].LinkLocal = mac(attacker), ip(attackerLL)
+	table.Configure([]Routers{routers})
+	check(t, table, "configured", ra(attacker, attackerLL))
+	check(t, table, "configured router.unknown", ra(gateway, gatewayLL))
+	table.Configure(nil)
+	check(t, table, "router.unknown", ra(attacker, attackerLL))
+}
+
+func TestLearn(t *testing.T) {
+	table := New(Config{Neighbours: 1000, ClaimTimeout: DefaultClaimTimeout, Silence: DefaultSilence, Learn: true})
+	dns, domain, away := rdnss("2001:db8::53", 900), dnssl("example.org", 900), route("2001:db8:9::/48", "high", 900)
+	check(t, table, "",
+		ra(gateway, gatewayLL, prefix("2001:db8::/64"), mtu(1500), dns, domain, away),
+		ra(gateway, gatewayLL, prefix("2001:db8::/64"), mtu(1500), dns, domain, away, after(minute)),
+		ra(gateway, gatewayLL, radvert(stops), after(2*minute)),
+		ra(other, "fe80::b", prefix("fd00::/64", 100, 100)),
+		ra(other, "fe80::b", prefix("fd00::/64", 90, 90), prefix("fd01::/64"), after(minute)),
+	)
+	want := configured(func(r *Router) { r.Addresses = nil })
+	second := configured(volatile, func(r *Router) {
+		r.MAC, r.LinkLocal, r.Addresses = mac(other), ip("fe80::b"), nil
+		ninety, none := uint32(90), uint32(0)
+		r.MTU, r.RDNSS, r.DNSSL, r.Routes = &none, nil, nil, nil
+		r.Prefixes = []RouterPrefix{{pre("fd00::/64"), r.Prefixes[0].Flags, &ninety, &ninety}, {pre("fd01::/64"), r.Prefixes[0].Flags, r.Prefixes[0].Valid, r.Prefixes[0].Preferred}}
+	})
+	want.Host = "r1"
+	want.Routers = append(want.Routers, second.Routers...)
+	if diff := cmp.Diff([]Routers{want}, table.Learned(), cmpopts.EquateComparable(addr{}, pre("::/0"))); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}

@@ -1,0 +1,95 @@
+package link
+
+import (
+	"testing"
+	"time"
+
+	"github.com/ndmon/ndmon/schemas"
+)
+
+const (
+	minute = time.Minute
+	global = "2001:db8::a"
+)
+
+// Each scenario is what a table sees and what it says of the last event.
+func TestObserve(t *testing.T) {
+	known := []*schemas.Event{ns(host, global, "2001:db8::1"), na(host, hostLL)} // the host and two addresses of it
+	seen := func(events ...*schemas.Event) []*schemas.Event { return append(known[:len(known):len(known)], events...) }
+	for _, test := range []struct {
+		name   string
+		events []*schemas.Event
+		want   string
+	}{
+		{"new station", []*schemas.Event{ns(host, global, "2001:db8::1")}, "station.new claim.new"},
+		{"nothing new", seen(ns(host, global, "2001:db8::1", after(minute))), ""},
+		{"new address of a known station", seen(ns(host, "2001:db8::aa", "2001:db8::1")), "claim.new"},
+		{"another link", seen(ns(host, global, "2001:db8::1", on("eth1"))), "station.new claim.new"},
+		{"another VLAN", seen(ns(host, global, "2001:db8::1", vlan(7))), "station.new claim.new"},
+		{"a frame that is discarded changes nothing", []*schemas.Event{
+			ns(host, global, "2001:db8::1", fault(schemas.Fault{Checksum: true})),
+			ns(host, global, "2001:db8::1"),
+		}, "station.new claim.new"},
+		{"back after a long silence", seen(ns(host, global, "2001:db8::1", after(31*24*time.Hour))), "station.returned"},
+		{"back soon", seen(ns(host, global, "2001:db8::1", after(29*24*time.Hour))), ""},
+		{"Ethernet source that no station has", []*schemas.Event{ns("33:33:00:00:00:01", global, "2001:db8::1")}, ""},
+
+		{"solicited answer", seen(ns(other, "fe80::b", global, after(minute)), na(host, global, flags("SO"), after(minute+time.Second))), ""},
+		{"answer that nobody asked for", seen(na(host, global, after(minute))), "unsolicited"},
+		{"answer that comes late", seen(ns(other, "fe80::b", global), na(host, global, flags("SO"), after(11*time.Second))), "unsolicited"},
+
+		{"address claimed by another station", seen(na(attacker, global, after(minute))),
+			"unsolicited station.new claim.changed claim.contested claim.unasked"},
+		{"the same by a solicited answer", seen(ns(other, "fe80::b", global, after(minute)), na(attacker, global, flags("SO"), after(minute))),
+			"station.new claim.changed claim.contested"},
+		{"the same by a solicitation", seen(ns(attacker, global, "2001:db8::1", after(minute))), "station.new claim.changed claim.contested"},
+		{"by the option alone", seen(ns(host, global, "2001:db8::1", told(attacker), after(minute))), "claim.changed claim.contested"},
+		{"by a station with an address of its own", seen(ns(attacker, attackerLL, "2001:db8::1"), na(attacker, global, after(minute))),
+			"unsolicited claim.changed claim.contested claim.spoofed claim.unasked"},
+		{"claimed again by the same", seen(na(attacker, global, after(minute)), na(attacker, global, after(2*minute))), "unsolicited"},
+		{"the owner defends itself", seen(na(attacker, global, after(minute)), ns(host, global, "2001:db8::1", after(2*minute))),
+			"claim.flipflop claim.contested claim.disputed"},
+		{"the attacker goes on", seen(na(attacker, global, after(minute)), ns(host, global, "2001:db8::1", after(2*minute)), na(attacker, global, after(3*minute))),
+			"unsolicited claim.flipflop claim.contested claim.disputed claim.unasked"},
+		{"still disputed", seen(na(attacker, global, after(minute)), ns(host, global, "2001:db8::1", after(2*minute)), ns(host, global, "2001:db8::1", after(3*minute))),
+			"claim.disputed"},
+		{"return to an older one", seen(na(attacker, global, after(minute)), na(other, global, after(2*minute)), ns(host, global, "2001:db8::1", after(3*minute))),
+			"claim.reused claim.contested claim.disputed"},
+		{"the attacker falls silent", seen(na(attacker, global, after(minute)), ns(host, global, "2001:db8::1", after(2*minute)), ns(host, global, "2001:db8::1", after(70*minute))), ""},
+		{"the owner falls silent", seen(na(attacker, global, after(minute)), ns(attacker, global, "2001:db8::1", after(70*minute))), "claim.adopted"},
+		{"and is a stranger when it is back", seen(na(attacker, global, after(minute)), ns(attacker, global, "2001:db8::1", after(70*minute)), ns(host, global, "2001:db8::1", after(71*minute))),
+			"claim.changed claim.contested"},
+		{"address given to another after a long silence", seen(ns(other, global, "2001:db8::1", after(70*minute))), "station.new claim.changed claim.contested claim.adopted"},
+		{"addresses of two stations claimed by one", seen(ns(other, "fe80::b", "2001:db8::1"), na(attacker, "fe80::b", after(minute)), na(attacker, global, after(minute))),
+			"unsolicited claim.changed claim.contested claim.serial claim.unasked"},
+		{"all addresses of one claimed by another", seen(na(attacker, hostLL, after(minute)), na(attacker, global, after(minute))),
+			"unsolicited claim.changed claim.contested claim.unasked"},
+
+		{"anycast address", []*schemas.Event{
+			ns(host, hostLL, "2001:db8::"),
+			na(gateway, "2001:db8::", from("2001:db8::1"), flags("RS")), na(other, "2001:db8::", from("2001:db8::2"), flags("RS")),
+		}, "station.new claim.new"},
+		{"an address that is not anycast", seen(ns(other, "fe80::b", global), na(attacker, global, from(attackerLL), flags("S"))),
+			"station.new claim.new claim.changed claim.contested"},
+
+		{"duplicate address detection", []*schemas.Event{ns(host, "::", global)}, "station.new"},
+		{"denied", []*schemas.Event{ns(host, "::", global), na(other, global, after(time.Second))}, "station.new claim.new dad"},
+		{"denied to a multiple of what the last one remembers", []*schemas.Event{ns(host, "::", global), ns(other, "::", hostLL), ns(other, "::", "fe80::c"), na(attacker, global, after(50*time.Second))},
+			"unsolicited station.new claim.new dad"},
+		{"not denied by oneself", []*schemas.Event{ns(host, "::", global), na(host, global, after(time.Second))}, "claim.new"},
+		{"not denied a minute later", []*schemas.Event{ns(host, "::", global), na(other, global, after(61*time.Second))}, "unsolicited station.new claim.new"},
+		{"denied by a test at the same time", []*schemas.Event{ns(host, "::", global), ns(other, "::", global, after(time.Second))}, "station.new dad"},
+		{"its own test again", []*schemas.Event{ns(host, "::", global), ns(host, "::", global, after(time.Second))}, ""},
+		{"denied again", []*schemas.Event{
+			ns(host, "::", global), na(attacker, global, after(time.Second)),
+			ns(host, "::", "2001:db8::aa", after(2*time.Second)), na(other, "2001:db8::aa", after(3*time.Second)),
+		}, "station.new claim.new dad dad.again"},
+		{"denied to two by one", []*schemas.Event{
+			ns(host, "::", global), na(attacker, global, after(time.Second)),
+			ns(other, "::", "2001:db8::b", after(2*time.Second)), na(attacker, "2001:db8::b", after(3*time.Second)),
+		}, "claim.new dad dad.again"},
+		{"the same denied twice", []*schemas.Event{ns(host, "::", global), na(other, global, after(time.Second)), na(other, global, after(2*time.Second))}, "dad"},
+	} {
+		t.Run(test.name, func(t *testing.T) { check(t, newTable(), test.want, test.events...) })
+	}
+}
