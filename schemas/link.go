@@ -18,7 +18,7 @@ type Link struct {
 	Claim   []LinkClaim  `json:"claim,omitempty"`
 	DAD     *LinkDAD     `json:"dad,omitempty" doc:"the frame answers duplicate address detection: the address that another station is just testing is taken, or somebody says so (a genuine conflict, or dos-new-ip6)"`
 	Router  *LinkRouter  `json:"router,omitempty"`
-	RA      *LinkRA      `json:"ra,omitempty"`
+	RA      *LinkRA      `json:"ra,omitempty" doc:"the RA of a router of the link differs from what is configured or was learned of it"`
 }
 
 // LinkStation is the station that sent the frame, by its Ethernet source.
@@ -70,6 +70,7 @@ type LinkRouter struct {
 	WrongAddress bool `json:"wrongaddress,omitempty" doc:"RA or Redirect from a router's Ethernet address but not from its link-local address (NDPMon: wrong router ip, wrong router redirect ip)"`
 	WrongMAC     bool `json:"wrongmac,omitempty" doc:"RA or Redirect from a router's link-local address but not from its Ethernet address (NDPMon: wrong router mac, wrong router redirect mac): somebody speaks for the router (kill_router6)"`
 	WrongCouple  bool `json:"wrongcouple,omitempty" doc:"RA or Redirect with the Ethernet address of one router and the link-local address of another (NDPMon: wrong couple IP/MAC)"`
+	Wrong        bool `json:"wrong,omitempty" doc:"wrongaddress, wrongmac or wrongcouple: the sender has one address of a router of the link, not both"`
 	Target       bool `json:"target,omitempty" doc:"Redirect to a next hop that is none of the link's routers: redir6, rd6"`
 	Flag         bool `json:"flag,omitempty" doc:"NA with the R flag from a station that is none of the link's routers (NDPMon: NA router flag)"`
 	NoFlag       bool `json:"noflag,omitempty" doc:"NA without the R flag for the link-local address of a router: hosts stop using it as one (RFC 4861, section 7.2.5)"`
@@ -78,12 +79,13 @@ type LinkRouter struct {
 // LinkRA is how an RA of a router of the link differs from what is configured or,
 // without configuration, from what was learned.
 type LinkRA struct {
-	CurHopLimit     bool `json:"curhoplimit,omitempty" doc:"the RA's cur hop limit is not the router's (NDPMon: wrong RA params)"`
-	Flags           bool `json:"flags,omitempty" doc:"the RA's flags are not the router's (NDPMon: wrong RA params)"`
+	CurHopLimit     bool `json:"curhoplimit,omitempty" doc:"the RA's cur hop limit is not the router's"`
+	Flags           bool `json:"flags,omitempty" doc:"the RA's flags are not the router's"`
 	Preference      bool `json:"preference,omitempty" doc:"the RA's preference is not the router's"`
-	Lifetime        bool `json:"lifetime,omitempty" doc:"the RA's router lifetime is not the router's (NDPMon: wrong RA params)"`
-	ReachableTimer  bool `json:"reachabletimer,omitempty" doc:"the RA's reachable time is not the router's (NDPMon: wrong RA params)"`
-	RetransTimer    bool `json:"retranstimer,omitempty" doc:"the RA's retransmission timer is not the router's (NDPMon: wrong RA params)"`
+	Lifetime        bool `json:"lifetime,omitempty" doc:"the RA's router lifetime is not the router's"`
+	ReachableTimer  bool `json:"reachabletimer,omitempty" doc:"the RA's reachable time is not the router's"`
+	RetransTimer    bool `json:"retranstimer,omitempty" doc:"the RA's retransmission timer is not the router's"`
+	Params          bool `json:"params,omitempty" doc:"one of the RA's parameters is not the router's: curhoplimit, flags, preference, lifetime, reachabletimer or retranstimer (NDPMon: wrong RA params)"`
 	MTU             bool `json:"mtu,omitempty" doc:"the RA's MTU is not the router's (NDPMon: wrong RA mtu option)"`
 	Prefix          bool `json:"prefix,omitempty" doc:"the RA has a prefix that is not the router's (NDPMon: wrong prefix)"`
 	PrefixParams    bool `json:"prefixparams,omitempty" doc:"the RA has a prefix of the router's with other flags or lifetimes (NDPMon: wrong RA prefix option params)"`

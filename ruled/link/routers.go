@@ -168,7 +168,8 @@ func (t *Table) sentBy(r *routers, e *schemas.Event) *Router {
 		t.router.WrongCouple = hasMAC && hasAddress
 		t.router.WrongAddress = hasMAC && !hasAddress
 		t.router.WrongMAC = !hasMAC && hasAddress
-		t.router.Unknown = !hasMAC && !hasAddress
+		t.router.Wrong = hasMAC || hasAddress
+		t.router.Unknown = !t.router.Wrong
 	}
 	return found
 }
@@ -306,7 +307,7 @@ func (r *Router) merge(other Router, e *schemas.Event) {
 		return
 	}
 	stopped := *r.Lifetime == 0
-	if d := r.differs(e, true); !stopped && (d.CurHopLimit || d.Flags || d.Preference || d.Lifetime || d.ReachableTimer || d.RetransTimer || d.MTU || d.PrefixParams) {
+	if d := r.differs(e, true); !stopped && (d.Params || d.MTU || d.PrefixParams) {
 		r.Volatile = true
 	}
 	r.CurHopLimit, r.Flags, r.Lifetime = other.CurHopLimit, other.Flags, other.Lifetime
@@ -376,6 +377,7 @@ func (r *Router) differs(e *schemas.Event, configured bool) (d schemas.LinkRA) {
 		d.Lifetime = differ(r.Lifetime, ra.Lifetime) && (configured || !stops)
 		d.ReachableTimer = differ(r.ReachableTimer, ra.ReachableTimer)
 		d.RetransTimer = differ(r.RetransTimer, ra.RetransTimer)
+		d.Params = d.CurHopLimit || d.Flags || d.Preference || d.Lifetime || d.ReachableTimer || d.RetransTimer
 	}
 	if opt == nil {
 		return d
