@@ -3,6 +3,8 @@ package rules
 import (
 	_ "embed"
 	"fmt"
+	"slices"
+	"strings"
 )
 
 //go:embed builtin.xml
@@ -15,9 +17,73 @@ func BuiltinXML() []byte { return append([]byte(nil), builtinXML...) }
 // Builtin returns the rules that are used when there is no rule file: what
 // leaves a master is relayed, and what is wrong in a frame raises an alert.
 func Builtin() *Set {
-	set, err := Parse("builtin.xml", builtinXML)
+	p := newParser("builtin.xml")
+	p.builtin.reading = true
+	set, err := p.parse(builtinXML)
 	if err != nil {
 		panic(fmt.Sprintf("rules: the built-in rules are faulty, which the tests rule out: %v", err))
 	}
 	return set
+}
+
+// builtin says which built-in rules a file includes.
+type builtin struct {
+	// reading is true while the built-in rules themselves are read, which
+	// include none.
+	reading bool
+	// line is that of <builtin/>, or 0.
+	line int
+	// at is how many rules of the file come before them.
+	at    int
+	rules []Rule
+}
+
+// builtinElement reads <builtin/>: it puts the built-in rules here, but for those
+// that except names.
+func (p *parser) builtinElement(el element) {
+	attrs := p.attributes(el, "except")
+	p.empty(el)
+	switch {
+	case p.builtin.reading:
+		p.faultf(el.line, "the built-in rules cannot include themselves")
+		return
+	case p.builtin.line != 0:
+		p.faultf(el.line, "second <builtin>; the first is on line %d", p.builtin.line)
+		return
+	}
+	rules := Builtin().Rules
+	var ids []string
+	for _, r := range rules {
+		ids = append(ids, r.ID)
+	}
+	except := strings.Fields(attrs["except"])
+	for _, id := range except {
+		if !slices.Contains(ids, id) {
+			p.faultf(el.line, "%s is not a built-in rule%s", quote(id), p.didYouMean(id, ids, "%q"))
+		}
+	}
+	rules = slices.DeleteFunc(rules, func(r Rule) bool { return slices.Contains(except, r.ID) })
+	p.builtin = builtin{line: el.line, at: len(p.set.Rules), rules: rules}
+}
+
+// include puts the built-in rules among those of the file. A rule of the file
+// takes the place of the built-in one with its id.
+func (p *parser) include() {
+	if p.builtin.line == 0 && p.wholeLine != 0 {
+		p.builtin.rules = Builtin().Rules
+		p.noticef(p.wholeLine, "NDPMon checks more than its rules say, so the %d built-in rules are in force too; <builtin except=\"…\"/> leaves some of them out", len(p.builtin.rules))
+	}
+	if len(p.builtin.rules) == 0 {
+		return
+	}
+	var all []Rule
+	for _, r := range p.builtin.rules {
+		if line := p.idLines[r.ID]; line != 0 {
+			p.noticef(line, "the rule takes the place of the built-in rule %s", quote(r.ID))
+			continue
+		}
+		r.Builtin = true
+		all = append(all, r)
+	}
+	p.set.Rules = slices.Insert(p.set.Rules, p.builtin.at, all...)
 }

@@ -2,7 +2,7 @@ package rules
 
 import (
 	"fmt"
-	"net/netip"
+	"iter"
 	"slices"
 
 	"github.com/ndmon/ndmon/schemas"
@@ -11,11 +11,13 @@ import (
 // Program is a Set made ready to be asked. It does not change and may be shared.
 //
 // Each rule is filed under one of its conditions, the one that the fewest
-// frames should meet, in an index of that condition's field. Where many rules
-// are filed under the same condition they are filed again under another. An
-// event is looked up in the indexes, and only the few rules that are found are
-// checked for their other conditions, so the time for an event hardly depends
-// on the number of rules.
+// frames should meet, in an index of that condition's field: under each of the
+// values that it asks for. Where many rules are filed under the same condition
+// they are filed again under another. An event is looked up in the indexes, and
+// only the few rules that are found are checked for their other conditions, so
+// the time for an event hardly depends on the number of rules.
+//
+// A rule all of whose conditions are negated is checked for every event.
 type Program struct {
 	rules []Rule
 	// checks has, for each rule, the conditions that remain to be checked once
@@ -25,12 +27,6 @@ type Program struct {
 	fields []*schemas.Field
 	top    *level
 	levels int
-}
-
-// check is a condition on the field in a slot.
-type check struct {
-	Condition
-	slot int
 }
 
 // level is where rules are filed: all of them, or those under one condition.
@@ -48,6 +44,15 @@ const (
 	maxLevels = 8
 )
 
+// compiler makes a Program.
+type compiler struct {
+	*Program
+	// settled tells, for each rule, that it is filed in several places or under
+	// more than the frames it is about. It keeps all its checks, and is not
+	// filed again: places would multiply.
+	settled []bool
+}
+
 // Compile makes a set ready. The set must not be changed afterwards.
 func Compile(set *Set) *Program {
 	p := &Program{rules: set.Rules, checks: make([][]check, len(set.Rules))}
@@ -62,49 +67,38 @@ func Compile(set *Set) *Program {
 				slots[c.Field] = slot
 				p.fields = append(p.fields, c.Field)
 			}
-			p.checks[i] = append(p.checks[i], check{c, slot})
+			p.checks[i] = append(p.checks[i], newCheck(c, slot))
 		}
 	}
-	p.top = p.level(all, 1)
+	c := compiler{p, make([]bool, len(set.Rules))}
+	p.top = c.level(all, 1)
 	return p
 }
 
 // level files rules by their remaining conditions. The depth of the top level
 // is 1.
-func (p *Program) level(rules []int32, depth int) *level {
-	sharers := map[key]int{}
-	for _, rule := range rules {
-		for i := range p.checks[rule] {
-			if c := &p.checks[rule][i]; !c.Negate {
-				sharers[c.key()]++
-			}
-		}
-	}
+func (p *compiler) level(rules []int32, depth int) *level {
 	l := &level{number: p.levels}
 	p.levels++
+	sharers := p.sharers(rules)
 	indexes := make([]*index, len(p.fields))
 	for _, rule := range rules {
-		checks := p.checks[rule]
-		best, least := -1, 0
-		for i := range checks {
-			if checks[i].Negate {
-				continue
-			}
-			if cost := sharers[checks[i].key()] * checks[i].breadth(); best < 0 || cost < least {
-				best, least = i, cost
-			}
-		}
+		best := p.best(rule, sharers)
 		if best < 0 {
 			l.unfiled = append(l.unfiled, rule)
 			continue
 		}
-		c := checks[best]
+		c := p.checks[rule][best]
 		if indexes[c.slot] == nil {
 			indexes[c.slot] = &index{slot: c.slot}
 			l.indexes = append(l.indexes, indexes[c.slot])
 		}
 		indexes[c.slot].add(&c.Condition, rule)
-		p.checks[rule] = slices.Delete(checks, best, best+1)
+		if c.exact() {
+			p.checks[rule] = slices.Delete(p.checks[rule], best, best+1)
+		} else {
+			p.settled[rule] = true
+		}
 	}
 	for _, ix := range l.indexes {
 		for _, b := range ix.buckets() {
@@ -115,13 +109,58 @@ func (p *Program) level(rules []int32, depth int) *level {
 	return l
 }
 
-// divide files the rules of a bucket again if they are many.
-func (p *Program) divide(b *bucket, depth int) {
-	fileable := func(rule int32) bool {
-		return slices.ContainsFunc(p.checks[rule], func(c check) bool { return !c.Negate })
+// sharers counts the rules that may be filed under the same.
+func (p *compiler) sharers(rules []int32) map[key]int {
+	sharers := map[key]int{}
+	for _, rule := range rules {
+		for i := range p.checks[rule] {
+			if c := &p.checks[rule][i]; !c.Negate {
+				for k := range c.keys() {
+					sharers[k]++
+				}
+			}
+		}
 	}
-	if len(b.rules) > fewRules && depth <= maxLevels && slices.ContainsFunc(b.rules, fileable) {
-		b.level, b.rules = p.level(b.rules, depth), nil
+	return sharers
+}
+
+// best returns the place of the condition that a rule is best filed under, -1
+// for none.
+func (p *compiler) best(rule int32, sharers map[key]int) int {
+	best, least := -1, 0
+	for i := range p.checks[rule] {
+		c := &p.checks[rule][i]
+		if c.Negate {
+			continue
+		}
+		cost := 0
+		for k := range c.keys() {
+			cost += sharers[k] * breadth(c.Field, &k.value)
+		}
+		if best < 0 || cost < least {
+			best, least = i, cost
+		}
+	}
+	return best
+}
+
+// divide files the rules of a bucket again if they are many.
+func (p *compiler) divide(b *bucket, depth int) {
+	if depth > maxLevels || len(b.rules) <= fewRules {
+		return
+	}
+	var settled, others []int32
+	fileable := false
+	for _, rule := range b.rules {
+		if p.settled[rule] {
+			settled = append(settled, rule)
+			continue
+		}
+		others = append(others, rule)
+		fileable = fileable || slices.ContainsFunc(p.checks[rule], func(c check) bool { return !c.Negate })
+	}
+	if len(others) > fewRules && fileable {
+		b.level, b.rules = p.level(others, depth), settled
 	}
 }
 
@@ -185,34 +224,47 @@ func isMessage(field string) bool {
 	return false
 }
 
-// key identifies the conditions that hold for the same frames.
+// key identifies what holds for the same frames: a value of the field in a slot,
+// or, zero, its presence.
 type key struct {
-	slot   int
-	num    uint64
-	prefix netip.Prefix
-	str    string
+	slot  int
+	value Value
 }
 
-func (c *check) key() key { return key{c.slot, c.Num, c.Prefix, c.Str} }
+// keys yields what the condition asks for.
+func (c *check) keys() iter.Seq[key] {
+	return func(yield func(key) bool) {
+		if len(c.Values) == 0 {
+			yield(key{slot: c.slot})
+		}
+		for i := range c.Values {
+			if !yield(key{c.slot, c.Values[i]}) {
+				return
+			}
+		}
+	}
+}
 
-// breadth guesses how large a share of all frames meets such a condition, from
-// 1 for an address to 64.
-func (c *Condition) breadth() int {
-	switch c.Field.Type {
+// breadth guesses how large a share of all frames has such a value in a field,
+// from 1 for an address to 64.
+func breadth(f *schemas.Field, v *Value) int {
+	const all = 64
+	number := func(one int) int { return one + int((all-uint64(one))*(v.Max-v.Min)/f.Max) }
+	switch f.Type {
 	case schemas.EthernetAddress:
 		return 1
 	case schemas.IPv6Address:
-		return 1 + (128-c.Prefix.Bits())/8
+		return 1 + (128-v.Prefix.Bits())/8
 	case schemas.Uint32:
-		return 2
+		return number(2)
 	case schemas.Uint16:
-		return 4
+		return number(4)
 	case schemas.Uint8:
-		return 16
+		return number(16)
 	case schemas.String:
-		if c.Field.Enum == nil {
+		if f.Enum == nil && literalHead(v.Str) != "" {
 			return 16
 		}
 	}
-	return 64
+	return all
 }

@@ -95,11 +95,20 @@ func (ev *Evaluator) lookUp(ix *index) {
 		if ix.strings != nil {
 			ev.bucket(ix.strings[v.Str])
 		}
+		for _, n := range ix.lengths {
+			if n <= len(v.Str) {
+				ev.bucket(ix.heads[v.Str[:n]])
+			}
+		}
 		if ix.addresses != nil {
 			ev.bucket(ix.addresses[v.Addr])
 		}
 		if ix.prefixes.table != nil {
-			n, _ := ix.prefixes.table.Lookup(v.Addr)
+			addr := v.Addr
+			if ix.ranges {
+				addr = numberAddr(v.Num)
+			}
+			n, _ := ix.prefixes.table.Lookup(addr)
 			for ; n != nil; n = n.parent {
 				ev.bucket(&n.bucket)
 			}
@@ -109,13 +118,13 @@ func (ev *Evaluator) lookUp(ix *index) {
 
 // bucket checks the rules of a bucket; nil has none.
 func (ev *Evaluator) bucket(b *bucket) {
-	switch {
-	case b == nil:
-	case b.level != nil:
-		ev.level(b.level)
-	default:
-		ev.check(b.rules)
+	if b == nil {
+		return
 	}
+	if b.level != nil {
+		ev.level(b.level)
+	}
+	ev.check(b.rules)
 }
 
 // check notes those of the rules whose remaining conditions hold.

@@ -23,7 +23,17 @@ func TestEveryField(t *testing.T) {
 	// No tool in the corpus sends PREF64.
 	ra := eventOf(t, "radvd-minimal#1")
 	ra.ND.Opt.PREF64 = []schemas.PREF64{{Prefix: addr("64:ff9b::"), PrefixLength: 96, Lifetime: 1800}}
-	events = append(events, ns, ra)
+	// Nor is what ruled knows of the link.
+	mac := schemas.MAC{2, 0, 0, 0, 0, 1}
+	ns.Link = &schemas.Link{
+		Station: &schemas.LinkStation{Vendor: "Example"},
+		Claim:   []schemas.LinkClaim{{Address: addr("fe80::1"), Ethernet: mac, Previous: &mac}},
+		DAD:     &schemas.LinkDAD{Target: addr("fe80::1"), Prober: mac},
+	}
+	// No Redirect in the corpus quotes an echo.
+	rd := eventOf(t, "radvd-minimal#1")
+	rd.ND.Opt.RedirectedHeader = []schemas.RedirectedHeader{{Source: addr("::1"), Destination: addr("::1"), Echo: &schemas.Echo{Identifier: 1, Sequence: 2}}}
+	events = append(events, ns, ra, rd)
 
 	trees := make([]map[string]any, len(events))
 	for i, e := range events {
@@ -38,7 +48,7 @@ func TestEveryField(t *testing.T) {
 		matched, unmatched := 0, 0
 		for _, value := range asked {
 			for _, negate := range []bool{false, true} {
-				rule := naiveRule{id: "r", conditions: []naiveCondition{{f.Name, value, negate}}}
+				rule := naiveRule{id: "r", conditions: []naiveCondition{{field: f.Name, values: []string{value}, negate: negate}}}
 				ev := compileNaive(t, []naiveRule{rule}).NewEvaluator()
 				for i, e := range events {
 					got := len(ev.Evaluate(e)) == 1

@@ -1,7 +1,9 @@
 package rules
 
 import (
+	"encoding/binary"
 	"maps"
+	"math/bits"
 	"net/netip"
 	"slices"
 
@@ -16,8 +18,15 @@ type index struct {
 	present   bucket
 	numbers   map[uint64]*bucket
 	addresses map[netip.Addr]*bucket
-	prefixes  prefixes
-	strings   map[string]*bucket
+	// prefixes are those of addresses or, for ranges of numbers, of numbers in
+	// the guise of addresses (numberAddr).
+	prefixes prefixes
+	ranges   bool
+	strings  map[string]*bucket
+	// heads are what the texts that match a pattern start with, and lengths all
+	// their lengths in bytes.
+	heads   map[string]*bucket
+	lengths []int
 }
 
 // bucket is the rules that are filed under one condition: in a level of their
@@ -27,23 +36,67 @@ type bucket struct {
 	level *level
 }
 
-// add files a rule under a condition.
+func (b *bucket) add(rule int32) { b.rules = append(b.rules, rule) }
+
+// add files a rule under each value that a condition asks for.
 func (ix *index) add(c *Condition, rule int32) {
-	b := &ix.present
-	switch c.Field.Type {
-	case schemas.NoValue:
-	case schemas.IPv6Address:
-		if c.Prefix.IsSingleIP() {
-			b = under(&ix.addresses, c.Prefix.Addr())
-		} else {
-			b = ix.prefixes.under(c.Prefix)
-		}
-	case schemas.String:
-		b = under(&ix.strings, c.Str)
-	default:
-		b = under(&ix.numbers, c.Num)
+	if len(c.Values) == 0 {
+		ix.present.add(rule)
 	}
-	b.rules = append(b.rules, rule)
+	for i := range c.Values {
+		v := &c.Values[i]
+		switch c.Field.Type {
+		case schemas.IPv6Address:
+			ix.address(v.Prefix).add(rule)
+		case schemas.String:
+			ix.text(v).add(rule)
+		default:
+			ix.number(v, rule)
+		}
+	}
+}
+
+func (ix *index) address(p netip.Prefix) *bucket {
+	if p.IsSingleIP() {
+		return under(&ix.addresses, p.Addr())
+	}
+	return ix.prefixes.under(p)
+}
+
+func (ix *index) text(v *Value) *bucket {
+	if !v.Glob {
+		return under(&ix.strings, v.Str)
+	}
+	head := literalHead(v.Str)
+	if head == "" {
+		return &ix.present
+	}
+	if !slices.Contains(ix.lengths, len(head)) {
+		ix.lengths = append(ix.lengths, len(head))
+	}
+	return under(&ix.heads, head)
+}
+
+func (ix *index) number(v *Value, rule int32) {
+	if v.Min == v.Max {
+		under(&ix.numbers, v.Min).add(rule)
+		return
+	}
+	ix.ranges = true
+	for lo := v.Min; lo <= v.Max; {
+		// The largest block that starts here, is aligned and is in the range.
+		size := min(bits.TrailingZeros64(lo|1<<32), bits.Len64(v.Max-lo+1)-1)
+		ix.prefixes.under(netip.PrefixFrom(numberAddr(lo), 32-size)).add(rule)
+		lo += 1 << size
+	}
+}
+
+// numberAddr returns an address that stands for a number of at most 32 bits, so
+// that a range of numbers is a few prefixes.
+func numberAddr(n uint64) netip.Addr {
+	var a [4]byte
+	binary.BigEndian.PutUint32(a[:], uint32(n))
+	return netip.AddrFrom4(a)
 }
 
 func under[K comparable](m *map[K]*bucket, k K) *bucket {
@@ -64,6 +117,7 @@ func (ix *index) buckets() []*bucket {
 	all = slices.AppendSeq(all, maps.Values(ix.numbers))
 	all = slices.AppendSeq(all, maps.Values(ix.addresses))
 	all = slices.AppendSeq(all, maps.Values(ix.strings))
+	all = slices.AppendSeq(all, maps.Values(ix.heads))
 	for _, n := range ix.prefixes.nodes {
 		all = append(all, &n.bucket)
 	}

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -25,8 +27,12 @@ type naiveRule struct {
 }
 
 type naiveCondition struct {
-	field, value string
-	negate       bool
+	field string
+	// values are what is asked for or, with ranged, the least and the largest.
+	values []string
+	ranged bool
+	// nested writes the values as elements.
+	nested, negate bool
 }
 
 func (r naiveRule) xml() string {
@@ -38,8 +44,15 @@ func (r naiveRule) xml() string {
 			name = "no-match"
 		}
 		fmt.Fprintf(&b, "<%s field=%q", name, c.field)
-		if field(c.field).Type != schemas.NoValue {
-			fmt.Fprintf(&b, " value=%q", c.value)
+		switch {
+		case field(c.field).Type == schemas.NoValue:
+		case c.ranged:
+			fmt.Fprintf(&b, " min=%q max=%q", c.values[0], c.values[1])
+		case !c.nested:
+			fmt.Fprintf(&b, " value=%q", strings.Join(c.values, ", "))
+		default:
+			fmt.Fprintf(&b, "><value>%s</value></%s>", strings.Join(c.values, "</value><value>"), name)
+			continue
 		}
 		b.WriteString("/>")
 	}
@@ -89,14 +102,25 @@ func at(v any, path []string) []any {
 }
 
 func (c naiveCondition) is(v any) bool {
-	switch f := field(c.field); f.Type {
-	case schemas.NoValue:
+	f := field(c.field)
+	switch {
+	case f.Type == schemas.NoValue:
 		return v != false && v != ""
+	case c.ranged:
+		var n, low, high uint64
+		fmt.Sscan(v.(json.Number).String()+" "+c.values[0]+" "+c.values[1], &n, &low, &high)
+		return low <= n && n <= high
+	}
+	return slices.ContainsFunc(c.values, func(value string) bool { return isValue(f, value, v) })
+}
+
+func isValue(f *schemas.Field, value string, v any) bool {
+	switch f.Type {
 	case schemas.EthernetAddress:
-		hw, err := net.ParseMAC(c.value)
+		hw, err := net.ParseMAC(value)
 		return err == nil && hw.String() == v
 	case schemas.IPv6Address:
-		addr, length, isPrefix := strings.Cut(c.value, "/")
+		addr, length, isPrefix := strings.Cut(value, "/")
 		bits := uint(128)
 		if isPrefix {
 			fmt.Sscan(length, &bits)
@@ -106,9 +130,17 @@ func (c naiveCondition) is(v any) bool {
 		b := new(big.Int).SetBytes(value[:])
 		return a.Rsh(a, 128-bits).Cmp(b.Rsh(b, 128-bits)) == 0
 	case schemas.String:
-		return v == c.value
+		return globExpression(value).MatchString(v.(string))
 	}
-	return v.(json.Number).String() == c.value
+	return v.(json.Number).String() == value
+}
+
+// globExpression says by a regular expression what a pattern matches.
+func globExpression(pattern string) *regexp.Regexp {
+	expression := regexp.QuoteMeta(pattern)
+	expression = strings.ReplaceAll(expression, `\*`, ".*")
+	expression = strings.ReplaceAll(expression, `\?`, ".")
+	return regexp.MustCompile("(?s)^(" + expression + ")$")
 }
 
 // randomRule makes a rule of values that occur in the corpus, mostly.
@@ -121,32 +153,73 @@ func randomRule(rng *rand.Rand, id string, values map[string][]string) naiveRule
 			f = field([]string{"inet6.source", "inet6.destination", "inet6.hoplimit", "ethernet.source", "nd.ns.targetaddress", "nd.opt.sourcelinklayer.address", "direction"}[rng.IntN(7)])
 		}
 		c := naiveCondition{field: f.Name, negate: rng.IntN(3) == 0}
-		known := values[f.Name]
-		switch {
+		switch number := f.Max > 0; {
 		case f.Type == schemas.NoValue:
-		case f.Type == schemas.IPv6Address:
-			addr := netip.MustParseAddr(fmt.Sprintf("2001:db8::%x", rng.IntN(1<<16)))
-			if len(known) > 0 && rng.IntN(8) > 0 {
-				addr = netip.MustParseAddr(known[rng.IntN(len(known))])
-			}
-			c.value = addr.String()
-			if rng.IntN(2) == 0 {
-				c.value += fmt.Sprintf("/%d", []int{0, 1, 8, 10, 16, 32, 48, 63, 64, 65, 104, 127, 128}[rng.IntN(13)])
-			}
-		case len(known) > 0 && rng.IntN(8) > 0:
-			c.value = known[rng.IntN(len(known))]
-		case f.Type == schemas.EthernetAddress:
-			c.value = fmt.Sprintf("02:00:00:00:00:%02x", rng.IntN(256))
-		case f.Type == schemas.String && f.Enum != nil:
-			c.value = f.Enum[rng.IntN(len(f.Enum))]
-		case f.Type == schemas.String:
-			c.value = "x"
+		case number && rng.IntN(3) == 0:
+			c.ranged = true
+			c.values = randomRange(rng, f, values[f.Name])
 		default:
-			c.value = fmt.Sprint(rng.Uint64N(f.Max + 1))
+			for range []int{1, 1, 1, 2, 3, 20}[rng.IntN(6)] {
+				c.values = append(c.values, randomValue(rng, f, values[f.Name]))
+			}
+			c.nested = f.Type == schemas.String && f.Enum == nil || rng.IntN(3) == 0
 		}
 		r.conditions = append(r.conditions, c)
 	}
 	return r
+}
+
+func randomRange(rng *rand.Rand, f *schemas.Field, values []string) []string {
+	var low, high uint64
+	fmt.Sscan(randomValue(rng, f, values), &low)
+	switch fmt.Sscan(randomValue(rng, f, values), &high); rng.IntN(6) {
+	case 0:
+		low = 0
+	case 1:
+		high = f.Max
+	case 2:
+		high = low
+	}
+	return []string{fmt.Sprint(min(low, high)), fmt.Sprint(max(low, high))}
+}
+
+func randomValue(rng *rand.Rand, f *schemas.Field, known []string) string {
+	switch {
+	case f.Type == schemas.IPv6Address:
+		addr := netip.MustParseAddr(fmt.Sprintf("2001:db8::%x", rng.IntN(1<<16)))
+		if len(known) > 0 && rng.IntN(8) > 0 {
+			addr = netip.MustParseAddr(known[rng.IntN(len(known))])
+		}
+		if rng.IntN(2) == 0 {
+			return addr.String()
+		}
+		return fmt.Sprintf("%s/%d", addr, []int{0, 1, 8, 10, 16, 32, 48, 63, 64, 65, 104, 127, 128}[rng.IntN(13)])
+	case len(known) > 0 && rng.IntN(8) > 0:
+		value := known[rng.IntN(len(known))]
+		if f.Type == schemas.String && f.Enum == nil && rng.IntN(2) == 0 {
+			return randomPattern(rng, value)
+		}
+		return value
+	case f.Type == schemas.EthernetAddress:
+		return fmt.Sprintf("02:00:00:00:00:%02x", rng.IntN(256))
+	case f.Type == schemas.String && f.Enum != nil:
+		return f.Enum[rng.IntN(len(f.Enum))]
+	case f.Type == schemas.String:
+		return "x"
+	}
+	return fmt.Sprint(rng.Uint64N(f.Max + 1))
+}
+
+// randomPattern makes a pattern that the text may match.
+func randomPattern(rng *rand.Rand, text string) string {
+	runes := []rune(text)
+	for range 1 + rng.IntN(3) {
+		i := rng.IntN(len(runes) + 1)
+		j := i + rng.IntN(len(runes)+1-i)
+		wildcard := []rune{'*', '?'}[rng.IntN(2)]
+		runes = slices.Concat(runes[:i], []rune{wildcard}, runes[j:])
+	}
+	return string(runes)
 }
 
 // valuesOf returns the values of each field in the events, as text.
@@ -217,7 +290,14 @@ func TestEvaluateDifferential(t *testing.T) {
 			for i := range n {
 				r := randomRule(rng, fmt.Sprintf("r%d", i), values)
 				if n > 100 { // conditions that many rules share
-					for _, shared := range []naiveCondition{{"inet6.hoplimit", "255", false}, {"direction", "in", false}, {"inet6.source", "fe80::/10", i%2 == 0}} {
+					for _, shared := range []naiveCondition{
+						{field: "inet6.hoplimit", values: []string{"255"}},
+						{field: "direction", values: []string{"in"}},
+						{field: "inet6.source", values: []string{"fe80::/10"}, negate: i%2 == 0},
+						{field: "icmp6.type", values: []string{"133", "134", "135"}},
+						{field: "inet6.hoplimit", values: []string{"1", "255"}, ranged: true},
+						{field: "interface", values: []string{"r*"}},
+					} {
 						if rng.IntN(3) > 0 {
 							r.conditions = append(r.conditions, shared)
 						}

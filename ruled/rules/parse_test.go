@@ -51,7 +51,7 @@ func TestParseFaults(t *testing.T) {
 		"settings in <rules>":            {rules("<settings/>"), []string{"2: unknown element <settings> in <rules>"}},
 		"unknown in configuration":       {"<config_ndpmon><setings/></config_ndpmon>", []string{"1: unknown element <setings> in <config_ndpmon>; did you mean <settings>?"}},
 		"unknown element in probes":      {rules("<probes><rule/></probes>"), []string{"2: unknown element <rule> in <probes>"}},
-		"unknown element in probe":       {rules("<probe><router/></probe>"), []string{"2: unknown element <router> in <probe>; did you mean <routers>?"}},
+		"unknown element in probe":       {rules("<probe name='eth0'><router/></probe>"), []string{"2: unknown element <router> in <probe>; did you mean <routers>?"}},
 		"unknown element in inner rules": {rules("<rules><rules/></rules>"), []string{"2: unknown element <rules> in <rules>; did you mean <rule>?"}},
 		"unknown element in rule":        {inRule(ok + "\n<nomatch/>"), []string{"4: unknown element <nomatch> in <rule>; did you mean <no-match>?"}},
 		"element in match":               {inRule("<match field='nd.ns'>\n<relay/></match>"), []string{"4: unknown element <relay> in <match>"}},
@@ -72,7 +72,7 @@ func TestParseFaults(t *testing.T) {
 		"attribute of match":      {condition("field='nd.ra.lifetime' valeu='1'"), []string{`3: unknown attribute "valeu" of <match>; did you mean "value"?`, `3: field nd.ra.lifetime: no value; it takes a value of type uint16, such as 1800`}},
 		"attribute of alert":      {inRule(ok + "<alert level='x'/>"), []string{`3: unknown attribute "level" of <alert>`}},
 		"attribute of relay":      {inRule(ok + "<relay to='x'/>"), []string{`3: unknown attribute "to" of <relay>`}},
-		"attribute of probe":      {rules("<probe nam='x'/>"), []string{`2: unknown attribute "nam" of <probe>; did you mean "name"?`}},
+		"attribute of probe":      {rules("<probe nam='x'/>"), []string{`2: unknown attribute "nam" of <probe>; did you mean "name"?`, `2: <probe> has no name; it takes an interface, or host/interface`}},
 		"attribute of probes":     {rules("<probes name='x'/>"), []string{`2: unknown attribute "name" of <probes>`}},
 		"attribute twice":         {condition("field='nd.ns' field='nd.ns'"), []string{`3: attribute "field" of <match> stands twice`}},
 		"unknown attribute twice": {condition("field='nd.ns' x='1' x='2'"), []string{`3: unknown attribute "x" of <match>`, `3: attribute "x" of <match> stands twice`}},
@@ -133,8 +133,8 @@ func TestParseFaults(t *testing.T) {
 		"long description":    {rules("<rule description='" + strings.Repeat("x", 1025) + "'>" + ok + "</rule>"), []string{"2: the description of the rule has 1025 bytes; at most 1024 are taken"}},
 		"severity":            {inRule(ok + "<alert severity='high'/>"), []string{`3: severity "high" is not one of info, warning, critical`}},
 		"empty severity":      {inRule(ok + "<alert severity=''/>"), []string{`3: severity "" is not one of info, warning, critical`}},
-		"two alerts":          {inRule(ok + "<alert/>\n<alert/>"), []string{"4: second <alert> in the rule; the first is on line 3"}},
-		"two relays":          {inRule(ok + "<relay/>\n<relay/>"), []string{"4: second <relay> in the rule; the first is on line 3"}},
+		"two alerts":          {inRule(ok + "<alert/>\n<alert/>"), []string{"4: second <alert> in <rule>; the first is on line 3"}},
+		"two relays":          {inRule(ok + "<relay/>\n<relay/>"), []string{"4: second <relay> in <rule>; the first is on line 3"}},
 		"line of the element": {inRule("<match\nfield='nd.ns'\nvalue='1'/>"), []string{`3: field nd.ns takes no value, but has "1"`}},
 		"Windows line ends":   {"<rules>\r\n<rule>\r\n<match field='x'/>\r\n</rule></rules>", []string{`3: unknown field "x"`}},
 		"after Latin-1": {"<?xml version='1.0' encoding='ISO-8859-1'?>\n<rules><!-- \xe9\xe8 -->\n<rule/></rules>",
@@ -233,6 +233,27 @@ var compareFields = cmp.Options{
 	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
 }
 
+func prefixValues(all ...string) (values []Value) {
+	for _, text := range all {
+		values = append(values, Value{Prefix: netip.MustParsePrefix(text)})
+	}
+	return values
+}
+
+func numberValues(all ...uint64) (values []Value) {
+	for _, n := range all {
+		values = append(values, Value{Min: n, Max: n})
+	}
+	return values
+}
+
+func textValues(all ...string) (values []Value) {
+	for _, text := range all {
+		values = append(values, Value{Str: text})
+	}
+	return values
+}
+
 func TestParse(t *testing.T) {
 	got := mustParse(t, `<rules>
 <rule id=" a " description="x
@@ -258,20 +279,22 @@ func TestParse(t *testing.T) {
 	want := []Rule{
 		{ID: "a", Description: "x  y", Line: 2, Relay: true, Conditions: []Condition{
 			{Field: field("nd.ns")},
-			{Field: field("inet6.source"), Negate: true, Prefix: netip.MustParsePrefix("2001:db8::/32")},
-			{Field: field("ethernet.source"), Negate: true, Num: mac},
+			{Field: field("inet6.source"), Negate: true, Values: prefixValues("2001:db8::/32")},
+			{Field: field("ethernet.source"), Negate: true, Values: numberValues(mac)},
 		}},
-		{ID: "rule-2", Line: 9, Severity: schemas.Warning, Conditions: []Condition{{Field: field("ethernet.source"), Num: mac}}},
-		{ID: "rule-4", Line: 11, Severity: schemas.Critical, Relay: true, Conditions: []Condition{{Field: field("inet6.hoplimit"), Num: 7}}},
+		{ID: "rule-2", Line: 9, Severity: schemas.Warning, Conditions: []Condition{{Field: field("ethernet.source"), Values: numberValues(mac)}}},
+		{ID: "rule-4", Line: 11, Severity: schemas.Critical, Relay: true, Conditions: []Condition{{Field: field("inet6.hoplimit"), Values: numberValues(7)}}},
 		{ID: "rule-4-2", Line: 12, Severity: schemas.Warning, Conditions: []Condition{
-			{Field: field("inet6.source"), Prefix: netip.PrefixFrom(netip.MustParseAddr("::ffff:192.0.2.1"), 128)},
+			{Field: field("inet6.source"), Values: prefixValues("::ffff:192.0.2.1/128")},
 		}},
-		{ID: "rule-5", Line: 16, Probe: "eth0", Severity: schemas.Warning, Conditions: []Condition{
-			{Field: field("host"), Str: " r1 "},
-			{Field: field("direction"), Str: "out"},
+		{ID: "rule-5", Line: 16, Severity: schemas.Warning, Conditions: []Condition{
+			{Field: field("interface"), Values: textValues("eth0")},
+			{Field: field("host"), Values: textValues(" r1 ")},
+			{Field: field("direction"), Values: textValues("out")},
 		}},
-		{ID: "rule-6", Line: 17, Probe: "eth0", Severity: schemas.Warning, Conditions: []Condition{
-			{Field: field("nd.ra.lifetime"), Negate: true, Num: 1800},
+		{ID: "rule-6", Line: 17, Severity: schemas.Warning, Conditions: []Condition{
+			{Field: field("interface"), Values: textValues("eth0")},
+			{Field: field("nd.ra.lifetime"), Negate: true, Values: numberValues(1800)},
 		}},
 	}
 	if diff := cmp.Diff(want, got.Rules, compareFields); diff != "" {
@@ -279,24 +302,37 @@ func TestParse(t *testing.T) {
 	}
 }
 
+func builtinIDs() []string {
+	var ids []string
+	for _, r := range Builtin().Rules {
+		ids = append(ids, r.ID)
+	}
+	return ids[:len(ids):len(ids)]
+}
+
 // TestParseFiles reads whole files as users have them.
 func TestParseFiles(t *testing.T) {
+	builtin := builtinIDs()
+	whole := fmt.Sprintf(`NDPMon checks more than its rules say, so the %d built-in rules are in force too; <builtin except="…"/> leaves some of them out`, len(builtin))
 	for _, tt := range []struct {
 		file    string
 		ids     []string
 		notices []string
 	}{
-		{"ndpmon2.xml", []string{"rule-1", "rule-2", "rule-3"}, []string{
-			"5: not acted on: <settings>, <countermeasures_enabled>, <routers>, <countermeasures>",
-			`14: the rules of <probe name="eth0"> apply to every interface; a condition on the field interface narrows them`,
+		{"ndpmon2.xml", append(builtin, "rule-1", "rule-2", "rule-3"), []string{
+			"5: " + whole,
+			"6: not acted on: syslog (alerts are on standard output and on NATS: `nats sub nd.alerts`, piped to logger or a program); countermeasures (ndmon never sends forged frames); ignor_autoconf (nothing takes their place)",
 		}},
-		{"ndpmon2-empty.xml", nil, []string{"5: not acted on: <settings>, <routers>"}},
-		{"ndpmon2-saved.xml", []string{"rule-1"}, []string{
+		{"ndpmon2-empty.xml", builtin, []string{"5: " + whole}},
+		{"ndpmon2-saved.xml", append(builtin, "rule-1"), []string{
 			`1: NDPMon wrote this file itself (value="UNKNOWN"), and then it writes every <no-match> as <match>: compare the rules with your own copy`,
-			"4: not acted on: <settings>, <routers>",
-			`11: the rules of <probe name="eth0"> apply to every interface; a condition on the field interface narrows them`,
+			"4: " + whole,
+			"5: not acted on: syslog (alerts are on standard output and on NATS: `nats sub nd.alerts`, piped to logger or a program); ignor_autoconf (nothing takes their place)",
 		}},
-		{"ndpmon1.xml", nil, []string{"4: not acted on: <ignor_autoconf>, <syslog_facility>, <admin_mail>, <actions_low_pri>, <actions_high_pri>, <use_reverse_hostlookups>, <routers>"}},
+		{"ndpmon1.xml", builtin, []string{
+			"4: " + whole,
+			"4: not acted on: sendmail, syslog (alerts are on standard output and on NATS: `nats sub nd.alerts`, piped to logger or a program); ignor_autoconf, use_reverse_hostlookups (nothing takes their place)",
+		}},
 	} {
 		t.Run(tt.file, func(t *testing.T) {
 			data, err := os.ReadFile("testdata/" + tt.file)

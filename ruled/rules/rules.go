@@ -10,21 +10,31 @@
 //	for _, rule := range evaluator.Evaluate(event) { … }
 //
 // The rule language is NDPMon's. A rule matches a frame when all its conditions
-// hold. <match> holds when any value of the field in the frame is the one asked
-// for, <no-match> when none is, and so also when the frame has no such field.
-// A field inside one message type (nd.ra.lifetime) asked of another message
-// makes the rule fail, under <match> and <no-match> alike.
+// hold. <match> holds when any value of the field in the frame is one of those
+// asked for, <no-match> when none is, and so also when the frame has no such
+// field. A field inside one message type (nd.ra.lifetime) asked of another
+// message makes the rule fail, under <match> and <no-match> alike.
+//
+// A file may be a whole configuration of NDPMon: its probes narrow the rules in
+// them, and its routers are in Set.Links. A rule may have a Threshold, which
+// Thresholds keeps count of.
 package rules
 
 import (
-	"net/netip"
+	"slices"
+	"strings"
 
+	"github.com/ndmon/ndmon/ruled/link"
 	"github.com/ndmon/ndmon/schemas"
 )
 
 // Set is the rules of one file, in its order.
 type Set struct {
 	Rules []Rule
+	// Links has the routers that the file lists, by link: at most 10,000 links,
+	// sorted by host, interface and VLAN, each with 1 to 1024 routers. A link
+	// whose list of routers is empty in the file is not among them.
+	Links []link.Routers
 	// Notices is what the reader of the file should know although it is no
 	// fault, by line.
 	Notices []Remark
@@ -32,60 +42,31 @@ type Set struct {
 
 // Rule is one rule.
 type Rule struct {
-	// ID is unique in the set: the attribute id, or rule-N for the Nth rule.
+	// ID is unique in the set: the attribute id, or rule-N for the Nth rule of
+	// the file.
 	ID string
 	// Description is the attribute, or empty.
 	Description string
-	// Line is where the rule begins in the file.
+	// Line is where the rule begins in its file: the built-in one if Builtin.
 	Line int
-	// Probe is the name of the <probe> that the rule stands under, or empty.
-	Probe string
-	// Conditions has at least one element.
+	// Builtin is true for a rule that <builtin/> brought in.
+	Builtin bool
+	// Conditions has at least one element. Those that a <probe> puts on the
+	// rules in it come first.
 	Conditions []Condition
 	// Severity is that of the rule's alert; it is empty for a rule that does
 	// not alert.
 	Severity schemas.Severity
 	// Relay is true for a rule that relays.
 	Relay bool
+	// Threshold holds back some of what the rule does; nil holds back nothing.
+	Threshold *Threshold
 }
 
-// Condition is one condition of a rule: it holds when any value of the field
-// matches, or, negated, when none does. What a value is compared with depends
-// on the field's type; a field of type NoValue matches when it is present.
-type Condition struct {
-	Field *schemas.Field
-	// Negate is true for <no-match>.
-	Negate bool
-	// Num is a number, or an Ethernet address as schemas.MAC.Uint64 gives it.
-	Num uint64
-	// Prefix holds the address of a field of type IPv6Address; its host bits
-	// are zero.
-	Prefix netip.Prefix
-	// Str is compared with a string.
-	Str string
-}
-
-// matches reports whether one value of the field is what the condition asks
-// for.
-func (c *Condition) matches(v schemas.Value) bool {
-	switch c.Field.Type {
-	case schemas.NoValue:
-		return true
-	case schemas.IPv6Address:
-		return c.Prefix.Contains(v.Addr)
-	case schemas.String:
-		return c.Str == v.Str
-	}
-	return c.Num == v.Num
-}
-
-// holds reports whether the condition holds for a frame in which the field has
-// these values.
-func (c *Condition) holds(values []schemas.Value) bool {
-	for i := range values {
-		if c.matches(values[i]) {
-			return !c.Negate
-		}
-	}
-	return c.Negate
+// Remembers reports whether it depends on earlier frames what the rule makes of
+// one: it has a threshold, or asks what is known of the link.
+func (r *Rule) Remembers() bool {
+	return r.Threshold != nil || slices.ContainsFunc(r.Conditions, func(c Condition) bool {
+		return strings.HasPrefix(c.Field.Name, "link.")
+	})
 }

@@ -10,39 +10,45 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// parseValue reads the value attribute of a condition into it. The error says
-// what the field takes instead.
-func (c *Condition) parseValue(value string) error {
-	f := c.Field
+// parseValue reads one value that a field is compared with. The error says what
+// the field takes instead.
+func parseValue(f *schemas.Field, value string) (Value, error) {
 	switch f.Type {
 	case schemas.EthernetAddress:
 		mac, err := parseMAC(value)
 		if err != nil {
-			return fmt.Errorf("field %s: %s is not an ethernet address such as %s", f.Name, quote(value), f.Example)
+			return Value{}, fmt.Errorf("field %s: %s is not an ethernet address such as %s", f.Name, quote(value), f.Example)
 		}
-		c.Num = mac.Uint64()
+		return exactly(mac.Uint64()), nil
 	case schemas.IPv6Address:
 		prefix, err := parsePrefix(value)
 		if err != nil {
-			return fmt.Errorf("field %s: %w", f.Name, err)
+			return Value{}, fmt.Errorf("field %s: %w", f.Name, err)
 		}
-		c.Prefix = prefix
+		return Value{Prefix: prefix}, nil
 	case schemas.String:
-		if f.Enum != nil && !slices.Contains(f.Enum, value) {
-			return fmt.Errorf("field %s: %s is not one of %s", f.Name, quote(value), strings.Join(f.Enum, ", "))
-		}
-		if value == "" {
-			return fmt.Errorf("field %s: the value is empty", f.Name)
-		}
-		c.Str = value
-	default:
-		n, err := parseNumber(value, f.Max)
-		if err != nil {
-			return fmt.Errorf("field %s: %s is not a %s from 0 to %d", f.Name, quote(value), f.Type, f.Max)
-		}
-		c.Num = n
+		return parseString(f, value)
 	}
-	return nil
+	n, err := parseNumber(value, f.Max)
+	if err != nil {
+		return Value{}, fmt.Errorf("field %s: %s is not a %s from 0 to %d", f.Name, quote(value), f.Type, f.Max)
+	}
+	return exactly(n), nil
+}
+
+// maxPattern is the longest string or pattern that is asked for, in bytes.
+const maxPattern = 1024
+
+func parseString(f *schemas.Field, value string) (Value, error) {
+	switch {
+	case f.Enum != nil && !slices.Contains(f.Enum, value):
+		return Value{}, fmt.Errorf("field %s: %s is not one of %s", f.Name, quote(value), strings.Join(f.Enum, ", "))
+	case value == "":
+		return Value{}, fmt.Errorf("field %s: the value is empty", f.Name)
+	case len(value) > maxPattern:
+		return Value{}, fmt.Errorf("field %s: the value has %d bytes; at most %d are taken", f.Name, len(value), maxPattern)
+	}
+	return Value{Str: value, Glob: f.Enum == nil && strings.ContainsAny(value, wildcards)}, nil
 }
 
 // parseNumber reads decimal digits, as NDPMon does.

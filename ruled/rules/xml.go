@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"unicode"
@@ -80,28 +81,17 @@ func (p *parser) next() (xml.Token, int) {
 	return nil, 0
 }
 
-// content reads what an element holds, up to its end, and calls visit for each
-// element in it, which has to read that to its end. Text is a fault. A nil
-// parent is the document.
-func (p *parser) content(parent *element, visit func(element)) {
-	noted := false
+// read reads what an element holds, up to its end. It calls visit for each
+// element in it, which has to read that to its end, and text for each piece of
+// text with the line that it begins on.
+func (p *parser) read(visit func(element), text func([]byte, int)) {
 	for {
 		token, line := p.next()
 		switch t := token.(type) {
 		case nil, xml.EndElement:
 			return
 		case xml.CharData:
-			space := len(t) - len(bytes.TrimLeftFunc(t, unicode.IsSpace))
-			if space == len(t) || noted {
-				continue
-			}
-			noted = true
-			line += bytes.Count(t[:space], []byte("\n"))
-			if text := quote(strings.TrimSpace(string(t))); parent == nil {
-				p.faultf(line, "text %s outside of the root element", text)
-			} else {
-				p.faultf(line, "text %s in <%s>, which takes none", text, parent.name)
-			}
+			text(t, line)
 		case xml.StartElement:
 			if p.depth++; p.depth > maxDepth {
 				p.faultf(line, "elements are nested more than %d deep", maxDepth)
@@ -116,6 +106,100 @@ func (p *parser) content(parent *element, visit func(element)) {
 			p.depth--
 		}
 	}
+}
+
+// content reads an element that holds elements. Text is a fault. A nil parent is
+// the document.
+func (p *parser) content(parent *element, visit func(element)) {
+	noted := false
+	p.read(visit, func(t []byte, line int) {
+		space := len(t) - len(bytes.TrimLeftFunc(t, unicode.IsSpace))
+		if space == len(t) || noted {
+			return
+		}
+		noted = true
+		line += bytes.Count(t[:space], []byte("\n"))
+		if text := quote(strings.TrimSpace(string(t))); parent == nil {
+			p.faultf(line, "text %s outside of the root element", text)
+		} else {
+			p.faultf(line, "text %s in <%s>, which takes none", text, parent.name)
+		}
+	})
+}
+
+// readers read the elements that may stand in another, by name.
+type readers map[string]func(element)
+
+// elements reads an element that holds elements, any number of each kind.
+func (p *parser) elements(parent element, known readers) {
+	p.content(&parent, func(el element) {
+		if read, ok := known[el.name]; ok {
+			read(el)
+		} else {
+			p.unknown(el, parent, known)
+		}
+	})
+}
+
+// members reads an element that holds each of some elements once or not at all.
+func (p *parser) members(parent element, known readers) {
+	for name, read := range known {
+		known[name] = p.once(parent, read)
+	}
+	p.elements(parent, known)
+}
+
+// once makes a reader that takes one element and no further one.
+func (p *parser) once(parent element, read func(element)) func(element) {
+	line := 0
+	return func(el element) {
+		if line != 0 {
+			p.faultf(el.line, "second <%s> in <%s>; the first is on line %d", el.name, parent.name, line)
+			p.skip()
+			return
+		}
+		line = el.line
+		read(el)
+	}
+}
+
+// empty reads an element that holds nothing.
+func (p *parser) empty(el element) { p.elements(el, nil) }
+
+func (p *parser) unknown(el, parent element, known readers) {
+	names := slices.Sorted(maps.Keys(known))
+	p.faultf(el.line, "unknown element <%s> in <%s>%s", el.name, parent.name, p.didYouMean(el.name, names, "<%s>"))
+	p.skip()
+}
+
+// text reads an element that holds text and returns that, without the white
+// space around it.
+func (p *parser) text(el element) string {
+	var text []byte
+	p.read(func(child element) { p.unknown(child, el, nil) }, func(t []byte, _ int) { text = append(text, t...) })
+	return strings.TrimSpace(string(text))
+}
+
+// number reads an element that holds a number from 0 to most, and returns nil if
+// it is empty.
+func number[T uint8 | uint16 | uint32](p *parser, el element, most T) *T {
+	p.attributes(el)
+	return parameter(p, el, "", p.text(el), most)
+}
+
+// parameter reads a number from 0 to most out of an element's text, or the
+// attribute that is named, and returns nil if it is empty.
+func parameter[T uint8 | uint16 | uint32](p *parser, el element, attribute, text string, most T) *T {
+	if text == "" {
+		return nil
+	}
+	n, err := parseNumber(text, uint64(most))
+	if err != nil {
+		p.faultf(el.line, "<%s>: %s%s is not a number from 0 to %d", el.name, attribute, quote(text), most)
+		return nil
+	}
+	v := T(n)
+	return &v
 }
 
 // skip reads to the end of the element without looking at it.

@@ -1,0 +1,131 @@
+package rules
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/ndmon/ndmon/ruled/link"
+	"github.com/ndmon/ndmon/schemas"
+)
+
+// Describe writes what was understood of a file, for a person: how many rules do
+// what, their thresholds, and the routers of each link. The error is that of
+// writing.
+func (s *Set) Describe(w io.Writer) error {
+	out := bufio.NewWriter(w)
+	s.describeRules(out)
+	s.describeThresholds(out)
+	for i := range s.Links {
+		describeLink(out, &s.Links[i])
+	}
+	if err := out.Flush(); err != nil {
+		return fmt.Errorf("describe the rules: %w", err)
+	}
+	return nil
+}
+
+func (s *Set) describeRules(w io.Writer) {
+	bySeverity := map[schemas.Severity]int{}
+	alerts, relays, builtin := 0, 0, 0
+	for i := range s.Rules {
+		r := &s.Rules[i]
+		if r.Severity != "" {
+			alerts++
+			bySeverity[r.Severity]++
+		}
+		if r.Relay {
+			relays++
+		}
+		if r.Builtin {
+			builtin++
+		}
+	}
+	fmt.Fprintf(w, "rules: %d, of which %d built in\n", len(s.Rules), builtin)
+	fmt.Fprintf(w, "  alert: %d (critical %d, warning %d, info %d)\n", alerts,
+		bySeverity[schemas.Critical], bySeverity[schemas.Warning], bySeverity[schemas.Info])
+	fmt.Fprintf(w, "  relay: %d\n", relays)
+}
+
+// describeThresholds writes each threshold once, with the rules that have it.
+func (s *Set) describeThresholds(w io.Writer) {
+	var order []string
+	ids := map[string][]string{}
+	for i := range s.Rules {
+		r := &s.Rules[i]
+		if r.Threshold == nil {
+			continue
+		}
+		what := r.Threshold.String()
+		if ids[what] == nil {
+			order = append(order, what)
+		}
+		ids[what] = append(ids[what], r.ID)
+	}
+	for _, what := range order {
+		const most = 10
+		more := ""
+		if n := len(ids[what]); n > most {
+			more = fmt.Sprintf(" and %d more", n-most)
+		}
+		fmt.Fprintf(w, "%s\n  %s%s\n", what, strings.Join(ids[what][:min(most, len(ids[what]))], ", "), more)
+	}
+}
+
+func describeLink(w io.Writer, l *link.Routers) {
+	where := "every link"
+	switch {
+	case l.Host != "":
+		where = l.Interface + " of " + l.Host
+	case l.Interface != "":
+		where = l.Interface + " of any host"
+	}
+	if l.VLAN != nil {
+		where += fmt.Sprintf(", VLAN %d", *l.VLAN)
+	}
+	fmt.Fprintf(w, "routers of %s: %d\n", where, len(l.Routers))
+	for i := range l.Routers {
+		describeRouter(w, &l.Routers[i])
+	}
+}
+
+func describeRouter(w io.Writer, r *link.Router) {
+	volatile := ""
+	if r.Volatile {
+		volatile = ", whose parameters are not compared"
+	}
+	fmt.Fprintf(w, "  %s %s%s\n", r.MAC, r.LinkLocal, volatile)
+	line := func(parts ...string) {
+		if parts = slices.DeleteFunc(parts, func(s string) bool { return s == "" }); len(parts) > 0 {
+			fmt.Fprintf(w, "    %s\n", strings.Join(parts, ", "))
+		}
+	}
+	line(known("lifetime", r.Lifetime, "s"), known("cur hop limit", r.CurHopLimit, ""), known("flags", r.Flags, ""),
+		known("reachable", r.ReachableTimer, "ms"), known("retransmit", r.RetransTimer, "ms"), known("MTU", r.MTU, ""))
+	for _, a := range r.Addresses {
+		line("address " + a.String())
+	}
+	for _, p := range r.Prefixes {
+		line("prefix "+p.Prefix.String(), known("flags", p.Flags, ""), known("valid", p.Valid, "s"), known("preferred", p.Preferred, "s"))
+	}
+	for _, d := range r.RDNSS {
+		line("DNS "+d.Address.String(), known("lifetime", d.Lifetime, "s"))
+	}
+	for _, d := range r.DNSSL {
+		line("search "+d.Domain, known("lifetime", d.Lifetime, "s"))
+	}
+	for _, route := range r.Routes {
+		line("route "+route.Prefix.String(), known("flags", route.Flags, ""), known("lifetime", route.Lifetime, "s"))
+	}
+}
+
+// known writes a parameter; nil is not known.
+func known[T uint8 | uint16 | uint32](name string, v *T, unit string) string {
+	if v == nil {
+		return ""
+	}
+	return strings.TrimSuffix(name+" "+strconv.FormatUint(uint64(*v), 10)+" "+unit, " ")
+}
