@@ -37,8 +37,10 @@ type Decoder struct {
 	rd       schemas.RD
 	options  schemas.Options
 
-	memory memory
-	faults faults
+	memory    memory
+	fault     schemas.Fault
+	malformed malformed
+	checked   checked
 }
 
 // memory is what the lists of an event are made of.
@@ -46,6 +48,7 @@ type memory struct {
 	extensions []schemas.Extension
 	options    schemas.Options
 	addresses  []netip.Addr
+	echoes     []schemas.Echo
 	domains    []string
 	text       []byte
 }
@@ -57,16 +60,17 @@ type memory struct {
 // cut short before they show what they lead to may be Neighbor Discovery, and
 // is an event without ICMP6.
 //
-// The event has Ethernet, Inet6, ICMP6, ND and Frame; the rest is the caller's
-// to fill in. It is valid until the next call and refers to frame.
+// The event has Ethernet, Inet6, ICMP6, ND, Fault and Frame; the rest is the
+// caller's to fill in. It is valid until the next call and refers to frame.
 func (d *Decoder) Decode(frame []byte, length int) (*schemas.Event, bool) {
 	d.reset()
 	packet, ok := d.ethernetHeader(frame)
 	if !ok || !d.packet(packet, max(length-len(frame), 0)) {
 		return nil, false
 	}
-	if d.faults.count > 0 {
-		d.nd.Malformed = d.faults.String()
+	d.check()
+	if d.malformed.count > 0 {
+		d.nd.Malformed = d.malformed.String()
 	}
 	d.event.Ethernet = &d.ethernet
 	d.event.Inet6 = &d.inet6
@@ -86,6 +90,9 @@ func (d *Decoder) SetVLAN(tag uint16) {
 
 // reset forgets the last frame but not the memory.
 func (d *Decoder) reset() {
+	if d.event.Fault != nil {
+		d.fault = schemas.Fault{}
+	}
 	d.event = schemas.Event{}
 	d.ethernet.VLAN = nil
 	d.inet6.Extension = nil
@@ -96,7 +103,8 @@ func (d *Decoder) reset() {
 	}
 	d.nd = schemas.ND{}
 	d.memory.extensions = d.memory.extensions[:0]
-	d.faults = faults{}
+	d.malformed = malformed{}
+	d.checked.reset()
 }
 
 func (m *memory) reset() {
@@ -113,6 +121,7 @@ func (m *memory) reset() {
 	o.PREF64 = o.PREF64[:0]
 	o.Unknown = o.Unknown[:0]
 	m.addresses = m.addresses[:0]
+	m.echoes = m.echoes[:0]
 	m.domains = m.domains[:0]
 }
 

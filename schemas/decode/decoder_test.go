@@ -3,6 +3,7 @@ package decode_test
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -18,11 +19,13 @@ func decodeFrame(frame []byte) (*schemas.Event, bool) {
 // asJSON returns what is in an event, for comparing with what should be.
 func asJSON(t testing.TB, v any) string {
 	t.Helper()
-	b, err := json.Marshal(v)
-	if err != nil {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
 		t.Fatal(err)
 	}
-	return string(b)
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 func TestNoEvent(t *testing.T) {
@@ -120,6 +123,8 @@ func TestReuse(t *testing.T) {
 		flip(ether(ip6(60, ext(58, 0))), 6),
 		ether(ip6(58, na(0xe0, slla()))),
 		ether(ip6(58, na(0))),
+		ether(ip6(58, rd(slla(), option(4, make([]byte, 6), ip6(58, icmp(128, 0, make([]byte, 4))))))),
+		send(router, solicitedFor, ns(slla())), // with no fault
 		ether(ip6(58, rd(slla(), slla()))),
 		ether(ip6(58, rs(slla()))),
 	}
@@ -145,7 +150,7 @@ func TestDecodeDoesNotAllocate(t *testing.T) {
 		"NA":                 ether(ip6(58, na(0x60, option(2, macSource)))),
 		"RS":                 ether(ip6(58, rs(slla()))),
 		"RA":                 ether(ip6(58, ra(slla(), prefixInfo(), prefixInfo(), rdnss()))),
-		"redirect":           ether(ip6(58, rd(slla(), option(4, make([]byte, 6), ip6(58, make([]byte, 8)))))),
+		"redirect":           ether(ip6(58, rd(slla(), option(4, make([]byte, 6), ip6(58, icmp(128, 0, make([]byte, 4))))))),
 		"echo":               ether(ip6(58, icmp(128, 0, make([]byte, 60)))),
 		"TCP":                ether(ip6(6, make([]byte, 60))),
 		"later fragment":     ether(ip6(44, frag(58, 8, true), make([]byte, 60))),

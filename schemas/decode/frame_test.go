@@ -62,9 +62,14 @@ func frag(next uint8, offset uint16, more bool) []byte {
 	return cat([]byte{next, 0}, be16(offset), be32(0x01020304))
 }
 
-// icmp is an ICMPv6 message with a good checksum, computed the plain way.
+// icmp is an ICMPv6 message with a good checksum.
 func icmp(typ, code uint8, body ...[]byte) []byte {
-	m := cat([]byte{typ, code, 0, 0}, cat(body...))
+	return summed(source, destination, cat([]byte{typ, code, 0, 0}, cat(body...)))
+}
+
+// summed puts the checksum into a message, computed the plain way.
+func summed(source, destination, m []byte) []byte {
+	m[2], m[3] = 0, 0
 	sum := 0
 	covered := cat(source, destination, be32(uint32(len(m))), be32(58), m)
 	if len(covered)%2 == 1 {

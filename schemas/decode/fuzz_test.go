@@ -2,6 +2,8 @@ package decode_test
 
 import (
 	"bytes"
+	"slices"
+	"strings"
 	"testing"
 	"unicode/utf8"
 
@@ -77,6 +79,7 @@ func check(t *testing.T, event *schemas.Event, frame []byte) {
 	if event.Ethernet == nil || event.Inet6 == nil || event.ND == nil || !bytes.Equal(event.Frame, frame) {
 		t.Fatalf("event has not all its parts: %s", asJSON(t, event))
 	}
+	checkFault(t, event)
 	nd := event.ND
 	messages := 0
 	for _, is := range []bool{nd.RS != nil, nd.RA != nil, nd.NS != nil, nd.NA != nil, nd.RD != nil} {
@@ -126,6 +129,55 @@ func check(t *testing.T, event *schemas.Event, frame []byte) {
 				t.Errorf("domain is %q", domain)
 			}
 		}
+	}
+}
+
+// checkFault checks what is true of the faults of every event.
+func checkFault(t *testing.T, event *schemas.Event) {
+	t.Helper()
+	if event.Fault != nil && *event.Fault == (schemas.Fault{}) {
+		t.Error("fault without one")
+	}
+	kinds := map[string]string{ // that may have a fault; any may have the others
+		"target": "ns na rd", "unspecified": "rs ns", "solicited": "na", "solicitednode": "ns", "ethernetmismatch": "rs ra ns na",
+		"override": "na", "proxyoverride": "na", "targetmismatch": "na", "prefix": "ra", "prefixlength": "ra", "prefixlifetime": "ra",
+		"preference": "ra", "reachabletimer": "ra", "mtu": "ra", "dns": "ra", "route": "ra", "redirectedheader": "rd",
+	}
+	discard := allFaults()[:slices.Index(allFaults(), "destination")]
+	discarded := false
+	for _, name := range faultNames(event.Fault) {
+		discarded = discarded || slices.Contains(discard, name)
+		if in, ok := kinds[name]; ok && !strings.Contains(in, string(event.Kind())) {
+			t.Errorf("%s has the fault %s", event.Kind(), name)
+		}
+		if event.ICMP6 == nil && !slices.Contains([]string{"length", "ethernetdestination", "eui64"}, name) {
+			t.Errorf("what shows no ICMPv6 type has the fault %s", name)
+		}
+	}
+	if event.Fault.Discard() != discarded {
+		t.Errorf("discarded is %v: %v", !discarded, faultNames(event.Fault))
+	}
+
+	// What the text says, unless there is more than it says.
+	f := event.Fault
+	if f == nil {
+		f = new(schemas.Fault)
+	}
+	text := event.ND.Malformed
+	more := strings.Contains(text, " more")
+	for _, fault := range []struct {
+		is    bool
+		words string
+	}{{f.Checksum, "bad checksum"}, {f.Code, "ICMPv6 code is"}, {f.BadOption, "option "}} {
+		if said := strings.Contains(text, fault.words); said != fault.is && (said || !more) {
+			t.Errorf("fault is %v, and malformed %q", fault.is, text)
+		}
+	}
+	if f.Length && !more && !strings.Contains(text, "cut short") && !strings.Contains(text, "truncated") {
+		t.Errorf("cut short, and malformed %q", text)
+	}
+	if want := event.ICMP6 != nil && event.Inet6.HopLimit != 255; f.HopLimit != want {
+		t.Errorf("fault for hop limit %d: %v", event.Inet6.HopLimit, f.HopLimit)
 	}
 }
 

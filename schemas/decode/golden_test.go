@@ -39,6 +39,9 @@ func TestGolden(t *testing.T) {
 		{"ra-atomic-fragments-cut", "thc-fake_router6_F.pcap", schemas.KindRA, 0},
 		{"ra-fuzzed", "thc-fuzz_ip6_ra.pcap", schemas.KindRA, 700},
 		{"rd", "linux-redirect.pcap", schemas.KindRD, 0},
+		{"rd-forged", "thc-redir6.pcap", schemas.KindRD, 0},
+		{"rd-flood", "thc-flood_redir6.pcap", schemas.KindRD, 0},
+		{"ns-flood", "thc-flood_solicitate6.pcap", schemas.KindNS, 0},
 		{"other-first-fragment", "thc-fake_router26_E-F.pcap", schemas.KindOther, 0},
 	}
 	for _, test := range tests {
@@ -82,7 +85,8 @@ func nthEvent(t *testing.T, capture string, kind schemas.Kind, n int) []byte {
 			Inet6    *schemas.Inet6    `json:"inet6"`
 			ICMP6    *schemas.ICMP6    `json:"icmp6,omitempty"`
 			ND       *schemas.ND       `json:"nd"`
-		}{event.Ethernet, event.Inet6, event.ICMP6, event.ND}, "", "  ")
+			Fault    *schemas.Fault    `json:"fault,omitempty"`
+		}{event.Ethernet, event.Inet6, event.ICMP6, event.ND, event.Fault}, "", "  ")
 		if err != nil {
 			t.Fatal(err)
 		}

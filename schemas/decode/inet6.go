@@ -65,6 +65,8 @@ func (d *Decoder) packet(b []byte, uncaptured int) bool {
 	if whole {
 		payload = payload[:length]
 	}
+	missing := length - len(payload)
+	d.checked.snapped = 0 < missing && missing <= uncaptured
 	u, ok := d.chain(d.inet6.NextHeader, payload)
 	if !ok || u.cut == "" && !isND(u.message[0]) {
 		return false
@@ -72,26 +74,30 @@ func (d *Decoder) packet(b []byte, uncaptured int) bool {
 
 	d.inet6.Source = netip.AddrFrom16([16]byte(header[8:24]))
 	d.inet6.Destination = netip.AddrFrom16([16]byte(header[24:40]))
+	d.checked.from, d.checked.to = number(header[8:24]), number(header[24:40])
 	if version := header[0] >> 4; version != inet6Version {
-		d.faults.add("IPv6 header has version %d", version)
+		d.malformed.add("IPv6 header has version %d", version)
 	}
 	if jumbogram {
-		d.faults.add("IPv6 payload length is 0 before a hop-by-hop options header, as in a jumbogram")
+		d.malformed.add("IPv6 payload length is 0 before a hop-by-hop options header, as in a jumbogram")
 	}
-	switch missing := length - len(payload); {
+	switch {
 	case missing > uncaptured:
-		d.faults.add("truncated: IPv6 payload is %d bytes long, the frame has room for %d",
+		d.cut()
+		d.malformed.add("truncated: IPv6 payload is %d bytes long, the frame has room for %d",
 			length, len(payload)+uncaptured)
 	case missing > 0:
-		d.faults.add("truncated: IPv6 payload is %d bytes long, %d of them were captured",
+		d.malformed.add("truncated: IPv6 payload is %d bytes long, %d of them were captured",
 			length, len(payload))
 	}
+	d.checked.rerouted = u.rerouted
 	if u.cut != "" {
-		d.faults.add("%s", u.cut)
+		d.malformed.add("%s", u.cut)
 		return true
 	}
 	if whole && !u.more && !u.rerouted && len(u.message) >= icmp6Size && !checksumOK(header[8:40], u.message) {
-		d.faults.add("bad checksum")
+		d.found(&d.fault.Checksum, true)
+		d.malformed.add("bad checksum")
 	}
 	d.message(u.message, whole && !u.more)
 	return true
@@ -124,7 +130,7 @@ func (d *Decoder) chain(next uint8, rest []byte) (u upper, ok bool) {
 		}
 		size := extensionSize(next, rest)
 		if size > len(rest) {
-			u.cut = cutShort(next, "not whole", u.more)
+			u.cut = d.cutShort(next, "not whole", u.more)
 			return u, true
 		}
 		switch next {
@@ -136,7 +142,7 @@ func (d *Decoder) chain(next uint8, rest []byte) (u upper, ok bool) {
 		next, rest = following, rest[size:]
 	}
 	if len(rest) == 0 {
-		u.cut = cutShort(next, "missing", u.more)
+		u.cut = d.cutShort(next, "missing", u.more)
 	}
 	u.message = rest
 	return u, true
@@ -174,9 +180,10 @@ func (d *Decoder) fragmentHeader(b []byte) {
 	}
 }
 
-// cutShort words the fault of a chain that ends in a header that is missing or
-// not whole.
-func cutShort(header uint8, how string, first bool) string {
+// cutShort notes and words the fault of a chain that ends in a header that is
+// missing or not whole.
+func (d *Decoder) cutShort(header uint8, how string, first bool) string {
+	d.cut()
 	name := "ICMPv6"
 	switch header {
 	case hopByHop:

@@ -15,6 +15,8 @@ import (
 
 // counts are frames of a capture, as the corpus's manifest counts them.
 type counts struct {
+	// Class is harmless, attack or probe, or fuzz.
+	Class  string
 	Frames int
 	// ND counts the messages that are decoded, those with a bad code too.
 	ND int
@@ -29,16 +31,16 @@ func manifest(t *testing.T) map[string]counts {
 	if err != nil {
 		t.Fatal(err)
 	}
-	row := regexp.MustCompile("(?m)^\\| `([^`]+)` \\| [^|]+ \\| (\\d+) \\| (\\d+) \\| (\\d+) \\|")
+	row := regexp.MustCompile("(?m)^\\| `([^`]+)` \\| ([^|]+) \\| (\\d+) \\| (\\d+) \\| (\\d+) \\|")
 	table := make(map[string]counts)
 	for _, match := range row.FindAllStringSubmatch(string(text), -1) {
 		var numbers [3]int
 		for i := range numbers {
-			if numbers[i], err = strconv.Atoi(match[2+i]); err != nil {
+			if numbers[i], err = strconv.Atoi(match[3+i]); err != nil {
 				t.Fatal(err)
 			}
 		}
-		table[match[1]] = counts{numbers[0], numbers[1], numbers[2]}
+		table[match[1]] = counts{match[2], numbers[0], numbers[1], numbers[2]}
 	}
 	return table
 }
@@ -67,7 +69,7 @@ func TestManifest(t *testing.T) {
 			continue
 		}
 		want.Cut += differences[name].cut
-		var got counts
+		got := counts{Class: want.Class}
 		for _, frame := range readCapture(t, name) {
 			got.Frames++
 			event, ok := d.Decode(frame.data, frame.length)

@@ -29,7 +29,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		[]byte{optSourceLinkLayer, 1, 0, 0, 0, 0, 0, 0, optTargetLinkLayer, 1, 0, 0, 0, 0, 0, 0, optMTU, 1, 0, 0, 0, 0, 0, 0},
 		append([]byte{optPrefixInfo, 4}, make([]byte, 30)...),
 		append([]byte{optRDNSS, 3}, make([]byte, 22)...),
-		append([]byte{optRedirectedHeader, 6, 0, 0, 0, 0, 0, 0, 0x60}, make([]byte, 39)...))
+		append([]byte{optRedirectedHeader, 7, 0, 0, 0, 0, 0, 0, 0x60, 0, 0, 0, 0, 0, icmp6}, append(make([]byte, 33), echoRequest, 0, 0, 0, 0, 0, 0, 0)...))
 	for name, frame := range map[string][]byte{
 		"every option":      solicitation(mixed),
 		"only a bad option": solicitation(badList),
@@ -39,7 +39,7 @@ func TestMemoryIsBounded(t *testing.T) {
 			o := &d.memory.options
 			return []int{cap(o.SourceLinkLayer), cap(o.TargetLinkLayer), cap(o.PrefixInfo), cap(o.RedirectedHeader),
 				cap(o.MTU), cap(o.Nonce), cap(o.RouteInfo), cap(o.RDNSS), cap(o.DNSSL), cap(o.PREF64), cap(o.Unknown),
-				cap(d.memory.extensions), cap(d.memory.addresses), cap(d.memory.domains), cap(d.memory.text)}
+				cap(d.memory.extensions), cap(d.memory.addresses), cap(d.memory.echoes), cap(d.memory.domains), cap(d.memory.text)}
 		}
 		decode := func() {
 			if _, ok := d.Decode(frame, len(frame)); !ok {

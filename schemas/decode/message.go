@@ -7,8 +7,10 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// ICMPv6 types (RFC 4861, section 4).
+// ICMPv6 types (RFC 4861, section 4, and RFC 4443, section 4).
 const (
+	echoRequest           = 128
+	echoReply             = 129
 	routerSolicitation    = 133
 	routerAdvertisement   = 134
 	neighborSolicitation  = 135
@@ -32,11 +34,13 @@ func (d *Decoder) message(m []byte, whole bool) {
 		d.icmp6.Code = m[1]
 	}
 	if d.icmp6.Code != 0 {
-		d.faults.add("ICMPv6 code is %d, not 0", d.icmp6.Code)
+		d.found(&d.fault.Code, true)
+		d.malformed.add("ICMPv6 code is %d, not 0", d.icmp6.Code)
 	}
 	name, size := fixedPart(d.icmp6.Type)
 	if len(m) < size {
-		d.faults.add("%s is cut short: %d of its first %d bytes are there", name, len(m), size)
+		d.cut()
+		d.malformed.add("%s is cut short: %d of its first %d bytes are there", name, len(m), size)
 		return
 	}
 	switch d.icmp6.Type {
@@ -45,6 +49,7 @@ func (d *Decoder) message(m []byte, whole bool) {
 	case routerAdvertisement:
 		d.routerAdvertisement(m)
 	case neighborSolicitation:
+		d.checked.target = number(m[8:24])
 		d.ns.TargetAddress = address(m[8:24])
 		d.nd.NS = &d.ns
 	case neighborAdvertisement:
@@ -53,9 +58,11 @@ func (d *Decoder) message(m []byte, whole bool) {
 			Solicited: m[4]&0x40 != 0,
 			Override:  m[4]&0x20 != 0,
 		}
+		d.checked.target = number(m[8:24])
 		d.na.TargetAddress = address(m[8:24])
 		d.nd.NA = &d.na
 	case redirect:
+		d.checked.target, d.checked.destination = number(m[8:24]), number(m[24:40])
 		d.rd.TargetAddress = address(m[8:24])
 		d.rd.DestinationAddress = address(m[24:40])
 		d.nd.RD = &d.rd
@@ -99,18 +106,24 @@ func (d *Decoder) routerAdvertisement(m []byte) {
 	d.nd.RA = &d.ra
 }
 
+// Preferences that the checks ask about.
+const (
+	preferenceMedium   = "medium"
+	preferenceReserved = "reserved"
+)
+
 // preference decodes the preference in a byte of flags, the same in an RA and
 // in a Route Information option (RFC 4191, sections 2.1 to 2.3).
 func preference(flags uint8) string {
 	switch flags >> 3 & 3 {
 	case 0:
-		return "medium"
+		return preferenceMedium
 	case 1:
 		return "high"
 	case 3:
 		return "low"
 	default:
-		return "reserved"
+		return preferenceReserved
 	}
 }
 

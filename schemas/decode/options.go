@@ -7,17 +7,24 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// Option types that are decoded.
+// Option types that are decoded, and those that the checks know beside them.
 const (
 	optSourceLinkLayer  = 1  // RFC 4861, section 4.6.1
 	optTargetLinkLayer  = 2  // RFC 4861, section 4.6.1
 	optPrefixInfo       = 3  // RFC 4861, section 4.6.2
 	optRedirectedHeader = 4  // RFC 4861, section 4.6.3
 	optMTU              = 5  // RFC 4861, section 4.6.4
+	optAdvInterval      = 7  // RFC 6275, section 7.3
+	optHomeAgent        = 8  // RFC 6275, section 7.4
 	optNonce            = 14 // RFC 3971, section 5.3.2
 	optRouteInfo        = 24 // RFC 4191, section 2.3
 	optRDNSS            = 25 // RFC 8106, section 5.1
+	optRAFlags          = 26 // RFC 5175, section 4
 	optDNSSL            = 31 // RFC 8106, section 5.2
+	optRegistration     = 33 // RFC 8505, section 4.1
+	opt6LoWPANContext   = 34 // RFC 6775, section 4.2
+	optBorderRouter     = 35 // RFC 6775, section 4.3
+	optCaptivePortal    = 37 // RFC 8910, section 2.3
 	optPREF64           = 38 // RFC 8781, section 4
 )
 
@@ -28,39 +35,48 @@ func (d *Decoder) walkOptions(m []byte, at int, whole bool) {
 		option := m[at:]
 		if len(option) < 2 {
 			if whole {
-				d.faults.add("option %d%s at byte %d has no length", option[0], optionName(option[0]), at)
+				d.badOption("option %d%s at byte %d has no length", option[0], optionName(option[0]), at)
 			}
 			return
 		}
 		size := 8 * int(option[1])
 		if size == 0 {
-			d.faults.add("option %d%s at byte %d has length 0", option[0], optionName(option[0]), at)
+			d.badOption("option %d%s at byte %d has length 0", option[0], optionName(option[0]), at)
 			return
 		}
 		if size > len(option) {
 			if whole {
-				d.faults.add("option %d%s at byte %d is %d bytes long, the message ends after %d",
+				d.badOption("option %d%s at byte %d is %d bytes long, the message ends after %d",
 					option[0], optionName(option[0]), at, size, len(option))
 			}
 			return
 		}
+		d.found(&d.fault.Repeated, d.checked.option(m, at, size))
 		if fault := d.option(option[:size]); fault != "" {
-			d.faults.addOption(option[0], at, size, fault)
+			d.found(&d.fault.BadOption, true)
+			d.malformed.addOption(option[0], at, size, fault)
 		} else {
 			d.nd.Opt = &d.options
 		}
 		at += size
 	}
+	d.checked.complete = whole
+}
+
+// badOption notes an option that does not say where it ends in the message.
+func (d *Decoder) badOption(format string, args ...any) {
+	d.found(&d.fault.BadOption, true)
+	d.malformed.add(format, args...)
 }
 
 // addOption notes what is wrong with an option. A message may have thousands
 // that are, so only those that are put into words cost anything.
-func (f *faults) addOption(option uint8, at, size int, fault string) {
-	if f.count >= maxFaults {
-		f.count++
+func (m *malformed) addOption(option uint8, at, size int, fault string) {
+	if m.count >= maxFaults {
+		m.count++
 		return
 	}
-	f.add("option %d%s at byte %d, %d bytes long: %s", option, optionName(option), at, size, fault)
+	m.add("option %d%s at byte %d, %d bytes long: %s", option, optionName(option), at, size, fault)
 }
 
 // option decodes an option that is whole, its length a multiple of 8 that is
@@ -73,6 +89,7 @@ func (d *Decoder) option(o []byte) (fault string) {
 			return "must be 8 bytes long on Ethernet"
 		}
 		lla := schemas.LinkLayer{Address: schemas.MAC(o[2:8])}
+		d.checkLinkLayer(o[0], lla.Address)
 		if o[0] == optSourceLinkLayer {
 			add(&list.SourceLinkLayer, &mem.SourceLinkLayer, lla)
 		} else {
@@ -88,7 +105,9 @@ func (d *Decoder) option(o []byte) (fault string) {
 				Source:      address(packet[8:24]),
 				Destination: address(packet[24:40]),
 				NextHeader:  packet[6],
+				Echo:        d.echo(packet),
 			})
+			d.checkRedirected(number(packet[8:24]), number(packet[24:40]))
 		} else {
 			d.unknown(o)
 		}
@@ -96,7 +115,9 @@ func (d *Decoder) option(o []byte) (fault string) {
 		if len(o) != 8 {
 			return "must be 8 bytes long"
 		}
-		add(&list.MTU, &mem.MTU, schemas.MTU{MTU: binary.BigEndian.Uint32(o[4:])})
+		mtu := binary.BigEndian.Uint32(o[4:])
+		add(&list.MTU, &mem.MTU, schemas.MTU{MTU: mtu})
+		d.foundInRA(&d.fault.MTU, mtu < minMTU)
 	case optNonce:
 		d.memory.text = hex.AppendEncode(d.memory.text[:0], o[2:])
 		add(&list.Nonce, &mem.Nonce, schemas.Nonce{Value: string(d.memory.text)})
@@ -114,6 +135,20 @@ func (d *Decoder) option(o []byte) (fault string) {
 	return ""
 }
 
+// echo decodes the ICMPv6 echo that stands right behind the IPv6 header of a
+// redirected packet, if one does (RFC 4443, sections 4.1 and 4.2).
+func (d *Decoder) echo(packet []byte) *schemas.Echo {
+	m := packet[inet6Size:]
+	if packet[6] != icmp6 || len(m) < 8 || m[0] != echoRequest && m[0] != echoReply {
+		return nil
+	}
+	d.memory.echoes = append(d.memory.echoes, schemas.Echo{
+		Identifier: binary.BigEndian.Uint16(m[4:]),
+		Sequence:   binary.BigEndian.Uint16(m[6:]),
+	})
+	return &d.memory.echoes[len(d.memory.echoes)-1]
+}
+
 func (d *Decoder) prefixInfo(o []byte) (fault string) {
 	switch {
 	case len(o) != 32:
@@ -121,7 +156,7 @@ func (d *Decoder) prefixInfo(o []byte) (fault string) {
 	case o[2] > 128:
 		return "prefix length is over 128"
 	}
-	add(&d.options.PrefixInfo, &d.memory.options.PrefixInfo, schemas.PrefixInfo{
+	info := add(&d.options.PrefixInfo, &d.memory.options.PrefixInfo, schemas.PrefixInfo{
 		Prefix:       address(o[16:32]),
 		PrefixLength: o[2],
 		Flag: schemas.PrefixInfoFlags{
@@ -132,6 +167,7 @@ func (d *Decoder) prefixInfo(o []byte) (fault string) {
 		ValidLifetime:     binary.BigEndian.Uint32(o[4:]),
 		PreferredLifetime: binary.BigEndian.Uint32(o[8:]),
 	})
+	d.checkPrefix(info, number(o[16:32]))
 	return ""
 }
 
@@ -146,12 +182,13 @@ func (d *Decoder) routeInfo(o []byte) (fault string) {
 	}
 	var prefix [16]byte
 	copy(prefix[:], o[8:])
-	add(&d.options.RouteInfo, &d.memory.options.RouteInfo, schemas.RouteInfo{
+	route := add(&d.options.RouteInfo, &d.memory.options.RouteInfo, schemas.RouteInfo{
 		Prefix:       address(prefix[:]),
 		PrefixLength: o[2],
 		Preference:   preference(o[3]),
 		Lifetime:     binary.BigEndian.Uint32(o[4:]),
 	})
+	d.checkRoute(route, number(prefix[:]))
 	return ""
 }
 
@@ -162,6 +199,7 @@ func (d *Decoder) rdnss(o []byte) (fault string) {
 	first := len(d.memory.addresses)
 	for server := o[8:]; len(server) > 0; server = server[16:] {
 		d.memory.addresses = append(d.memory.addresses, address(server[:16]))
+		d.foundInRA(&d.fault.DNS, number(server[:16]).isNoHost())
 	}
 	add(&d.options.RDNSS, &d.memory.options.RDNSS, schemas.RDNSS{
 		Lifetime: binary.BigEndian.Uint32(o[4:]),
@@ -213,10 +251,12 @@ func (d *Decoder) unknown(o []byte) {
 		schemas.UnknownOption{Type: o[0], Length: uint16(len(o))})
 }
 
-// add appends to a list of the event, which is made of memory that is kept.
-func add[T any](list, memory *[]T, option T) {
+// add appends to a list of the event, which is made of memory that is kept. It
+// returns the new element.
+func add[T any](list, memory *[]T, option T) *T {
 	*memory = append(*memory, option)
 	*list = *memory
+	return &(*memory)[len(*memory)-1]
 }
 
 // optionName returns the name of an option type as it follows the type in a

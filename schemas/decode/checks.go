@@ -1,0 +1,281 @@
+package decode
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"github.com/ndmon/ndmon/schemas"
+)
+
+const (
+	maxReachable = 3_600_000 // ms of an RA's reachable time, RFC 4861, section 6.2.1
+	minMTU       = 1280      // bytes, RFC 8200, section 5
+	slaacBits    = 64        // the length of a prefix for autoconfiguration, RFC 4862, section 5.5.3
+)
+
+// The link-local groups that messages go to (RFC 4291, section 2.7.1), each the
+// lower half of its address.
+const (
+	allNodes      = 1
+	allRouters    = 2
+	solicitedNode = 0x1_ff00_0000 // and the last 24 bits of the target
+)
+
+// Sets of option types, a bit for each.
+const (
+	sourceOption   = 1 << optSourceLinkLayer
+	targetOption   = 1 << optTargetLinkLayer
+	redirectOption = 1 << optRedirectedHeader
+	registration   = 1 << optRegistration
+	routerOptions  = 1<<optPrefixInfo | 1<<optMTU | 1<<optAdvInterval | 1<<optHomeAgent | 1<<optRouteInfo |
+		1<<optRDNSS | 1<<optRAFlags | 1<<optDNSSL | 1<<opt6LoWPANContext | 1<<optBorderRouter |
+		1<<optCaptivePortal | 1<<optPREF64
+
+	// onceOptions are those of which a message has one.
+	onceOptions = sourceOption | targetOption | redirectOption | 1<<optMTU | 1<<optNonce
+)
+
+// notAllowed returns the options that a message does not have. Those that may
+// stand in any, and those that nobody has defined, are never among them.
+func notAllowed(icmp6Type uint8) uint64 {
+	switch icmp6Type {
+	case routerSolicitation:
+		return targetOption | redirectOption | registration | routerOptions
+	case routerAdvertisement:
+		return targetOption | redirectOption | registration
+	case neighborSolicitation:
+		return targetOption | redirectOption | routerOptions
+	case neighborAdvertisement:
+		return sourceOption | redirectOption | routerOptions
+	default:
+		return sourceOption | registration | routerOptions
+	}
+}
+
+// checked is what the checks need to know of a message beside its event.
+type checked struct {
+	// from and to are the packet's addresses; target and destination those in an
+	// NS, NA or Redirect.
+	from, to, target, destination ip
+	// snapped is set when the packet is cut short in the capture alone.
+	snapped bool
+	// rerouted is set when the packet has more stops ahead, so that nobody
+	// knows its last destination.
+	rerouted bool
+	// complete is set when no option of the message is elsewhere or unreadable,
+	// so that one that was not seen is not there.
+	complete bool
+	// seen has the types of the options, those with bad content too.
+	seen uint64
+	// first is where the first one of a type in onceOptions stands, in bytes from
+	// the message's start.
+	first [optNonce + 1]uint16
+}
+
+// reset forgets the last message. The rest is not read before it is set.
+func (c *checked) reset() { c.rerouted, c.complete, c.seen = false, false, 0 }
+
+func (c *checked) has(options uint64) bool { return c.seen&options != 0 }
+
+// option notes an option of a message. It reports whether it is there again and
+// not the same.
+func (c *checked) option(m []byte, at, size int) (differs bool) {
+	kind := m[at]
+	set := uint64(1) << kind // 0 for a type over 63, about which nothing is asked
+	if set&onceOptions != 0 {
+		if c.has(set) {
+			first := m[c.first[kind]:]
+			differs = !bytes.Equal(first[:8*int(first[1])], m[at:at+size])
+		} else {
+			c.first[kind] = uint16(at)
+		}
+	}
+	c.seen |= set
+	return differs
+}
+
+// toGroup reports whether the message is known to go to a multicast group.
+func (c *checked) toGroup() bool { return c.to.isMulticast() && !c.rerouted }
+
+// found notes a fault, one of the members of d.fault, if it is there.
+func (d *Decoder) found(fault *bool, is bool) {
+	if is {
+		*fault = true
+		d.event.Fault = &d.fault
+	}
+}
+
+// foundInRA is found for a fault of an option in an RA.
+func (d *Decoder) foundInRA(fault *bool, is bool) { d.found(fault, is && d.nd.RA != nil) }
+
+// cut notes that the packet or the message is cut short, if it was sent so.
+func (d *Decoder) cut() { d.found(&d.fault.Length, !d.checked.snapped) }
+
+// check finds the faults of what was decoded, beside those that decoding came
+// across: what hinders it, and those of single options. What is not known of a
+// message that is cut short or goes on in another fragment is no fault.
+func (d *Decoder) check() {
+	c, f := &d.checked, &d.fault
+	d.found(&f.EthernetDestination, !carries(d.ethernet.Destination, c.to))
+	d.found(&f.EUI64, c.from.isEUI64() && c.from.low != eui64(d.ethernet.Source))
+	if d.event.ICMP6 == nil {
+		return // it may be anything
+	}
+	d.found(&f.HopLimit, d.inet6.HopLimit != 255)
+	d.found(&f.Source, c.from.isMulticast() || c.from.isLoopback())
+	d.found(&f.NotAllowed, c.has(notAllowed(d.icmp6.Type)))
+	switch d.icmp6.Type {
+	case routerSolicitation:
+		d.checkRS()
+	case routerAdvertisement:
+		d.checkRA()
+	case neighborSolicitation:
+		d.checkNS()
+	case neighborAdvertisement:
+		d.checkNA()
+	case redirect:
+		d.checkRD()
+	}
+}
+
+// checkRS checks a Router Solicitation (RFC 4861, section 6.1.1).
+func (d *Decoder) checkRS() {
+	c, f := &d.checked, &d.fault
+	d.found(&f.Unspecified, c.from.isUnspecified() && c.has(sourceOption))
+	d.found(&f.Destination, c.toGroup() && !c.to.isGroup(allRouters))
+}
+
+// checkRA checks a Router Advertisement (RFC 4861, section 6.1.2).
+func (d *Decoder) checkRA() {
+	c, f, ra := &d.checked, &d.fault, d.nd.RA
+	d.found(&f.Source, !c.from.isLinkLocal())
+	d.found(&f.Destination, c.toGroup() && !c.to.isGroup(allNodes))
+	if ra == nil {
+		return
+	}
+	d.found(&f.Preference, ra.Preference == preferenceReserved || ra.Lifetime == 0 && ra.Preference != preferenceMedium)
+	d.found(&f.ReachableTimer, ra.ReachableTimer > maxReachable)
+}
+
+// checkNS checks a Neighbor Solicitation (RFC 4861, section 7.1.1).
+func (d *Decoder) checkNS() {
+	c, f := &d.checked, &d.fault
+	unspecified := c.from.isUnspecified()
+	d.found(&f.Unspecified, unspecified && c.has(sourceOption))
+	if d.nd.NS == nil {
+		return
+	}
+	d.found(&f.Target, c.target.isNoHost())
+	if c.rerouted {
+		return
+	}
+	solicited := c.to.isGroup(solicitedNode | c.target.low&0xff_ffff)
+	d.found(&f.Unspecified, unspecified && !solicited)
+	d.found(&f.SolicitedNode, !unspecified && !solicited && c.to.isMulticast())
+	// To a router, a host sends one to register its address (RFC 8505, section 5.6).
+	d.found(&f.Destination, !c.to.isMulticast() && c.to != c.target && c.complete && !c.has(registration))
+}
+
+// checkNA checks a Neighbor Advertisement (RFC 4861, section 7.1.2).
+func (d *Decoder) checkNA() {
+	c, f, flag := &d.checked, &d.fault, d.na.Flag
+	d.found(&f.Source, c.from.isUnspecified())
+	d.found(&f.Destination, c.toGroup() && !c.to.isGroup(allNodes))
+	if d.nd.NA == nil {
+		return
+	}
+	d.found(&f.Target, c.target.isNoHost())
+	d.found(&f.Solicited, flag.Solicited && c.toGroup())
+	d.found(&f.Override, flag.Override && c.complete && !c.has(targetOption))
+	d.found(&f.ProxyOverride, flag.Override && c.from != c.target)
+	d.found(&f.TargetMismatch, c.from != c.target && c.from.isLinkLocal() && c.target.isLinkLocal())
+}
+
+// checkRD checks a Redirect (RFC 4861, section 8.1).
+func (d *Decoder) checkRD() {
+	c, f := &d.checked, &d.fault
+	d.found(&f.Source, !c.from.isLinkLocal())
+	d.found(&f.Destination, c.toGroup())
+	if d.nd.RD == nil {
+		return
+	}
+	d.found(&f.Target, c.destination.isMulticast() || c.target != c.destination && !c.target.isLinkLocal())
+}
+
+// checkLinkLayer checks a link-layer address option of a type, in which the
+// sender gives its own address or that of somebody else.
+func (d *Decoder) checkLinkLayer(option uint8, address schemas.MAC) {
+	own := d.icmp6.Type <= neighborSolicitation
+	if option == optTargetLinkLayer {
+		own = d.icmp6.Type == neighborAdvertisement
+	}
+	d.found(&d.fault.EthernetMismatch, own && address != d.ethernet.Source)
+	d.found(&d.fault.LinkLayer, address == schemas.MAC{} || address.IsMulticast())
+}
+
+// checkRedirected checks the addresses of the packet in a Redirected Header
+// option, which the receiver must have sent (RFC 4861, section 8.2).
+func (d *Decoder) checkRedirected(from, to ip) {
+	c := &d.checked
+	d.found(&d.fault.RedirectedHeader, d.nd.RD != nil && (to != c.destination || from != c.to && !c.rerouted))
+}
+
+// checkPrefix checks a Prefix Information option of an RA, with its prefix (RFC
+// 4861, section 4.6.2; RFC 4862, section 5.5.3).
+func (d *Decoder) checkPrefix(o *schemas.PrefixInfo, address ip) {
+	f, prefix := &d.fault, address.masked(o.PrefixLength)
+	d.foundInRA(&f.Prefix, prefix.isLinkLocal() || prefix.isMulticast() || prefix != address && !o.Flag.Router)
+	d.foundInRA(&f.PrefixLength, o.Flag.Autoconf && o.PrefixLength != slaacBits)
+	d.foundInRA(&f.PrefixLifetime, o.PreferredLifetime > o.ValidLifetime)
+}
+
+// checkRoute checks a Route Information option of an RA, with its prefix (RFC
+// 4191, section 2.3).
+func (d *Decoder) checkRoute(o *schemas.RouteInfo, address ip) {
+	prefix := address.masked(o.PrefixLength)
+	d.foundInRA(&d.fault.Route, prefix.isLinkLocal() || prefix.isMulticast())
+	d.foundInRA(&d.fault.Preference, o.Preference == preferenceReserved)
+}
+
+// carries reports whether a frame to an Ethernet address may hold a packet to an
+// IPv6 address: a group's frame only one to that group (RFC 2464, section 7), a
+// station's frame any (RFC 6085).
+func carries(frame schemas.MAC, packet ip) bool {
+	return !frame.IsMulticast() ||
+		packet.isMulticast() && frame.Uint64() == 0x3333_0000_0000|packet.low&0xffff_ffff
+}
+
+// eui64 returns the interface identifier that is made of an Ethernet address
+// (RFC 4291, appendix A).
+func eui64(m schemas.MAC) uint64 {
+	n := m.Uint64() ^ 0x0200_0000_0000 // the U/L bit
+	return n>>24<<40 | 0xfffe<<24 | n&0xff_ffff
+}
+
+// ip is an IPv6 address as a number. It is quicker to ask than a netip.Addr,
+// whose methods also take an IPv4-mapped address for the IPv4 address in it, as
+// no receiver does.
+type ip struct{ high, low uint64 }
+
+// number reads an IPv6 address of 16 bytes.
+func number(b []byte) ip { return ip{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])} }
+
+func (a ip) isUnspecified() bool { return a == ip{} }
+func (a ip) isLoopback() bool    { return a == ip{0, 1} }
+func (a ip) isMulticast() bool   { return a.high>>56 == 0xff }      // ff00::/8
+func (a ip) isLinkLocal() bool   { return a.high>>54 == 0xfe80>>6 } // fe80::/10
+func (a ip) isEUI64() bool       { return a.low>>24&0xffff == 0xfffe && !a.isMulticast() }
+
+// isNoHost reports whether no other host can have the address.
+func (a ip) isNoHost() bool { return a.isMulticast() || a.isUnspecified() || a.isLoopback() }
+
+// isGroup reports whether the address is that of a link-local group.
+func (a ip) isGroup(low uint64) bool { return a == ip{0xff02 << 48, low} }
+
+// masked clears the bits behind a prefix.
+func (a ip) masked(bits uint8) ip {
+	if bits <= 64 {
+		return ip{a.high >> (64 - bits) << (64 - bits), 0}
+	}
+	return ip{a.high, a.low >> (128 - bits) << (128 - bits)}
+}

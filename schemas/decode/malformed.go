@@ -1,0 +1,32 @@
+package decode
+
+import "fmt"
+
+// maxFaults is how many faults of a message are put into words.
+const maxFaults = 3
+
+// malformed collects what is wrong with a message, in words for a person.
+type malformed struct {
+	text  string
+	count int
+}
+
+// add notes a fault.
+func (m *malformed) add(format string, args ...any) {
+	m.count++
+	if m.count > maxFaults {
+		return
+	}
+	if m.count > 1 {
+		m.text += "; "
+	}
+	m.text += fmt.Sprintf(format, args...)
+}
+
+// String returns the first faults, and how many there are beside them.
+func (m *malformed) String() string {
+	if m.count <= maxFaults {
+		return m.text
+	}
+	return fmt.Sprintf("%s; and %d more", m.text, m.count-maxFaults)
+}
