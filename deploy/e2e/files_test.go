@@ -157,7 +157,7 @@ func TestOutputFormats(t *testing.T) {
 		}
 		a := parseAlert(t, []byte(line))
 		inside := parse[struct{ Event json.RawMessage }](t, []byte(line)).Event
-		want = []string{"type", "id", "time", "host", "interface", "direction", "ethernet", "inet6", "icmp6", "nd", "frame"}
+		want = []string{"type", "id", "time", "host", "interface", "direction", "ethernet", "inet6", "icmp6", "nd", "fault", "frame"}
 		if diff := cmp.Diff(want, members(t, inside)); diff != "" {
 			t.Errorf("members of an event (-want +got):\n%s", diff)
 		}
