@@ -6,9 +6,14 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/ndmon/ndmon/ruled/link"
 	"github.com/ndmon/ndmon/ruled/rules"
+	"github.com/ndmon/ndmon/ruled/vendors"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/bus"
 )
@@ -23,17 +28,31 @@ type evaluation struct {
 	src  *source
 	// reading is Deps.Reading.
 	reading func()
+	vendors *vendors.Table
 
 	alerts *bus.Publisher
 	acks   *acks
 	raised recent // alerts, by id
+	// relay sends relay commands for rules that ask for more than the frame.
+	relay *relayer
 
+	// mu guards what follows against who stores it.
+	mu        sync.Mutex
 	program   *rules.Program
 	evaluator *rules.Evaluator
 	eventReader
+	links      *link.Table
+	thresholds *rules.Thresholds
 	// last is where the last event stood, zero before the first of a session.
-	last     place
-	recalled bool // the alerts of former runs are known
+	last place
+	// created is when the stream of events was made, observed the sequence
+	// number of the last event in it that links and thresholds know of.
+	created  time.Time
+	observed uint64
+	restored bool // the state of a former run is known
+	resume   bool // begin behind observed
+	halfway  bool // an event changed the state, but its alerts were not published
+	saved    atomic.Uint64
 }
 
 // alertsInFlight is small because subscribers without JetStream get an alert
@@ -41,12 +60,15 @@ type evaluation struct {
 // to them a second time.
 const alertsInFlight = 64
 
-func newEvaluation(cfg Config, d Deps, m *metrics, src *source) *evaluation {
+func newEvaluation(cfg Config, d Deps, m *metrics, src *source, vendors *vendors.Table) *evaluation {
 	e := &evaluation{
 		cfg: cfg, log: d.Log, conn: d.Conn, m: m, src: src, reading: d.Reading,
 		eventReader: newEventReader(),
 		raised:      newRecent(),
+		thresholds:  rules.NewThresholds(rules.MaxThresholdKeys),
+		vendors:     vendors,
 	}
+	e.links = e.newTable()
 	e.alerts = bus.NewPublisher(d.Conn, bus.PublisherConfig{
 		InFlight:   alertsInFlight,
 		Buffer:     cfg.Buffer,
@@ -58,8 +80,20 @@ func newEvaluation(cfg Config, d Deps, m *metrics, src *source) *evaluation {
 	return e
 }
 
+// newTable returns a table of links that knows none.
+func (e *evaluation) newTable() *link.Table {
+	t := link.New(link.Config{
+		Neighbours: e.cfg.Neighbours, ClaimTimeout: e.cfg.ClaimTimeout, Silence: e.cfg.Silence,
+		Learn: e.cfg.Learn > 0, Vendor: e.vendors.Lookup,
+	})
+	t.Configure(e.src.rules.Load().links)
+	return t
+}
+
 // handle evaluates one message. An error means that the session cannot go on.
 func (e *evaluation) handle(ctx context.Context, msg jetstream.Msg) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	at, err := parsePlace(msg.Reply())
 	if err != nil {
 		return err
@@ -72,28 +106,38 @@ func (e *evaluation) handle(ctx context.Context, msg jetstream.Msg) error {
 		missed = at.stored - e.last.stored - 1
 	}
 	e.last = at
+	if at.stored <= e.observed {
+		// It comes again because it was not acknowledged yet. Its alerts are
+		// published, and the links must not see it twice.
+		e.acks.finished(msg, e.alerts.Published(), false)
+		return nil
+	}
 
 	if err := e.read(msg.Subject(), msg.Data()); err != nil {
 		e.m.invalid.Inc()
 		e.log.Debug("dropped a message that is no event of its subject", "subject", msg.Subject(), "error", err)
+		e.observed = at.stored
 		e.acks.finished(msg, e.alerts.Published(), true)
 		return nil
 	}
+	e.halfway = true
 	e.m.events.Inc()
 	if missed > 0 {
 		e.m.missed.Add(float64(missed))
 		why := fmt.Sprintf("before this event, the stream dropped %d events that were not evaluated yet: the rules do not keep up, or the stream is too small", missed)
-		if err := e.alert(ctx, msg, eventsMissed, schemas.Warning, why); err != nil {
+		if err := e.alert(ctx, msg, eventsMissed, schemas.Warning, why, 1); err != nil {
 			return err
 		}
 	}
 	if e.event.Lost != nil {
-		if err := e.alert(ctx, msg, eventsLost, schemas.Warning, "the sensor had to drop frames: alerts may be missing"); err != nil {
+		if err := e.alert(ctx, msg, eventsLost, schemas.Warning, "the sensor had to drop frames: alerts may be missing", 1); err != nil {
 			return err
 		}
 	} else if err := e.evaluate(ctx, msg); err != nil {
 		return err
 	}
+	e.halfway = false
+	e.observed = at.stored
 	e.acks.finished(msg, e.alerts.Published(), false)
 	return nil
 }
@@ -106,11 +150,27 @@ const (
 )
 
 func (e *evaluation) evaluate(ctx context.Context, msg jetstream.Msg) error {
-	if p := e.src.rules.Load().alerting; p != e.program {
-		e.program, e.evaluator = p, p.NewEvaluator()
+	if set := e.src.rules.Load(); set.evaluated != e.program {
+		e.program, e.evaluator = set.evaluated, set.evaluated.NewEvaluator()
+		e.links.Configure(set.links)
+	}
+	e.links.Observe(&e.event)
+	if e.cfg.Learn > 0 {
+		return nil
 	}
 	for _, rule := range e.evaluator.Evaluate(&e.event) {
-		if err := e.alert(ctx, msg, rule.ID, rule.Severity, rule.Description); err != nil {
+		count, ok := e.thresholds.Pass(rule, &e.event)
+		if !ok {
+			e.m.suppressed.Inc()
+			continue
+		}
+		if rule.Relay {
+			e.relay.late(rule, &e.event)
+		}
+		if rule.Severity == "" {
+			continue
+		}
+		if err := e.alert(ctx, msg, rule.ID, rule.Severity, rule.Description, count); err != nil {
 			return err
 		}
 	}
@@ -119,11 +179,17 @@ func (e *evaluation) evaluate(ctx context.Context, msg jetstream.Msg) error {
 
 // alert publishes an alert unless it was raised before. It waits while too many
 // alerts are not stored yet.
-func (e *evaluation) alert(ctx context.Context, msg jetstream.Msg, rule string, severity schemas.Severity, description string) error {
+func (e *evaluation) alert(ctx context.Context, msg jetstream.Msg, rule string, severity schemas.Severity, description string, count uint64) error {
 	id := e.event.ID + "." + rule
 	if !e.raised.add(id) {
 		e.m.alertsAgain.Inc()
 		return nil
+	}
+	summary := rules.Summary(&e.event)
+	if count > 1 {
+		summary = fmt.Sprintf("%d such frames, the last: %s", count, summary)
+	} else {
+		count = 0
 	}
 	data, err := schemas.Marshal(schemas.Alert{
 		Type:        schemas.TypeAlert,
@@ -132,9 +198,11 @@ func (e *evaluation) alert(ctx context.Context, msg jetstream.Msg, rule string, 
 		Host:        e.event.Host,
 		Interface:   e.event.Interface,
 		Rule:        rule,
-		Summary:     rules.Summary(&e.event),
+		Summary:     summary,
 		Description: description,
+		Count:       count,
 		ID:          id,
+		Link:        e.event.Link,
 		Event:       msg.Data(),
 	})
 	if err != nil {

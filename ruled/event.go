@@ -35,6 +35,9 @@ func (r *eventReader) read(from string, data []byte) error {
 	if err := r.event.ParseJSON(data); err != nil {
 		return err
 	}
+	if r.event.Link != nil {
+		return errors.New("it has the member link, which is ruled's own")
+	}
 	s, ok := r.subjects[from]
 	if !ok {
 		var err error

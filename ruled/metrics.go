@@ -3,6 +3,7 @@ package ruled
 import (
 	"fmt"
 
+	"github.com/ndmon/ndmon/ruled/link"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -12,7 +13,7 @@ import (
 type metrics struct {
 	events, invalid, missed     prometheus.Counter
 	alerts                      map[schemas.Severity]prometheus.Counter
-	alertsAgain                 prometheus.Counter
+	alertsAgain, suppressed     prometheus.Counter
 	relays, relaysLost          prometheus.Counter
 	relaysNothing               prometheus.Counter
 	rules                       prometheus.Gauge
@@ -47,6 +48,9 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		alertsAgain: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "nd_ruled_alerts_repeated_total", Help: "Alerts not raised again for an event that was delivered again.",
 		}),
+		suppressed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "nd_ruled_suppressed_matches_total", Help: "Matches of rules that their thresholds have suppressed; the next alert of the rule counts them.",
+		}),
 		relays:        relays.WithLabelValues("sent"),
 		relaysLost:    relays.WithLabelValues("lost"),
 		relaysNothing: relays.WithLabelValues("no target"),
@@ -56,10 +60,42 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		reloadsTaken:  reloads.WithLabelValues("taken"),
 		reloadsFailed: reloads.WithLabelValues("refused"),
 	}
-	for _, c := range []prometheus.Collector{m.events, m.invalid, m.missed, alerts, m.alertsAgain, relays, m.rules, reloads} {
+	for _, c := range []prometheus.Collector{m.events, m.invalid, m.missed, alerts, m.alertsAgain, m.suppressed, relays, m.rules, reloads} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("register ruled's counters: %w", err)
 		}
 	}
 	return m, nil
+}
+
+// registerState registers what is known of the links.
+func (e *evaluation) registerState(r prometheus.Registerer) error {
+	stats := func(of func(link.Stats) float64) func() float64 {
+		return func() float64 {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			return of(e.links.Stats())
+		}
+	}
+	for _, c := range []prometheus.Collector{
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "nd_ruled_links", Help: "Links that something is known of."},
+			stats(func(s link.Stats) float64 { return float64(s.Links) })),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "nd_ruled_stations", Help: "Ethernet addresses that are remembered."},
+			stats(func(s link.Stats) float64 { return float64(s.Stations) })),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "nd_ruled_neighbours", Help: "IPv6 addresses that are remembered."},
+			stats(func(s link.Stats) float64 { return float64(s.Addresses) })),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "nd_ruled_neighbours_evicted_total", Help: "IPv6 addresses that were forgotten for want of room."},
+			stats(func(s link.Stats) float64 { return float64(s.Evicted) })),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "nd_ruled_thresholds_evicted_total", Help: "Counts of thresholds that were forgotten for want of room before their time was over."},
+			func() float64 {
+				e.mu.Lock()
+				defer e.mu.Unlock()
+				return float64(e.thresholds.Dropped())
+			}),
+	} {
+		if err := r.Register(c); err != nil {
+			return fmt.Errorf("register ruled's counters: %w", err)
+		}
+	}
+	return nil
 }

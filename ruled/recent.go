@@ -46,26 +46,24 @@ func (r *recent) add(id string) bool {
 }
 
 // recallAlerts learns, once after the start, which alerts a former run has
-// stored: of the events that it did not acknowledge, those are not to be raised
-// again.
-func (e *evaluation) recallAlerts(ctx context.Context) error {
-	if e.recalled {
-		return nil
-	}
-	err := e.lastAlerts(ctx, maxAckPending, func(id string) { e.raised.add(id) })
-	e.recalled = err == nil
-	return err
+// stored: of the events that come again, those are not to be raised again. They
+// are the last alerts, and all behind the one with a sequence number unless that
+// is 0.
+func (e *evaluation) recallAlerts(ctx context.Context, behind uint64) error {
+	return e.lastAlerts(ctx, behind, func(id string) { e.raised.add(id) })
 }
 
 // storedAlerts is bus.PublisherConfig.Stored.
 func (e *evaluation) storedAlerts(ctx context.Context) (func(string) bool, error) {
 	stored := map[string]struct{}{}
-	err := e.lastAlerts(ctx, maxAckPending, func(id string) { stored[id] = struct{}{} })
+	err := e.lastAlerts(ctx, 0, func(id string) { stored[id] = struct{}{} })
 	return func(id string) bool { _, ok := stored[id]; return ok }, err
 }
 
-// lastAlerts calls found with the ids of the last alerts in the stream, at most n.
-func (e *evaluation) lastAlerts(ctx context.Context, n uint64, found func(id string)) error {
+// lastAlerts calls found with the ids of the last maxAckPending alerts in the
+// stream and, unless behind is 0, of all that have a larger sequence number, of
+// the last maxRecent.
+func (e *evaluation) lastAlerts(ctx context.Context, behind uint64, found func(id string)) error {
 	err := func() error {
 		stream, err := e.conn.JetStream().Stream(ctx, schemas.StreamAlerts)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -78,10 +76,12 @@ func (e *evaluation) lastAlerts(ctx context.Context, n uint64, found func(id str
 		if state.Msgs == 0 {
 			return nil
 		}
-		start := state.FirstSeq
-		if state.LastSeq > n {
-			start = max(start, state.LastSeq-n+1)
+		last := func(n uint64) uint64 { return max(state.LastSeq, n) - n + 1 }
+		start := last(maxAckPending)
+		if behind > 0 {
+			start = max(min(start, behind+1), last(maxRecent))
 		}
+		start = max(start, state.FirstSeq)
 		consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
 			DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
 			OptStartSeq:   start,

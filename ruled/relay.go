@@ -99,13 +99,23 @@ func (r *relayer) handle(subject string, data []byte) {
 	}
 	// One command is enough, whatever number of rules ask for it.
 	if matched := r.evaluator.Evaluate(&r.event); len(matched) > 0 {
-		r.relay(matched[0])
+		r.relay(matched[0], &r.event)
+	}
+}
+
+// late relays the event of a rule that had to wait for its turn, unless it is too
+// late for that.
+func (r *relayer) late(rule *rules.Rule, event *schemas.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if time.Since(event.Time) < r.cfg.RelayTTL {
+		r.relay(rule, event)
 	}
 }
 
 // relay sends a relay command to the pinger of the event's host.
-func (r *relayer) relay(rule *rules.Rule) {
-	if r.event.ND == nil || r.event.ND.NS == nil {
+func (r *relayer) relay(rule *rules.Rule, event *schemas.Event) {
+	if event.ND == nil || event.ND.NS == nil {
 		r.m.relaysNothing.Inc()
 		return
 	}
@@ -114,11 +124,11 @@ func (r *relayer) relay(rule *rules.Rule) {
 		ID:   r.ids.Next(),
 		Time: time.Now().UTC(),
 		// By the clock of the host that will look at it.
-		Expires: r.event.Time.Add(r.cfg.RelayTTL),
-		Host:    r.event.Host,
-		Target:  r.event.ND.NS.TargetAddress,
+		Expires: event.Time.Add(r.cfg.RelayTTL),
+		Host:    event.Host,
+		Target:  event.ND.NS.TargetAddress,
 		Rule:    rule.ID,
-		Event:   r.event.ID,
+		Event:   event.ID,
 	}
 	r.buf = command.AppendJSON(r.buf[:0])
 	if err := r.bus.Publish(schemas.RelaySubject(command.Host), r.buf); err != nil {
@@ -127,5 +137,5 @@ func (r *relayer) relay(rule *rules.Rule) {
 		return
 	}
 	r.m.relays.Inc()
-	r.log.Debug("relay", "rule", rule.ID, "target", command.Target, "host", command.Host, "command", command.ID, "event", r.event.ID)
+	r.log.Debug("relay", "rule", rule.ID, "target", command.Target, "host", command.Host, "command", command.ID, "event", event.ID)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/ndmon/ndmon/ruled/link"
 	"github.com/ndmon/ndmon/ruled/rules"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/bus"
@@ -26,6 +27,9 @@ type Deps struct {
 	Bus  Bus
 	// Hangup, if set, has the rule file read again.
 	Hangup <-chan os.Signal
+	// Learned is called with the routers that were learned, where Config.Learn
+	// says so, before Run returns.
+	Learned func([]link.Routers)
 	// Reading, if set, is called each time that the reading of events begins.
 	Reading func()
 }
@@ -45,8 +49,9 @@ const (
 	sessionWait = 500 * time.Millisecond
 )
 
-// Run evaluates events until the context ends. It returns early only when the
-// rule file cannot be read, with a process.UsageError that has all its faults.
+// Run evaluates events until the context ends, or as long as Config.Learn says.
+// It returns early only when the rule file cannot be read, with a
+// process.UsageError that has all its faults.
 func Run(ctx context.Context, cfg Config, d Deps) error {
 	m, err := newMetrics(d.Registry)
 	if err != nil {
@@ -57,17 +62,31 @@ func Run(ctx context.Context, cfg Config, d Deps) error {
 		var faults *rules.Faults
 		return process.UsageError{Err: err, Located: errors.As(err, &faults)}
 	}
-	e := newEvaluation(cfg, d, m, src)
+	makers, err := LoadVendors(cfg.Vendors)
+	if err != nil {
+		return process.UsageError{Err: err}
+	}
+	e := newEvaluation(cfg, d, m, src, makers)
+	e.relay = newRelayer(cfg, d, m, src)
+	if err := e.registerState(d.Registry); err != nil {
+		return err
+	}
 
 	// The publisher outlives the reading, to store the last alerts.
 	publishing, stopPublishing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopPublishing()
+	if cfg.Learn > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeout(ctx, cfg.Learn)
+		defer stop()
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	published := make(chan error, 1)
 	go func() { published <- e.alerts.Run(publishing) }()
 	g.Go(func() error { return src.follow(ctx) })
-	g.Go(func() error { return newRelayer(cfg, d, m, src).run(ctx) })
+	g.Go(func() error { return e.relay.run(ctx) })
 	g.Go(func() error { return e.readStream(ctx) })
+	g.Go(func() error { return e.keepState(ctx) })
 	err = g.Wait()
 
 	flush, cancel := context.WithTimeout(publishing, time.Second)
@@ -77,6 +96,18 @@ func Run(ctx context.Context, cfg Config, d Deps) error {
 			d.Log.Warn("alerts may come again after the next start", "error", err)
 		}
 		e.acks.flush()
+		if cfg.keepsState() {
+			if err := e.save(publishing); err != nil {
+				d.Log.Warn("the state is not stored", "error", err)
+			}
+		}
+	}
+	if cfg.Learn > 0 {
+		e.forgetConsumer(publishing)
+		d.Learned(e.links.Learned())
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = nil
+		}
 	}
 	stopPublishing()
 	<-published
@@ -129,8 +160,13 @@ func (e *evaluation) session(ctx context.Context, again <-chan struct{}) error {
 	if err := bus.EnsureStreams(setup, js, e.cfg.StreamConfig); err != nil {
 		return err
 	}
-	if err := e.recallAlerts(setup); err != nil {
+	if err := e.restore(setup); err != nil {
 		return err
+	}
+	if created, err := e.streamCreated(setup); err != nil {
+		return err
+	} else if !created.Equal(e.created) {
+		e.restart(created)
 	}
 	filter := e.cfg.Events
 	if e.cfg.wholeStream() {
@@ -139,6 +175,7 @@ func (e *evaluation) session(ctx context.Context, again <-chan struct{}) error {
 	consumer, err := js.CreateOrUpdateConsumer(setup, schemas.StreamEvents, jetstream.ConsumerConfig{
 		Durable:       e.cfg.Consumer,
 		FilterSubject: filter,
+		DeliverPolicy: e.cfg.deliver(),
 		Description:   "nd-ruled",
 		AckPolicy:     jetstream.AckAllPolicy,
 		AckWait:       ackWait,
@@ -149,11 +186,10 @@ func (e *evaluation) session(ctx context.Context, again <-chan struct{}) error {
 	}
 	// What was delivered and not acknowledged is to come again at once, and in
 	// its order: acknowledging an event acknowledges all before it.
-	if _, err := js.ResetConsumer(setup, schemas.StreamEvents, e.cfg.Consumer); err != nil {
+	if err := e.reset(setup); err != nil {
 		return fmt.Errorf("reset consumer %s of stream %s: %w", e.cfg.Consumer, schemas.StreamEvents, err)
 	}
 	e.acks.reset()
-	e.last = place{}
 	broken := false
 	lost := make(chan error, 1)
 	end := func(err error) {
@@ -196,6 +232,38 @@ func (e *evaluation) session(ctx context.Context, again <-chan struct{}) error {
 	case err := <-lost:
 		return err
 	}
+}
+
+// reset has the consumer begin anew: behind the events of the stored state, or
+// else behind those that are acknowledged.
+func (e *evaluation) reset(ctx context.Context) error {
+	js := e.conn.JetStream()
+	if !e.resume {
+		e.last = place{}
+		_, err := js.ResetConsumer(ctx, schemas.StreamEvents, e.cfg.Consumer)
+		return err
+	}
+	if _, err := js.ResetConsumerToSequence(ctx, schemas.StreamEvents, e.cfg.Consumer, e.observed+1); err != nil {
+		return err
+	}
+	e.last, e.resume = place{stored: e.observed}, false
+	return nil
+}
+
+// forgetConsumer deletes the consumer of a ruled that learns: it is needed once.
+func (e *evaluation) forgetConsumer(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if err := e.conn.JetStream().DeleteConsumer(ctx, schemas.StreamEvents, e.cfg.Consumer); err != nil {
+		e.log.Debug("the consumer stays", "consumer", e.cfg.Consumer, "error", err)
+	}
+}
+
+// restart notes that the stream of events is another than before.
+func (e *evaluation) restart(created time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.created, e.observed = created, 0
 }
 
 var errReconnected = errors.New("connected to NATS anew")

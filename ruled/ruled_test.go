@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/ndmon/ndmon/schemas"
@@ -41,14 +42,16 @@ type fixture struct {
 	config   Config
 	log      *bytes.Buffer
 	alerts   *nats.Subscription
+	ruled    *bus.Conn // the connection of the one that runs
 }
 
-func start(t *testing.T, rules string) *fixture {
+func start(t testing.TB, rules string) *fixture {
 	t.Helper()
 	f := &fixture{server: bustest.Start(t, t.TempDir(), -1)}
 	f.config = Config{
 		Rules: filepath.Join(t.TempDir(), "rules.xml"), Consumer: "ruled", Events: schemas.SubjectEvents,
 		RelayTTL: 3 * time.Second, Buffer: 1 << 20,
+		Neighbours: 1000, ClaimTimeout: time.Hour, Silence: 24 * time.Hour, StateInterval: time.Minute,
 		StreamConfig: bus.StreamConfig{EventsBytes: 64 << 20, EventsAge: time.Hour, AlertsBytes: 64 << 20, AlertsAge: time.Hour},
 	}
 	writeFile(t, f.config.Rules, rules)
@@ -64,10 +67,11 @@ func start(t *testing.T, rules string) *fixture {
 }
 
 // run runs ruled until the returned function is called.
-func (f *fixture) run(t *testing.T) (stop func()) {
+func (f *fixture) run(t testing.TB) (stop func()) {
 	t.Helper()
 	f.registry, f.log = prometheus.NewRegistry(), &bytes.Buffer{}
 	conn := connect(t, f.server, f.registry)
+	f.ruled = conn
 	ctx, cancel := context.WithCancel(context.Background())
 	reading, done := make(chan struct{}, 16), make(chan error, 1)
 	go func() {
@@ -96,7 +100,7 @@ func (f *fixture) run(t *testing.T) (stop func()) {
 	return stop
 }
 
-func connect(t *testing.T, s *server.Server, r *prometheus.Registry) *bus.Conn {
+func connect(t testing.TB, s *server.Server, r *prometheus.Registry) *bus.Conn {
 	t.Helper()
 	c, err := bus.Connect(bus.Config{URL: s.ClientURL()}, bus.Options{Name: "test", Log: slog.New(slog.DiscardHandler), Registry: r})
 	if err != nil {
@@ -110,13 +114,13 @@ func connect(t *testing.T, s *server.Server, r *prometheus.Registry) *bus.Conn {
 	return c
 }
 
-func testContext(t *testing.T) context.Context {
+func testContext(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 30*time.Second)
 	t.Cleanup(cancel)
 	return ctx
 }
 
-func writeFile(t *testing.T, file, content string) {
+func writeFile(t testing.TB, file, content string) {
 	t.Helper()
 	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
@@ -230,8 +234,12 @@ func TestAlertAndRelay(t *testing.T) {
 	want := schemas.Alert{
 		Type: schemas.TypeAlert, Time: e.Time, Severity: schemas.Info, Host: "r1", Interface: "eth0",
 		Rule: "all-ns", Description: "every NS", ID: "e1.all-ns",
+		Link: &schemas.Link{
+			Station: &schemas.LinkStation{New: true},
+			Claim:   []schemas.LinkClaim{{Address: e.Inet6.Source, Ethernet: e.Ethernet.Source, New: true}},
+		},
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 		t.Errorf("alert (-want +got):\n%s", diff)
 	}
 

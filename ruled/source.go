@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+	"github.com/ndmon/ndmon/ruled/link"
 	"github.com/ndmon/ndmon/ruled/rules"
 )
 
@@ -28,23 +29,29 @@ type source struct {
 	m       *metrics
 }
 
-// ruleset is the rules of a file, by what they do. A rule may do both.
+// ruleset is the rules of a file, by how they are evaluated, and the routers.
 type ruleset struct {
-	count              int
-	alerting, relaying *rules.Program
+	count int
+	// evaluated are asked of each event in its turn, relaying of each
+	// solicitation as it comes, in a hurry. A rule may be in both.
+	evaluated, relaying *rules.Program
+	links               []link.Routers
 }
 
 func newRuleset(set *rules.Set) *ruleset {
-	var alerting, relaying rules.Set
+	var evaluated, relaying rules.Set
 	for _, rule := range set.Rules {
-		if rule.Severity != "" {
-			alerting.Rules = append(alerting.Rules, rule)
-		}
-		if rule.Relay {
+		// What a rule remembers or knows of the link is known in turn only.
+		hurried := rule.Relay && !rule.Remembers()
+		if hurried {
 			relaying.Rules = append(relaying.Rules, rule)
 		}
+		if rule.Severity != "" || !hurried {
+			rule.Relay = rule.Relay && !hurried
+			evaluated.Rules = append(evaluated.Rules, rule)
+		}
 	}
-	return &ruleset{len(set.Rules), rules.Compile(&alerting), rules.Compile(&relaying)}
+	return &ruleset{len(set.Rules), rules.Compile(&evaluated), rules.Compile(&relaying), set.Links}
 }
 
 // settle is how long after a change the file is read: who writes it does so in

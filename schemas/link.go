@@ -4,8 +4,8 @@ import "net/netip"
 
 // Link is what ruled knows of the link that bears on an event: what is new,
 // what contradicts what was seen before, and what differs from the configured or
-// learned routers. Sensors never send it, and an event that already has it is
-// refused; it is in the event that an alert carries.
+// learned routers. Sensors never send it, and an event that has it is refused; an
+// alert carries it beside its event.
 type Link struct {
 	// Configured is true where the configuration has routers for this link.
 	Configured bool `json:"configured,omitempty" doc:"the configuration has routers for this link: what it does not list is wrong. Without it, routers are learned"`

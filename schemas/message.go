@@ -41,8 +41,11 @@ type Alert struct {
 	// ID is the same for the same rule and event, however often the event is
 	// delivered; it is the message's Nats-Msg-Id too.
 	ID string `json:"id"`
-	// Event is the whole event, as it was published, and what ruled knows of the
-	// link added to it (Event.Link).
+	// Link is what ruled knows of the link that bears on the event. It is here and
+	// not in the event, as the fields of rules have it, so that the event is what
+	// the sensor has published.
+	Link *Link `json:"link,omitempty"`
+	// Event is the whole event, as it was published.
 	Event json.RawMessage `json:"event"`
 }
 

@@ -47,7 +47,7 @@ const (
 )
 
 func newPool[K comparable, V any](most int) *pool[K, V] {
-	return &pool[K, V]{max: most, free: none}
+	return &pool[K, V]{max: max(most, 1), free: none}
 }
 
 func (p *pool[K, V]) at(i int32) *node[K, V] { return &p.chunks[i>>chunkBits][i&(chunkSize-1)] }
@@ -193,7 +193,7 @@ func (p *pool[K, V]) take() int32 {
 		base := int32(len(p.chunks)) << chunkBits
 		p.chunks = append(p.chunks, make([]node[K, V], chunkSize))
 		for i := int32(chunkSize) - 1; i >= 0; i-- {
-			p.at(base + i).next, p.free = p.free, base+i
+			p.at(base+i).next, p.free = p.free, base+i
 		}
 	}
 	i := p.free

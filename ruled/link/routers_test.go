@@ -1,6 +1,7 @@
 package link
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -119,7 +120,7 @@ func TestConfigurationIsOfOneLink(t *testing.T) {
 		test.change(&routers)
 		e := ra(attacker, attackerLL, test.opts...)
 		newTable(routers).Observe(e)
-		if got := e.Link.Configured; got != test.want {
+		if got := strings.Contains(facts(e), "configured"); got != test.want {
 			t.Errorf("%s: configured %t, want %t", test.name, got, test.want)
 		}
 	}
@@ -129,7 +130,9 @@ func stops(r *schemas.RA) { r.Lifetime = 0 }
 
 func TestLearnedRouters(t *testing.T) {
 	heard := []*schemas.Event{ra(gateway, gatewayLL, prefix("2001:db8::/64"), mtu(1500)), ns(attacker, attackerLL, "2001:db8::1"), ns(host, global, "2001:db8::1")}
-	then := func(events ...*schemas.Event) []*schemas.Event { return append(heard[:len(heard):len(heard)], events...) }
+	then := func(events ...*schemas.Event) []*schemas.Event {
+		return append(heard[:len(heard):len(heard)], events...)
+	}
 	again := func(d time.Duration, opts ...option) *schemas.Event {
 		return ra(gateway, gatewayLL, append([]option{prefix("2001:db8::/64"), mtu(1500), after(d)}, opts...)...)
 	}

@@ -19,7 +19,8 @@ import (
 // Config says how a Table works. The durations are compared with the events'
 // own times.
 type Config struct {
-	// Neighbours is how many addresses are remembered, and how many stations.
+	// Neighbours is how many addresses are remembered, and how many stations: at
+	// least 1.
 	Neighbours int
 	// ClaimTimeout is how long a claim, or what a learned router said, outlives
 	// the last time that it was heard.
@@ -108,7 +109,7 @@ type station struct {
 
 // New returns an empty table.
 func New(cfg Config) *Table {
-	t := &Table{
+	return &Table{
 		cfg:      cfg,
 		links:    map[linkKey]*link{},
 		bindings: newPool[[16]byte, binding](cfg.Neighbours),
@@ -116,7 +117,6 @@ func New(cfg Config) *Table {
 		asked:    newRecent(solicitedWindow),
 		probed:   newRecent(dadWindow),
 	}
-	return t
 }
 
 // Configure replaces the configured routers. What was learned stays known, but
@@ -162,10 +162,15 @@ func (t *Table) Observe(e *schemas.Event) {
 		t.observeRouter(l, e, now)
 		t.out.Bogon = l.routers.bogon(e.Inet6.Source)
 	}
-	if len(t.claims) > 0 {
-		t.out.Claim = t.claims
+	t.out.Claim = t.claims
+	if something(&t.out) {
+		e.Link = &t.out
 	}
-	e.Link = &t.out
+}
+
+// something reports whether there is anything to be said of an event.
+func something(l *schemas.Link) bool {
+	return l.Configured || l.Bogon || l.Unsolicited || l.Station != nil || len(l.Claim) > 0 || l.DAD != nil || l.Router != nil || l.RA != nil
 }
 
 // discarded reports whether receivers discard the frame, or should (RFC 6980).

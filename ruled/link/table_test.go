@@ -15,7 +15,9 @@ const (
 // Each scenario is what a table sees and what it says of the last event.
 func TestObserve(t *testing.T) {
 	known := []*schemas.Event{ns(host, global, "2001:db8::1"), na(host, hostLL)} // the host and two addresses of it
-	seen := func(events ...*schemas.Event) []*schemas.Event { return append(known[:len(known):len(known)], events...) }
+	seen := func(events ...*schemas.Event) []*schemas.Event {
+		return append(known[:len(known):len(known)], events...)
+	}
 	for _, test := range []struct {
 		name   string
 		events []*schemas.Event

@@ -1,6 +1,6 @@
 // Nd-ruled evaluates the central rules against the fleet's events on NATS and
-// publishes alerts and relay commands. It also checks rule files and lists the
-// fields that rules can ask about.
+// publishes alerts and relay commands. It also helps to write rules, shows the
+// neighbours that it knows, and learns the routers of the fleet's links.
 package main
 
 import (
@@ -14,69 +14,53 @@ import (
 	"time"
 
 	"github.com/ndmon/ndmon/ruled"
-	"github.com/ndmon/ndmon/ruled/rules"
+	"github.com/ndmon/ndmon/ruled/link"
 	"github.com/ndmon/ndmon/schemas/bus"
 	"github.com/ndmon/ndmon/schemas/process"
 )
 
+const usage = `  nd-ruled                 runs until it is told to stop; SIGHUP has it read its rules again
+  nd-ruled check FILE      checks a rule file: exit status 0, or 1 with its faults
+  nd-ruled fields          lists the fields that rules can ask about
+  nd-ruled builtin         prints the built-in rules
+  nd-ruled test RULES CAPTURE
+                           says which frame of a capture file matches which rule, and
+                           with --why FRAME what each rule makes of one frame
+  nd-ruled neighbors       lists the neighbours that the running nd-ruled knows
+  nd-ruled --learn 1h      learns the routers for that long and prints a configuration`
+
 func main() { os.Exit(command(os.Args[1:], os.Stdout, os.Stderr)) }
 
 func command(args []string, stdout, stderr io.Writer) int {
-	switch {
-	case len(args) == 2 && args[0] == "check":
-		return check(args[1], stdout, stderr)
-	case len(args) == 1 && args[0] == "fields":
-		if err := rules.WriteFieldTable(stdout); err != nil {
-			return process.ExitFailure
+	if len(args) > 0 {
+		if run, ok := subcommands()[args[0]]; ok {
+			return run(args[1:], stdout, stderr)
 		}
-		return process.ExitOK
-	case len(args) > 0 && (args[0] == "check" || args[0] == "fields"):
-		fmt.Fprintln(stderr, "usage: nd-ruled check FILE, nd-ruled fields")
-		return process.ExitUsage
 	}
 	var cfg ruled.Config
 	var nats bus.Config
+	learn, args, err := learning(args)
+	if err != nil {
+		process.UsageError{Err: err}.Print(stderr, "nd-ruled")
+		return process.ExitUsage
+	}
 	return process.Main(process.Program{
 		Name:    "nd-ruled",
 		Summary: "evaluates the central rules against the fleet's events on NATS",
-		Usage: `  nd-ruled             runs until it is told to stop; SIGHUP has it read its rules again
-  nd-ruled check FILE  checks a rule file: exit status 0, or 1 with its faults
-  nd-ruled fields      lists the fields that rules can ask about`,
-		Prefix: "RULED",
-		Config: &cfg,
-		Shared: &nats,
-		Run:    func(ctx context.Context, env process.Env) error { return run(ctx, env, cfg, nats) },
+		Usage:   usage,
+		Prefix:  "RULED",
+		Config:  &cfg,
+		Shared:  &nats,
+		Run: func(ctx context.Context, env process.Env) error {
+			if cfg.Learn = learn; learn > 0 {
+				cfg.Consumer += "-learn" // beside the one that evaluates
+			}
+			return run(ctx, env, cfg, nats, stdout)
+		},
 	}, args, stdout, stderr)
 }
 
-func check(file string, stdout, stderr io.Writer) int {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		fmt.Fprintf(stderr, "nd-ruled: %v\n", err)
-		return process.ExitFailure
-	}
-	set, err := rules.Parse(file, data)
-	if err != nil {
-		fmt.Fprintln(stdout, err)
-		return process.ExitFailure
-	}
-	for _, notice := range set.Notices {
-		fmt.Fprintf(stdout, "%s (notice)\n", notice)
-	}
-	alerting, relaying := 0, 0
-	for _, rule := range set.Rules {
-		if rule.Severity != "" {
-			alerting++
-		}
-		if rule.Relay {
-			relaying++
-		}
-	}
-	fmt.Fprintf(stdout, "%s: %d rules are good, %d alert, %d relay\n", file, len(set.Rules), alerting, relaying)
-	return process.ExitOK
-}
-
-func run(ctx context.Context, env process.Env, cfg ruled.Config, nats bus.Config) error {
+func run(ctx context.Context, env process.Env, cfg ruled.Config, nats bus.Config, stdout io.Writer) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
@@ -84,8 +68,27 @@ func run(ctx context.Context, env process.Env, cfg ruled.Config, nats bus.Config
 	if err != nil {
 		return process.UsageError{Err: err}
 	}
-	err = ruled.Run(ctx, cfg, ruled.Deps{Log: env.Log, Registry: env.Registry, Conn: conn, Bus: conn, Hangup: hangup})
+	var written error
+	err = ruled.Run(ctx, cfg, ruled.Deps{
+		Log: env.Log, Registry: env.Registry, Conn: conn, Bus: conn, Hangup: hangup,
+		Learned: func(links []link.Routers) { written = ruled.WriteLearned(stdout, links) },
+	})
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	return errors.Join(err, conn.Drain(drain))
+	return errors.Join(err, written, conn.Drain(drain))
+}
+
+// learning takes --learn DURATION out of the arguments.
+func learning(args []string) (time.Duration, []string, error) {
+	if len(args) == 0 || args[0] != "--learn" {
+		return 0, args, nil
+	}
+	if len(args) == 1 {
+		return 0, nil, errors.New("--learn: takes a duration such as 1h")
+	}
+	d, err := time.ParseDuration(args[1])
+	if err != nil || d <= 0 {
+		return 0, nil, fmt.Errorf("--learn: %q is not a duration such as 1h", args[1])
+	}
+	return d, args[2:], nil
 }

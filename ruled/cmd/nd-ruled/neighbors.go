@@ -1,0 +1,205 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"github.com/ndmon/ndmon/ruled"
+	"github.com/ndmon/ndmon/ruled/link"
+	"github.com/ndmon/ndmon/ruled/vendors"
+	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/schemas/bus"
+	"github.com/ndmon/ndmon/schemas/process"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+type makersTable = *vendors.Table
+
+// neighbour is what is shown of one claim of an address.
+type neighbour struct {
+	Host      string      `json:"host"`
+	Interface string      `json:"interface"`
+	VLAN      *uint16     `json:"vlan,omitempty"`
+	Address   netip.Addr  `json:"address"`
+	Ethernet  schemas.MAC `json:"ethernet"`
+	Vendor    string      `json:"vendor,omitempty"`
+	FirstSeen time.Time   `json:"firstseen"`
+	LastSeen  time.Time   `json:"lastseen"`
+	// State is empty, or says that others claim the address: believed or
+	// doubted, and disputed if the claims alternate.
+	State string `json:"state,omitempty"`
+}
+
+// askWait is how long the running nd-ruled gets to store what it knows.
+const askWait = 10 * time.Second
+
+func neighbors(args []string, stdout, stderr io.Writer) int {
+	flags := newFlags("neighbors")
+	output := flags.StringP("output", "o", "table", "`FORMAT`: table or json, an object a line")
+	if !arguments(flags, "neighbors", 0, args, stderr) {
+		return process.ExitUsage
+	}
+	if *output != "table" && *output != "json" {
+		fmt.Fprintf(stderr, "nd-ruled neighbors: --output: %q is no format, takes table or json\n", *output)
+		return process.ExitUsage
+	}
+	cfg, makers, err := settings()
+	var nats bus.Config
+	if err == nil {
+		err = process.Environment("", &nats)
+	}
+	if err != nil {
+		process.UsageError{Err: err}.Print(stderr, "nd-ruled")
+		return process.ExitUsage
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	list, err := readNeighbours(ctx, nats, cfg.Consumer, makers, stderr)
+	if err != nil {
+		return fail(stderr, err)
+	}
+	write := writeTable
+	if *output == "json" {
+		write = writeLines
+	}
+	if err := write(stdout, list); err != nil {
+		return fail(stderr, err)
+	}
+	return process.ExitOK
+}
+
+// readNeighbours returns the neighbours that are known to the ruled with a
+// consumer's name and to every other that keeps its state at this server.
+func readNeighbours(ctx context.Context, nats bus.Config, consumer string, makers makersTable, stderr io.Writer) ([]neighbour, error) {
+	conn, err := bus.Connect(nats, bus.Options{Name: "nd-ruled neighbors", Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Drain(ctx) // nothing is waiting to be sent
+	ctx, cancel := context.WithTimeout(ctx, askWait)
+	defer cancel()
+	if err := connected(ctx, conn, nats.URL); err != nil {
+		return nil, err
+	}
+	names, err := ruled.StoredStates(ctx, conn.JetStream())
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range []string{consumer, "ndmon"} {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	var list []neighbour
+	known := false
+	for _, name := range names {
+		running, err := ruled.StoreState(ctx, conn, name)
+		if err != nil {
+			return nil, err
+		}
+		head, err := ruled.ReadState(ctx, conn.JetStream(), name, func(s link.State) error {
+			list = appendNeighbours(list, s, makers)
+			return nil
+		})
+		if errors.Is(err, ruled.ErrNoState) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		known = true
+		if !running {
+			fmt.Fprintf(stderr, "nd-ruled: %s does not run; this is what it knew at %s\n", name, head.Time.Format(time.RFC3339))
+		}
+	}
+	if !known {
+		return nil, fmt.Errorf("no nd-ruled at %s keeps the neighbours (RULED_STATE_INTERVAL)", nats.URL)
+	}
+	slices.SortStableFunc(list, func(a, b neighbour) int {
+		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Interface, b.Interface), a.Address.Compare(b.Address))
+	})
+	return list, nil
+}
+
+// connected waits until the server is reached.
+func connected(ctx context.Context, conn *bus.Conn, url string) error {
+	up := make(chan struct{}, 1)
+	conn.OnConnect(func(bool) {
+		select {
+		case up <- struct{}{}:
+		default:
+		}
+	})
+	if conn.Connected() {
+		return nil
+	}
+	select {
+	case <-up:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("the NATS server at %s does not answer", url)
+	}
+}
+
+func appendNeighbours(list []neighbour, s link.State, makers makersTable) []neighbour {
+	for _, n := range s.Neighbours {
+		for i, c := range n.Claims {
+			state := ""
+			switch {
+			case len(n.Claims) == 1 || n.Anycast:
+			case i == 0:
+				state = "believed"
+			default:
+				state = "doubted"
+			}
+			if n.Disputed {
+				state += ", disputed"
+			}
+			list = append(list, neighbour{
+				Host: s.Host, Interface: s.Interface, VLAN: s.VLAN, Address: n.Address,
+				Ethernet: c.Ethernet, Vendor: makers.Lookup(c.Ethernet), FirstSeen: c.FirstSeen, LastSeen: c.LastSeen, State: state,
+			})
+		}
+	}
+	return list
+}
+
+func writeLines(w io.Writer, list []neighbour) error {
+	var lines bytes.Buffer
+	encoder := json.NewEncoder(&lines)
+	encoder.SetEscapeHTML(false)
+	for _, n := range list {
+		if err := encoder.Encode(n); err != nil {
+			return fmt.Errorf("write neighbour %v: %w", n.Address, err)
+		}
+	}
+	_, err := w.Write(lines.Bytes())
+	return err
+}
+
+func writeTable(w io.Writer, list []neighbour) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "HOST\tINTERFACE\tADDRESS\tETHERNET\tVENDOR\tFIRST SEEN\tLAST SEEN\tSTATE")
+	for _, n := range list {
+		iface := n.Interface
+		if n.VLAN != nil {
+			iface = fmt.Sprintf("%s (VLAN %d)", iface, *n.VLAN)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%v\t%v\t%s\t%s\t%s\t%s\n", n.Host, iface, n.Address, n.Ethernet, n.Vendor,
+			n.FirstSeen.Format(time.DateTime), n.LastSeen.Format(time.DateTime), n.State)
+	}
+	return table.Flush()
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/ndmon/ndmon/ruled"
+	"github.com/ndmon/ndmon/ruled/internal/trial"
+	"github.com/ndmon/ndmon/ruled/link"
+	"github.com/ndmon/ndmon/ruled/rules"
+	"github.com/ndmon/ndmon/schemas/process"
+	"github.com/spf13/pflag"
+)
+
+// subcommands are what nd-ruled does beside running, by name.
+func subcommands() map[string]func(args []string, stdout, stderr io.Writer) int {
+	return map[string]func(args []string, stdout, stderr io.Writer) int{
+		"check": check, "fields": fields, "builtin": builtin, "test": test, "neighbors": neighbors, "neighbours": neighbors,
+	}
+}
+
+// arguments reads the arguments of a subcommand, whose usage line says what they
+// are. It returns false after having said what is wrong with them.
+func arguments(flags *pflag.FlagSet, line string, positional int, args []string, stderr io.Writer) bool {
+	flags.SetOutput(io.Discard)
+	err := flags.Parse(args)
+	if err == nil && flags.NArg() != positional {
+		err = fmt.Errorf("%d arguments, takes %d", flags.NArg(), positional)
+	}
+	if err == nil {
+		return true
+	}
+	if !errors.Is(err, pflag.ErrHelp) {
+		fmt.Fprintf(stderr, "nd-ruled %s: %v\n", flags.Name(), err)
+	}
+	fmt.Fprintf(stderr, "usage: nd-ruled %s\n%s", line, flags.FlagUsages())
+	return false
+}
+
+func newFlags(name string) *pflag.FlagSet { return pflag.NewFlagSet(name, pflag.ContinueOnError) }
+
+// fail says why a subcommand fails.
+func fail(stderr io.Writer, err error) int {
+	fmt.Fprintf(stderr, "nd-ruled: %v\n", err)
+	return process.ExitFailure
+}
+
+func check(args []string, stdout, stderr io.Writer) int {
+	flags := newFlags("check")
+	if !arguments(flags, "check FILE", 1, args, stderr) {
+		return process.ExitUsage
+	}
+	set, status := parse(flags.Arg(0), stdout, stderr)
+	if set == nil {
+		return status
+	}
+	for _, notice := range set.Notices {
+		fmt.Fprintf(stdout, "%s (notice)\n", notice)
+	}
+	alerting, relaying := 0, 0
+	for _, rule := range set.Rules {
+		if rule.Severity != "" {
+			alerting++
+		}
+		if rule.Relay {
+			relaying++
+		}
+	}
+	fmt.Fprintf(stdout, "%s: %d rules are good, %d alert, %d relay\n", flags.Arg(0), len(set.Rules), alerting, relaying)
+	if err := set.Describe(stdout); err != nil {
+		return fail(stderr, err)
+	}
+	return process.ExitOK
+}
+
+// parse reads a rule file. Without one it has said what is wrong, and returns
+// the exit status.
+func parse(file string, stdout, stderr io.Writer) (*rules.Set, int) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fail(stderr, err)
+	}
+	set, err := rules.Parse(file, data)
+	if err != nil {
+		fmt.Fprintln(stdout, err)
+		return nil, process.ExitFailure
+	}
+	return set, process.ExitOK
+}
+
+func fields(args []string, stdout, stderr io.Writer) int {
+	if !arguments(newFlags("fields"), "fields", 0, args, stderr) {
+		return process.ExitUsage
+	}
+	if err := rules.WriteFieldTable(stdout); err != nil {
+		return fail(stderr, err)
+	}
+	return process.ExitOK
+}
+
+func builtin(args []string, stdout, stderr io.Writer) int {
+	if !arguments(newFlags("builtin"), "builtin", 0, args, stderr) {
+		return process.ExitUsage
+	}
+	if _, err := stdout.Write(rules.BuiltinXML()); err != nil {
+		return fail(stderr, err)
+	}
+	return process.ExitOK
+}
+
+func test(args []string, stdout, stderr io.Writer) int {
+	flags := newFlags("test")
+	why := flags.Int("why", 0, "say what each rule makes of the frame with this `NUMBER`, from 1 on")
+	host := flags.String("host", "", "`NAME` of the host that the frames are taken to come from (default: this host's)")
+	iface := flags.String("interface", "", "`NAME` of the interface that they are taken to come from (default: as the capture file says, or its own name)")
+	if !arguments(flags, `test RULES CAPTURE (RULES: a rule file, or "builtin")`, 2, args, stderr) {
+		return process.ExitUsage
+	}
+	if flags.Changed("why") && *why < 1 {
+		fmt.Fprintln(stderr, "nd-ruled test: --why: takes the number of a frame, from 1 on")
+		return process.ExitUsage
+	}
+	set, status := rules.Builtin(), process.ExitOK
+	if file := flags.Arg(0); strings.TrimSpace(file) != "builtin" {
+		if set, status = parse(file, stderr, stderr); set == nil {
+			return status
+		}
+	}
+	name := *host
+	if name == "" {
+		var err error
+		if name, err = os.Hostname(); err != nil {
+			return fail(stderr, fmt.Errorf("find this host's name (--host sets another): %w", err))
+		}
+	}
+	cfg, makers, err := settings()
+	if err != nil {
+		process.UsageError{Err: err}.Print(stderr, "nd-ruled")
+		return process.ExitUsage
+	}
+	if err := trial.Run(stdout, trial.Config{
+		Set: set, Capture: flags.Arg(1), Host: name, Interface: *iface, Why: *why,
+		Link: link.Config{Neighbours: cfg.Neighbours, ClaimTimeout: cfg.ClaimTimeout, Silence: cfg.Silence, Vendor: makers.Lookup},
+	}); err != nil {
+		return fail(stderr, err)
+	}
+	return process.ExitOK
+}
+
+// settings returns ruled's settings from the environment.
+func settings() (ruled.Config, makersTable, error) {
+	var cfg ruled.Config
+	if err := process.Environment("RULED", &cfg); err != nil {
+		return cfg, nil, err
+	}
+	if err := cfg.Validate(); err != nil {
+		return cfg, nil, err
+	}
+	makers, err := ruled.LoadVendors(cfg.Vendors)
+	return cfg, makers, err
+}

@@ -1,0 +1,311 @@
+package ruled
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/ndmon/ndmon/ruled/link"
+	"github.com/ndmon/ndmon/schemas"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+const linkRules = `<rules>
+  <rule id="new-station"><match field="link.station.new"/><alert severity="info"/></rule>
+  <rule id="changed"><match field="link.claim.changed"/></rule>
+  <rule id="flip-flop"><match field="link.claim.flipflop"/></rule>
+  <rule id="often"><match field="nd.ns"/><threshold type="threshold" track="ethernet.source" count="3" seconds="60"/></rule>
+</rules>`
+
+// from is a solicitation, the n-th, of a station for itself at an address.
+func from(n int, station byte, address string) *schemas.Event {
+	e := solicitation(n)
+	e.Ethernet.Source = schemas.MAC{2, 0, 0, 0, 0, station}
+	e.Inet6.Source = netip.MustParseAddr(address)
+	return e
+}
+
+func (f *fixture) wantAlerts(t *testing.T, want ...string) {
+	t.Helper()
+	for _, id := range want {
+		if got := f.nextAlert(t).ID; got != id {
+			t.Errorf("alert %s, want %s", got, id)
+		}
+	}
+}
+
+// What is known of the links, and what the thresholds have counted, outlives a
+// stop.
+func TestStateOutlivesAStop(t *testing.T) {
+	f := start(t, linkRules)
+	stop := f.run(t)
+	f.publish(t, from(1, 1, "fe80::1"))
+	f.publish(t, from(2, 1, "fe80::1"))
+	f.wantAlerts(t, "e1.new-station")
+	f.waitAcknowledged(t)
+	stop()
+	stop = f.run(t)
+	f.publish(t, from(3, 1, "fe80::1"))
+	f.publish(t, from(4, 2, "fe80::1"))
+	f.wantAlerts(t, "e3.often", "e4.new-station", "e4.changed")
+	stop()
+	if log := f.log.String(); !strings.Contains(log, "going on from the stored state") {
+		t.Error(log)
+	}
+}
+
+// A ruled that is killed has stored its state some time before. The next one
+// evaluates what came since then again, and comes to the same state and to the
+// same alerts, each once.
+func TestStateOutlivesAKill(t *testing.T) {
+	f := start(t, linkRules)
+	stop := f.run(t)
+	f.publish(t, from(1, 1, "fe80::1"))
+	f.wantAlerts(t, "e1.new-station")
+	if running, err := StoreState(testContext(t), f.conn, "ruled"); err != nil || !running {
+		t.Fatal(running, err)
+	}
+	stored := f.storedState(t)
+	f.publish(t, from(2, 2, "fe80::2"))
+	f.publish(t, from(3, 3, "fe80::1")) // the claim of a rival, not in the stored state
+	f.wantAlerts(t, "e2.new-station", "e3.new-station", "e3.changed")
+	f.waitAcknowledged(t)
+	stop()
+	f.putState(t, stored) // as it was when it was killed
+	f.run(t)
+	f.publish(t, from(4, 1, "fe80::1"))
+	f.publish(t, from(5, 2, "fe80::2"))
+	f.publish(t, from(6, 9, "fe80::9"))
+	f.wantAlerts(t, "e4.flip-flop", "e6.new-station")
+}
+
+// Events that were evaluated and not acknowledged come again when the connection
+// was lost, and are not seen twice.
+func TestStateOutlivesADisconnect(t *testing.T) {
+	f := start(t, linkRules)
+	f.run(t)
+	f.publish(t, from(1, 1, "fe80::1"))
+	f.publish(t, from(2, 2, "fe80::1"))
+	f.publish(t, from(3, 1, "fe80::1"))
+	f.wantAlerts(t, "e1.new-station", "e2.new-station", "e2.changed", "e3.flip-flop")
+	if err := f.ruled.NATS().ForceReconnect(); err != nil {
+		t.Fatal(err)
+	}
+	f.publish(t, from(4, 1, "fe80::1"))
+	f.publish(t, from(5, 3, "fe80::3"))
+	f.wantAlerts(t, "e4.often", "e5.new-station")
+}
+
+// A state that cannot be read, or that belongs to another stream, does no harm.
+func TestStateThatDoesNotFit(t *testing.T) {
+	for name, spoil := range map[string]func(*testing.T, *fixture){
+		"garbage": func(t *testing.T, f *fixture) { f.putState(t, []byte("garbage")) },
+		"another stream": func(t *testing.T, f *fixture) {
+			js := f.conn.JetStream()
+			if err := js.DeleteStream(testContext(t), schemas.StreamEvents); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := start(t, linkRules)
+			stop := f.run(t)
+			f.publish(t, from(1, 1, "fe80::1"))
+			f.wantAlerts(t, "e1.new-station")
+			f.waitAcknowledged(t)
+			stop()
+			spoil(t, f)
+			f.run(t)
+			f.publish(t, from(2, 7, "fe80::7"))
+			f.wantAlerts(t, "e2.new-station")
+		})
+	}
+}
+
+func TestStateIsNotKept(t *testing.T) {
+	f := start(t, linkRules)
+	f.config.StateInterval = 0
+	stop := f.run(t)
+	f.publish(t, from(1, 1, "fe80::1"))
+	f.wantAlerts(t, "e1.new-station")
+	if running, err := StoreState(testContext(t), f.conn, "ruled"); err != nil || running {
+		t.Error(running, err)
+	}
+	f.waitAcknowledged(t)
+	stop()
+	if names, err := StoredStates(testContext(t), f.conn.JetStream()); err != nil || len(names) > 0 {
+		t.Error(names, err)
+	}
+	if _, err := ReadState(testContext(t), f.conn.JetStream(), "ruled", nil); !errors.Is(err, ErrNoState) {
+		t.Error(err)
+	}
+}
+
+func TestReadState(t *testing.T) {
+	f := start(t, linkRules)
+	f.run(t)
+	e := from(1, 1, "fe80::1")
+	f.publish(t, e)
+	f.wantAlerts(t, "e1.new-station")
+	if running, err := StoreState(testContext(t), f.conn, "ruled"); err != nil || !running {
+		t.Fatal(running, err)
+	}
+	var states []link.State
+	head, err := ReadState(testContext(t), f.conn.JetStream(), "ruled", func(s link.State) error {
+		states = append(states, s)
+		return nil
+	})
+	if err != nil || head.Events != 1 || len(states) != 1 || len(states[0].Neighbours) != 1 {
+		t.Fatalf("%v, %+v, %+v", err, head, states)
+	}
+	n := states[0].Neighbours[0]
+	if states[0].Host != "r1" || n.Address != e.Inet6.Source || n.Claims[0].Ethernet != e.Ethernet.Source || !n.Claims[0].FirstSeen.Equal(e.Time) {
+		t.Errorf("%+v", states[0])
+	}
+}
+
+// storedState returns the stored state as it lies there.
+func (f *fixture) storedState(t *testing.T) []byte {
+	t.Helper()
+	store, err := f.conn.JetStream().ObjectStore(testContext(t), schemas.BucketState)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := store.GetBytes(testContext(t), "ruled")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func (f *fixture) putState(t *testing.T, data []byte) {
+	t.Helper()
+	store, err := f.conn.JetStream().ObjectStore(testContext(t), schemas.BucketState)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.PutBytes(testContext(t), "ruled", data); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A rule that relays and asks what only the stream knows relays too.
+func TestRelayInTurn(t *testing.T) {
+	f := start(t, `<rules><rule id="newcomers"><match field="nd.ns"/><match field="link.station.new"/><relay/></rule></rules>`)
+	relays, err := f.conn.NATS().SubscribeSync("nd.relay.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.run(t)
+	old := from(1, 9, "fe80::9")
+	old.Time = old.Time.Add(-f.config.RelayTTL)
+	f.publish(t, old) // too late
+	f.publish(t, from(2, 1, "fe80::1"))
+	f.publish(t, from(3, 1, "fe80::1"))
+	f.publish(t, from(4, 2, "fe80::2"))
+	for _, want := range []string{"e2", "e4"} {
+		msg, err := relays.NextMsgWithContext(testContext(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var relay schemas.Relay
+		if err := relay.ParseJSON(msg.Data); err != nil {
+			t.Fatal(err)
+		}
+		if relay.Event != want || relay.Rule != "newcomers" {
+			t.Errorf("%+v, want one for %s", relay, want)
+		}
+	}
+}
+
+// An alert says how many matches it stands for, and the metrics how many were
+// held back.
+func TestThreshold(t *testing.T) {
+	f := start(t, `<rules><rule id="some"><match field="nd.ns"/><threshold type="limit" count="1" seconds="60"/></rule></rules>`)
+	f.run(t)
+	for n := range 5 {
+		f.publish(t, solicitation(n))
+	}
+	later := solicitation(5)
+	later.Time = later.Time.Add(2 * time.Minute)
+	f.publish(t, later)
+	if a := f.nextAlert(t); a.ID != "e0.some" || a.Count != 0 {
+		t.Errorf("%+v", a)
+	}
+	if a := f.nextAlert(t); a.ID != "e5.some" || a.Count != 5 || !strings.Contains(a.Summary, "5 ") {
+		t.Errorf("%+v", a)
+	}
+	if n := f.counter(t, "nd_ruled_suppressed_matches_total"); n != 4 {
+		t.Errorf("%v are counted as held back, want 4", n)
+	}
+}
+
+func TestLearn(t *testing.T) {
+	f := start(t, linkRules)
+	f.config.Consumer, f.config.Learn = "learn", 2*time.Second
+	conn := connect(t, f.server, prometheus.NewRegistry())
+	f.publish(t, advertisement(1, "fe80::bad")) // before the learning
+	var learned []link.Routers
+	reading := make(chan struct{}, 1)
+	done := make(chan error, 1)
+	go func() {
+		done <- Run(context.Background(), f.config, Deps{
+			Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), Conn: conn, Bus: conn,
+			Reading: func() { reading <- struct{}{} },
+			Learned: func(l []link.Routers) { learned = l },
+		})
+	}()
+	<-reading
+	f.publish(t, advertisement(2, "fe80::1"))
+	f.publish(t, advertisement(3, "fe80::2"))
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if len(learned) != 1 || learned[0].Host != "r1" || len(learned[0].Routers) != 2 {
+		t.Fatalf("%+v", learned)
+	}
+	var config bytes.Buffer
+	if err := WriteLearned(&config, learned); err != nil || !strings.Contains(config.String(), "fe80::2") {
+		t.Errorf("%v\n%s", err, config.String())
+	}
+	if _, err := f.conn.JetStream().Consumer(testContext(t), schemas.StreamEvents, "learn"); !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		t.Errorf("the consumer is still there: %v", err)
+	}
+}
+
+func advertisement(n int, router string) *schemas.Event {
+	e := from(n, 1, router)
+	e.ICMP6.Type = 134
+	e.ND = &schemas.ND{RA: &schemas.RA{CurHopLimit: 64, Preference: "medium", Lifetime: 1800}}
+	return e
+}
+
+// BenchmarkRestart measures how long ruled takes to go on with 50,000 neighbours.
+func BenchmarkRestart(b *testing.B) {
+	table := link.New(link.Config{Neighbours: 100_000, ClaimTimeout: time.Hour, Silence: time.Hour})
+	for n := range 50_000 {
+		e := from(n, 1, fmt.Sprintf("2001:db8::%x:%x", n/65536+1, n%65536))
+		e.Ethernet.Source = schemas.MAC{2, 0, 0, byte(n >> 16), byte(n >> 8), byte(n)}
+		table.Observe(e)
+	}
+	f := start(b, linkRules)
+	f.config.Neighbours = 100_000
+	stop := f.run(b)
+	stop()
+	states := table.State()
+	b.ResetTimer()
+	for b.Loop() {
+		if err := writeState(testContext(b), f.conn.JetStream(), "ruled", Snapshot{Type: snapshotType, Time: time.Now()}, states); err != nil {
+			b.Fatal(err)
+		}
+		stop := f.run(b) // until it reads events
+		stop()
+	}
+}
