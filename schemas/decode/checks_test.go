@@ -294,6 +294,7 @@ func TestFaults(t *testing.T) {
 		{"one bit behind the prefix", raWith(prefixOf(63, 0x80, 2, 1, "2001:db8:0:1::")), "prefix"},
 		{"one bit behind a long prefix", raWith(prefixOf(127, 0x80, 2, 1, "2001:db8::1")), "prefix"},
 		{"no bit behind a long prefix", raWith(prefixOf(128, 0x80, 2, 1, "2001:db8::1")), ""},
+		{"no bit behind a prefix of 96", raWith(prefixOf(96, 0x80, 2, 1, "2001:db8::1:0:0")), ""},
 		{"bits behind the prefix, R", raWith(prefixOf(64, 0xe0, 2, 1, "2001:db8::1")), ""},
 		{"link-local prefix, R", raWith(prefixOf(64, 0xe0, 2, 1, "fe80::1")), "prefix"},
 		{"prefix of nothing", raWith(prefixOf(0, 0x80, 2, 1, "::")), ""},
