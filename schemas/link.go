@@ -17,7 +17,7 @@ type Link struct {
 	Station *LinkStation `json:"station,omitempty"`
 	Claim   []LinkClaim  `json:"claim,omitempty"`
 	DAD     *LinkDAD     `json:"dad,omitempty" doc:"the frame answers duplicate address detection: the address that another station is just testing is taken, or somebody says so (a genuine conflict, or dos-new-ip6)"`
-	Router  *LinkRouter  `json:"router,omitempty"`
+	Router  *LinkRouter  `json:"router,omitempty" doc:"there is something to be said of the sender's standing among the routers of the link"`
 	RA      *LinkRA      `json:"ra,omitempty" doc:"the RA of a router of the link differs from what is configured or was learned of it"`
 }
 
@@ -33,7 +33,7 @@ type LinkStation struct {
 // LinkClaim is one claim of the frame that an address is at a station, where
 // there is something to be said of it.
 type LinkClaim struct {
-	Address  netip.Addr `json:"address" doc:"address that the frame claims for a station: the source of the packet, or the target of an NA"`
+	Address  netip.Addr `json:"address" doc:"address that the frame claims for a station: the source of the packet, or the target of an NA or Redirect"`
 	Ethernet MAC        `json:"ethernet" doc:"Ethernet address that the frame claims it for"`
 	// Previous is the Ethernet address that claimed it last, of the claims that
 	// are not this one.
@@ -54,12 +54,14 @@ type LinkClaim struct {
 
 // LinkDAD is set in a frame that answers duplicate address detection (RFC 4862,
 // section 5.4): somebody looked whether an address is free within the last
-// minute, and another station says that it is not.
+// minute and has not used it since, and another station says that it is not.
 type LinkDAD struct {
 	Target netip.Addr `json:"target" doc:"address that another station is just testing for uniqueness and that the frame claims"`
 	Prober MAC        `json:"prober" doc:"station that tested it"`
+	// Stranger is false for a genuine conflict whose older party is known.
+	Stranger bool `json:"stranger,omitempty" doc:"the sender was never seen with that address before"`
 	// Again is about the last ten minutes.
-	Again bool `json:"again,omitempty" doc:"it is not the first answer: the same station has been denied another address, or the same somebody denied one, within the last 10 minutes (NDPMon: dad dos): dos-new-ip6"`
+	Again bool `json:"again,omitempty" doc:"a stranger again: the same station has been denied another address, or the same stranger has denied another one, within the last 10 minutes (NDPMon: dad dos): dos-new-ip6"`
 }
 
 // LinkRouter says how the sender of an RA, Redirect or NA stands to the routers
@@ -91,6 +93,8 @@ type LinkRA struct {
 	PrefixParams    bool `json:"prefixparams,omitempty" doc:"the RA has a prefix of the router's with other flags or lifetimes (NDPMon: wrong RA prefix option params)"`
 	RDNSS           bool `json:"rdnss,omitempty" doc:"the RA has a DNS server, or a lifetime of it, that is not the router's (NDPMon: wrong RA RDNSS option)"`
 	DNSSL           bool `json:"dnssl,omitempty" doc:"the RA has a search domain, or a lifetime of it, that is not the router's (NDPMon: wrong RA DNSSL option)"`
+	PREF64          bool `json:"pref64,omitempty" doc:"the RA has a NAT64 prefix that was not learned of the router"`
+	Option          bool `json:"option,omitempty" doc:"the RA has an option, of a type that is not decoded, that was not learned of the router: a captive portal (RFC 8910), say"`
 	Route           bool `json:"route,omitempty" doc:"the RA has a route that is not the router's (NDPMon: wrong RA Route Info option)"`
 	RouteLifetime   bool `json:"routelifetime,omitempty" doc:"the RA has a route of the router's with another lifetime (NDPMon: wrong RA Route Info lifetime)"`
 	RoutePreference bool `json:"routepreference,omitempty" doc:"the RA has a route of the router's with another preference (NDPMon: wrong RA Route Info preference)"`

@@ -95,3 +95,8 @@ func (m MAC) Uint64() uint64 {
 	return uint64(m[0])<<40 | uint64(m[1])<<32 | uint64(m[2])<<24 |
 		uint64(m[3])<<16 | uint64(m[4])<<8 | uint64(m[5])
 }
+
+// MACOf returns the address of which n is the number, as Uint64 gives it.
+func MACOf(n uint64) MAC {
+	return MAC{byte(n >> 40), byte(n >> 32), byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}
+}

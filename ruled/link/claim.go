@@ -18,6 +18,8 @@ type binding struct {
 	// anycast is true while the address is known only from answers that several
 	// stations may give.
 	anycast bool
+	// tentative is true while a station has only tested whether it is free.
+	tentative bool
 }
 
 // claim is a station's claim of an address.
@@ -103,22 +105,28 @@ func (t *Table) observeClaims(l *link, s *station, e *schemas.Event, now int64) 
 	if opt := e.ND.Opt; opt != nil && len(opt.SourceLinkLayer) > 0 && e.ND.NA == nil && e.ND.RD == nil {
 		told = opt.SourceLinkLayer[0].Address
 	}
-	na := e.ND.NA
-	if na == nil {
-		if ns := e.ND.NS; ns != nil && source.IsUnspecified() {
-			t.observeProbe(l, s, ns.TargetAddress, sender, now)
-			return
-		}
-		t.claim(l, s, e, source, told, now)
-		return
-	}
-	if opt := e.ND.Opt; opt != nil && len(opt.TargetLinkLayer) > 0 {
+	if opt := e.ND.Opt; opt != nil && len(opt.TargetLinkLayer) > 0 && (e.ND.NA != nil || e.ND.RD != nil) {
 		told = opt.TargetLinkLayer[0].Address
 	}
-	t.observeAnswer(l, s, na.TargetAddress, sender, now)
-	t.claim(l, s, e, na.TargetAddress, told, now)
-	if source != na.TargetAddress {
+	switch nd := e.ND; {
+	case nd.NS != nil && source.IsUnspecified():
+		t.observeProbe(l, s, nd.NS.TargetAddress, sender, now)
+	case nd.NA != nil:
+		if e.Inet6.Destination.IsMulticast() { // who tests an address has none to answer to
+			t.observeAnswer(l, s, nd.NA.TargetAddress, sender, now)
+		}
+		t.claim(l, s, e, nd.NA.TargetAddress, told, now)
+		if source != nd.NA.TargetAddress {
+			t.claim(l, s, e, source, sender, now)
+		}
+	case nd.RD != nil:
 		t.claim(l, s, e, source, sender, now)
+		// The target may be far from here, so only one that is known is judged.
+		if told != sender && l.bindings.get(nd.RD.TargetAddress.As16()) != nil {
+			t.claim(l, s, e, nd.RD.TargetAddress, told, now)
+		}
+	default:
+		t.claim(l, s, e, source, told, now)
 	}
 }
 
@@ -135,8 +143,10 @@ func (t *Table) claim(l *link, s *station, e *schemas.Event, addr netip.Addr, to
 	weak := na != nil && addr == na.TargetAddress && !na.Flag.Override && addr != e.Inet6.Source
 	out := schemas.LinkClaim{Address: addr, Ethernet: told}
 	b := l.bindings.get(key)
-	if b == nil {
-		b = l.bindings.add(key, now)
+	if b == nil || b.tentative {
+		if b == nil {
+			b = l.bindings.add(key, now)
+		}
 		*b = binding{count: 1, before: noClaim, anycast: weak}
 		b.claims[0] = claim{mac, now, now}
 		out.New = true
@@ -225,47 +235,59 @@ func (t *Table) report(out schemas.LinkClaim, previous uint64) {
 	}
 	if previous != 0 && previous != out.Ethernet.Uint64() {
 		p := &t.prior[len(t.claims)]
-		*p = macOf(previous)
+		*p = schemas.MACOf(previous)
 		out.Previous = p
 	}
 	t.claims = append(t.claims, out)
-}
-
-// macOf is the inverse of MAC.Uint64.
-func macOf(n uint64) schemas.MAC {
-	return schemas.MAC{byte(n >> 40), byte(n >> 32), byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}
 }
 
 // observeProbe remembers an address that is tested for uniqueness. Another
 // station that tests the same at the same time denies it too (RFC 4862, section
 // 5.4.3); what comes later finds an owner.
 func (t *Table) observeProbe(l *link, s *station, addr netip.Addr, prober schemas.MAC, now int64) {
-	to := target{l.number, addr.As16()}
-	if p, ok := t.probed.get(to, now); ok && p.who != prober.Uint64() && now-p.at < 2*second && p.at <= now {
-		t.deny(l, s, addr, p.who, now)
+	if s == nil || !unicast(addr) {
+		return
 	}
-	t.probed.put(&l.probed, to, asked{now, prober.Uint64()})
+	key, mac := addr.As16(), prober.Uint64()
+	to := target{l.number, key}
+	if p, ok := t.probed.get(to, now); ok && p.who != mac && now-p.at < 2*second && p.at <= now {
+		t.deny(l, s, addr, prober, p.who, now)
+	}
+	t.probed.put(&l.probed, to, asked{now, mac})
+	if l.bindings.get(key) == nil {
+		*l.bindings.add(key, now) = binding{count: 1, before: noClaim, tentative: true, claims: [maxClaims]claim{{mac, now, now}}}
+	}
 }
 
-// observeAnswer notes an NA for an address that another station is testing.
+// observeAnswer notes an NA for an address that another station is testing, and
+// has not used since.
 func (t *Table) observeAnswer(l *link, s *station, addr netip.Addr, sender schemas.MAC, now int64) {
-	if p, ok := t.probed.get(target{l.number, addr.As16()}, now); ok && p.who != sender.Uint64() {
-		t.deny(l, s, addr, p.who, now)
+	p, ok := t.probed.get(target{l.number, addr.As16()}, now)
+	if !ok || p.who == sender.Uint64() {
+		return
 	}
+	if b := l.bindings.get(addr.As16()); b != nil && !b.tentative {
+		if at := b.find(p.who); at != noClaim && b.claims[at].last >= p.at {
+			return
+		}
+	}
+	t.deny(l, s, addr, sender, p.who, now)
 }
 
 // deny says that a station denies another a tested address.
-func (t *Table) deny(l *link, s *station, addr netip.Addr, prober uint64, now int64) {
-	t.dad = schemas.LinkDAD{Target: addr, Prober: macOf(prober)}
-	denied := hashAddr(addr.As16())
-	for _, of := range []*station{s, l.stations.get(prober)} {
-		if of == nil {
-			continue
-		}
-		if of.denied != 0 && of.denied != denied && now-of.deniedAt <= repeatWindow && now >= of.deniedAt {
-			t.dad.Again = true
-		}
-		of.denied, of.deniedAt = denied, now
-	}
+func (t *Table) deny(l *link, s *station, addr netip.Addr, sender schemas.MAC, prober uint64, now int64) {
+	t.dad = schemas.LinkDAD{Target: addr, Prober: schemas.MACOf(prober)}
 	t.out.DAD = &t.dad
+	b := l.bindings.get(addr.As16())
+	if b != nil && b.find(sender.Uint64()) != noClaim {
+		return // a genuine conflict: it has had the address before
+	}
+	t.dad.Stranger = true
+	denied := hashAddr(addr.As16())
+	if s != nil && s.denies.another(denied, now) {
+		t.dad.Again = true
+	}
+	if of := l.stations.get(prober); of != nil && of.denied.another(denied, now) {
+		t.dad.Again = true
+	}
 }

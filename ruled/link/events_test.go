@@ -92,6 +92,17 @@ func rdnss(addr string, lifetime uint32) option {
 	}
 }
 
+func pref64(p string) option {
+	return func(e *schemas.Event) {
+		parsed := netip.MustParsePrefix(p)
+		options(e).PREF64 = []schemas.PREF64{{Prefix: parsed.Addr(), PrefixLength: uint8(parsed.Bits())}}
+	}
+}
+
+func unknown(number uint8) option {
+	return func(e *schemas.Event) { options(e).Unknown = []schemas.UnknownOption{{Type: number, Length: 8}} }
+}
+
 func dnssl(domain string, lifetime uint32) option {
 	return func(e *schemas.Event) {
 		options(e).DNSSL = []schemas.DNSSL{{Lifetime: lifetime, Domain: []string{domain}}}
@@ -154,11 +165,11 @@ func mac(s string) schemas.MAC {
 }
 
 // facts lists what an event says of its link: the names of the fields that are
-// true in it.
+// true in it, without link.ra and link.router, which have others in them.
 func facts(e *schemas.Event) string {
 	var names []string
 	for _, f := range schemas.Fields() {
-		if name, ok := strings.CutPrefix(f.Name, "link."); ok && f.Type == schemas.NoValue && len(f.AppendValues(nil, e)) > 0 {
+		if name, ok := strings.CutPrefix(f.Name, "link."); ok && name != "ra" && name != "router" && f.Type == schemas.NoValue && len(f.AppendValues(nil, e)) > 0 {
 			names = append(names, name)
 		}
 	}

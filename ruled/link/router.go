@@ -42,6 +42,10 @@ type Router struct {
 	RDNSS    []RouterDNS    `json:"rdnss,omitempty"`
 	DNSSL    []RouterDomain `json:"dnssl,omitempty"`
 	Routes   []RouterRoute  `json:"routes,omitempty"`
+	// PREF64 (RFC 8781) and Options, the types of those that are not decoded, are
+	// compared only where they were learned.
+	PREF64  []netip.Prefix `json:"pref64,omitempty"`
+	Options []uint16       `json:"options,omitempty"`
 }
 
 // RouterPrefix is a prefix that a router announces.

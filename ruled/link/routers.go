@@ -15,13 +15,19 @@ type routers struct {
 	prefixes   []netip.Prefix // of all that are in force
 }
 
-// learned is a router that was learned.
+// learned is a router that was learned. Times are in Unix nanoseconds.
 type learned struct {
 	Router
-	// until is when hosts stop using it, last when it said last what was learned
-	// of it. Both are in Unix nanoseconds.
-	until, last int64
+	// since is when it was learned, heard when it was heard last, until when
+	// hosts stop using it, last when it said last what was learned of it.
+	since, heard, until, last int64
+	// stopped is true after an RA with lifetime 0.
+	stopped bool
 }
+
+// burst is how long after the first RA another one of the router may add to it: a
+// router may spread its options over several (RFC 4861, section 6.2.3).
+const burst = second
 
 // maxLearned is how many routers of one link are learned, maxListed how many
 // prefixes, routes and so on of one of them.
@@ -143,7 +149,7 @@ func (t *Table) observeRouter(l *link, e *schemas.Event, now int64) {
 	case e.ND.NA != nil:
 		na := e.ND.NA
 		t.router.Flag = na.Flag.Router && !r.hasMAC(e.Ethernet.Source.Uint64())
-		t.router.NoFlag = !na.Flag.Router && r.linkLocal(na.TargetAddress)
+		t.router.NoFlag = !na.Flag.Router && r.atWork(na.TargetAddress)
 	}
 	if t.router != (schemas.LinkRouter{}) {
 		t.out.Router = &t.router
@@ -153,12 +159,13 @@ func (t *Table) observeRouter(l *link, e *schemas.Event, now int64) {
 	}
 }
 
-func (r *routers) linkLocal(addr netip.Addr) (found bool) {
-	r.each(func(router *Router) bool {
-		found = router.LinkLocal == addr
-		return !found
-	})
-	return found
+// atWork reports whether a link-local address is that of a router that has not
+// said itself that it stops.
+func (r *routers) atWork(addr netip.Addr) bool {
+	if r.isConfigured() {
+		return slices.ContainsFunc(r.configured, func(c Router) bool { return c.LinkLocal == addr })
+	}
+	return slices.ContainsFunc(r.learned, func(l learned) bool { return l.LinkLocal == addr && !l.stopped })
 }
 
 // sentBy judges the sender of an RA or Redirect, which must be a router.
@@ -177,7 +184,7 @@ func (t *Table) sentBy(r *routers, e *schemas.Event) *Router {
 func (t *Table) observeRA(r *routers, e *schemas.Event, now int64) {
 	if r.isConfigured() {
 		if router := t.sentBy(r, e); router != nil {
-			t.ra = router.differs(e, true)
+			t.ra = router.differs(e, exactly)
 		}
 		return
 	}
@@ -201,16 +208,23 @@ func (t *Table) observeRA(r *routers, e *schemas.Event, now int64) {
 		return
 	}
 	known := &r.learned[r.indexLearned(e)]
-	switch t.ra = known.differs(e, false); {
+	stops := e.ND.RA.Lifetime == 0
+	switch t.ra = known.differs(e, now-known.heard); {
 	case t.ra == (schemas.LinkRA{}):
+		known.refresh(e)
 		known.last = now
-	case proper && now-known.last > int64(t.cfg.ClaimTimeout):
-		// It has not said what was learned for long enough.
-		known.Router, known.last = profile(e), now
+	case proper && now >= known.since && now-known.since <= burst:
+		known.merge(profile(e), e)
 		r.gather()
-		t.router.New = true
+		t.ra = schemas.LinkRA{}
+	case proper && !stops && (known.stopped || now-known.last > int64(t.cfg.ClaimTimeout)):
+		// It has begun anew, or has not said what was learned for long enough.
+		*known = learned{Router: profile(e), since: now, last: now}
+		r.gather()
+		t.ra, t.router.New = schemas.LinkRA{}, true
 	}
-	known.heard(e, now)
+	known.hear(e, now)
+	known.stopped = stops
 }
 
 // silent reports whether hosts have stopped using every router that was learned,
@@ -225,7 +239,8 @@ func (r *routers) silent(now int64) bool {
 	return true
 }
 
-func (l *learned) heard(e *schemas.Event, now int64) {
+func (l *learned) hear(e *schemas.Event, now int64) {
+	l.heard = now
 	if lifetime := int64(e.ND.RA.Lifetime) * second; lifetime > 0 {
 		l.until = now + lifetime
 	}
@@ -236,14 +251,14 @@ func (r *routers) learn(e *schemas.Event, now int64, merge bool) {
 	i := r.indexLearned(e)
 	switch {
 	case i < 0 && len(r.learned) < maxLearned:
-		r.learned = append(r.learned, learned{Router: profile(e), last: now})
+		r.learned = append(r.learned, learned{Router: profile(e), since: now, last: now})
 		i = len(r.learned) - 1
 	case i < 0:
 		return
 	case merge:
 		r.learned[i].merge(profile(e), e)
 	}
-	r.learned[i].heard(e, now)
+	r.learned[i].hear(e, now)
 	r.gather()
 }
 
@@ -295,6 +310,69 @@ func profile(e *schemas.Event) Router {
 			r.Routes = append(r.Routes, RouterRoute{prefix, ptr(preferenceBits(o.Preference)), ptr(o.Lifetime)})
 		}
 	}
+	for i := range opt.PREF64 {
+		if prefix := prefixOf(opt.PREF64[i].Prefix, opt.PREF64[i].PrefixLength); !slices.Contains(r.PREF64, prefix) && len(r.PREF64) < maxListed {
+			r.PREF64 = append(r.PREF64, prefix)
+		}
+	}
+	for i := range opt.Unknown {
+		if number := uint16(opt.Unknown[i].Type); !slices.Contains(r.Options, number) {
+			r.Options = append(r.Options, number)
+		}
+	}
+	return r
+}
+
+// refresh takes over the lifetimes of an RA, which run down in some routers'.
+func (r *Router) refresh(e *schemas.Event) {
+	if e.ND.RA.Lifetime > 0 {
+		update(&r.Lifetime, e.ND.RA.Lifetime)
+	}
+	opt := e.ND.Opt
+	if opt == nil {
+		return
+	}
+	for i := range opt.PrefixInfo {
+		p := &opt.PrefixInfo[i]
+		if known := r.prefix(prefixOf(p.Prefix, p.PrefixLength)); known != nil {
+			update(&known.Valid, p.ValidLifetime)
+			update(&known.Preferred, p.PreferredLifetime)
+		}
+	}
+	for i := range opt.RDNSS {
+		for _, a := range opt.RDNSS[i].Address {
+			if known := r.dns(a); known != nil {
+				update(&known.Lifetime, opt.RDNSS[i].Lifetime)
+			}
+		}
+	}
+	for i := range opt.DNSSL {
+		for _, name := range opt.DNSSL[i].Domain {
+			if known := r.domain(name); known != nil {
+				update(&known.Lifetime, opt.DNSSL[i].Lifetime)
+			}
+		}
+	}
+	for i := range opt.RouteInfo {
+		if known := r.route(prefixOf(opt.RouteInfo[i].Prefix, opt.RouteInfo[i].PrefixLength)); known != nil {
+			update(&known.Lifetime, opt.RouteInfo[i].Lifetime)
+		}
+	}
+}
+
+// update sets a value that may have been copied: not in place.
+func update[T comparable](known **T, v T) {
+	if *known == nil || **known != v {
+		*known = &v
+	}
+}
+
+// clone returns a copy that stays as it is.
+func (r Router) clone() Router {
+	r.Addresses = slices.Clone(r.Addresses)
+	r.Prefixes, r.RDNSS = slices.Clone(r.Prefixes), slices.Clone(r.RDNSS)
+	r.DNSSL, r.Routes = slices.Clone(r.DNSSL), slices.Clone(r.Routes)
+	r.PREF64, r.Options = slices.Clone(r.PREF64), slices.Clone(r.Options)
 	return r
 }
 
@@ -307,7 +385,7 @@ func (r *Router) merge(other Router, e *schemas.Event) {
 		return
 	}
 	stopped := *r.Lifetime == 0
-	if d := r.differs(e, true); !stopped && (d.Params || d.MTU || d.PrefixParams) {
+	if d := r.differs(e, exactly); !stopped && (d.Params || d.MTU || d.PrefixParams) {
 		r.Volatile = true
 	}
 	r.CurHopLimit, r.Flags, r.Lifetime = other.CurHopLimit, other.Flags, other.Lifetime
@@ -332,6 +410,16 @@ func (r *Router) merge(other Router, e *schemas.Event) {
 	for _, route := range other.Routes {
 		if r.route(route.Prefix) == nil && len(r.Routes) < maxListed {
 			r.Routes = append(r.Routes, route)
+		}
+	}
+	for _, p := range other.PREF64 {
+		if !slices.Contains(r.PREF64, p) && len(r.PREF64) < maxListed {
+			r.PREF64 = append(r.PREF64, p)
+		}
+	}
+	for _, o := range other.Options {
+		if !slices.Contains(r.Options, o) {
+			r.Options = append(r.Options, o)
 		}
 	}
 }
@@ -362,28 +450,56 @@ func one[T any](list []T, is func(*T) bool) *T {
 	return nil
 }
 
-// differs says how an RA differs from what is known of its router. Of a router
-// that is not configured, the lifetimes are not compared: those of a delegated
-// prefix run down, and a router that stops says 0.
-func (r *Router) differs(e *schemas.Event, configured bool) (d schemas.LinkRA) {
+// exactly has lifetimes compared with those that are configured.
+const exactly = -1
+
+// slack is how much more than the time that has passed a lifetime may have run
+// down, in seconds.
+const slack = 10
+
+// jumps reports whether a lifetime of which so many seconds should be left is
+// taken back, or given for ever.
+func jumps(left, sent int64) bool {
+	const infinity = 1<<32 - 1
+	switch sent {
+	case 0:
+		return left > 1
+	case infinity:
+		return left < infinity-infinity/2
+	}
+	return sent < left-slack
+}
+
+// differs says how an RA differs from what is known of its router. What was
+// learned was heard some nanoseconds before: lifetimes may have grown since, or
+// run down with the time, as those of a delegated prefix do, but not jumped.
+func (r *Router) differs(e *schemas.Event, since int64) (d schemas.LinkRA) {
 	ra, opt := e.ND.RA, e.ND.Opt
 	// A router that stops takes back what it has said (RFC 4861, section 6.2.5).
 	stops := ra.Lifetime == 0
+	configured := since == exactly
+	lifetime := func(known *uint32, sent uint32) bool {
+		if configured {
+			return differ(known, sent) && !(stops && sent == 0)
+		}
+		return !stops && known != nil && jumps(int64(*known)-since/second, int64(sent))
+	}
 	if !r.Volatile {
 		flags := raFlags(ra)
 		d.CurHopLimit = differ(r.CurHopLimit, ra.CurHopLimit)
 		d.Flags = r.Flags != nil && (*r.Flags^flags)&^preferenceMask&decodedFlags != 0
 		d.Preference = r.Flags != nil && (*r.Flags^flags)&preferenceMask != 0
-		d.Lifetime = differ(r.Lifetime, ra.Lifetime) && (configured || !stops)
+		if configured {
+			d.Lifetime = differ(r.Lifetime, ra.Lifetime)
+		} else if r.Lifetime != nil {
+			d.Lifetime = lifetime(ptr(uint32(*r.Lifetime)), uint32(ra.Lifetime))
+		}
 		d.ReachableTimer = differ(r.ReachableTimer, ra.ReachableTimer)
 		d.RetransTimer = differ(r.RetransTimer, ra.RetransTimer)
 		d.Params = d.CurHopLimit || d.Flags || d.Preference || d.Lifetime || d.ReachableTimer || d.RetransTimer
 	}
 	if opt == nil {
 		return d
-	}
-	lifetime := func(known *uint32, sent uint32) bool {
-		return configured && differ(known, sent) && !(stops && sent == 0)
 	}
 	for i := range opt.MTU {
 		d.MTU = d.MTU || !r.Volatile && differ(r.MTU, opt.MTU[i].MTU)
@@ -418,6 +534,15 @@ func (r *Router) differs(e *schemas.Event, configured bool) (d schemas.LinkRA) {
 		}
 		d.RouteLifetime = d.RouteLifetime || lifetime(known.Lifetime, o.Lifetime)
 		d.RoutePreference = d.RoutePreference || differ(known.Flags, preferenceBits(o.Preference))
+	}
+	if configured {
+		return d
+	}
+	for i := range opt.PREF64 {
+		d.PREF64 = d.PREF64 || !slices.Contains(r.PREF64, prefixOf(opt.PREF64[i].Prefix, opt.PREF64[i].PrefixLength))
+	}
+	for i := range opt.Unknown {
+		d.Option = d.Option || !slices.Contains(r.Options, uint16(opt.Unknown[i].Type))
 	}
 	return d
 }

@@ -38,6 +38,8 @@ type Neighbour struct {
 	Before   int  `json:"before"`
 	Disputed bool `json:"disputed,omitempty"`
 	Anycast  bool `json:"anycast,omitempty"`
+	// Tentative is true while a station has only tested the address.
+	Tentative bool `json:"tentative,omitempty"`
 	// Lasting is true for one that was seen more than once.
 	Lasting bool `json:"lasting,omitempty"`
 }
@@ -61,15 +63,21 @@ type Station struct {
 	TakenAt  *time.Time `json:"takenat,omitempty"`
 	Denied   uint32     `json:"denied,omitempty"`
 	DeniedAt *time.Time `json:"deniedat,omitempty"`
+	Denies   uint32     `json:"denies,omitempty"`
+	DeniesAt *time.Time `json:"deniesat,omitempty"`
 }
 
 // LearnedRouter is a router that was learned.
 type LearnedRouter struct {
 	Router
-	// Until is when hosts stop using it, LastSeen when it last said what is
-	// known of it.
+	// Since is when it was learned, Heard when it was heard last, Until when hosts
+	// stop using it, LastSeen when it last said what is known of it.
+	Since    time.Time `json:"since"`
+	Heard    time.Time `json:"heard"`
 	Until    time.Time `json:"until"`
 	LastSeen time.Time `json:"lastseen"`
+	// Stopped is true after an RA with lifetime 0.
+	Stopped bool `json:"stopped,omitempty"`
 }
 
 // Target is an address that somebody asked for.
@@ -142,22 +150,22 @@ func (t *Table) state(l *link) State {
 		ordered := [maxClaims]Claim{}
 		for i := range b.count {
 			c := b.claims[i]
-			ordered[place(i)] = Claim{macOf(c.mac), timeOf(c.first), timeOf(c.last)}
+			ordered[place(i)] = Claim{schemas.MACOf(c.mac), timeOf(c.first), timeOf(c.last)}
 		}
 		claims = append(claims, ordered[:b.count]...)
 		s.Neighbours = append(s.Neighbours, Neighbour{
 			Address: netip.AddrFrom16(addr), Claims: claims[from:len(claims):len(claims)],
-			Speaker: place(b.speaker), Before: place(b.before), Disputed: b.disputed, Anycast: b.anycast, Lasting: lasting,
+			Speaker: place(b.speaker), Before: place(b.before), Disputed: b.disputed, Anycast: b.anycast, Tentative: b.tentative, Lasting: lasting,
 		})
 	})
 	l.stations.each(func(mac uint64, st *station, lasting bool) {
 		s.Stations = append(s.Stations, Station{
-			Ethernet: macOf(mac), FirstSeen: timeOf(st.first), LastSeen: timeOf(st.last), Lasting: lasting,
-			Own: st.own, Taken: st.taken, TakenAt: timePtr(st.takenAt), Denied: st.denied, DeniedAt: timePtr(st.deniedAt),
+			Ethernet: schemas.MACOf(mac), FirstSeen: timeOf(st.first), LastSeen: timeOf(st.last), Lasting: lasting,
+			Own: st.own, Taken: st.taken, TakenAt: timePtr(st.takenAt), Denied: st.denied.addr, DeniedAt: timePtr(st.denied.at), Denies: st.denies.addr, DeniesAt: timePtr(st.denies.at),
 		})
 	})
 	for _, r := range l.routers.learned {
-		s.Routers = append(s.Routers, LearnedRouter{r.Router, timeOf(r.until), timeOf(r.last)})
+		s.Routers = append(s.Routers, LearnedRouter{r.Router.clone(), timeOf(r.since), timeOf(r.heard), timeOf(r.until), timeOf(r.last), r.stopped})
 	}
 	return s
 }
@@ -180,7 +188,7 @@ func (t *Table) Restore(s State) error {
 			continue
 		}
 		b := l.bindings.insert(addr)
-		*b = binding{count: uint8(len(n.Claims)), speaker: uint8(n.Speaker), before: noClaim, disputed: n.Disputed, anycast: n.Anycast}
+		*b = binding{count: uint8(len(n.Claims)), speaker: uint8(n.Speaker), before: noClaim, disputed: n.Disputed, anycast: n.Anycast, tentative: n.Tentative}
 		if n.Before >= 0 {
 			b.before = uint8(n.Before)
 		}
@@ -199,14 +207,17 @@ func (t *Table) Restore(s State) error {
 		}
 		*l.stations.insert(mac) = station{
 			first: known.FirstSeen.UnixNano(), last: known.LastSeen.UnixNano(), own: known.Own,
-			taken: known.Taken, takenAt: nanoseconds(known.TakenAt), denied: known.Denied, deniedAt: nanoseconds(known.DeniedAt),
+			taken: known.Taken, takenAt: nanoseconds(known.TakenAt), denied: denial{known.Denied, nanoseconds(known.DeniedAt)}, denies: denial{known.Denies, nanoseconds(known.DeniesAt)},
 		}
 		if known.Lasting {
 			l.stations.keep(l.stations.index[mac])
 		}
 	}
 	for _, r := range s.Routers {
-		l.routers.learned = append(l.routers.learned, learned{r.Router, r.Until.UnixNano(), r.LastSeen.UnixNano()})
+		l.routers.learned = append(l.routers.learned, learned{
+			Router: r.Router, since: r.Since.UnixNano(), heard: r.Heard.UnixNano(),
+			until: r.Until.UnixNano(), last: r.LastSeen.UnixNano(), stopped: r.Stopped,
+		})
 	}
 	l.routers.gather()
 	t.asked.restore(l.number, &l.asked, s.Asked)
@@ -242,7 +253,7 @@ func (r *recent) targets(q queue) []Target {
 	list := make([]Target, 0, len(q))
 	for _, t := range q {
 		if a, ok := r.entries[t]; ok {
-			list = append(list, Target{netip.AddrFrom16(t.addr), macOf(a.who), timeOf(a.at)})
+			list = append(list, Target{netip.AddrFrom16(t.addr), schemas.MACOf(a.who), timeOf(a.at)})
 		}
 	}
 	return list

@@ -11,6 +11,7 @@ package link
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/ndmon/ndmon/schemas"
@@ -102,9 +103,23 @@ type station struct {
 	// taken are the last two stations whose addresses it has claimed, lately.
 	taken   [2]uint32
 	takenAt int64
-	// denied is the last tested address that it denied, or was denied, as a hash.
-	denied   uint32
-	deniedAt int64
+	// denied is the last tested address that a stranger has denied it, denies the
+	// last that it has denied another as a stranger.
+	denied, denies denial
+}
+
+// denial is when which address was denied, as a hash.
+type denial struct {
+	addr uint32
+	at   int64
+}
+
+// another notes a denial and reports whether there was one of another address
+// lately.
+func (d *denial) another(addr uint32, now int64) bool {
+	again := d.addr != 0 && d.addr != addr && now-d.at <= repeatWindow && now >= d.at
+	*d = denial{addr, now}
+	return again
 }
 
 // New returns an empty table.
@@ -162,10 +177,20 @@ func (t *Table) Observe(e *schemas.Event) {
 		t.observeRouter(l, e, now)
 		t.out.Bogon = l.routers.bogon(e.Inet6.Source)
 	}
-	t.out.Claim = t.claims
+	t.out.Claim = t.remarkable()
 	if something(&t.out) {
 		e.Link = &t.out
 	}
+}
+
+// remarkable returns the claims to be told of: if one contradicts another, what
+// is merely new beside it is not of interest.
+func (t *Table) remarkable() []schemas.LinkClaim {
+	contested := func(c schemas.LinkClaim) bool { return c.Contested }
+	if slices.ContainsFunc(t.claims, contested) {
+		return slices.DeleteFunc(t.claims, func(c schemas.LinkClaim) bool { return !c.Contested })
+	}
+	return t.claims
 }
 
 // something reports whether there is anything to be said of an event.
@@ -181,7 +206,7 @@ func discarded(e *schemas.Event) bool {
 // link returns the link of an event.
 func (t *Table) link(e *schemas.Event, now int64) *link {
 	vlan := int32(-1)
-	if e.Ethernet.VLAN != nil {
+	if e.Ethernet.VLAN != nil && *e.Ethernet.VLAN != 0 { // 0 is a priority (IEEE 802.1Q)
 		vlan = int32(*e.Ethernet.VLAN)
 	}
 	if l := t.last; l != nil && l.vlan == vlan && l.iface == e.Interface && l.host == e.Host {

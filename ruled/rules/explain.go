@@ -1,0 +1,92 @@
+package rules
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/ndmon/ndmon/schemas"
+)
+
+// Fails says which of the rule's conditions does not hold for an event, the
+// first of them, and what the event has instead. It returns "" for an event that
+// the rule matches.
+func (r *Rule) Fails(e *schemas.Event) string {
+	for _, c := range withMessages(r.Conditions) {
+		has := c.Field.AppendValues(nil, e)
+		ch := newCheck(c, 0)
+		if !ch.holds(has) {
+			return fmt.Sprintf("%v does not hold: %s", &c, found(c.Field.Type, has))
+		}
+	}
+	return ""
+}
+
+// mostShown is how many values of a condition, or of an event, are shown.
+const mostShown = 4
+
+// String returns the condition as a file has it, with the first of its values.
+func (c *Condition) String() string {
+	element := "match"
+	if c.Negate {
+		element = "no-match"
+	}
+	if len(c.Values) == 0 {
+		return fmt.Sprintf("<%s field=%q/>", element, c.Field.Name)
+	}
+	if v := c.Values[0]; v.Min != v.Max {
+		return fmt.Sprintf("<%s field=%q min=\"%d\" max=\"%d\"/>", element, c.Field.Name, v.Min, v.Max)
+	}
+	values := make([]string, 0, len(c.Values))
+	for _, v := range c.Values {
+		text := v.Str
+		switch c.Field.Type {
+		case schemas.String:
+		case schemas.IPv6Address:
+			text = v.Prefix.String()
+		default:
+			text = shown(c.Field.Type, schemas.Value{Num: v.Min})
+		}
+		values = append(values, text)
+	}
+	return fmt.Sprintf("<%s field=%q value=%s/>", element, c.Field.Name, quote(joinFew(values, ",")))
+}
+
+// found says what a frame has in a field of the type.
+func found(t schemas.FieldType, has []schemas.Value) string {
+	switch {
+	case len(has) == 0:
+		return "the frame has none"
+	case t == schemas.NoValue:
+		return "it is so"
+	}
+	values := make([]string, 0, len(has))
+	for _, v := range has {
+		if text := shown(t, v); !slices.Contains(values, text) {
+			values = append(values, text)
+		}
+	}
+	return "it is " + joinFew(values, ", ")
+}
+
+// shown returns a value of a field of the type.
+func shown(t schemas.FieldType, v schemas.Value) string {
+	switch t {
+	case schemas.EthernetAddress:
+		return schemas.MACOf(v.Num).String()
+	case schemas.IPv6Address:
+		return v.Addr.String()
+	case schemas.String:
+		return quote(v.Str)
+	}
+	return strconv.FormatUint(v.Num, 10)
+}
+
+// joinFew joins the first values and says that there are more.
+func joinFew(values []string, separator string) string {
+	if len(values) > mostShown {
+		values = append(slices.Clip(values[:mostShown]), "…")
+	}
+	return strings.Join(values, separator)
+}
