@@ -61,8 +61,34 @@ type Field struct {
 	NDPMon bool
 	// Index is the field's place in Fields.
 	Index int
+	// Gate is what the field stands in and what may be absent: most of what an
+	// event could have it has not. It is nil for a field that is always there.
+	// Fields that stand in the same have the same.
+	Gate *Gate
 
 	path []*member
+}
+
+// Gate is an object or list of an event that is optional.
+type Gate struct{ path []*member }
+
+// Open reports whether the event has it. Where not, it has no value of the
+// fields in it either.
+func (g *Gate) Open(e *Event) bool {
+	at := placeOf(e)
+	for _, m := range g.path {
+		at = at.member(m)
+		if m.optional && absent(at, m) {
+			return false
+		}
+		switch {
+		case m.list:
+			return true // what its elements have is another matter
+		case m.pointer:
+			at, _ = at.target()
+		}
+	}
+	return true
 }
 
 // Value is one value of a field in an event, and comparable: a number or an
@@ -87,10 +113,11 @@ func FieldByName(name string) (*Field, bool) {
 type fields struct {
 	list   []*Field
 	byName map[string]*Field
+	gates  map[string]*Gate // by name
 }
 
 var fieldTable = sync.OnceValue(func() fields {
-	t := fields{byName: map[string]*Field{}}
+	t := fields{byName: map[string]*Field{}, gates: map[string]*Gate{}}
 	t.add(eventShape, nil, nil)
 	return t
 })
@@ -110,6 +137,7 @@ func (t *fields) add(s *shape, names []string, path []*member) {
 				Enum:    m.enum,
 				NDPMon:  m.ndpmon,
 				Index:   len(t.list),
+				Gate:    t.gate(names, path),
 				path:    path,
 			}
 			if f.Example == "" {
@@ -125,6 +153,24 @@ func (t *fields) add(s *shape, names []string, path []*member) {
 			t.add(m.object, names, path)
 		}
 	}
+}
+
+// gate returns the innermost optional object or list around the end of a path.
+func (t *fields) gate(names []string, path []*member) *Gate {
+	n := len(path) - 1
+	for n > 0 && !path[n-1].pointer && !path[n-1].list {
+		n--
+	}
+	if n == 0 {
+		return nil
+	}
+	name := strings.Join(names[:n], ".")
+	g, ok := t.gates[name]
+	if !ok {
+		g = &Gate{path[:n:n]}
+		t.gates[name] = g
+	}
+	return g
 }
 
 func (m *member) fieldType() FieldType {

@@ -106,6 +106,9 @@ func TestAppendValuesFindsWhatStandsInTheJSON(t *testing.T) {
 					want = append(want, want[0]) // a flag in two options or claims
 				}
 			}
+			if len(want) > 0 && f.Gate != nil && !f.Gate.Open(e) {
+				t.Errorf("%s has values, but its gate is closed", f.Name)
+			}
 			if diff := cmp.Diff(want, f.AppendValues(nil, e), compareAddr); diff != "" {
 				t.Errorf("%s (-JSON +AppendValues):\n%s", f.Name, diff)
 			}
@@ -153,6 +156,28 @@ func value(t *testing.T, f *Field, found any) Value {
 		return Value{Str: found.(string)}
 	}
 	return Value{Num: uint64(found.(float64))}
+}
+
+// A gate is closed where what the field stands in is absent.
+func TestGates(t *testing.T) {
+	for name, want := range map[string]struct{ full, empty bool }{
+		"host": {true, true}, "ethernet.vlan": {true, false}, "nd.ra": {true, false}, "nd.ra.flag.managed": {true, false},
+		"nd.opt.prefixinfo.flag.onlink": {true, false}, "fault": {true, true}, "fault.checksum": {true, false}, "link.claim.new": {true, false}, "link.ra.mtu": {true, false},
+	} {
+		f, ok := FieldByName(name)
+		if !ok {
+			t.Fatal(name)
+		}
+		open := func(e *Event) bool { return f.Gate == nil || f.Gate.Open(e) }
+		if full, empty := open(fullEvent(t)), open(new(Event)); full != want.full || empty != want.empty {
+			t.Errorf("%s: open %t in a full event, %t in an empty one", name, full, empty)
+		}
+	}
+	lifetime, _ := FieldByName("nd.ra.lifetime")
+	flag, _ := FieldByName("nd.ra.flag.other")
+	if lifetime.Gate != flag.Gate {
+		t.Error("two fields of an RA have different gates")
+	}
 }
 
 func TestFieldsAreDocumented(t *testing.T) {

@@ -25,17 +25,29 @@ type Program struct {
 	checks [][]check
 	// fields are those that the rules ask for; a field's place is its slot.
 	fields []*schemas.Field
+	// gates are those of the fields; a gate's place is its number.
+	gates  []*schemas.Gate
 	top    *level
 	levels int
 }
 
 // level is where rules are filed: all of them, or those under one condition.
 type level struct {
-	number  int
-	indexes []*index
+	number int
+	// groups are the indexes, by the gates of their fields.
+	groups []group
 	// unfiled are the rules that have no condition to be filed under.
 	unfiled []int32
 }
+
+// group is the indexes of fields with the same gate: most events have nothing of
+// most groups.
+type group struct {
+	gate    int // its number, noGate for fields that are always there
+	indexes []*index
+}
+
+const noGate = -1
 
 const (
 	// fewRules is how many rules are rather checked one by one than filed again.
@@ -91,7 +103,8 @@ func (p *compiler) level(rules []int32, depth int) *level {
 		c := p.checks[rule][best]
 		if indexes[c.slot] == nil {
 			indexes[c.slot] = &index{slot: c.slot}
-			l.indexes = append(l.indexes, indexes[c.slot])
+			g := p.group(l, c.Field.Gate)
+			g.indexes = append(g.indexes, indexes[c.slot])
 		}
 		indexes[c.slot].add(&c.Condition, rule)
 		if c.exact() {
@@ -100,13 +113,32 @@ func (p *compiler) level(rules []int32, depth int) *level {
 			p.settled[rule] = true
 		}
 	}
-	for _, ix := range l.indexes {
-		for _, b := range ix.buckets() {
-			p.divide(b, depth+1)
+	for _, g := range l.groups {
+		for _, ix := range g.indexes {
+			for _, b := range ix.buckets() {
+				p.divide(b, depth+1)
+			}
+			ix.prefixes.link()
 		}
-		ix.prefixes.link()
 	}
 	return l
+}
+
+// group returns the level's group of a gate.
+func (p *compiler) group(l *level, gate *schemas.Gate) *group {
+	number := noGate
+	if gate != nil {
+		if number = slices.Index(p.gates, gate); number < 0 {
+			number = len(p.gates)
+			p.gates = append(p.gates, gate)
+		}
+	}
+	i := slices.IndexFunc(l.groups, func(g group) bool { return g.gate == number })
+	if i < 0 {
+		i = len(l.groups)
+		l.groups = append(l.groups, group{gate: number})
+	}
+	return &l.groups[i]
 }
 
 // sharers counts the rules that may be filed under the same.

@@ -15,6 +15,7 @@ type Evaluator struct {
 	round  uint64
 	values []schemas.Value // of the fields that this event was asked for
 	slots  []slot
+	gates  []gate
 	levels []uint64 // by level: the round in which it was looked up
 	seen   []uint64 // by rule: the round in which it was checked
 	found  []int32  // the rules that match
@@ -27,6 +28,12 @@ type slot struct {
 	begin, end int
 }
 
+// gate says whether one is open.
+type gate struct {
+	round uint64
+	open  bool
+}
+
 // maxScratch is how many values an evaluator keeps room for, far beyond what a
 // frame has.
 const maxScratch = 4096
@@ -36,6 +43,7 @@ func (p *Program) NewEvaluator() *Evaluator {
 	return &Evaluator{
 		program: p,
 		slots:   make([]slot, len(p.fields)),
+		gates:   make([]gate, len(p.gates)),
 		levels:  make([]uint64, p.levels),
 		seen:    make([]uint64, len(p.rules)),
 	}
@@ -74,10 +82,25 @@ func (ev *Evaluator) level(l *level) {
 		return
 	}
 	ev.levels[l.number] = ev.round
-	for _, ix := range l.indexes {
-		ev.lookUp(ix)
+	for i := range l.groups {
+		g := &l.groups[i]
+		if g.gate != noGate && !ev.open(g.gate) {
+			continue
+		}
+		for _, ix := range g.indexes {
+			ev.lookUp(ix)
+		}
 	}
 	ev.check(l.unfiled)
+}
+
+// open reports whether the gate with a number is open.
+func (ev *Evaluator) open(number int) bool {
+	g := &ev.gates[number]
+	if g.round != ev.round {
+		*g = gate{ev.round, ev.program.gates[number].Open(ev.event)}
+	}
+	return g.open
 }
 
 // lookUp checks the rules that are filed under what the event has in a field.
