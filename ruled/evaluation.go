@@ -180,6 +180,10 @@ func (e *evaluation) evaluate(ctx context.Context, msg jetstream.Msg) error {
 // alert publishes an alert unless it was raised before. It waits while too many
 // alerts are not stored yet.
 func (e *evaluation) alert(ctx context.Context, msg jetstream.Msg, rule string, severity schemas.Severity, description string, count uint64) error {
+	if e.cfg.Learn > 0 {
+		e.log.Warn("while learning: "+description, "host", e.event.Host, "interface", e.event.Interface, "event", e.event.ID)
+		return nil
+	}
 	id := e.event.ID + "." + rule
 	if !e.raised.add(id) {
 		e.m.alertsAgain.Inc()

@@ -87,7 +87,7 @@ type LinkRA struct {
 	Lifetime        bool `json:"lifetime,omitempty" doc:"the RA's router lifetime is not the router's"`
 	ReachableTimer  bool `json:"reachabletimer,omitempty" doc:"the RA's reachable time is not the router's"`
 	RetransTimer    bool `json:"retranstimer,omitempty" doc:"the RA's retransmission timer is not the router's"`
-	Params          bool `json:"params,omitempty" doc:"one of the RA's parameters is not the router's: curhoplimit, flags, preference, lifetime, reachabletimer or retranstimer (NDPMon: wrong RA params)"`
+	Params          bool `json:"params,omitempty" doc:"one of the RA's parameters is not the router's: curhoplimit, flags, preference, lifetime (but for one of 0: the router stops), reachabletimer or retranstimer (NDPMon: wrong RA params)"`
 	MTU             bool `json:"mtu,omitempty" doc:"the RA's MTU is not the router's (NDPMon: wrong RA mtu option)"`
 	Prefix          bool `json:"prefix,omitempty" doc:"the RA has a prefix that is not the router's (NDPMon: wrong prefix)"`
 	PrefixParams    bool `json:"prefixparams,omitempty" doc:"the RA has a prefix of the router's with other flags or lifetimes (NDPMon: wrong RA prefix option params)"`

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/ndmon/ndmon/schemas/process"
 	"github.com/spf13/pflag"
@@ -39,6 +40,8 @@ type Config struct {
 	Data string
 	// Host is the name of this host in events.
 	Host string
+	// Learn, if not 0, is how long to learn the routers, and to do nothing else.
+	Learn time.Duration
 	// Metrics is the address on which metrics are served; empty for none.
 	Metrics string
 }
@@ -82,6 +85,7 @@ func ParseArgs(args []string, terminal bool, help io.Writer) (Config, error) {
 	flags.StringVar(&c.NATS, "nats", "", "`URL` of a NATS server to use instead of the embedded one")
 	flags.StringVar(&c.Data, "data", "", "`DIRECTORY` of the embedded server (default: "+defaultData()+")")
 	flags.StringVar(&c.Host, "host", "", "`NAME` of this host in events (default: its hostname)")
+	flags.DurationVar(&c.Learn, "learn", 0, "learn the routers for this `TIME`, such as 1h, write a configuration that lists them to standard output, and exit")
 	flags.StringVar(&c.Metrics, "metrics", "", "`ADDRESS` on which Prometheus metrics are served (default: none)")
 	askHelp := flags.BoolP("help", "h", false, "show this help")
 	askVersion := flags.BoolP("version", "V", false, "show the version")
@@ -118,6 +122,10 @@ func ParseArgs(args []string, terminal bool, help io.Writer) (Config, error) {
 		return c, fmt.Errorf("--output: %q is no format, takes json or text", c.Output)
 	case reading && len(c.Masters)+len(c.Slaves)+len(c.Interfaces) > 0:
 		return c, errors.New("--read: a file is read instead of interfaces, without --master, --slaves and --interfaces")
+	case flags.Changed("learn") && c.Learn <= 0:
+		return c, errors.New("--learn: takes a time above 0 such as 1h")
+	case c.Learn > 0 && (c.Rules != "" || c.Daemon || len(c.Masters) > 0):
+		return c, errors.New("--learn: does nothing but learn, without --rules, --daemon and --master")
 	case reading && c.Daemon:
 		return c, errors.New("--read: a file is not read by a --daemon")
 	case len(c.Masters) > 0 && len(c.Slaves) == 0:

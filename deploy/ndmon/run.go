@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/ndmon/ndmon/pinger"
 	"github.com/ndmon/ndmon/ruled"
+	"github.com/ndmon/ndmon/ruled/link"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/bus"
 	"github.com/ndmon/ndmon/schemas/process"
@@ -24,7 +26,8 @@ import (
 type Deps struct {
 	Log      *slog.Logger
 	Registry prometheus.Registerer
-	// Alerts is where the alerts are written, in colour if Colour is set.
+	// Alerts is where the alerts are written, in colour if Colour is set, or the
+	// configuration that was learned.
 	Alerts io.Writer
 	Colour bool
 	// Hangup, if set, has the rules read again.
@@ -56,14 +59,23 @@ const (
 // their alerts are written. A process.UsageError is an error of the command
 // line.
 func Run(ctx context.Context, cfg Config, d Deps) error {
+	p := &parts{cfg: cfg, deps: d}
+	err := p.work(ctx)
+	p.stop()
+	if err == nil && cfg.Learn > 0 {
+		err = ruled.WriteLearned(d.Alerts, p.learned)
+	}
+	return err
+}
+
+func (p *parts) work(ctx context.Context) error {
+	cfg, d := p.cfg, p.deps
 	reading := len(cfg.Files) > 0
 	if !reading {
 		if err := checkInterfaces(cfg); err != nil {
 			return process.UsageError{Err: err}
 		}
 	}
-	p := &parts{cfg: cfg, deps: d}
-	defer p.stop()
 	if err := p.start(ctx); ctx.Err() != nil {
 		return nil // told to stop while it began
 	} else if err != nil {
@@ -117,6 +129,7 @@ type parts struct {
 	output   *output
 	ruled    *bus.Conn
 	consumer string
+	learned  []link.Routers // when ruled has ended
 }
 
 // part is one that can be stopped and waited for.
@@ -181,6 +194,7 @@ func (p *parts) start(ctx context.Context) error {
 	p.run(ctx, func(ctx context.Context) error {
 		return ruled.Run(ctx, rules, ruled.Deps{
 			Log: p.deps.Log.With("part", "ruled"), Registry: p.deps.Registry, Conn: p.ruled, Bus: local, Hangup: p.deps.Hangup,
+			Learned: func(links []link.Routers) { p.learned = links },
 			Reading: func() {
 				select {
 				case begun <- struct{}{}:
@@ -250,6 +264,15 @@ func (p *parts) settings() (rules ruled.Config, pings pinger.Config, capture sen
 		// Other hosts' events are for who runs that server.
 		host := schemas.EscapeToken(p.cfg.Host)
 		rules.Consumer, rules.Events = "ndmon-"+host, "nd.events."+host+".>"
+	}
+	if rules.Learn = p.cfg.Learn; rules.Learn > 0 {
+		rules.Consumer += "-learn"
+	}
+	if len(p.cfg.Files) > 0 {
+		rules.StateInterval = 0 // what is known of a file's links ends with it
+		if rules.Learn > 0 {
+			rules.Learn = math.MaxInt64 // until its end
+		}
 	}
 	pings.Host, pings.Slaves = p.cfg.Host, p.cfg.Slaves
 	capture.Host, capture.ReadFiles = p.cfg.Host, p.cfg.Files
