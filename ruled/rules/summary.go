@@ -104,7 +104,11 @@ func (s summary) head(e *schemas.Event) summary {
 		s = s.text(" ").addr(e.Inet6.Source)
 	}
 	if e.Ethernet != nil {
-		s = s.text(" (").mac(e.Ethernet.Source).text(")")
+		s = s.text(" (").mac(e.Ethernet.Source)
+		if e.Link != nil && e.Link.Station != nil && e.Link.Station.Vendor != "" {
+			s = s.text(", ").text(e.Link.Station.Vendor)
+		}
+		s = s.text(")")
 	}
 	if e.Inet6 != nil {
 		s = s.text(" > ").addr(e.Inet6.Destination)
@@ -213,10 +217,46 @@ func (s summary) unusual(e *schemas.Event) summary {
 	if e.ND != nil && e.ND.Malformed != "" {
 		s = next().text("malformed: ").text(e.ND.Malformed)
 	}
+	if l := e.Link; l != nil {
+		for i := range l.Claim {
+			if c := &l.Claim[i]; c.Contested && c.Previous != nil {
+				s = next().addr(c.Address).text(" was at ").mac(*c.Previous).text(", is claimed for ").mac(c.Ethernet)
+			}
+		}
+		if l.DAD != nil {
+			s = next().mac(l.DAD.Prober).text(" was about to take ").addr(l.DAD.Target)
+		}
+		if l.RA != nil {
+			s = next().text("other than before: ").differences(l.RA)
+		}
+	}
 	if len(s) == begin {
 		return s[:start]
 	}
 	return s.text("]")
+}
+
+// differences appends in what an RA is not as it should be.
+func (s summary) differences(d *schemas.LinkRA) summary {
+	begin := len(s)
+	for _, of := range []struct {
+		differs bool
+		name    string
+	}{
+		{d.CurHopLimit, "hop limit"}, {d.Flags, "flags"}, {d.Preference, "preference"}, {d.Lifetime, "router lifetime"},
+		{d.ReachableTimer, "reachable time"}, {d.RetransTimer, "retransmission timer"}, {d.MTU, "MTU"},
+		{d.Prefix, "prefix"}, {d.PrefixParams, "flags or lifetimes of a prefix"}, {d.RDNSS, "DNS"}, {d.DNSSL, "search"},
+		{d.PREF64, "NAT64"}, {d.Option, "options"}, {d.Route, "route"}, {d.RouteLifetime, "route lifetime"}, {d.RoutePreference, "route preference"},
+	} {
+		if !of.differs {
+			continue
+		}
+		if len(s) > begin {
+			s = s.text(", ")
+		}
+		s = s.text(of.name)
+	}
+	return s
 }
 
 // clean makes the line printable and short: names and domains come from the

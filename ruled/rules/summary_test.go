@@ -55,6 +55,26 @@ func TestSummaryLost(t *testing.T) {
 	}
 }
 
+// What is known of the link comes with what it contradicts.
+func TestSummaryLink(t *testing.T) {
+	e := eventOf(t, "linux-unresolved#1")
+	was := schemas.MAC{2, 0, 0, 0, 0, 9}
+	e.Link = &schemas.Link{
+		Station: &schemas.LinkStation{Vendor: "Acme, Inc"},
+		Claim: []schemas.LinkClaim{
+			{Address: addr("2001:db8:1::10"), Ethernet: e.Ethernet.Source, Previous: &was, Changed: true, Contested: true},
+			{Address: addr("fe80::1"), Ethernet: e.Ethernet.Source, New: true},
+		},
+		DAD: &schemas.LinkDAD{Target: addr("2001:db8::1"), Prober: was},
+		RA:  &schemas.LinkRA{MTU: true, Params: true, Flags: true},
+	}
+	want := "NS 2001:db8:1::10 (02:00:00:00:00:03, Acme, Inc) > ff02::1:ff00:101 [2001:db8:1::10 was at 02:00:00:00:00:09, is claimed for 02:00:00:00:00:03, " +
+		"02:00:00:00:00:09 was about to take 2001:db8::1, other than before: flags, MTU]: who has 2001:db8:1::101, source MAC 02:00:00:00:00:03"
+	if got := Summary(e); got != want {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+}
+
 func TestSummaryHostile(t *testing.T) {
 	e := eventOf(t, "radvd-full#1")
 	e.ND.Opt = &schemas.Options{DNSSL: []schemas.DNSSL{{Domain: []string{"a\nCRITICAL: \x1b[31m\xff\u202eb"}}}}
