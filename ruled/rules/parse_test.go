@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"strings"
 	"testing"
 
@@ -148,25 +147,40 @@ func TestParseFaults(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			set, err := Parse("my.xml", []byte(tt.file))
-			var faults *Faults
-			if !errors.As(err, &faults) {
-				t.Fatalf("Parse = %v, %v; want *Faults", set, err)
-			}
-			var got []string
-			for _, f := range faults.List {
-				got = append(got, fmt.Sprintf("%d: %s", f.Line, f.Message))
-			}
-			if diff := cmp.Diff(tt.want, got); diff != "" {
-				t.Error(diff)
-			}
-			for i, line := range strings.Split(err.Error(), "\n") {
-				if want := "my.xml:" + got[i]; line != want {
-					t.Errorf("line %d of the error is %q, want %q", i, line, want)
-				}
-			}
+			wantFaults(t, tt.file, tt.want)
 		})
 	}
+}
+
+// wantFaults parses a file and compares its faults, LINE: message.
+func wantFaults(t *testing.T, file string, want []string) {
+	t.Helper()
+	set, err := Parse("my.xml", []byte(file))
+	var faults *Faults
+	if !errors.As(err, &faults) {
+		t.Fatalf("Parse = %v, %v; want *Faults", set, err)
+	}
+	var got []string
+	for _, f := range faults.List {
+		got = append(got, fmt.Sprintf("%d: %s", f.Line, f.Message))
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	for i, line := range strings.Split(err.Error(), "\n") {
+		if want := "my.xml:" + got[i]; line != want {
+			t.Errorf("line %d of the error is %q, want %q", i, line, want)
+		}
+	}
+}
+
+// noticesOf parses a good file and returns its notices, LINE: message.
+func noticesOf(t *testing.T, file string) (notices []string) {
+	t.Helper()
+	for _, n := range mustParse(t, file).Notices {
+		notices = append(notices, fmt.Sprintf("%d: %s", n.Line, n.Message))
+	}
+	return notices
 }
 
 func TestParseTooManyFaults(t *testing.T) {
@@ -302,64 +316,6 @@ func TestParse(t *testing.T) {
 	}
 }
 
-func builtinIDs() []string {
-	var ids []string
-	for _, r := range Builtin().Rules {
-		ids = append(ids, r.ID)
-	}
-	return ids[:len(ids):len(ids)]
-}
-
-// TestParseFiles reads whole files as users have them.
-func TestParseFiles(t *testing.T) {
-	builtin := builtinIDs()
-	whole := fmt.Sprintf(`NDPMon checks more than its rules say, so the %d built-in rules are in force too; <builtin except="…"/> leaves some of them out`, len(builtin))
-	for _, tt := range []struct {
-		file    string
-		ids     []string
-		notices []string
-	}{
-		{"ndpmon2.xml", append(builtin, "rule-1", "rule-2", "rule-3"), []string{
-			"5: " + whole,
-			"6: not acted on: syslog (alerts are on standard output and on NATS: `nats sub nd.alerts`, piped to logger or a program); countermeasures (ndmon never sends forged frames); ignor_autoconf (nothing takes their place)",
-		}},
-		{"ndpmon2-empty.xml", builtin, []string{"5: " + whole}},
-		{"ndpmon2-saved.xml", append(builtin, "rule-1"), []string{
-			`1: NDPMon wrote this file itself (value="UNKNOWN"), and then it writes every <no-match> as <match>: compare the rules with your own copy`,
-			"4: " + whole,
-			"5: not acted on: syslog (alerts are on standard output and on NATS: `nats sub nd.alerts`, piped to logger or a program); ignor_autoconf (nothing takes their place)",
-		}},
-		{"ndpmon1.xml", builtin, []string{
-			"4: " + whole,
-			"4: not acted on: sendmail, syslog (alerts are on standard output and on NATS: `nats sub nd.alerts`, piped to logger or a program); ignor_autoconf, use_reverse_hostlookups (nothing takes their place)",
-		}},
-	} {
-		t.Run(tt.file, func(t *testing.T) {
-			data, err := os.ReadFile("testdata/" + tt.file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			set, err := Parse(tt.file, data)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var ids, notices []string
-			for _, r := range set.Rules {
-				ids = append(ids, r.ID)
-			}
-			for _, n := range set.Notices {
-				notices = append(notices, fmt.Sprintf("%d: %s", n.Line, n.Message))
-			}
-			if diff := cmp.Diff(tt.ids, ids); diff != "" {
-				t.Error(diff)
-			}
-			if diff := cmp.Diff(tt.notices, notices); diff != "" {
-				t.Error(diff)
-			}
-		})
-	}
-}
-
 func TestParseNeverMatches(t *testing.T) {
 	for conditions, want := range map[string]string{
 		`<match field="nd.ra.lifetime" value="0"/><match field="nd.ns"/>`:                   "a frame that has nd.ra does not have nd.ns",
@@ -399,45 +355,4 @@ func TestBuiltin(t *testing.T) {
 	if _, err := Parse("builtin.xml", BuiltinXML()); err != nil {
 		t.Error(err)
 	}
-}
-
-func FuzzParse(f *testing.F) {
-	f.Add(BuiltinXML())
-	for _, name := range []string{"ndpmon2.xml", "ndpmon2-saved.xml", "ndpmon1.xml"} {
-		data, err := os.ReadFile("testdata/" + name)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(data)
-	}
-	f.Add([]byte("<rules>\n<rule id='a' id='a' x='1'>t<match field='inet6.source' value='::/129'/><match field='ethernet.source' value='0:1'/></rule>\n</rules><x/>"))
-	f.Add([]byte("\r\r\rtext")) // lone carriage returns
-	f.Add([]byte("<?xml version='1.0' encoding='latin1'?><rules><!DOCTYPE x [<!ENTITY a 'b'>]>&a;</rules>"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		set, err := Parse("f", data)
-		if err == nil {
-			ids := map[string]bool{}
-			for _, r := range set.Rules {
-				if r.ID == "" || ids[r.ID] || len(r.Conditions) == 0 || r.Severity == "" && !r.Relay {
-					t.Fatalf("rule %+v", r)
-				}
-				ids[r.ID] = true
-			}
-			Compile(set)
-			return
-		}
-		var faults *Faults
-		if !errors.As(err, &faults) || len(faults.List) == 0 || len(faults.List) > maxRemarks {
-			t.Fatalf("Parse: %v", err)
-		}
-		lines := 1 + strings.Count(string(data), "\n")
-		for _, fault := range faults.List {
-			if fault.Line < 1 || fault.Line > lines {
-				t.Fatalf("fault in line %d of %d: %s", fault.Line, lines, fault.Message)
-			}
-			if strings.ContainsAny(fault.Message, "\n\r\x1b") {
-				t.Fatalf("fault is not one printable line: %q", fault.Message)
-			}
-		}
-	})
 }
