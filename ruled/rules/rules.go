@@ -13,11 +13,26 @@
 // hold. <match> holds when any value of the field in the frame is one of those
 // asked for, <no-match> when none is, and so also when the frame has no such
 // field. A field inside one message type (nd.ra.lifetime) asked of another
-// message makes the rule fail, under <match> and <no-match> alike.
+// message makes the rule fail, under <match> and <no-match> alike. Conditions
+// ask in these ways:
 //
-// A file may be a whole configuration of NDPMon: its probes narrow the rules in
-// them, and its routers are in Set.Links. A rule may have a Threshold, which
-// Thresholds keeps count of.
+//	<match field="nd.ra"/>                                   presence
+//	<match field="icmp6.type" value="133, 134"/>             one of several
+//	<match field="inet6.source" value="fe80::/10,2001:db8::1"/>
+//	<match field="inet6.hoplimit" min="1" max="254"/>        a range; either may be left out
+//	<match field="interface" value="eth*"/>                  a pattern, * and ?
+//	<match field="host"><value>r1</value><value>r2</value></match>
+//
+// The value attribute of a string that may be anything is not split at commas;
+// <value> elements are for every type. A pattern cannot ask for * or ? itself.
+//
+// What a rule does may be held back, see Threshold and Thresholds:
+//
+//	<threshold type="limit" track="host,inet6.source" count="1" seconds="60"/>
+//
+// <builtin except="id id"/> includes the built-in rules. A file may be a whole
+// configuration of NDPMon: a probe narrows the rules in it to its link, and the
+// routers are in Set.Links.
 package rules
 
 import (
