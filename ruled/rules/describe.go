@@ -50,13 +50,14 @@ func (s *Set) describeRules(w io.Writer) {
 	fmt.Fprintf(w, "  relay: %d\n", relays)
 }
 
-// describeThresholds writes each threshold once, with the rules that have it.
+// describeThresholds writes each threshold of the file's own rules once, with the
+// rules that have it.
 func (s *Set) describeThresholds(w io.Writer) {
 	var order []string
 	ids := map[string][]string{}
 	for i := range s.Rules {
 		r := &s.Rules[i]
-		if r.Threshold == nil {
+		if r.Threshold == nil || r.Builtin {
 			continue
 		}
 		what := r.Threshold.String()
