@@ -124,7 +124,7 @@ type ND struct {
 
 	// Malformed says, for a person, what is wrong with a message that a
 	// receiver has to discard or cannot read.
-	Malformed string `json:"malformed,omitempty" doc:"the frame claims to be ND but is truncated, or has a bad option, code or checksum" field:"presence"`
+	Malformed string `json:"malformed,omitempty" doc:"the frame claims to be ND but is truncated, or has a bad option, code or checksum, or it is a later fragment that may complete a hidden ND message" field:"presence"`
 }
 
 // RS is a Router Solicitation (RFC 4861, section 4.1).
@@ -300,8 +300,8 @@ type Lost struct {
 // Kind is the last token of an event's subject.
 type Kind string
 
-// The kinds of events. Other is what claims to be ND and shows no ICMPv6 type,
-// and what is no frame (see Event.Lost).
+// The kinds of events. Other is what claims to be ND, or may hide it, and shows
+// no ICMPv6 type, and what is no frame (see Event.Lost).
 const (
 	KindRS    Kind = "rs"
 	KindRA    Kind = "ra"

@@ -17,7 +17,7 @@ type Fault struct {
 	Unspecified bool `json:"unspecified,omitempty" doc:"solicitation from :: with a Source Link-Layer Address option, or an NS from :: not sent to the target's solicited-node address; receivers discard it"`
 	Solicited   bool `json:"solicited,omitempty" doc:"NA to a multicast address with the S flag, which only an answer to one neighbour has; receivers discard it"`
 
-	Destination         bool `json:"destination,omitempty" doc:"destination that the message never has: an RS not to all routers, an RA or NA to a group that is not all nodes, a Redirect to a group, an NS to a unicast address that is not its target"`
+	Destination         bool `json:"destination,omitempty" doc:"destination that the message never has: an RS not to all routers, an RA to a group that is not all nodes, an NA to a group that is neither all nodes nor all routers (RFC 9131), a Redirect to a group, an NS to a unicast address that is not its target"`
 	SolicitedNode       bool `json:"solicitednode,omitempty" doc:"NS to a multicast group that is not the solicited-node address of its target, as fake_solicitate6 and scanners send it to make everybody listen"`
 	EthernetDestination bool `json:"ethernetdestination,omitempty" doc:"Ethernet destination that does not belong to the IPv6 destination: a unicast packet in a multicast frame, or the group address of another group (RFC 2464)"`
 	EthernetMismatch    bool `json:"ethernetmismatch,omitempty" doc:"link-layer address option with another address than the Ethernet source of the frame (NDPMon: ethernet mismatch): the sender speaks for somebody else, or hides"`

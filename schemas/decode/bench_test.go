@@ -25,6 +25,8 @@ func BenchmarkDecode(b *testing.B) {
 		{"RD", firstOf(b, "linux-redirect.pcap", schemas.KindRD)},
 		{"malformed", ether(ip6(58, ns([]byte{3, 0})))},
 		{"malformed-180-times", ether(ip6(58, ra(bytes.Repeat([]byte{3, 1, 0, 0, 0, 0, 0, 0}, 180))))},
+		{"later-fragment", ether(packet(router, host, 44, frag(58, 1216, true), make([]byte, 60)))},
+		{"later-fragment-to-nodes", ether(packet(router, allNodes, 44, frag(58, 1216, true), make([]byte, 60)))},
 		{"echo", ether(ip6(58, icmp(128, 0, make([]byte, 60))))},
 	} {
 		b.Run(bench.name, func(b *testing.B) {

@@ -180,7 +180,8 @@ func (d *Decoder) checkNS() {
 func (d *Decoder) checkNA() {
 	c, f, flag := &d.checked, &d.fault, d.na.Flag
 	d.found(&f.Source, c.from.isUnspecified())
-	d.found(&f.Destination, c.toGroup() && !c.to.isGroup(allNodes))
+	// To all routers, a host sends one when it has a new address (RFC 9131).
+	d.found(&f.Destination, c.toGroup() && !c.to.isGroup(allNodes) && !c.to.isGroup(allRouters))
 	if d.nd.NA == nil {
 		return
 	}
@@ -271,6 +272,20 @@ func (a ip) isNoHost() bool { return a.isMulticast() || a.isUnspecified() || a.i
 
 // isGroup reports whether the address is that of a link-local group.
 func (a ip) isGroup(low uint64) bool { return a == ip{0xff02 << 48, low} }
+
+// groupOfND names the group if it is one that ND messages go to, and is "" for
+// any other address.
+func (a ip) groupOfND() string {
+	switch {
+	case a.isGroup(allNodes):
+		return "all nodes"
+	case a.isGroup(allRouters):
+		return "all routers"
+	case a.isGroup(solicitedNode | a.low&0xff_ffff):
+		return "a solicited-node group"
+	}
+	return ""
+}
 
 // masked clears the bits behind a prefix.
 func (a ip) masked(bits uint8) ip {

@@ -58,7 +58,8 @@ type memory struct {
 // Neighbor Discovery: anything but ICMPv6 of the types 133 to 137 behind at
 // most one VLAN tag and any IPv6 extension headers. A packet whose headers are
 // cut short before they show what they lead to may be Neighbor Discovery, and
-// is an event without ICMP6.
+// is an event without ICMP6; so is a later fragment of a packet to one of the
+// groups that Neighbor Discovery uses.
 //
 // The event has Ethernet, Inet6, ICMP6, ND, Fault and Frame; the rest is the
 // caller's to fill in. It is valid until the next call and refers to frame.

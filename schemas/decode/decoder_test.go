@@ -46,14 +46,23 @@ func TestNoEvent(t *testing.T) {
 		"QinQ":                     tagged(ip6(58, ns()), tag(0x88a8, 12), tag(0x8100, 13)),
 		"ICMPv6 without a byte":    ether(ip6(58)),
 		"NS behind the payload":    ether(ip6Length(0, 58, ns())),
-		"later fragment":           ether(ip6(44, frag(58, 8, false), ns())),
-		"later of a chain":         ether(ip6(44, frag(60, 8, true), ext(58, 0), ns())),
+		"later fragment":           ether(packet(router, host, 44, frag(58, 8, false), ns())),
+		"later of a chain":         ether(packet(router, host, 44, frag(60, 8, true), ext(58, 0), ns())),
+		"later behind a chain":     ether(packet(router, host, 0, ext(60, 0), ext(44, 0), frag(58, 8, true), ns())),
 		"first fragment of UDP":    ether(ip6(44, frag(17, 0, true), make([]byte, 8))),
 		"first fragment of echo":   ether(ip6(44, frag(58, 0, true), icmp(128, 0, make([]byte, 4)))),
-		"later fragment in first":  ether(ip6(44, frag(44, 0, true), frag(58, 8, false), ns())),
+		"first fragment, nodes":    ether(packet(router, allNodes, 44, frag(58, 0, true), icmp(128, 0, make([]byte, 4)))),
+		"later fragment in first":  ether(packet(router, host, 44, frag(44, 0, true), frag(58, 8, false), ns())),
 		"cut header before TCP":    ether(ip6(60, ext(6, 3)[:16])),
 		"cut fragment header, TCP": ether(ip6(44, frag(6, 0, true)[:4])),
-		"cut later fragment":       ether(ip6(44, frag(58, 8, true)[:4])),
+		"cut later fragment":       ether(packet(router, host, 44, frag(58, 8, true)[:4])),
+		"later, UDP to nodes":      ether(packet(router, allNodes, 44, frag(17, 8, true), make([]byte, 8))),
+		"later, group 3":           ether(packet(router, "ff02::3", 44, frag(58, 8, true), ns())),
+		"later, mDNS":              ether(packet(router, "ff02::fb", 44, frag(58, 8, true), ns())),
+		"later, nodes of this":     ether(packet(router, "ff01::1", 44, frag(58, 8, true), ns())),
+		"later, routers of site":   ether(packet(router, "ff05::2", 44, frag(58, 8, true), ns())),
+		"later, before solicited":  ether(packet(router, "ff02::1:feff:ffff", 44, frag(58, 8, true), ns())),
+		"later, behind solicited":  ether(packet(router, "ff02::2:0:0", 44, frag(58, 8, true), ns())),
 		"jumbogram with TCP":       ether(ip6Length(0, 0, ext(6, 0), make([]byte, 20))),
 	}
 	for name, frame := range tests {
@@ -126,6 +135,8 @@ func TestReuse(t *testing.T) {
 		ether(ip6(58, rd(slla(), option(4, make([]byte, 6), ip6(58, icmp(128, 0, make([]byte, 4))))))),
 		send(router, solicitedFor, ns(slla())), // with no fault
 		ether(ip6(58, rd(slla(), slla()))),
+		ether(ip6(44, frag(58, 1216, true), ns())),
+		ether(ip6(44, frag(58, 0, false), ns())),
 		ether(ip6(58, rs(slla()))),
 	}
 	for range 2 {
@@ -153,7 +164,7 @@ func TestDecodeDoesNotAllocate(t *testing.T) {
 		"redirect":           ether(ip6(58, rd(slla(), option(4, make([]byte, 6), ip6(58, icmp(128, 0, make([]byte, 4))))))),
 		"echo":               ether(ip6(58, icmp(128, 0, make([]byte, 60)))),
 		"TCP":                ether(ip6(6, make([]byte, 60))),
-		"later fragment":     ether(ip6(44, frag(58, 8, true), make([]byte, 60))),
+		"later fragment":     ether(packet(router, host, 44, frag(58, 8, true), make([]byte, 60))),
 		"many headers, echo": ether(ip6(60, bytes.Repeat(ext(60, 0), 100), ext(58, 0), icmp(128, 0, make([]byte, 60)))),
 	}
 	var d decode.Decoder

@@ -28,6 +28,7 @@ func FuzzDecode(f *testing.F) {
 		tagged(ip6(0, ext(60, 0), ext(43, 1), ext(44, 2), frag(60, 0, true), ext(58, 0), full), tag(0x8100, 12)),
 		ether(ip6(58, pref64(1))),
 		ether(ip6Length(0, 0, ext(58, 0), full)),
+		ether(ip6(0, ext(44, 0), frag(44, 0, true), frag(60, 1216, false), ext(58, 0), full)),
 		ether(ip6(60, bytes.Repeat(ext(60, 0), 256), ext(58, 0), full)),
 	} {
 		f.Add(frame, uint16(len(frame)), 0)
@@ -172,6 +173,11 @@ func checkFault(t *testing.T, event *schemas.Event) {
 		if said := strings.Contains(text, fault.words); said != fault.is && (said || !more) {
 			t.Errorf("fault is %v, and malformed %q", fault.is, text)
 		}
+	}
+	if later := event.Inet6.Fragment != nil && event.Inet6.Fragment.Offset > 0; later != strings.Contains(text, "later fragment") && (later || !more) {
+		t.Errorf("later fragment is %v, and malformed %q", later, text)
+	} else if later && event.ICMP6 != nil {
+		t.Error("message in a later fragment")
 	}
 	if f.Length && !more && !strings.Contains(text, "cut short") && !strings.Contains(text, "truncated") {
 		t.Errorf("cut short, and malformed %q", text)

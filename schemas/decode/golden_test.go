@@ -43,6 +43,7 @@ func TestGolden(t *testing.T) {
 		{"rd-flood", "thc-flood_redir6.pcap", schemas.KindRD, 0},
 		{"ns-flood", "thc-flood_solicitate6.pcap", schemas.KindNS, 0},
 		{"other-first-fragment", "thc-fake_router26_E-F.pcap", schemas.KindOther, 0},
+		{"other-later-fragment", "thc-fake_router26_E-O.pcap", schemas.KindOther, 0},
 	}
 	for _, test := range tests {
 		t.Run(test.golden, func(t *testing.T) {

@@ -20,7 +20,8 @@ const (
 	icmp6              = 58
 	destinationOptions = 60
 
-	// In the fragment header's third and fourth byte (RFC 8200, section 4.5).
+	// In the fragment header's third and fourth byte (RFC 8200, section 4.5). The
+	// offset counts units of 8 bytes, so that in its place it is one in bytes.
 	offsetMask = 0xfff8
 	moreMask   = 0x0001
 
@@ -33,7 +34,8 @@ const (
 type upper struct {
 	// message is the ICMPv6 message, as far as the packet holds it.
 	message []byte
-	// cut says how the chain ends before it shows a message, if it does.
+	// cut says how the chain ends before it shows a message, if it does: cut
+	// short, or in a later fragment.
 	cut string
 	// more is set when the message goes on in other fragments.
 	more bool
@@ -67,6 +69,7 @@ func (d *Decoder) packet(b []byte, uncaptured int) bool {
 	}
 	missing := length - len(payload)
 	d.checked.snapped = 0 < missing && missing <= uncaptured
+	d.checked.from, d.checked.to = number(header[8:24]), number(header[24:40])
 	u, ok := d.chain(d.inet6.NextHeader, payload)
 	if !ok || u.cut == "" && !isND(u.message[0]) {
 		return false
@@ -74,7 +77,6 @@ func (d *Decoder) packet(b []byte, uncaptured int) bool {
 
 	d.inet6.Source = netip.AddrFrom16([16]byte(header[8:24]))
 	d.inet6.Destination = netip.AddrFrom16([16]byte(header[24:40]))
-	d.checked.from, d.checked.to = number(header[8:24]), number(header[24:40])
 	if version := header[0] >> 4; version != inet6Version {
 		d.malformed.add("IPv6 header has version %d", version)
 	}
@@ -104,9 +106,18 @@ func (d *Decoder) packet(b []byte, uncaptured int) bool {
 }
 
 // chain walks the extension headers, of which next is the first. It returns
-// false when they lead to another protocol, when the packet is a later
-// fragment, and when there is nothing at all behind the IPv6 header of an
-// ICMPv6 packet.
+// false when they lead to another protocol, when the packet is a later fragment
+// to none of the groups that ND messages go to, and when there is nothing at all
+// behind the IPv6 header of an ICMPv6 packet.
+//
+// What a later fragment holds is no chain of headers, and shows only when the
+// packet is put together: a message that its first fragment does not begin
+// (RFC 7112), or one that is laid over a harmless beginning (RFC 5722). Nodes
+// send nothing to those groups that needs fragments, but for a large ping. To a
+// host they do: ordinary traffic is full of its later fragments, so an ND message
+// that hides in them is not seen. Nor is one behind a next header that does not
+// lead to ICMPv6, although receivers look only at that of the first fragment (RFC
+// 8200, section 4.5).
 func (d *Decoder) chain(next uint8, rest []byte) (u upper, ok bool) {
 	if !leadsToICMP6(next) || next == icmp6 && len(rest) == 0 {
 		return u, false
@@ -123,10 +134,11 @@ func (d *Decoder) chain(next uint8, rest []byte) (u upper, ok bool) {
 		d.memory.extensions = append(d.memory.extensions, schemas.Extension{Header: next})
 		d.inet6.Extension = d.memory.extensions
 		if next == fragment && len(rest) >= 4 {
-			if binary.BigEndian.Uint16(rest[2:])&offsetMask != 0 {
+			later := binary.BigEndian.Uint16(rest[2:])&offsetMask != 0
+			if later && d.checked.to.groupOfND() == "" {
 				return u, false
 			}
-			u.more = u.more || rest[3]&moreMask != 0
+			u.more = u.more || !later && rest[3]&moreMask != 0
 		}
 		size := extensionSize(next, rest)
 		if size > len(rest) {
@@ -136,6 +148,11 @@ func (d *Decoder) chain(next uint8, rest []byte) (u upper, ok bool) {
 		switch next {
 		case fragment:
 			d.fragmentHeader(rest)
+			if d.fragment.Offset > 0 {
+				u.cut = fmt.Sprintf("later fragment, at byte %d, of a packet to %s: it may complete a hidden ND message (RFC 5722, RFC 6980)",
+					d.fragment.Offset, d.checked.to.groupOfND())
+				return u, true
+			}
 		case routing:
 			u.rerouted = u.rerouted || rest[3] > 0 // Segments Left
 		}
@@ -167,15 +184,17 @@ func extensionSize(header uint8, b []byte) int {
 	return 8 * (int(b[1]) + 1) // RFC 8200, section 4.3
 }
 
-// fragmentHeader decodes the header of a first fragment. Of several the one
-// that says that more fragments follow is kept, or else the first.
+// fragmentHeader decodes a fragment header. Of several that of the later
+// fragment, which ends the chain, is kept, or else the first that says that more
+// fragments follow, or else the first.
 func (d *Decoder) fragmentHeader(b []byte) {
-	if d.inet6.Fragment != nil && d.fragment.More {
-		return
+	f := schemas.Fragment{
+		ID:     binary.BigEndian.Uint32(b[4:]),
+		Offset: binary.BigEndian.Uint16(b[2:]) & offsetMask,
+		More:   b[3]&moreMask != 0,
 	}
-	more := b[3]&moreMask != 0
-	if d.inet6.Fragment == nil || more {
-		d.fragment = schemas.Fragment{ID: binary.BigEndian.Uint32(b[4:]), More: more}
+	if d.inet6.Fragment == nil || f.Offset > 0 || f.More && !d.fragment.More {
+		d.fragment = f
 		d.inet6.Fragment = &d.fragment
 	}
 }

@@ -3,6 +3,7 @@ package decode_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -88,6 +89,26 @@ func TestChains(t *testing.T) {
 		"two first fragments: the outer one tells": {ip6(44, frag(44, 0, true), flip(frag(58, 0, true), 7), ns()),
 			strings.Replace(firstFragment, `{"header":44}`, `{"header":44},{"header":44}`, 1) + goodNS},
 
+		// A later fragment, which may hold anything, to the groups of ND.
+		"later fragment": {ip6(44, frag(58, 8, true), ns()), laterFragment(true, 8, "a solicited-node group", 44)},
+		"last fragment":  {ip6(44, frag(58, 8, false), ns()), laterFragment(false, 8, "a solicited-node group", 44)},
+		"later fragment to all nodes, at the highest offset": {
+			packet(router, allNodes, 44, frag(60, 0xfff8, false), make([]byte, 8)), laterFragment(false, 65528, "all nodes", 44)},
+		"later fragment to all routers, of nothing": {
+			packet(router, allRouters, 44, frag(58, 1216, true)), laterFragment(true, 1216, "all routers", 44)},
+		"later fragment to the first solicited-node address": {
+			packet(router, "ff02::1:ff00:0", 44, frag(58, 8, true), ns()), laterFragment(true, 8, "a solicited-node group", 44)},
+		"later fragment to the last solicited-node address": {
+			packet(router, "ff02::1:ffff:ffff", 44, frag(58, 8, true), ns()), laterFragment(true, 8, "a solicited-node group", 44)},
+		"later fragment behind headers; what is behind it is not walked": {
+			ip6(0, ext(60, 0), ext(43, 1), ext(44, 2), frag(60, 16, true), ext(58, 9)), laterFragment(true, 16, "a solicited-node group", 0, 60, 43, 44)},
+		"later fragment in a first one": {
+			ip6(44, flip(frag(44, 0, true), 7), frag(58, 8, false), ns()), laterFragment(false, 8, "a solicited-node group", 44, 44)},
+		"later fragment, a fragment header in it": {
+			ip6(44, frag(44, 8, false), frag(58, 0, true), ns()), laterFragment(false, 8, "a solicited-node group", 44)},
+		"later fragment, its header not whole": {ip6(44, frag(58, 8, true)[:7]),
+			`{"inet6":{"extension":[{"header":44}]},"nd":{"malformed":"IPv6 header chain is cut short: header 44 (fragment) is not whole"}}`},
+
 		"nothing behind IPv6": {ip6(43), noExt + `"nd":{"malformed":"IPv6 header chain is cut short: header 43 (routing) is missing"}}`},
 		"nothing behind a header": {ip6(0, ext(58, 0)),
 			`{"inet6":{"extension":[{"header":0}]},"nd":{"malformed":"IPv6 header chain is cut short: header 58 (ICMPv6) is missing"}}`},
@@ -114,6 +135,21 @@ func TestChains(t *testing.T) {
 			}
 		})
 	}
+}
+
+// laterFragment returns the parts of an event that is a later fragment.
+func laterFragment(more bool, offset int, group string, headers ...int) string {
+	var extension []string
+	for _, header := range headers {
+		extension = append(extension, fmt.Sprintf(`{"header":%d}`, header))
+	}
+	follow := ""
+	if more {
+		follow = `,"more":true`
+	}
+	return fmt.Sprintf(`{"inet6":{"extension":[%s],"fragment":{"id":16909060,"offset":%d%s}},`+
+		`"nd":{"malformed":"later fragment, at byte %d, of a packet to %s: it may complete a hidden ND message (RFC 5722, RFC 6980)"}}`,
+		strings.Join(extension, ","), offset, follow, offset, group)
 }
 
 // flip returns a copy of b with the lowest bit of one byte flipped.

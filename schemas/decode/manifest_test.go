@@ -51,10 +51,13 @@ func TestManifest(t *testing.T) {
 		cut    int // events less the manifest's count
 		reason string
 	}{
-		"si6-ns6_frag.pcap":          {-1, "one later fragment, which is no event"},
-		"si6-ra6_frag.pcap":          {-3, "three later fragments, which are no events"},
-		"thc-fake_router26_E-F.pcap": {2, "two first fragments that end before their ICMPv6 header (RFC 7112)"},
-		"thc-flood_router26_F.pcap":  {50, "50 first fragments that end before their ICMPv6 header (RFC 7112)"},
+		"si6-ns6_frag.pcap":          {-1, "one later fragment to a host, which is no event"},
+		"thc-fake_advertise6_D.pcap": {1, "one later fragment to all nodes"},
+		"thc-fake_router26_E-F.pcap": {6, "two first fragments that end before their ICMPv6 header (RFC 7112), and four later ones"},
+		"thc-fake_router26_E-O.pcap": {2, "two later fragments, which overlap the first ones (RFC 5722)"},
+		"thc-fake_router6_D.pcap":    {2, "two later fragments to all nodes"},
+		"thc-flood_router26_F.pcap":  {150, "50 first fragments that end before their ICMPv6 header (RFC 7112), and 100 later ones"},
+		"thc-flood_router6_D.pcap":   {28, "28 later fragments to all nodes"},
 	}
 	table := manifest(t)
 	names := captures(t)

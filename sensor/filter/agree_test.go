@@ -79,6 +79,10 @@ func FuzzAgrees(f *testing.F) {
 	f.Add(frame(0x8100, tag(12, 0x86dd, ip6(0, ext(60, 0), ext(43, 1), ext(44, 2), frag(60, 0, true), ext(58, 0), ns))))
 	f.Add(untagged(withLength(0, 0, append(ext(58, 0), ns...))))
 	f.Add(untagged(ip6(60, repeat(256), ext(58, 0), ns)))
+	for _, group := range []string{"ff02::1", "ff02::2", "ff02::fb", "ff02::1:ff00:42", "ff02::1:fe00:42", "fe80::1:ff00:42"} {
+		f.Add(untagged(to(group, ip6(44, frag(60, 1216, false), ns))))
+		f.Add(frame(0x8100, tag(12, 0x86dd, to(group, ip6(0, ext(44, 1), frag(44, 0, true), frag(58, 8, true), ns)))))
+	}
 	vm := machine(f, Any)
 	var d decode.Decoder
 	f.Fuzz(func(t *testing.T, frame []byte) { agree(t, vm, &d, frame) })

@@ -37,9 +37,10 @@ const (
 	vlanTagSize   = 4
 
 	// The IPv6 header, RFC 8200, section 3.
-	inet6Size     = 40
-	payloadOffset = 4
-	nextOffset    = 6
+	inet6Size         = 40
+	payloadOffset     = 4
+	nextOffset        = 6
+	destinationOffset = 24
 
 	hopByHop           = 0
 	routing            = 43
@@ -49,16 +50,20 @@ const (
 
 	firstND = 133 // Router Solicitation, RFC 4861, section 4.1
 	lastND  = 137 // Redirect, RFC 4861, section 4.5
+
+	// The groups of all nodes and of all routers, the last 32 bits of each.
+	allNodes   = 1
+	allRouters = 2
 )
 
-// The program's scratch cells. Offsets in X and end are those of a header less
-// inet6Size, so that X is first the IPv6 header's offset and every header in
+// The program's scratch cells. Offsets in X, start and end are those of a header
+// less inet6Size, so that X is first the IPv6 header's offset and every header in
 // the chain stands at X+inet6Size.
 const (
-	end    = iota // where the packet ends: with the IPv6 payload or the frame
+	start  = iota // where the chain starts: the IPv6 header's offset, which X is first
+	end           // where the packet ends: with the IPv6 payload or the frame
 	number        // protocol number of the header at X
 	next          // protocol number of the header behind it
-	saved         // X while it is needed elsewhere
 )
 
 // ND returns the filter for frames of one direction. It passes Ethernet frames
@@ -67,10 +72,12 @@ const (
 //   - ICMPv6 of the types 133 to 137, right after the IPv6 header or behind
 //     hop-by-hop, routing, fragment and destination options headers;
 //   - a chain of those headers that the end of the packet cuts short before it
-//     shows what it leads to (RFC 7112), or that is longer than MaxHeaders.
+//     shows what it leads to (RFC 7112), or that is longer than MaxHeaders;
+//   - later fragments to all nodes, all routers or a solicited-node group, which
+//     may complete a message that their first fragment does not show (RFC 5722).
 //
-// Later fragments do not pass: what they hold is not a chain of headers. An
-// unknown direction is an error.
+// Later fragments to other addresses do not pass: ordinary traffic is full of
+// them. An unknown direction is an error.
 //
 // The program is meant for packet sockets of type SOCK_RAW on Ethernet
 // interfaces.
@@ -93,6 +100,8 @@ func ND(direction Direction) ([]bpf.Instruction, error) {
 		p.extension(i)
 	}
 	p.icmp6()
+	p.later()
+	p.verdicts()
 	return p.link()
 }
 
@@ -120,7 +129,9 @@ func (p *program) inet6() {
 	p.add(bpf.LoadIndirect{Off: nextOffset, Size: 1})
 	p.dropUnlessChain()
 
-	p.add(bpf.LoadExtension{Num: bpf.ExtLen})
+	p.add(
+		bpf.StoreScratch{Src: bpf.RegX, N: start},
+		bpf.LoadExtension{Num: bpf.ExtLen})
 	p.jumpIf(bpf.JumpLessThan, inet6Size, drop, fall)
 	p.add(bpf.ALUOpConstant{Op: bpf.ALUOpSub, Val: inet6Size})
 	p.jumpIfX(bpf.JumpLessThan, drop, fall) // the IPv6 header is cut
@@ -137,12 +148,11 @@ func (p *program) inet6() {
 	p.label("payload")
 	p.add(
 		bpf.ALUOpX{Op: bpf.ALUOpAdd},
-		bpf.StoreScratch{Src: bpf.RegX, N: saved},
 		bpf.LoadScratch{Dst: bpf.RegX, N: end})
 	p.jumpIfX(bpf.JumpGreaterThan, "restore", fall)
 	p.add(bpf.StoreScratch{Src: bpf.RegA, N: end})
 	p.label("restore")
-	p.add(bpf.LoadScratch{Dst: bpf.RegX, N: saved})
+	p.add(bpf.LoadScratch{Dst: bpf.RegX, N: start})
 
 	// Nothing behind the IPv6 header: ICMPv6 shows no type, but extension
 	// headers are a chain that is cut.
@@ -183,7 +193,7 @@ func (p *program) extension(i int) {
 	p.label(isFragment)
 	p.acceptIfLeft(4)
 	p.add(bpf.LoadIndirect{Off: inet6Size + 2, Size: 2})
-	p.jumpIf(bpf.JumpBitsSet, 0xfff8, drop, fall) // RFC 8200, section 4.5: the offset
+	p.jumpIf(bpf.JumpBitsSet, 0xfff8, "later", fall) // RFC 8200, section 4.5: the offset
 	p.add(bpf.LoadConstant{Dst: bpf.RegA, Val: 8})
 
 	p.label(advance)
@@ -196,13 +206,38 @@ func (p *program) extension(i int) {
 	p.add(bpf.LoadScratch{Dst: bpf.RegA, N: next})
 }
 
-// icmp6 ends the program, A being the protocol number of the header at X.
+// icmp6 judges the message, A being the protocol number of the header at X.
 func (p *program) icmp6() {
 	p.jumpIf(bpf.JumpEqual, icmp6, fall, accept)
 	p.label("icmp6")
 	p.add(bpf.LoadIndirect{Off: inet6Size, Size: 1})
 	p.jumpIf(bpf.JumpLessThan, firstND, drop, fall)
-	p.jumpIf(bpf.JumpGreaterThan, lastND, drop, fall)
+	p.jumpIf(bpf.JumpGreaterThan, lastND, drop, accept)
+}
+
+// later judges a later fragment by its destination: whether ND messages go to
+// that group (RFC 4291, section 2.7.1).
+func (p *program) later() {
+	p.label("later")
+	p.add(
+		bpf.LoadScratch{Dst: bpf.RegX, N: start},
+		bpf.LoadIndirect{Off: destinationOffset, Size: 4})
+	p.jumpIf(bpf.JumpEqual, 0xff02_0000, fall, drop)
+	p.add(bpf.LoadIndirect{Off: destinationOffset + 4, Size: 4})
+	p.jumpIf(bpf.JumpEqual, 0, fall, drop)
+	p.add(bpf.LoadIndirect{Off: destinationOffset + 8, Size: 4})
+	p.jumpIf(bpf.JumpEqual, 1, "solicited", fall)
+	p.jumpIf(bpf.JumpEqual, 0, fall, drop)
+	p.add(bpf.LoadIndirect{Off: destinationOffset + 12, Size: 4})
+	p.jumpIf(bpf.JumpEqual, allNodes, accept, fall)
+	p.jumpIf(bpf.JumpEqual, allRouters, accept, drop)
+	p.label("solicited") // ff02::1:ff00:0/104
+	p.add(bpf.LoadIndirect{Off: destinationOffset + 12, Size: 1})
+	p.jumpIf(bpf.JumpEqual, 0xff, accept, drop)
+}
+
+// verdicts ends the program.
+func (p *program) verdicts() {
 	p.label(accept)
 	p.add(bpf.RetConstant{Val: snapLength})
 	p.label(drop)

@@ -3,6 +3,7 @@ package filter
 import (
 	"bytes"
 	"net"
+	"net/netip"
 	"slices"
 	"testing"
 
@@ -39,6 +40,12 @@ func withLength(length int, next uint8, payload []byte) []byte {
 	header[4], header[5] = byte(length>>8), byte(length)
 	header[6], header[7] = next, 255
 	return append(header, payload...)
+}
+
+// to is a packet with a destination address.
+func to(destination string, packet []byte) []byte {
+	address := netip.MustParseAddr(destination).As16()
+	return slices.Concat(packet[:24], address[:], packet[40:])
 }
 
 // ext is an extension header of 8*(1+units) bytes.
@@ -129,6 +136,44 @@ func TestFrames(t *testing.T) {
 		{"last fragment at the highest offset", untagged(ip6(44, frag(58, 0xfff8, false), ns)), refuse},
 		{"later fragment of destination options", untagged(ip6(44, frag(60, 1240, false), dst, ns)), refuse},
 		{"later fragment in a first one", untagged(ip6(44, frag(44, 0, true), frag(58, 8, false), ns)), refuse},
+		{"later fragment of UDP to all nodes", untagged(to("ff02::1", ip6(44, frag(17, 1448, true), udp))), refuse},
+		{"later fragment of no next header to all nodes", untagged(to("ff02::1", ip6(44, frag(59, 8, true)))), refuse},
+		{"later fragment of UDP behind a header, to all nodes", untagged(to("ff02::1", ip6(0, ext(44, 0), frag(17, 8, false), ns))), refuse},
+		{"first fragment of an echo to all nodes", untagged(to("ff02::1", ip6(44, frag(58, 0, true), icmp(128)))), refuse},
+		{"atomic fragment of an echo to all nodes", untagged(to("ff02::1", ip6(44, frag(58, 0, false), icmp(128)))), refuse},
+		{"later fragment to all nodes", untagged(to("ff02::1", ip6(44, frag(58, 8, true), udp))), pass},
+		{"later fragment to all nodes, the last", untagged(to("ff02::1", ip6(44, frag(58, 8, false), udp))), pass},
+		{"later fragment to all nodes, the highest offset", untagged(to("ff02::1", ip6(44, frag(58, 0xfff8, false), udp))), pass},
+		{"later fragment to all nodes, nothing in it", untagged(to("ff02::1", ip6(44, frag(58, 8, false)))), pass},
+		{"later fragment to all nodes, behind the payload", untagged(to("ff02::1", withLength(3, 44, frag(58, 8, false)))), pass},
+		{"later fragment to all nodes, VLAN", frame(0x8100, tag(12, 0x86dd, to("ff02::1", ip6(44, frag(58, 8, true), udp)))), pass},
+		{"later fragment of hop-by-hop options", untagged(to("ff02::1", ip6(44, frag(0, 8, true), udp))), pass},
+		{"later fragment of a routing header", untagged(to("ff02::1", ip6(44, frag(43, 8, true), udp))), pass},
+		{"later fragment of a fragment", untagged(to("ff02::1", ip6(44, frag(44, 8, true), udp))), pass},
+		{"later fragment of destination options to all nodes", untagged(to("ff02::1", ip6(44, frag(60, 1216, false), udp))), pass},
+		{"later fragment to all nodes in a first one", untagged(to("ff02::1", ip6(44, frag(44, 0, true), frag(58, 8, false), udp))), pass},
+		{"later fragment to all nodes behind headers", untagged(to("ff02::1", ip6(0, ext(60, 0), ext(43, 1), ext(44, 2), frag(58, 8, true), udp))), pass},
+		{"later fragment to all nodes behind headers, VLAN", frame(0x88a8, tag(12, 0x86dd, to("ff02::1", ip6(60, ext(44, 0), frag(58, 8, true), udp)))), pass},
+		{"later fragment to a host behind headers", untagged(to("2001:db8::1", ip6(0, ext(60, 0), ext(43, 1), ext(44, 2), frag(58, 8, true), udp))), refuse},
+		{"later fragment to all nodes, the last header that is walked", untagged(to("ff02::1", ip6(60, repeat(MaxHeaders-2), ext(44, 0), frag(58, 8, false), udp))), pass},
+		{"later fragment to a host, the last header that is walked", untagged(to("fe80::1", ip6(60, repeat(MaxHeaders-2), ext(44, 0), frag(58, 8, false), udp))), refuse},
+		{"later fragment in a jumbogram", untagged(to("ff02::1", withLength(0, 0, slices.Concat(ext(44, 0), frag(58, 8, false), udp)))), pass},
+		{"later fragment to this node's all nodes", untagged(to("ff01::1", ip6(44, frag(58, 8, true), udp))), refuse},
+		{"later fragment to all routers", untagged(to("ff02::2", ip6(44, frag(58, 8, true), udp))), pass},
+		{"later fragment to all routers of the site", untagged(to("ff05::2", ip6(44, frag(58, 8, true), udp))), refuse},
+		{"later fragment to group 0", untagged(to("ff02::", ip6(44, frag(58, 8, true), udp))), refuse},
+		{"later fragment to group 3", untagged(to("ff02::3", ip6(44, frag(58, 8, true), udp))), refuse},
+		{"later fragment to mDNS", untagged(to("ff02::fb", ip6(44, frag(58, 8, true), udp))), refuse},
+		{"later fragment to the first solicited-node group", untagged(to("ff02::1:ff00:0", ip6(44, frag(58, 8, true), udp))), pass},
+		{"later fragment to the last solicited-node group", untagged(to("ff02::1:ffff:ffff", ip6(44, frag(58, 8, true), udp))), pass},
+		{"later fragment before the solicited-node groups", untagged(to("ff02::1:feff:ffff", ip6(44, frag(58, 8, true), udp))), refuse},
+		{"later fragment behind the solicited-node groups", untagged(to("ff02::2:0:0", ip6(44, frag(58, 8, true), udp))), refuse},
+		{"later fragment to a node information group", untagged(to("ff02::2:ff00:1", ip6(44, frag(58, 8, true), udp))), refuse},
+		{"later fragment to what ends as all nodes", untagged(to("ff02::1:0:0:1", ip6(44, frag(58, 8, true), udp))), refuse},
+		{"later fragment to what ends as a solicited-node group", untagged(to("ff02:0:1::1:ff00:1", ip6(44, frag(58, 8, true), udp))), refuse},
+		{"later fragment to a host that ends as all nodes", untagged(to("fe80::1", ip6(44, frag(58, 8, true), udp))), refuse},
+		{"later fragment to a host that ends as a solicited-node group", untagged(to("fe80::1:ff00:1", ip6(44, frag(58, 8, true), udp))), refuse},
+		{"reserved bits are not the offset of a fragment to all nodes", untagged(to("ff02::1", ip6(44, frag(58, 6, true), icmp(128)))), refuse},
 		{"reserved bits are not the offset", untagged(ip6(44, frag(58, 6, true), ns)), pass},
 
 		{"chain of MaxHeaders, NS", untagged(ip6(60, slices.Concat(repeat(MaxHeaders-1), ext(58, 0)), ns)), pass},
@@ -192,6 +237,8 @@ func TestTruncated(t *testing.T) {
 		{"chain announced, none", ip6(60), func(int) bool { return true }},
 		{"jumbogram with TCP", withLength(0, 0, ext(6, 0)), func(n int) bool { return n == 0 }},
 		{"later fragment", ip6(44, frag(58, 8, true), icmp(135)), func(n int) bool { return n < 4 }},
+		{"later fragment to all nodes", to("ff02::1", ip6(44, frag(58, 8, true), icmp(128))), func(int) bool { return true }},
+		{"later fragment of UDP to all nodes", to("ff02::1", ip6(44, frag(17, 8, true), icmp(135))), func(n int) bool { return n == 0 }},
 	}
 	vm := machine(t, Any)
 	for _, test := range tests {
