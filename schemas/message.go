@@ -34,19 +34,19 @@ type Alert struct {
 	Summary string `json:"summary"`
 	// Description is the rule's.
 	Description string `json:"description"`
+	// ID is the same for the same rule and event, however often the event is
+	// delivered; it is the message's Nats-Msg-Id too.
+	ID string `json:"id"`
+	// Event is the whole event, as it was published.
+	Event json.RawMessage `json:"event"`
 	// Count is how many matches of the rule the alert stands for, itself and
 	// those that its threshold has suppressed since the alert before it. It is
 	// absent where that is 1.
 	Count uint64 `json:"count,omitempty"`
-	// ID is the same for the same rule and event, however often the event is
-	// delivered; it is the message's Nats-Msg-Id too.
-	ID string `json:"id"`
 	// Link is what ruled knows of the link that bears on the event. It is here and
 	// not in the event, as the fields of rules have it, so that the event is what
 	// the sensor has published.
 	Link *Link `json:"link,omitempty"`
-	// Event is the whole event, as it was published.
-	Event json.RawMessage `json:"event"`
 }
 
 // Relay is the message nd.relay.v1 on nd.relay.<host>: a command to that host's

@@ -27,7 +27,7 @@ type event struct {
 		VLAN                *int
 	}
 	ND *struct {
-		RA *struct{ ReachableTimer int }
+		RA *struct{ ReachableTimer, Lifetime int }
 	}
 	Lost  *struct{ Kernel, Buffer uint64 }
 	Frame []byte

@@ -22,6 +22,30 @@ import (
 // binaries is the folder with the programs, set once by TestMain.
 var binaries string
 
+// plainRules are the rules of tests that bring none: a line for each of their
+// frames, where the built-in rules would hold some back, and no other.
+const plainRules = `<rules>
+  <rule id="relay-ns">
+    <match field="nd.ns"/>
+    <match field="direction" value="out"/>
+    <match field="master"/>
+    <match field="inet6.hoplimit" value="255"/>
+    <no-match field="nd.malformed"/>
+    <no-match field="inet6.source" value="::/128"/>
+    <no-match field="nd.ns.targetaddress" value="fe80::/10,ff00::/8,::/128,::1/128"/>
+    <relay/>
+  </rule>
+  <rule id="hop-limit">
+    <match field="icmp6.code" value="0"/>
+    <no-match field="inet6.hoplimit" value="255"/>
+  </rule>
+  <rule id="ra-lifetime-zero" description="Router Advertisement with router lifetime 0">
+    <match field="nd.ra.lifetime" value="0"/>
+    <alert severity="info"/>
+  </rule>
+</rules>
+`
+
 func TestMain(m *testing.M) {
 	if os.Getenv(brokerEnv) != "" {
 		os.Exit(runBroker(os.Args[1:]))
@@ -41,6 +65,10 @@ func runTests(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	if err := os.WriteFile(filepath.Join(dir, plainName), []byte(plainRules), 0o644); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	const module = "github.com/ndmon/ndmon/"
 	build := exec.Command("go", "build", "-o", dir+string(filepath.Separator),
 		module+"deploy/cmd/ndmon", module+"sensor/cmd/nd-sensor", module+"ruled/cmd/nd-ruled", module+"pinger/cmd/nd-pinger")
@@ -57,8 +85,17 @@ func runTests(m *testing.M) int {
 // nobody is the user and group of programs without any rights.
 const nobody = 65534
 
-// program is a command line of one of the binaries.
+// plainName is the file of plainRules in the folder with the programs.
+const plainName = "plain.xml"
+
+// program is a command line of one of the binaries. Where rules are evaluated,
+// they are plainRules unless the test says otherwise.
 func program(name string, args ...string) lab.Command {
+	return with(builtin(name, args...), "RULED_RULES="+filepath.Join(binaries, plainName))
+}
+
+// builtin is a command line of one of the binaries with the built-in rules.
+func builtin(name string, args ...string) lab.Command {
 	return lab.Command{Path: filepath.Join(binaries, name), Args: args}
 }
 

@@ -91,6 +91,7 @@ func TestDaemon(t *testing.T) {
 	dir := t.TempDir()
 	p := r.Start(lab.Command{
 		Path: "/bin/sh", Args: []string{"-c", `exec "$0" -d -i ` + lab.Master + ` --data data >alerts 2>log`, program("ndmon").Path}, Dir: dir,
+		Env: program("ndmon").Env,
 	})
 	status := p.Wait()
 	log, err := os.ReadFile(filepath.Join(dir, "log"))

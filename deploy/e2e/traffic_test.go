@@ -14,7 +14,7 @@ import (
 	"github.com/ndmon/ndmon/deploy/lab"
 )
 
-// numbered returns a frame that the built-in rules alert on, a Router
+// numbered returns a frame that plainRules alert on, a Router
 // Advertisement with lifetime 0, whose reachable time is a number for numberOf
 // to know it by. All have one source: the kernel keeps each source of such
 // frames as a neighbour, in a table of 1024 that all namespaces share.

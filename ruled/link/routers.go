@@ -213,7 +213,7 @@ func (t *Table) observeRA(r *routers, e *schemas.Event, now int64) {
 	case t.ra == (schemas.LinkRA{}):
 		known.refresh(e)
 		known.last = now
-	case proper && now >= known.since && now-known.since <= burst:
+	case proper && now >= known.since && now-known.since <= burst && adds(t.ra):
 		known.merge(profile(e), e)
 		r.gather()
 		t.ra = schemas.LinkRA{}
@@ -225,6 +225,11 @@ func (t *Table) observeRA(r *routers, e *schemas.Event, now int64) {
 	}
 	known.hear(e, now)
 	known.stopped = stops
+}
+
+// adds reports whether an RA that differs only has options that others have not.
+func adds(d schemas.LinkRA) bool {
+	return !d.Params && !d.Lifetime && !d.MTU && !d.PrefixParams && !d.RouteLifetime && !d.RoutePreference
 }
 
 // silent reports whether hosts have stopped using every router that was learned,

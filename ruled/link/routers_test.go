@@ -162,6 +162,7 @@ func TestLearnedRouters(t *testing.T) {
 		{"a NAT64 prefix that was not there", then(again(minute, pref64("64:ff9b::/96"))), "ra.pref64"},
 		{"an option that was not there", then(again(minute, unknown(37))), "ra.option"},
 		{"options over two RAs", []*schemas.Event{heard[0], again(time.Second/2, rdnss("2001:db8::53", 900), unknown(37), pref64("64:ff9b::/96")), again(minute), again(minute, rdnss("2001:db8::53", 900), unknown(37))}, ""},
+		{"other parameters in the same second", []*schemas.Event{heard[0], again(time.Second/2, flags("O"))}, "ra.flags ra.params"},
 		{"priority tag", then(ra(attacker, attackerLL, vlan(0), after(minute))), "router.unknown"},
 		{"the router stops", then(again(minute, radvert(stops))), ""},
 		{"the router begins anew", then(again(minute, radvert(stops)), again(2*minute, flags("O"), prefix("2001:db8:1::/64"))), "router.new"},
