@@ -50,6 +50,13 @@ type Match struct {
 // returns how many frames it has and how many of them are Neighbor Discovery.
 // With the number of a frame, it calls look with the event of that.
 func Frames(c Config, match func(Match), look func(*schemas.Event)) (frames, events int, err error) {
+	table := link.New(c.Link)
+	table.Configure(c.Set.Links)
+	return c.frames(table, match, look)
+}
+
+// frames is Frames with what is known of the links already.
+func (c Config) frames(table *link.Table, match func(Match), look func(*schemas.Event)) (frames, events int, err error) {
 	f, err := os.Open(c.Capture)
 	if err != nil {
 		return 0, 0, fmt.Errorf("read capture: %w", err)
@@ -59,8 +66,6 @@ func Frames(c Config, match func(Match), look func(*schemas.Event)) (frames, eve
 	if err != nil {
 		return 0, 0, fmt.Errorf("read capture %s: %w", c.Capture, err)
 	}
-	table := link.New(c.Link)
-	table.Configure(c.Set.Links)
 	thresholds := rules.NewThresholds(rules.MaxThresholdKeys)
 	evaluator := rules.Compile(c.Set).NewEvaluator()
 	var d decode.Decoder
