@@ -65,7 +65,7 @@ var warned = map[string]string{
 	"rtr-bigra":            "the router suddenly announces 30 routes more",
 	"rtr-replaced-samella": "a new router has the old one's link-local address",
 	"vrrp":                 "an address moves between routers, as after an attack",
-	"vrrp-vmac":            "keepalived's own advertisement: hop limit 64, and another Ethernet address in it than that of the frame",
+	"vrrp-vmac":            "a router passes on a host's answer that was for the other one: its hop limit is 254",
 }
 
 // secondRouter lists the harmless captures with a further router, which is
