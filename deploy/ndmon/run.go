@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/ndmon/ndmon/pinger"
 	"github.com/ndmon/ndmon/ruled"
 	"github.com/ndmon/ndmon/ruled/link"
@@ -128,7 +129,8 @@ type parts struct {
 	running  []*part // in the order in which they were started
 	output   *output
 	ruled    *bus.Conn
-	consumer string
+	consumer string // ruled's, which reads the subject events
+	events   string
 	learned  []link.Routers // when ruled has ended
 }
 
@@ -189,7 +191,7 @@ func (p *parts) start(ctx context.Context) error {
 		return process.UsageError{Err: err}
 	}
 	local := &loop{conn: conn}
-	p.consumer = rules.Consumer
+	p.consumer, p.events = rules.Consumer, rules.Events
 	begun := make(chan struct{}, 1)
 	p.run(ctx, func(ctx context.Context) error {
 		return ruled.Run(ctx, rules, ruled.Deps{
@@ -319,10 +321,23 @@ func (p *parts) finish(ctx context.Context, events, alerts time.Duration) error 
 	return nil
 }
 
-// evaluated waits until ruled has evaluated all events and their alerts are
-// stored.
+// evaluated waits until ruled has evaluated all events that are stored now, and
+// their alerts are stored. It asks for the last event itself: a server counts what
+// is pending for a consumer a moment after it has acknowledged an event to its
+// publisher.
 func (p *parts) evaluated(ctx context.Context) error {
-	consumer, err := p.ruled.JetStream().Consumer(ctx, schemas.StreamEvents, p.consumer)
+	stream, err := p.ruled.JetStream().Stream(ctx, schemas.StreamEvents)
+	if err != nil {
+		return fmt.Errorf("look up stream %s: %w", schemas.StreamEvents, err)
+	}
+	last, err := stream.GetLastMsgForSubject(ctx, p.events)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the last event: %w", err)
+	}
+	consumer, err := stream.Consumer(ctx, p.consumer)
 	if err != nil {
 		return fmt.Errorf("look up consumer %s: %w", p.consumer, err)
 	}
@@ -331,7 +346,7 @@ func (p *parts) evaluated(ctx context.Context) error {
 		if err != nil {
 			return false, fmt.Errorf("look up consumer %s: %w", p.consumer, err)
 		}
-		return info.NumPending == 0 && info.NumAckPending == 0, nil
+		return info.AckFloor.Stream >= last.Sequence, nil
 	})
 }
 
