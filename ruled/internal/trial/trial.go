@@ -119,6 +119,9 @@ func Run(w io.Writer, c Config) error {
 		matches[m.Rule]++
 		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\n", m.Frame, m.Time.Format("15:04:05.000000"), m.Rule.ID, action(m), m.Summary)
 	}, nil)
+	if err != nil && frames == 0 {
+		return err // there is nothing to show
+	}
 	if err := errors.Join(err, table.Flush()); err != nil {
 		return err
 	}

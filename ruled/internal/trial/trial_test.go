@@ -1,0 +1,111 @@
+package trial
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/ndmon/ndmon/ruled/rules"
+)
+
+// someRules are few, so that the golden files stay when the built-in ones change.
+const someRules = `<rules>
+  <rule id="look" description="NS that is relayed">
+    <match field="nd.ns"/>
+    <no-match field="inet6.source" value="::/128"/>
+    <relay/>
+  </rule>
+  <rule id="conflict" description="address conflict">
+    <match field="link.dad"/>
+    <alert severity="critical"/>
+    <relay/>
+  </rule>
+  <rule id="na" description="NA">
+    <match field="nd.na"/>
+    <no-match field="nd.na.flag.override"/>
+    <alert severity="info"/>
+  </rule>
+  <rule id="ra" description="every second RA">
+    <match field="nd.ra"/>
+    <threshold type="threshold" track="host" count="2" seconds="60"/>
+  </rule>
+  <rule id="prefix" description="RA with another prefix">
+    <match field="nd.opt.prefixinfo"/>
+    <no-match field="nd.opt.prefixinfo.prefix" value="2001:db8:1::/64"/>
+  </rule>
+</rules>
+`
+
+func parseRules(t *testing.T) *rules.Set {
+	t.Helper()
+	set, err := rules.Parse("rules.xml", []byte(someRules))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+func TestRun(t *testing.T) {
+	for _, tt := range []struct {
+		golden, capture string
+		why             int
+	}{
+		{"conflict", "linux-dad_conflict", 0},
+		{"conflict-why", "linux-dad_conflict", 4},
+		{"radvd", "radvd-full", 0},
+		{"radvd-why", "radvd-full", 4},
+	} {
+		t.Run(tt.golden, func(t *testing.T) {
+			var out strings.Builder
+			if err := Run(&out, Config{Set: parseRules(t), Capture: toolsFolder + "/" + tt.capture + ".pcap", Host: "r1", Link: linkConfig(false), Why: tt.why}); err != nil {
+				t.Fatal(err)
+			}
+			golden(t, "testdata/"+tt.golden+".golden", out.String())
+		})
+	}
+}
+
+func TestRunFaults(t *testing.T) {
+	folder := t.TempDir()
+	echo := host.to("fe80::b", []byte{128, 0, 0, 0, 0, 0, 0, 0})
+	good := pcap(soon(echo, host.use())...)
+	for name, data := range map[string][]byte{
+		"good.pcap": good, "cut.pcap": good[:len(good)-1], "garbage": []byte(strings.Repeat("garbage ", 8)), "empty": nil,
+	} {
+		if err := os.WriteFile(filepath.Join(folder, name), data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		file string
+		why  int
+		want string
+	}{
+		{file: "good.pcap"},
+		{file: "good.pcap", why: 1, want: "frame 1 of FOLDER/good.pcap is no Neighbor Discovery: rules are not asked about it"},
+		{file: "good.pcap", why: 2},
+		{file: "good.pcap", why: 3, want: "FOLDER/good.pcap has 2 frames, there is no frame 3"},
+		{file: "missing.pcap", want: "read capture: open FOLDER/missing.pcap: no such file or directory"},
+		{file: "missing.pcap", why: 1, want: "read capture: open FOLDER/missing.pcap: no such file or directory"},
+		{file: "cut.pcap", want: "read capture FOLDER/cut.pcap: packet 2: the file is truncated"},
+		{file: "cut.pcap", why: 2, want: "read capture FOLDER/cut.pcap: packet 2: the file is truncated"},
+		{file: "garbage", want: "read capture FOLDER/garbage: this is no pcap or pcapng file"},
+		{file: "empty", want: "read capture FOLDER/empty: the file is too short"},
+	} {
+		var out strings.Builder
+		err := Run(&out, Config{Set: parseRules(t), Capture: filepath.Join(folder, tt.file), Host: "r1", Link: linkConfig(false), Why: tt.why})
+		got := ""
+		if err != nil {
+			got = strings.ReplaceAll(err.Error(), folder, "FOLDER")
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s, frame %d (-want +got):\n%s", tt.file, tt.why, diff)
+		}
+		// What there is before a cut is shown.
+		if shown, want := out.Len() > 0, err == nil || tt.file == "cut.pcap" && tt.why == 0; shown != want {
+			t.Errorf("%s, frame %d: output %q", tt.file, tt.why, out.String())
+		}
+	}
+}
