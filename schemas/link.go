@@ -74,6 +74,7 @@ type LinkRouter struct {
 	WrongCouple  bool `json:"wrongcouple,omitempty" doc:"RA or Redirect with the Ethernet address of one router and the link-local address of another (NDPMon: wrong couple IP/MAC)"`
 	Wrong        bool `json:"wrong,omitempty" doc:"wrongaddress, wrongmac or wrongcouple: the sender has one address of a router of the link, not both"`
 	Target       bool `json:"target,omitempty" doc:"Redirect to a next hop that is none of the link's routers: redir6, rd6"`
+	OffLink      bool `json:"offlink,omitempty" doc:"Redirect that says of an address outside every prefix of the link that it is on the link: its traffic goes to whoever claims it there"`
 	Flag         bool `json:"flag,omitempty" doc:"NA with the R flag from a station that is none of the link's routers (NDPMon: NA router flag)"`
 	NoFlag       bool `json:"noflag,omitempty" doc:"NA without the R flag for the link-local address of a router: hosts stop using it as one (RFC 4861, section 7.2.5)"`
 }
@@ -93,8 +94,8 @@ type LinkRA struct {
 	PrefixParams    bool `json:"prefixparams,omitempty" doc:"the RA has a prefix of the router's with other flags or lifetimes (NDPMon: wrong RA prefix option params)"`
 	RDNSS           bool `json:"rdnss,omitempty" doc:"the RA has a DNS server, or a lifetime of it, that is not the router's (NDPMon: wrong RA RDNSS option)"`
 	DNSSL           bool `json:"dnssl,omitempty" doc:"the RA has a search domain, or a lifetime of it, that is not the router's (NDPMon: wrong RA DNSSL option)"`
-	PREF64          bool `json:"pref64,omitempty" doc:"the RA has a NAT64 prefix that was not learned of the router"`
-	Option          bool `json:"option,omitempty" doc:"the RA has an option, of a type that is not decoded, that was not learned of the router: a captive portal (RFC 8910), say"`
+	PREF64          bool `json:"pref64,omitempty" doc:"the RA has a NAT64 prefix that was not learned of the router (nor can be configured)"`
+	Option          bool `json:"option,omitempty" doc:"the RA has an option, of a type that is not decoded, that was not learned of the router (nor can be configured): a captive portal (RFC 8910), say"`
 	Route           bool `json:"route,omitempty" doc:"the RA has a route that is not the router's (NDPMon: wrong RA Route Info option)"`
 	RouteLifetime   bool `json:"routelifetime,omitempty" doc:"the RA has a route of the router's with another lifetime (NDPMon: wrong RA Route Info lifetime)"`
 	RoutePreference bool `json:"routepreference,omitempty" doc:"the RA has a route of the router's with another preference (NDPMon: wrong RA Route Info preference)"`

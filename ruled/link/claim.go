@@ -209,8 +209,9 @@ func (t *Table) contest(l *link, s *station, e *schemas.Event, out *schemas.Link
 	out.Contested = true
 	na := e.ND.NA
 	out.Unasked = na != nil && na.Flag.Override && t.out.Unsolicited && out.Address == na.TargetAddress
-	out.Router = l.routers.address(out.Address) || l.routers.hasMAC(previous)
 	mac := out.Ethernet.Uint64()
+	// Routers take over from each other.
+	out.Router = (l.routers.address(out.Address) || l.routers.hasMAC(previous)) && !l.routers.hasMAC(mac)
 	if b.claims[b.owner].mac == mac && !out.Adopted {
 		return // it defends what it has
 	}

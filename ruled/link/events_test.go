@@ -57,6 +57,9 @@ func flags(f string) option {
 	}
 }
 
+// cut makes it a frame of which only a part was captured.
+func cut(e *schemas.Event) { e.ND.Malformed = "truncated: 40 bytes of it were captured" }
+
 func fault(f schemas.Fault) option { return func(e *schemas.Event) { e.Fault = &f } }
 
 func prefix(p string, lifetimes ...uint32) option {

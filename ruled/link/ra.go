@@ -276,7 +276,7 @@ func (r *Router) differs(e *schemas.Event, since int64) (d schemas.LinkRA) {
 		d.RoutePreference = d.RoutePreference || differ(known.Flags, preferenceBits(o.Preference))
 	}
 	if configured {
-		return d
+		return d // of what a configuration does not tell
 	}
 	for i := range opt.PREF64 {
 		d.PREF64 = d.PREF64 || !slices.Contains(r.PREF64, prefixOf(opt.PREF64[i].Prefix, opt.PREF64[i].PrefixLength))

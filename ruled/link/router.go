@@ -42,8 +42,9 @@ type Router struct {
 	RDNSS    []RouterDNS    `json:"rdnss,omitempty"`
 	DNSSL    []RouterDomain `json:"dnssl,omitempty"`
 	Routes   []RouterRoute  `json:"routes,omitempty"`
-	// PREF64 (RFC 8781) and Options, the types of those that are not decoded, are
-	// compared only where they were learned.
+	// PREF64 (RFC 8781) and Options, the types of those that are not decoded, have
+	// no place in NDPMon's configuration. They are learned of configured routers
+	// too.
 	PREF64  []netip.Prefix `json:"pref64,omitempty"`
 	Options []uint16       `json:"options,omitempty"`
 }

@@ -115,14 +115,14 @@ func (r *routers) hasMAC(mac uint64) (found bool) {
 	return found
 }
 
-// bogon reports whether a source address is outside every prefix of the link.
+// bogon reports whether an address is outside every prefix of the link.
 // Site-local addresses are passed over, as NDPMon does.
-func (r *routers) bogon(source netip.Addr) bool {
-	if len(r.prefixes) == 0 || !unicast(source) || source.IsLinkLocalUnicast() || siteLocal(source) {
+func (r *routers) bogon(a netip.Addr) bool {
+	if len(r.prefixes) == 0 || !unicast(a) || a.IsLinkLocalUnicast() || siteLocal(a) {
 		return false
 	}
 	for _, p := range r.prefixes {
-		if p.Contains(source) {
+		if p.Contains(a) {
 			return false
 		}
 	}
@@ -145,6 +145,7 @@ func (t *Table) observeRouter(l *link, e *schemas.Event, now int64) {
 	case e.ND.RD != nil:
 		t.sentBy(r, e)
 		rd := e.ND.RD
+		t.router.OffLink = rd.TargetAddress == rd.DestinationAddress && r.bogon(rd.DestinationAddress)
 		t.router.Target = rd.TargetAddress != rd.DestinationAddress && !r.address(rd.TargetAddress)
 	case e.ND.NA != nil:
 		na := e.ND.NA
@@ -182,49 +183,59 @@ func (t *Table) sentBy(r *routers, e *schemas.Event) *Router {
 }
 
 func (t *Table) observeRA(r *routers, e *schemas.Event, now int64) {
-	if r.isConfigured() {
-		if router := t.sentBy(r, e); router != nil {
-			t.ra = router.differs(e, exactly)
-		}
-		return
-	}
 	// A frame that no proper router sends teaches nothing.
-	proper := e.Fault == nil && len(e.Inet6.Extension) == 0 && e.Inet6.Fragment == nil
-	if t.cfg.Learn {
+	proper := e.Fault == nil && e.ND.Malformed == "" && len(e.Inet6.Extension) == 0 && e.Inet6.Fragment == nil
+	beginning := proper && e.ND.RA.Lifetime > 0
+	switch {
+	case t.cfg.Learn:
 		if proper {
 			r.learn(e, now, true)
 		}
-		return
-	}
-	if r.silent(now) {
-		if proper && e.ND.RA.Lifetime > 0 {
+	case r.isConfigured():
+		router := t.sentBy(r, e)
+		if router == nil {
+			return
+		}
+		t.ra = router.differs(e, exactly)
+		// What a configuration cannot tell is learned.
+		if i := r.indexLearned(e); i >= 0 {
+			said, _ := t.compare(r, &r.learned[i], e, now, proper)
+			t.ra.PREF64, t.ra.Option = said.PREF64, said.Option
+		} else if beginning {
+			r.learn(e, now, false)
+		}
+	case r.silent(now):
+		if beginning {
 			r.learned = r.learned[:0]
 			r.learn(e, now, false)
 			t.router.New = true
 		}
-		return
+	case t.sentBy(r, e) != nil:
+		t.ra, t.router.New = t.compare(r, &r.learned[r.indexLearned(e)], e, now, proper)
 	}
-	if t.sentBy(r, e) == nil {
-		return
-	}
-	known := &r.learned[r.indexLearned(e)]
+}
+
+// compare says how an RA differs from what was learned of its router, or that
+// the router has begun anew.
+func (t *Table) compare(r *routers, known *learned, e *schemas.Event, now int64, proper bool) (d schemas.LinkRA, anew bool) {
 	stops := e.ND.RA.Lifetime == 0
-	switch t.ra = known.differs(e, now-known.heard); {
-	case t.ra == (schemas.LinkRA{}):
+	switch d = known.differs(e, now-known.heard); {
+	case d == (schemas.LinkRA{}):
 		known.refresh(e)
 		known.last = now
-	case proper && now >= known.since && now-known.since <= burst && adds(t.ra):
+	case proper && now >= known.since && now-known.since <= burst && adds(d):
 		known.merge(profile(e), e)
 		r.gather()
-		t.ra = schemas.LinkRA{}
+		d = schemas.LinkRA{}
 	case proper && !stops && (known.stopped || now-known.last > int64(t.cfg.ClaimTimeout)):
 		// It has begun anew, or has not said what was learned for long enough.
 		*known = learned{Router: profile(e), since: now, last: now}
 		r.gather()
-		t.ra, t.router.New = schemas.LinkRA{}, true
+		d, anew = schemas.LinkRA{}, true
 	}
 	known.hear(e, now)
 	known.stopped = stops
+	return d, anew
 }
 
 // adds reports whether an RA that differs only has options that others have not.

@@ -68,6 +68,7 @@ func TestConfiguredRouters(t *testing.T) {
 		{"a router that stops", []func(*Router){volatile}, ra(gateway, gatewayLL, radvert(func(r *schemas.RA) { r.Lifetime = 0 }), rdnss("2001:db8::53", 0)), ""},
 
 		{"Redirect of the router to another host on the link", nil, rd(gateway, gatewayLL, "2001:db8::b", "2001:db8::b"), ""},
+		{"Redirect to somebody on the link who is not", nil, rd(gateway, gatewayLL, "2001:db8:9::9", "2001:db8:9::9"), "router.offlink"},
 		{"Redirect to another router", nil, rd(gateway, gatewayLL, "fe80::b", "2001:db8:9::9"), ""},
 		{"Redirect to somebody", nil, rd(gateway, gatewayLL, attackerLL, "2001:db8:9::9"), "router.target"},
 		{"Redirect of another router", nil, rd(attacker, attackerLL, attackerLL, "2001:db8:9::9"), "router.unknown router.target"},
@@ -163,6 +164,8 @@ func TestLearnedRouters(t *testing.T) {
 		{"an option that was not there", then(again(minute, unknown(37))), "ra.option"},
 		{"options over two RAs", []*schemas.Event{heard[0], again(time.Second/2, rdnss("2001:db8::53", 900), unknown(37), pref64("64:ff9b::/96")), again(minute), again(minute, rdnss("2001:db8::53", 900), unknown(37))}, ""},
 		{"other parameters in the same second", []*schemas.Event{heard[0], again(time.Second/2, flags("O"))}, "ra.flags ra.params"},
+		{"a second router, cut short by the capture", then(ra(attacker, attackerLL, cut, after(minute))), "router.unknown"},
+		{"one cut short by the capture teaches nothing", []*schemas.Event{ra(attacker, attackerLL, cut), ra(gateway, gatewayLL)}, "station.new claim.new router.new"},
 		{"priority tag", then(ra(attacker, attackerLL, vlan(0), after(minute))), "router.unknown"},
 		{"the router stops", then(again(minute, radvert(stops))), ""},
 		{"the router begins anew", then(again(minute, radvert(stops)), again(2*minute, flags("O"), prefix("2001:db8:1::/64"))), "router.new"},
@@ -201,7 +204,8 @@ func TestConfigureAgain(t *testing.T) {
 	check(t, table, "configured", ra(attacker, attackerLL))
 	check(t, table, "configured router.unknown", ra(gateway, gatewayLL))
 	table.Configure(nil)
-	check(t, table, "router.unknown", ra(attacker, attackerLL))
+	check(t, table, "", ra(attacker, attackerLL)) // a router that was configured
+	check(t, table, "station.new claim.new router.unknown", ra(other, "fe80::b"))
 }
 
 func TestLearn(t *testing.T) {
@@ -226,4 +230,24 @@ func TestLearn(t *testing.T) {
 	if diff := cmp.Diff([]Routers{want}, table.Learned(), cmpopts.EquateComparable(addr{}, pre("::/0"))); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
+}
+
+// What a configuration cannot tell of a router is what it said first.
+func TestConfiguredRouterSaysMore(t *testing.T) {
+	table := newTable(configured(volatile))
+	observe(table, ra(gateway, gatewayLL, pref64("64:ff9b::/96")), ra(gateway, gatewayLL, pref64("64:ff9b::/96"), after(minute)))
+	check(t, table, "configured ra.pref64 ra.option", ra(gateway, gatewayLL, pref64("2001:db8:64::/96"), unknown(37), after(2*minute)))
+	check(t, table, "configured", ra(gateway, gatewayLL, pref64("64:ff9b::/96"), after(3*minute)))
+}
+
+// Two routers that take over from each other do not fight.
+func TestConfiguredRoutersShare(t *testing.T) {
+	routers := configured()
+	second := routers.Routers[0]
+	second.MAC = mac(other)
+	routers.Routers = append(routers.Routers, second)
+	table := newTable(routers)
+	observe(table, ra(gateway, gatewayLL), ra(other, gatewayLL, after(minute)))
+	check(t, table, "configured claim.flipflop claim.contested claim.disputed", ra(gateway, gatewayLL, after(2*minute)))
+	check(t, table, "configured unsolicited station.new claim.changed claim.contested claim.disputed claim.router claim.unasked router.flag", na(attacker, gatewayLL, flags("RO"), after(3*minute)))
 }

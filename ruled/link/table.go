@@ -170,7 +170,13 @@ func (t *Table) Observe(e *schemas.Event) {
 	l := t.link(e, now)
 	t.out = schemas.Link{Configured: l.routers.isConfigured()}
 	t.claims = t.claims[:0]
-	if !discarded(e) {
+	switch {
+	case discarded(e):
+	case e.ND.Malformed != "":
+		// Only the capture has cut it short: who sent it is there to see, but not
+		// all that it says.
+		t.observeRouter(l, e, now)
+	default:
 		s := t.observeStation(l, e, now)
 		t.observeSolicitation(l, e, now)
 		t.observeClaims(l, s, e, now)
@@ -200,7 +206,7 @@ func something(l *schemas.Link) bool {
 
 // discarded reports whether receivers discard the frame, or should (RFC 6980).
 func discarded(e *schemas.Event) bool {
-	return e.Fault.Discard() || e.ND.Malformed != "" || e.ND.RS == nil && e.ND.RA == nil && e.ND.NS == nil && e.ND.NA == nil && e.ND.RD == nil
+	return e.Fault.Discard() || e.ND.RS == nil && e.ND.RA == nil && e.ND.NS == nil && e.ND.NA == nil && e.ND.RD == nil
 }
 
 // link returns the link of an event.

@@ -41,16 +41,12 @@ var noAttack = map[string]string{
 // missed lists the captures of attacks that no rule of at least severity warning
 // finds on a known link, and why.
 var missed = map[string]string{
-	"ev-l2-ad-base":                   "hidden behind two VLAN tags, of which the decoder reads one",
-	"ev-l2-prio2-base":                "hidden behind two VLAN tags, of which the decoder reads one",
-	"ev-l2-prio-snap-base":            "hidden in an IEEE 802.3 frame with LLC and SNAP, which the decoder does not read",
-	"ev-l2-snap-base":                 "hidden in an IEEE 802.3 frame with LLC and SNAP, which the decoder does not read",
-	"ra-imp-captport-base":            "a configuration, which is NDPMon's, cannot tell which options of other types a router sends, so they are compared only where routers are learned",
-	"scan-slow60-base":                "60 addresses in 30 seconds: honest hosts look for as many",
-	"snaplen96-thc-frouter6-dns-base": "the capture has only the first 96 bytes of each frame: what is cut short is not judged by what is known of the link",
-	"ra-imp-copy-base":                "exact copies of the router's own advertisements, at its own pace: nothing tells them apart, and they tell hosts nothing new",
-	"ra-imp-pref64-base":              "a configuration, which is NDPMon's, cannot tell which NAT64 prefixes a router announces, so they are compared only where routers are learned",
-	"rd-imp-onlink-base":              "the router's own addresses, and no next hop to judge: it says that the destination is on the link, as genuine Redirects do",
+	"ev-l2-ad-base":        "hidden behind two VLAN tags, of which the decoder reads one",
+	"ev-l2-prio2-base":     "hidden behind two VLAN tags, of which the decoder reads one",
+	"ev-l2-prio-snap-base": "hidden in an IEEE 802.3 frame with LLC and SNAP, which the decoder does not read",
+	"ev-l2-snap-base":      "hidden in an IEEE 802.3 frame with LLC and SNAP, which the decoder does not read",
+	"scan-slow60-base":     "60 addresses in 30 seconds: honest hosts look for as many",
+	"ra-imp-copy-base":     "exact copies of the router's own advertisements, at its own pace: nothing tells them apart, and they tell hosts nothing new",
 }
 
 // warned lists the harmless captures that nothing configured or known gets
@@ -80,12 +76,10 @@ var secondRouter = []string{"mid-newrouter", "rtr-replaced", "two-inconsistent",
 // outdated lists the harmless captures that are critical where the routers are
 // configured, and why.
 var outdated = map[string]string{
-	"radvd-reconf":         "the router has a new DNS server: the configuration must have it too",
-	"radvd-renumber":       "the router has a new prefix: the configuration must have it too",
-	"rtr-bigra":            "the router has new routes: the configuration must have them too",
-	"rtr-replaced-samella": "the new router takes the address of the old one, which is configured too",
-	"rtr-retires":          "a router that is configured says that it is none",
-	"vrrp":                 "two configured routers have one address in turn",
+	"radvd-reconf":   "the router has a new DNS server: the configuration must have it too",
+	"radvd-renumber": "the router has a new prefix: the configuration must have it too",
+	"rtr-bigra":      "the router has new routes: the configuration must have them too",
+	"rtr-retires":    "a router that is configured says that it is none",
 }
 
 func TestDetection(t *testing.T) {

@@ -1,0 +1,80 @@
+package ruled
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/ndmon/ndmon/ruled/link"
+	"github.com/ndmon/ndmon/ruled/rules"
+	"github.com/ndmon/ndmon/ruled/vendors"
+	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/schemas/capfile"
+	"github.com/ndmon/ndmon/schemas/decode"
+)
+
+// FuzzEvent has what may come on a subject of events go all the way: read,
+// compared with what is known of the link, evaluated by every built-in rule, and
+// written as an alert. The data is events, one a line.
+func FuzzEvent(f *testing.F) {
+	for _, capture := range []string{"thc-parasite6", "thc-dos-new-ip6", "radvd-full", "thc-redir6", "si6-ra6_frag", "thc-fake_router26_E-O"} {
+		f.Add(lines(f, capture))
+	}
+	set := rules.Builtin()
+	program := rules.Compile(set)
+	makers := vendors.Builtin()
+	f.Fuzz(func(t *testing.T, data []byte) {
+		reader := newEventReader()
+		table := link.New(link.Config{Neighbours: 50, ClaimTimeout: time.Minute, Silence: time.Hour, Vendor: makers.Lookup})
+		thresholds := rules.NewThresholds(10)
+		evaluator := program.NewEvaluator()
+		for line := range bytes.Lines(data) {
+			if err := reader.event.ParseJSON(line); err != nil || reader.event.Link != nil {
+				continue
+			}
+			e := &reader.event
+			table.Observe(e)
+			for _, rule := range evaluator.Evaluate(e) {
+				count, ok := thresholds.Pass(rule, e)
+				if ok != (count > 0) {
+					t.Errorf("%s: passed %t, count %d", rule.ID, ok, count)
+				}
+				if why := rule.Fails(e); why != "" {
+					t.Errorf("%s matches and does not: %s", rule.ID, why)
+				}
+				alert, err := schemas.Marshal(schemas.Alert{Type: schemas.TypeAlert, Severity: rule.Severity, Rule: rule.ID, Summary: rules.Summary(e), Count: count, Link: e.Link, Event: line})
+				if err != nil || !json.Valid(alert) {
+					t.Errorf("%s: alert %s: %v", rule.ID, alert, err)
+				}
+			}
+		}
+		if s := table.Stats(); s.Addresses > 50 || s.Stations > 50 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// lines returns the events of a capture, one a line.
+func lines(f *testing.F, capture string) []byte {
+	file, err := os.Open(filepath.Join("..", "sensor", "testdata", "corpus", capture+".pcap"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	defer file.Close()
+	r, err := capfile.NewReader(file)
+	if err != nil {
+		f.Fatal(err)
+	}
+	var all []byte
+	var d decode.Decoder
+	for p, err := r.Next(); err == nil; p, err = r.Next() {
+		if e, ok := d.Decode(p.Data, p.Length); ok {
+			e.Type, e.ID, e.Host, e.Interface, e.Direction, e.Time = schemas.TypeEvent, "e", "r1", "eth0", schemas.In, p.Time
+			all = append(e.AppendJSON(all), '\n')
+		}
+	}
+	return all
+}
