@@ -68,15 +68,18 @@ type Event struct {
 	Frame []byte `json:"frame,omitempty"`
 }
 
-// Ethernet is the Ethernet II header.
+// Ethernet is the Ethernet header with its VLAN tags.
 type Ethernet struct {
 	Source      MAC `json:"source" doc:"Ethernet source address" ndpmon:"true"`
 	Destination MAC `json:"destination" doc:"Ethernet destination address" ndpmon:"true"`
 	// SourceMulticast is true when Source has the I/G bit: no station has such
 	// an address, so the frame was forged.
 	SourceMulticast bool `json:"sourcemulticast,omitempty" doc:"the Ethernet source address is a multicast or broadcast address"`
-	// VLAN is the IEEE 802.1Q VLAN identifier, 0 to 4095; nil without a tag.
-	VLAN *uint16 `json:"vlan,omitempty" doc:"IEEE 802.1Q VLAN identifier, 0 to 4095, of a tagged frame" max:"4095" example:"12"`
+	// VLAN is the IEEE 802.1Q VLAN identifier, 0 to 4095, of the outermost tag;
+	// nil without a tag.
+	VLAN *uint16 `json:"vlan,omitempty" doc:"IEEE 802.1Q VLAN identifier, 0 to 4095, of a tagged frame: that of the outermost tag" max:"4095" example:"12"`
+	// InnerVLAN is that of the second tag, counting from outside; nil without one.
+	InnerVLAN *uint16 `json:"innervlan,omitempty" doc:"IEEE 802.1Q VLAN identifier, 0 to 4095, of the second tag, as IEEE 802.1ad (QinQ) puts one into another" max:"4095" example:"100"`
 }
 
 // Inet6 is the IPv6 header (RFC 8200, section 3) and what follows it before

@@ -28,6 +28,7 @@ type Fault struct {
 	Override            bool `json:"override,omitempty" doc:"NA with the O flag but without a Target Link-Layer Address option (NDPMon: NA Override flag; RFC 4861, section 7.2.4)"`
 	ProxyOverride       bool `json:"proxyoverride,omitempty" doc:"NA with the O flag whose source is not its target (NDPMon: NA Override flag): a proxy or an anycast answer must not override (RFC 4861, sections 7.2.7 and 7.2.8), but some routers answer so for their own addresses"`
 	TargetMismatch      bool `json:"targetmismatch,omitempty" doc:"NA from one link-local address for another one (NDPMon: NA LLA mismatch)"`
+	Encapsulation       bool `json:"encapsulation,omitempty" doc:"IPv6 in LLC/SNAP (RFC 1042), or behind two VLAN tags of which one is only a priority (identifier 0): a way to get past the filters of switches (CVE-2021-27853)"`
 
 	Prefix           bool `json:"prefix,omitempty" doc:"RA with a prefix that cannot be: link-local or multicast, or with bits set behind its length and no R flag"`
 	PrefixLength     bool `json:"prefixlength,omitempty" doc:"RA with a prefix for autoconfiguration (A flag) that is not 64 bits long: hosts ignore it"`

@@ -2,8 +2,11 @@ package sensor
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/sensor/internal/capture"
@@ -46,8 +49,16 @@ func TestDeliverAllocatesNothing(t *testing.T) {
 	e := newEncoder(origin{host: "r1", iface: "eth0", direction: schemas.Out, master: true}, s.metrics)
 	f := firstNS(t)
 	f.VLAN, f.Tagged = 300, true
-	if n := testing.AllocsPerRun(1000, func() { s.deliver(&tap{}, e, f) }); n != 0 {
-		t.Errorf("%v allocations for a frame", n)
+	wrapped := f // behind another tag and in LLC and SNAP
+	wrapped.Data = slices.Concat(f.Data[:12], []byte{0x81, 0, 0, 0, 0, 80, 0xaa, 0xaa, 3, 0, 0, 0}, f.Data[12:])
+	wrapped.Length += 12
+	for name, f := range map[string]capture.Frame{"tagged": f, "wrapped": wrapped} {
+		if n := testing.AllocsPerRun(1000, func() { s.deliver(&tap{}, e, f) }); n != 0 {
+			t.Errorf("%v allocations for a frame that is %s", n, name)
+		}
+	}
+	if n := testutil.ToFloat64(s.metrics.ignored); n != 0 {
+		t.Errorf("%v frames were no events", n)
 	}
 }
 

@@ -2,6 +2,7 @@ package sensor
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -114,6 +115,47 @@ func TestVLAN(t *testing.T) {
 	tagged := r.sees(t, "the tagged NS", solicitation("eth0", schemas.In, "2001:db8::31"))
 	if v := tagged.event.Ethernet.VLAN; v == nil || *v != 300 {
 		t.Errorf("VLAN of the tagged frame is %v, not 300", v)
+	}
+}
+
+// Of several tags the kernel takes out the outer one, and leaves LLC and SNAP
+// headers as they are.
+func TestWrapped(t *testing.T) {
+	router, host := pair(t)
+	r := start(t, router, config("eth0"))
+	r.capturing(t, "eth0", 1)
+	host.Solicit("eth0", "2001:db8::30")
+	plain := r.sees(t, "the NS", solicitation("eth0", schemas.In, "2001:db8::30")).event.Frame
+
+	llc := []byte{0, 80, 0xaa, 0xaa, 3, 0, 0, 0, 0x86, 0xdd} // RFC 1042
+	for i, test := range []struct {
+		name    string
+		headers []byte // in place of the EtherType
+		vlans   []uint16
+		fault   bool
+	}{
+		{"QinQ", []byte{0x88, 0xa8, 0, 100, 0x81, 0, 0, 12, 0x86, 0xdd}, []uint16{100, 12}, false},
+		{"three tags", []byte{0x88, 0xa8, 0, 100, 0x81, 0, 0, 12, 0x81, 0, 0, 13, 0x86, 0xdd}, []uint16{100, 12}, false},
+		{"a priority", []byte{0x81, 0, 0xe0, 0, 0x86, 0xdd}, []uint16{0}, false},
+		{"two priorities", []byte{0x81, 0, 0, 0, 0x81, 0, 0, 0, 0x86, 0xdd}, []uint16{0, 0}, true},
+		{"SNAP", llc, nil, true},
+		{"SNAP behind a priority", slices.Concat([]byte{0x81, 0, 0, 0}, llc), []uint16{0}, true},
+		{"SNAP in QinQ", slices.Concat([]byte{0x88, 0xa8, 0, 100, 0x81, 0, 0, 12}, llc), []uint16{100, 12}, true},
+	} {
+		// The same, for another target.
+		frame := slices.Concat(plain[:12], test.headers, plain[14:])
+		frame[12+len(test.headers)+40+8+15] = byte(0x40 + i)
+		host.Send("eth0", frame, 1)
+		e := r.sees(t, test.name, solicitation("eth0", schemas.In, fmt.Sprintf("2001:db8::%x", 0x40+i))).event
+		var vlans []uint16
+		for _, vlan := range []*uint16{e.Ethernet.VLAN, e.Ethernet.InnerVLAN} {
+			if vlan != nil {
+				vlans = append(vlans, *vlan)
+			}
+		}
+		if fault := e.Fault != nil && e.Fault.Encapsulation; !slices.Equal(vlans, test.vlans) || fault != test.fault {
+			t.Errorf("%s: VLANs %v, fault %v", test.name, vlans, fault)
+		}
 	}
 }
 

@@ -18,6 +18,8 @@ func BenchmarkDecode(b *testing.B) {
 		{"NS", firstOf(b, "linux-resolution_nud.pcap", schemas.KindNS)},
 		{"NS-nonce", firstOf(b, "linux-dad_ok.pcap", schemas.KindNS)},
 		{"NS-hop-by-hop", firstOf(b, "si6-ns6_hbh.pcap", schemas.KindNS)},
+		{"NS-QinQ", tagged(ip6(58, ns(slla())), tag(0x88a8, 12), tag(0x8100, 13))},
+		{"NS-SNAP", behind(ether(ip6(58, ns(slla()))), snap(80, 0x86dd))},
 		{"NA", firstOf(b, "linux-resolution_nud.pcap", schemas.KindNA)},
 		{"RA", firstOf(b, "radvd-minimal.pcap", schemas.KindRA)},
 		{"RA-full", firstOf(b, "radvd-full.pcap", schemas.KindRA)},

@@ -39,88 +39,6 @@ func faultNames(f *schemas.Fault) []string {
 	return names
 }
 
-// send is a frame with a message from macSource, to where the IPv6 destination
-// leads, with the checksum for its addresses.
-func send(from, to string, message []byte) []byte {
-	mac := []byte{2, 0, 0, 0, 0, 0x42}
-	if to := addr(to); to[0] == 0xff {
-		mac = cat([]byte{0x33, 0x33}, to[12:])
-	}
-	return sendTo(mac, from, to, message)
-}
-
-// sendTo is send to any Ethernet address.
-func sendTo(mac []byte, from, to string, message []byte) []byte {
-	return cat(mac, macSource, be16(0x86dd), packet(from, to, 58, summed(addr(from), addr(to), bytes.Clone(message))))
-}
-
-// packet is ip6 with other addresses.
-func packet(from, to string, next uint8, payload ...[]byte) []byte {
-	p := ip6(next, payload...)
-	copy(p[8:], addr(from))
-	copy(p[24:], addr(to))
-	return p
-}
-
-// edit returns a copy of a frame in which bytes from an offset on are others.
-func edit(frame []byte, at int, b ...byte) []byte {
-	frame = bytes.Clone(frame)
-	copy(frame[at:], b)
-	return frame
-}
-
-const (
-	hopLimitAt   = 14 + 7      // offset in an untagged frame
-	checksumAt   = 14 + 40 + 2 // without extension headers
-	router       = "fe80::1"
-	host         = "2001:db8::7"
-	allNodes     = "ff02::1"
-	allRouters   = "ff02::2"
-	solicitedFor = "ff02::1:ff00:42" // target
-	targetText   = "2001:db8::42"
-)
-
-func targeted(typ uint8, flags byte, target string, options ...[]byte) []byte {
-	return cat([]byte{typ, 0, 0, 0, flags, 0, 0, 0}, addr(target), cat(options...))
-}
-
-func nsFor(target string, options ...[]byte) []byte { return targeted(135, 0, target, options...) }
-
-func naFor(target string, flags byte, options ...[]byte) []byte {
-	return targeted(136, flags, target, options...)
-}
-
-func rdFor(target, destination string, options ...[]byte) []byte {
-	return cat([]byte{137, 0, 0, 0, 0, 0, 0, 0}, addr(target), addr(destination), cat(options...))
-}
-
-func tlla() []byte { return option(2, macSource) }
-
-// raOf is an RA with a lifetime in seconds and a reachable time in milliseconds.
-func raOf(flags byte, lifetime uint16, reachable uint32, options ...[]byte) []byte {
-	return cat([]byte{134, 0, 0, 0, 64, flags}, be16(lifetime), be32(reachable), be32(0), cat(options...))
-}
-
-func prefixOf(bits, flags byte, valid, preferred uint32, prefix string) []byte {
-	return option(3, []byte{bits, flags}, be32(valid), be32(preferred), make([]byte, 4), addr(prefix))
-}
-
-func routeOf(bits, flags byte, prefix string) []byte {
-	return option(24, []byte{bits, flags}, be32(1800), addr(prefix))
-}
-
-func mtu(bytes uint32) []byte { return option(5, make([]byte, 2), be32(bytes)) }
-
-func server(address string) []byte { return option(25, make([]byte, 2), be32(900), addr(address)) }
-
-// redirected is a Redirected Header option with a packet of UDP.
-func redirected(from, to string) []byte {
-	return option(4, make([]byte, 6), packet(from, to, 17, make([]byte, 8)))
-}
-
-// some is an option of a type, of 8 bytes.
-func some(typ byte) []byte { return option(typ, []byte{0, 0, 1, 2, 3, 4}) }
-
 // Each fault, in frames that have it alone or with what it brings along, beside
 // the nearest frames that do not.
 func TestFaults(t *testing.T) {
@@ -346,6 +264,9 @@ func TestFaults(t *testing.T) {
 		{"packet that cannot be read redirected", rdTo(rdFor("fe80::2", "2001:db8:1::1", option(4, make([]byte, 46)))), ""},
 		{"packet of another redirected, with stops ahead",
 			extended(router, "2001:db8::8", stops, rdFor("fe80::2", "2001:db8:1::1", redirected(host, "2001:db8:1::1"))), ""},
+
+		{"in LLC and SNAP", behind(nsTo(ns(slla())), snap(80, 0x86dd)), "encapsulation"},
+		{"two priorities", behind(nsTo(ns(slla())), tag(0x8100, 0), tag(0x8100, 0), be16(0x86dd)), "encapsulation"},
 
 		{"several", edit(send("2001:db8::1", allRouters, raOf(0x10, 0, 3_600_001, mtu(1))), hopLimitAt, 64),
 			"hoplimit source destination preference reachabletimer mtu"},

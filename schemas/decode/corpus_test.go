@@ -18,10 +18,15 @@ type captured struct {
 	length int
 }
 
-// readCapture returns the frames of a capture of the corpus.
+// readCapture returns the frames of a capture: the corpus's, unless its name has
+// a folder.
 func readCapture(t testing.TB, name string) []captured {
 	t.Helper()
-	file, err := os.Open(filepath.Join(corpus, name))
+	path := name
+	if filepath.Base(name) == name {
+		path = filepath.Join(corpus, name)
+	}
+	file, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,17 @@ const (
 	ethernetSize  = 14     // with the EtherType
 	vlanTagSize   = 4
 	vlanMask      = 0x0fff // the identifier in a tag's control information
+	priority      = 0      // the identifier of a tag that is only a priority, IEEE 802.1Q
+
+	// maxTags is how many VLAN tags are taken out of a frame. The kernel may have
+	// taken out another one before.
+	maxTags = 2
+
+	// maxLength is the greatest value that is a length and no EtherType (IEEE
+	// 802.3, section 3.2.6). LLC and SNAP headers stand behind it.
+	maxLength = 1500
+	// snapIPv6 are those headers before IPv6 (RFC 1042).
+	snapIPv6 = "\xaa\xaa\x03\x00\x00\x00\x86\xdd"
 )
 
 // Decoder decodes frames one after the other. It owns the events that it
@@ -25,7 +36,7 @@ const (
 type Decoder struct {
 	event    schemas.Event
 	ethernet schemas.Ethernet
-	vlan     uint16
+	vlan     [maxTags]uint16 // what Ethernet's VLAN and InnerVLAN point to
 	inet6    schemas.Inet6
 	fragment schemas.Fragment
 	icmp6    schemas.ICMP6
@@ -56,10 +67,10 @@ type memory struct {
 // Decode decodes an Ethernet frame of which length bytes were on the wire, and
 // len(frame) of them were captured. It returns false when the frame is no
 // Neighbor Discovery: anything but ICMPv6 of the types 133 to 137 behind at
-// most one VLAN tag and any IPv6 extension headers. A packet whose headers are
-// cut short before they show what they lead to may be Neighbor Discovery, and
-// is an event without ICMP6; so is a later fragment of a packet to one of the
-// groups that Neighbor Discovery uses.
+// most two VLAN tags, LLC and SNAP headers or none, and any IPv6 extension
+// headers. A packet whose headers are cut short before they show what they lead
+// to may be Neighbor Discovery, and is an event without ICMP6; so is a later
+// fragment of a packet to one of the groups that Neighbor Discovery uses.
 //
 // The event has Ethernet, Inet6, ICMP6, ND, Fault and Frame; the rest is the
 // caller's to fill in. It is valid until the next call and refers to frame.
@@ -80,13 +91,27 @@ func (d *Decoder) Decode(frame []byte, length int) (*schemas.Event, bool) {
 	return &d.event, true
 }
 
-// SetVLAN sets the VLAN identifier of the event that Decode returned last, for
-// a tag that is not in the frame because the kernel has taken it out. Of the
-// tag's control information the lower 12 bits count. It is the outer tag, so it
-// replaces what Decode found in the frame.
+// SetVLAN adds a tag to the event that Decode returned last, one that is not in
+// the frame because the kernel has taken it out. Of the tag's control
+// information the lower 12 bits count. It is the outer tag, so those that Decode
+// found in the frame are moved inwards, and a third one is dropped.
 func (d *Decoder) SetVLAN(tag uint16) {
-	d.vlan = tag & vlanMask
-	d.ethernet.VLAN = &d.vlan
+	e := &d.ethernet
+	if e.VLAN != nil {
+		d.vlan[1] = d.vlan[0]
+		e.InnerVLAN = &d.vlan[1]
+	}
+	d.vlan[0] = tag & vlanMask
+	e.VLAN = &d.vlan[0]
+	d.checkTags()
+}
+
+// checkTags checks the VLAN tags. One that is only a priority makes no sense
+// beside another, whose priority it would repeat; hosts pass it over, and filters
+// look for the EtherType right behind it (CVE-2021-27853).
+func (d *Decoder) checkTags() {
+	e := &d.ethernet
+	d.found(&d.fault.Encapsulation, e.InnerVLAN != nil && (*e.VLAN == priority || *e.InnerVLAN == priority))
 }
 
 // reset forgets the last frame but not the memory.
@@ -95,7 +120,7 @@ func (d *Decoder) reset() {
 		d.fault = schemas.Fault{}
 	}
 	d.event = schemas.Event{}
-	d.ethernet.VLAN = nil
+	d.ethernet.VLAN, d.ethernet.InnerVLAN = nil, nil
 	d.inet6.Extension = nil
 	d.inet6.Fragment = nil
 	if d.nd.Opt != nil {
@@ -135,12 +160,34 @@ func (d *Decoder) ethernetHeader(frame []byte) ([]byte, bool) {
 	d.ethernet.Source = schemas.MAC(frame[6:12])
 	d.ethernet.SourceMulticast = d.ethernet.Source.IsMulticast()
 	etherType, rest := binary.BigEndian.Uint16(frame[12:]), frame[ethernetSize:]
-	if etherType == etherTypeVLAN || etherType == etherTypeQinQ {
+	if etherType == etherTypeIPv6 {
+		return rest, true
+	}
+	return d.unwrap(etherType, rest)
+}
+
+// unwrap returns the IPv6 packet behind VLAN tags, LLC and SNAP headers, or both.
+//
+// A filter that asks the EtherType for IPv6 does not find it there
+// (CVE-2021-27853, CVE-2021-27854), and IPv6 on Ethernet is sent without LLC and
+// SNAP (RFC 2464). The length before those is not looked at: receivers take any
+// (CVE-2021-27861).
+func (d *Decoder) unwrap(etherType uint16, rest []byte) ([]byte, bool) {
+	for i, tag := range [maxTags]**uint16{&d.ethernet.VLAN, &d.ethernet.InnerVLAN} {
+		if etherType != etherTypeVLAN && etherType != etherTypeQinQ {
+			break
+		}
 		if len(rest) < vlanTagSize {
 			return nil, false
 		}
-		d.SetVLAN(binary.BigEndian.Uint16(rest))
+		d.vlan[i] = binary.BigEndian.Uint16(rest) & vlanMask
+		*tag = &d.vlan[i]
 		etherType, rest = binary.BigEndian.Uint16(rest[2:]), rest[vlanTagSize:]
+	}
+	d.checkTags()
+	if etherType <= maxLength && len(rest) >= len(snapIPv6) && string(rest[:len(snapIPv6)]) == snapIPv6 {
+		d.found(&d.fault.Encapsulation, true)
+		return rest[len(snapIPv6):], true
 	}
 	return rest, etherType == etherTypeIPv6
 }

@@ -1,6 +1,7 @@
 package decode_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"net/netip"
 	"slices"
@@ -38,6 +39,18 @@ func tagged(packet []byte, tags ...[]byte) []byte {
 }
 
 func tag(etherType, control uint16) []byte { return cat(be16(etherType), be16(control)) }
+
+// snap are LLC and SNAP headers (RFC 1042) behind a length and before an
+// EtherType.
+func snap(length, etherType uint16) []byte {
+	return cat(be16(length), []byte{0xaa, 0xaa, 3, 0, 0, 0}, be16(etherType))
+}
+
+// behind puts headers, of which the last ends with an EtherType, behind the
+// addresses of an untagged IPv6 frame.
+func behind(frame []byte, headers ...[]byte) []byte {
+	return cat(frame[:12], cat(headers...), frame[14:])
+}
 
 // ip6 is an IPv6 packet with the payload length that it has.
 func ip6(next uint8, payload ...[]byte) []byte {
@@ -115,3 +128,85 @@ func option(typ uint8, parts ...[]byte) []byte {
 }
 
 func slla() []byte { return option(1, macSource) }
+
+// send is a frame with a message from macSource, to where the IPv6 destination
+// leads, with the checksum for its addresses.
+func send(from, to string, message []byte) []byte {
+	mac := []byte{2, 0, 0, 0, 0, 0x42}
+	if to := addr(to); to[0] == 0xff {
+		mac = cat([]byte{0x33, 0x33}, to[12:])
+	}
+	return sendTo(mac, from, to, message)
+}
+
+// sendTo is send to any Ethernet address.
+func sendTo(mac []byte, from, to string, message []byte) []byte {
+	return cat(mac, macSource, be16(0x86dd), packet(from, to, 58, summed(addr(from), addr(to), bytes.Clone(message))))
+}
+
+// packet is ip6 with other addresses.
+func packet(from, to string, next uint8, payload ...[]byte) []byte {
+	p := ip6(next, payload...)
+	copy(p[8:], addr(from))
+	copy(p[24:], addr(to))
+	return p
+}
+
+// edit returns a copy of a frame in which bytes from an offset on are others.
+func edit(frame []byte, at int, b ...byte) []byte {
+	frame = bytes.Clone(frame)
+	copy(frame[at:], b)
+	return frame
+}
+
+const (
+	hopLimitAt   = 14 + 7      // offset in an untagged frame
+	checksumAt   = 14 + 40 + 2 // without extension headers
+	router       = "fe80::1"
+	host         = "2001:db8::7"
+	allNodes     = "ff02::1"
+	allRouters   = "ff02::2"
+	solicitedFor = "ff02::1:ff00:42" // target
+	targetText   = "2001:db8::42"
+)
+
+func targeted(typ uint8, flags byte, target string, options ...[]byte) []byte {
+	return cat([]byte{typ, 0, 0, 0, flags, 0, 0, 0}, addr(target), cat(options...))
+}
+
+func nsFor(target string, options ...[]byte) []byte { return targeted(135, 0, target, options...) }
+
+func naFor(target string, flags byte, options ...[]byte) []byte {
+	return targeted(136, flags, target, options...)
+}
+
+func rdFor(target, destination string, options ...[]byte) []byte {
+	return cat([]byte{137, 0, 0, 0, 0, 0, 0, 0}, addr(target), addr(destination), cat(options...))
+}
+
+func tlla() []byte { return option(2, macSource) }
+
+// raOf is an RA with a lifetime in seconds and a reachable time in milliseconds.
+func raOf(flags byte, lifetime uint16, reachable uint32, options ...[]byte) []byte {
+	return cat([]byte{134, 0, 0, 0, 64, flags}, be16(lifetime), be32(reachable), be32(0), cat(options...))
+}
+
+func prefixOf(bits, flags byte, valid, preferred uint32, prefix string) []byte {
+	return option(3, []byte{bits, flags}, be32(valid), be32(preferred), make([]byte, 4), addr(prefix))
+}
+
+func routeOf(bits, flags byte, prefix string) []byte {
+	return option(24, []byte{bits, flags}, be32(1800), addr(prefix))
+}
+
+func mtu(bytes uint32) []byte { return option(5, make([]byte, 2), be32(bytes)) }
+
+func server(address string) []byte { return option(25, make([]byte, 2), be32(900), addr(address)) }
+
+// redirected is a Redirected Header option with a packet of UDP.
+func redirected(from, to string) []byte {
+	return option(4, make([]byte, 6), packet(from, to, 17, make([]byte, 8)))
+}
+
+// some is an option of a type, of 8 bytes.
+func some(typ byte) []byte { return option(typ, []byte{0, 0, 1, 2, 3, 4}) }

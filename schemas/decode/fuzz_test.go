@@ -26,6 +26,12 @@ func FuzzDecode(f *testing.F) {
 	for _, frame := range [][]byte{
 		ether(ip6(58, full)),
 		tagged(ip6(0, ext(60, 0), ext(43, 1), ext(44, 2), frag(60, 0, true), ext(58, 0), full), tag(0x8100, 12)),
+		tagged(ip6(58, full), tag(0x88a8, 12), tag(0x8100, 13)),
+		tagged(ip6(58, full), tag(0x8100, 0), tag(0x88a8, 12)),
+		tagged(ip6(58, full), tag(0x8100, 0), tag(0x8100, 0), tag(0x8100, 0)),
+		behind(ether(ip6(58, full)), snap(0, 0x86dd)),
+		behind(ether(ip6(0, ext(60, 0), ext(44, 2), frag(60, 0, true), ext(58, 0), full)), tag(0x8100, 0), snap(1500, 0x86dd)),
+		behind(ether(ip6(58, full)), tag(0x88a8, 12), tag(0x8100, 13), snap(64, 0x86dd)),
 		ether(ip6(58, pref64(1))),
 		ether(ip6Length(0, 0, ext(58, 0), full)),
 		ether(ip6(0, ext(44, 0), frag(44, 0, true), frag(60, 1216, false), ext(58, 0), full)),
@@ -151,7 +157,7 @@ func checkFault(t *testing.T, event *schemas.Event) {
 		if in, ok := kinds[name]; ok && !strings.Contains(in, string(event.Kind())) {
 			t.Errorf("%s has the fault %s", event.Kind(), name)
 		}
-		if event.ICMP6 == nil && !slices.Contains([]string{"length", "ethernetdestination", "eui64"}, name) {
+		if event.ICMP6 == nil && !slices.Contains([]string{"length", "ethernetdestination", "eui64", "encapsulation"}, name) {
 			t.Errorf("what shows no ICMPv6 type has the fault %s", name)
 		}
 	}
@@ -159,11 +165,16 @@ func checkFault(t *testing.T, event *schemas.Event) {
 		t.Errorf("discarded is %v: %v", !discarded, faultNames(event.Fault))
 	}
 
-	// What the text says, unless there is more than it says.
 	f := event.Fault
 	if f == nil {
 		f = new(schemas.Fault)
 	}
+	snap, outer, inner := isSNAP(event.Frame), event.Ethernet.VLAN, event.Ethernet.InnerVLAN
+	if want := snap || inner != nil && (*outer == 0 || *inner == 0); f.Encapsulation != want {
+		t.Errorf("fault for the encapsulation is %v: in SNAP %v, %s", f.Encapsulation, snap, asJSON(t, event.Ethernet))
+	}
+
+	// What the text says, unless there is more than it says.
 	text := event.ND.Malformed
 	more := strings.Contains(text, " more")
 	for _, fault := range []struct {
@@ -185,6 +196,17 @@ func checkFault(t *testing.T, event *schemas.Event) {
 	if want := event.ICMP6 != nil && event.Inet6.HopLimit != 255; f.HopLimit != want {
 		t.Errorf("fault for hop limit %d: %v", event.Inet6.HopLimit, f.HopLimit)
 	}
+}
+
+// isSNAP reports whether the EtherType of an event's frame is a length.
+func isSNAP(frame []byte) bool {
+	at := 12
+	for range 2 {
+		if frame[at] == 0x81 || frame[at] == 0x88 {
+			at += 4
+		}
+	}
+	return frame[at] < 6
 }
 
 // printable reports whether a text is printable ASCII.

@@ -17,6 +17,9 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 // Real frames of every message and option, and what becomes of them.
 func TestGolden(t *testing.T) {
+	// One RA in each wrapping that attackers used, and an NS on a network with
+	// QinQ: see testdata/README.md.
+	const wrapped = "testdata/wrapped.pcap"
 	tests := []struct {
 		golden  string
 		capture string
@@ -44,6 +47,11 @@ func TestGolden(t *testing.T) {
 		{"ns-flood", "thc-flood_solicitate6.pcap", schemas.KindNS, 0},
 		{"other-first-fragment", "thc-fake_router26_E-F.pcap", schemas.KindOther, 0},
 		{"other-later-fragment", "thc-fake_router26_E-O.pcap", schemas.KindOther, 0},
+		{"ra-priorities", wrapped, schemas.KindRA, 0},
+		{"ra-service-priority", wrapped, schemas.KindRA, 1},
+		{"ra-snap", wrapped, schemas.KindRA, 2},
+		{"ra-priority-snap", wrapped, schemas.KindRA, 3},
+		{"ns-qinq", wrapped, schemas.KindNS, 0},
 	}
 	for _, test := range tests {
 		t.Run(test.golden, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"golang.org/x/net/bpf"
@@ -25,12 +26,15 @@ func agree(t *testing.T, vm *bpf.VM, d *decode.Decoder, frame []byte) {
 	}
 }
 
-// headers counts the extension headers of an untagged or tagged IPv6 frame, the
+// headers counts the extension headers of a frame that passes the filter, the
 // last of which may be cut.
 func headers(frame []byte) int {
 	at := 14
-	if frame[12] != 0x86 {
+	for frame[at-2] == 0x81 || frame[at-2] == 0x88 {
 		at += 4
+	}
+	if frame[at-2] != 0x86 {
+		at += 8 // LLC and SNAP
 	}
 	n, next := 0, frame[at+6]
 	at += 40
@@ -66,6 +70,35 @@ func TestAgrees(t *testing.T) {
 	}
 }
 
+// Every frame of the corpus, wrapped in another way, passes or not as it is, and
+// behind three tags never.
+func TestAgreesWrapped(t *testing.T) {
+	vm := machine(t, Any)
+	var d decode.Decoder
+	for name, frames := range corpus(t) {
+		for i, frame := range frames {
+			if i%10 > 0 || len(frame) < 14 || frame[12] != 0x86 || frame[13] != 0xdd {
+				continue
+			}
+			for _, head := range heads() {
+				wrapped := slices.Concat(frame[:12], head[12:], frame[14:])
+				agree(t, vm, &d, wrapped)
+				if got, want := run(t, vm, wrapped), run(t, vm, frame); got != want {
+					t.Errorf("passes as it is: %v, wrapped: %v", want, got)
+				}
+				tags := slices.Concat(frame[:12], []byte{0x81, 0, 0, 0, 0x81, 0, 0, 0, 0x81, 0, 0, 0}, head[12:], frame[14:])
+				agree(t, vm, &d, tags)
+				if run(t, vm, tags) {
+					t.Error("passes behind three tags")
+				}
+			}
+			if t.Failed() {
+				t.Fatalf("capture %s, frame %d", name, i)
+			}
+		}
+	}
+}
+
 // FuzzAgrees gives any frame to the filter and the decoder.
 func FuzzAgrees(f *testing.F) {
 	for _, frames := range corpus(f) {
@@ -77,6 +110,15 @@ func FuzzAgrees(f *testing.F) {
 	}
 	ns := icmp(135)
 	f.Add(frame(0x8100, tag(12, 0x86dd, ip6(0, ext(60, 0), ext(43, 1), ext(44, 2), frag(60, 0, true), ext(58, 0), ns))))
+	for _, head := range heads() {
+		f.Add(slices.Concat(head, ip6(0, ext(58, 0), ns)))
+		f.Add(slices.Concat(head, to("ff02::1", ip6(60, ext(44, 0), frag(58, 8, true), ns))))
+		f.Add(slices.Concat(head, ip6(60, repeat(MaxHeaders), ext(6, 0), ns)))
+	}
+	f.Add(frame(0x8100, tag(0, 0x8100, tag(0, 0x8100, tag(0, 0x86dd, ip6(58, ns))))))
+	f.Add(frame(1501, snap(0, 0x86dd, ip6(58, ns))))
+	f.Add(frame(100, snap(0x0000f8, 0x86dd, ip6(58, ns))))
+	f.Add(frame(100, snap(0, 0x8100, tag(0, 0x86dd, ip6(58, ns)))))
 	f.Add(untagged(withLength(0, 0, append(ext(58, 0), ns...))))
 	f.Add(untagged(ip6(60, repeat(256), ext(58, 0), ns)))
 	for _, group := range []string{"ff02::1", "ff02::2", "ff02::fb", "ff02::1:ff00:42", "ff02::1:fe00:42", "fe80::1:ff00:42"} {

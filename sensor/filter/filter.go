@@ -35,6 +35,14 @@ const (
 	etherTypeQinQ = 0x88a8 // IEEE 802.1ad
 	ethernetSize  = 14
 	vlanTagSize   = 4
+	maxTags       = 2 // in the frame: the kernel may have taken out another one
+
+	// LLC and SNAP headers before IPv6 (RFC 1042), which stand behind a length in
+	// the EtherType's place (IEEE 802.3, section 3.2.6).
+	maxLength = 1500
+	snapSize  = 8
+	snapStart = 0xaaaa_0300
+	snapEnd   = etherTypeIPv6
 
 	// The IPv6 header, RFC 8200, section 3.
 	inet6Size         = 40
@@ -67,7 +75,8 @@ const (
 )
 
 // ND returns the filter for frames of one direction. It passes Ethernet frames
-// with at most one VLAN tag in them that carry IPv6, and in it
+// with at most two VLAN tags in them that carry IPv6, also in LLC and SNAP
+// headers, whatever their length says (CVE-2021-27861), and in it
 //
 //   - ICMPv6 of the types 133 to 137, right after the IPv6 header or behind
 //     hop-by-hop, routing, fragment and destination options headers;
@@ -107,17 +116,29 @@ func ND(direction Direction) ([]bpf.Instruction, error) {
 
 // ethernet goes on with IPv6, X being the IPv6 header's offset.
 func (p *program) ethernet() {
+	for tags := range uint32(maxTags + 1) {
+		behind := ethernetSize + tags*vlanTagSize
+		p.label(fmt.Sprint("tags", tags))
+		p.add(
+			bpf.LoadConstant{Dst: bpf.RegX, Val: behind},
+			bpf.LoadAbsolute{Off: behind - 2, Size: 2})
+		p.jumpIf(bpf.JumpEqual, etherTypeIPv6, "inet6", fall)
+		if tags < maxTags {
+			another := fmt.Sprint("tags", tags+1)
+			p.jumpIf(bpf.JumpEqual, etherTypeVLAN, another, fall)
+			p.jumpIf(bpf.JumpEqual, etherTypeQinQ, another, fall)
+		}
+		p.jumpIf(bpf.JumpGreaterThan, maxLength, drop, "snap")
+	}
+	p.label("snap")
+	p.add(bpf.LoadIndirect{Off: 0, Size: 4})
+	p.jumpIf(bpf.JumpEqual, snapStart, fall, drop)
+	p.add(bpf.LoadIndirect{Off: 4, Size: 4})
+	p.jumpIf(bpf.JumpEqual, snapEnd, fall, drop)
 	p.add(
-		bpf.LoadConstant{Dst: bpf.RegX, Val: ethernetSize},
-		bpf.LoadAbsolute{Off: ethernetSize - 2, Size: 2})
-	p.jumpIf(bpf.JumpEqual, etherTypeIPv6, "inet6", fall)
-	p.jumpIf(bpf.JumpEqual, etherTypeVLAN, "tagged", fall)
-	p.jumpIf(bpf.JumpEqual, etherTypeQinQ, fall, drop)
-	p.label("tagged")
-	p.add(
-		bpf.LoadConstant{Dst: bpf.RegX, Val: ethernetSize + vlanTagSize},
-		bpf.LoadAbsolute{Off: ethernetSize + vlanTagSize - 2, Size: 2})
-	p.jumpIf(bpf.JumpEqual, etherTypeIPv6, fall, drop)
+		bpf.TXA{},
+		bpf.ALUOpConstant{Op: bpf.ALUOpAdd, Val: snapSize},
+		bpf.TAX{})
 }
 
 // inet6 goes on with packets that may lead to ICMPv6. It sets the cell end and

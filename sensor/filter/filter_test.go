@@ -27,6 +27,12 @@ func tag(vlan, etherType uint16, payload []byte) []byte {
 	return slices.Concat([]byte{byte(vlan >> 8), byte(vlan), byte(etherType >> 8), byte(etherType)}, payload)
 }
 
+// snap puts LLC and SNAP headers before a payload (RFC 1042), with an OUI and an
+// EtherType.
+func snap(oui uint32, etherType uint16, payload []byte) []byte {
+	return slices.Concat([]byte{0xaa, 0xaa, 3, byte(oui >> 16), byte(oui >> 8), byte(oui), byte(etherType >> 8), byte(etherType)}, payload)
+}
+
 // ip6 puts headers behind an IPv6 header.
 func ip6(next uint8, headers ...[]byte) []byte {
 	payload := slices.Concat(headers...)
@@ -73,6 +79,8 @@ func TestFrames(t *testing.T) {
 	hbh, dst := ext(icmp6, 0), ext(icmp6, 2)
 	tcp, udp := make([]byte, 20), make([]byte, 8)
 	ns := icmp(135)
+	llc := snap(0, 0x86dd, ip6(58, ns))
+	length := uint16(len(llc))
 	tests := []struct {
 		name  string
 		frame []byte
@@ -111,8 +119,61 @@ func TestFrames(t *testing.T) {
 		{"VLAN, IPv4", frame(0x8100, tag(12, 0x0800, ip6(58, ns))), refuse},
 		{"VLAN, ARP", frame(0x8100, tag(12, 0x0806, make([]byte, 46))), refuse},
 		{"VLAN, nothing", frame(0x8100, nil), refuse},
-		{"QinQ", frame(0x88a8, tag(12, 0x8100, tag(13, 0x86dd, ip6(58, ns)))), refuse},
-		{"two VLAN tags", frame(0x8100, tag(12, 0x8100, tag(13, 0x86dd, ip6(58, ns)))), refuse},
+		{"service VLAN, nothing", frame(0x88a8, nil), refuse},
+		{"QinQ", frame(0x88a8, tag(12, 0x8100, tag(13, 0x86dd, ip6(58, ns)))), pass},
+		{"QinQ, hop-by-hop", frame(0x88a8, tag(12, 0x8100, tag(13, 0x86dd, ip6(0, hbh, ns)))), pass},
+		{"QinQ, later fragment to all nodes", frame(0x88a8, tag(12, 0x8100, tag(13, 0x86dd, to("ff02::1", ip6(44, frag(58, 8, true), udp))))), pass},
+		{"QinQ, later fragment to a host", frame(0x88a8, tag(12, 0x8100, tag(13, 0x86dd, to("fe80::1", ip6(44, frag(58, 8, true), udp))))), refuse},
+		{"QinQ, echo", frame(0x88a8, tag(12, 0x8100, tag(13, 0x86dd, ip6(58, icmp(128))))), refuse},
+		{"QinQ, TCP", frame(0x88a8, tag(12, 0x8100, tag(13, 0x86dd, ip6(6, tcp)))), refuse},
+		{"QinQ, IPv4", frame(0x88a8, tag(12, 0x8100, tag(13, 0x0800, ip6(58, ns)))), refuse},
+		{"QinQ, NS behind the payload", frame(0x88a8, tag(12, 0x8100, tag(13, 0x86dd, withLength(0, 58, ns)))), refuse},
+		{"QinQ, nothing", frame(0x88a8, tag(12, 0x8100, nil)), refuse},
+		{"QinQ the other way", frame(0x8100, tag(12, 0x88a8, tag(13, 0x86dd, ip6(58, ns)))), pass},
+		{"two VLAN tags", frame(0x8100, tag(12, 0x8100, tag(13, 0x86dd, ip6(58, ns)))), pass},
+		{"two service VLAN tags", frame(0x88a8, tag(12, 0x88a8, tag(13, 0x86dd, ip6(58, ns)))), pass},
+		{"two priority tags", frame(0x8100, tag(0, 0x8100, tag(0, 0x86dd, ip6(58, ns)))), pass},
+		{"three VLAN tags", frame(0x8100, tag(12, 0x8100, tag(13, 0x8100, tag(14, 0x86dd, ip6(58, ns))))), refuse},
+		{"three VLAN tags, QinQ", frame(0x88a8, tag(12, 0x8100, tag(13, 0x88a8, tag(14, 0x86dd, ip6(58, ns))))), refuse},
+		{"three priority tags, SNAP", frame(0x8100, tag(0, 0x8100, tag(0, 0x8100, tag(0, length, llc)))), refuse},
+		{"another tag before a VLAN tag", frame(0x9100, tag(12, 0x8100, tag(13, 0x86dd, ip6(58, ns)))), refuse},
+		{"another tag behind a VLAN tag", frame(0x8100, tag(12, 0x9100, tag(13, 0x86dd, ip6(58, ns)))), refuse},
+
+		{"SNAP", frame(length, llc), pass},
+		{"SNAP, length 0", frame(0, llc), pass},
+		{"SNAP, length 1", frame(1, llc), pass},
+		{"SNAP, length of a longer frame", frame(length+100, llc), pass},
+		{"SNAP, the greatest length", frame(1500, llc), pass},
+		{"SNAP, no length", frame(1501, llc), refuse},
+		{"SNAP, no length, the last before EtherTypes", frame(0x05ff, llc), refuse},
+		{"SNAP, the first EtherType", frame(0x0600, llc), refuse},
+		{"SNAP behind the EtherType of IPv6", untagged(llc), refuse},
+		{"SNAP, padding", frame(length, append(bytes.Clone(llc), 0, 0, 0, 0)), pass},
+		{"SNAP, hop-by-hop", frame(100, snap(0, 0x86dd, ip6(0, hbh, ns))), pass},
+		{"SNAP, later fragment to all nodes", frame(100, snap(0, 0x86dd, to("ff02::1", ip6(44, frag(58, 8, true), udp)))), pass},
+		{"SNAP, later fragment to a host", frame(100, snap(0, 0x86dd, to("fe80::1", ip6(44, frag(58, 8, true), udp)))), refuse},
+		{"SNAP, echo", frame(100, snap(0, 0x86dd, ip6(58, icmp(128)))), refuse},
+		{"SNAP, TCP", frame(100, snap(0, 0x86dd, ip6(6, tcp))), refuse},
+		{"SNAP, NS behind the payload", frame(100, snap(0, 0x86dd, withLength(0, 58, ns))), refuse},
+		{"SNAP, IPv4", frame(length, snap(0, 0x0800, ip6(58, ns))), refuse},
+		{"SNAP, VLAN tag", frame(100, snap(0, 0x8100, tag(0, 0x86dd, ip6(58, ns)))), refuse},
+		{"SNAP in SNAP", frame(100, snap(0, 100, llc)), refuse},
+		{"SNAP, OUI of bridge tunnels", frame(length, snap(0x0000f8, 0x86dd, ip6(58, ns))), refuse},
+		{"SNAP, OUI of Cisco", frame(length, snap(0x00000c, 0x86dd, ip6(58, ns))), refuse},
+		{"SNAP, first byte of the OUI", frame(length, snap(0x010000, 0x86dd, ip6(58, ns))), refuse},
+		{"LLC, another destination", frame(length, change(llc, 0)), refuse},
+		{"LLC, another source", frame(length, change(llc, 1)), refuse},
+		{"LLC, another control field", frame(length, change(llc, 2)), refuse},
+		{"SNAP behind a VLAN tag", frame(0x8100, tag(12, length, llc)), pass},
+		{"SNAP behind a priority tag", frame(0x8100, tag(0, length, llc)), pass},
+		{"SNAP behind a service VLAN tag", frame(0x88a8, tag(12, 0, llc)), pass},
+		{"SNAP behind a tag, the greatest length", frame(0x8100, tag(12, 1500, llc)), pass},
+		{"SNAP behind a tag, no length", frame(0x8100, tag(12, 1501, llc)), refuse},
+		{"SNAP behind two tags", frame(0x88a8, tag(12, 0x8100, tag(13, length, llc))), pass},
+		{"SNAP behind two tags, no length", frame(0x88a8, tag(12, 0x8100, tag(13, 1501, llc))), refuse},
+		{"SNAP behind two tags, OUI of bridge tunnels", frame(0x88a8, tag(12, 0x8100, tag(13, length, snap(0x0000f8, 0x86dd, ip6(58, ns))))), refuse},
+		{"SNAP behind two tags, echo", frame(0x88a8, tag(12, 0x8100, tag(13, length, snap(0, 0x86dd, ip6(58, icmp(128)))))), refuse},
+		{"SNAP, nothing", frame(0, nil), refuse},
 
 		{"hop-by-hop, NS", untagged(ip6(0, hbh, ns)), pass},
 		{"routing, NS", untagged(ip6(43, dst, ns)), pass},
@@ -211,6 +272,26 @@ func TestFrames(t *testing.T) {
 	}
 }
 
+// heads returns what may stand before an IPv6 packet.
+func heads() [][]byte {
+	llc := snap(0, 0x86dd, nil)
+	return [][]byte{
+		frame(0x86dd, nil),
+		frame(0x8100, tag(7, 0x86dd, nil)),
+		frame(0x88a8, tag(7, 0x8100, tag(0, 0x86dd, nil))),
+		frame(0, llc),
+		frame(0x8100, tag(7, 1500, llc)),
+		frame(0x8100, tag(7, 0x88a8, tag(0, 100, llc))),
+	}
+}
+
+// change returns a copy of a payload with another byte at an index.
+func change(payload []byte, at int) []byte {
+	payload = bytes.Clone(payload)
+	payload[at] ^= 1
+	return payload
+}
+
 // repeat returns destination options headers that announce another one each.
 func repeat(n int) []byte { return bytes.Repeat(ext(60, 0), n) }
 
@@ -242,7 +323,7 @@ func TestTruncated(t *testing.T) {
 	}
 	vm := machine(t, Any)
 	for _, test := range tests {
-		for _, head := range [][]byte{frame(0x86dd, nil), frame(0x8100, tag(7, 0x86dd, nil))} {
+		for _, head := range heads() {
 			for n := range len(head) + len(test.packet) + 1 {
 				left := n - len(head) - 40
 				want := left >= 0 && test.passes(left)
@@ -357,4 +438,29 @@ func run(t *testing.T, vm *bpf.VM, frame []byte) bool {
 		t.Errorf("filter cuts frames at %d bytes", n)
 	}
 	return n > 0
+}
+
+// BenchmarkFilter runs the program in the interpreter of x/net, on what passes and
+// on what most frames are.
+func BenchmarkFilter(b *testing.B) {
+	ns := ip6(58, icmp(135))
+	vm := machine(b, Any)
+	for _, bench := range []struct {
+		name  string
+		frame []byte
+	}{
+		{"NS", untagged(ns)},
+		{"NS-VLAN", frame(0x8100, tag(12, 0x86dd, ns))},
+		{"NS-QinQ", frame(0x88a8, tag(12, 0x8100, tag(13, 0x86dd, ns)))},
+		{"NS-SNAP", frame(72, snap(0, 0x86dd, ns))},
+		{"TCP", untagged(ip6(6, make([]byte, 20)))},
+		{"IPv4", frame(0x0800, make([]byte, 60))},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				_, _ = vm.Run(bench.frame)
+			}
+		})
+	}
 }

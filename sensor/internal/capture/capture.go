@@ -19,10 +19,11 @@ import (
 )
 
 // frameLength is the length in bytes of the longest frame that is read whole:
-// an Ethernet header, a VLAN tag and the longest IPv6 packet that is no
-// jumbogram (RFC 8200, section 3). It does not follow the interface's MTU, which
-// may change at any time and which received frames may exceed.
-const frameLength = 14 + 4 + 40 + 65535
+// an Ethernet header, two VLAN tags, LLC and SNAP headers, and the longest IPv6
+// packet that is no jumbogram (RFC 8200, section 3). It does not follow the
+// interface's MTU, which may change at any time and which received frames may
+// exceed.
+const frameLength = 14 + 2*4 + 8 + 40 + 65535
 
 // burst is how many frames are read before the reader looks whether the handle
 // was closed.
