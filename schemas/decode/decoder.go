@@ -170,8 +170,8 @@ func (d *Decoder) ethernetHeader(frame []byte) ([]byte, bool) {
 //
 // A filter that asks the EtherType for IPv6 does not find it there
 // (CVE-2021-27853, CVE-2021-27854), and IPv6 on Ethernet is sent without LLC and
-// SNAP (RFC 2464). The length before those is not looked at: receivers take any
-// (CVE-2021-27861).
+// SNAP (RFC 2464). Whether the length before those is right is not asked, for
+// receivers do not ask either (CVE-2021-27861).
 func (d *Decoder) unwrap(etherType uint16, rest []byte) ([]byte, bool) {
 	for i, tag := range [maxTags]**uint16{&d.ethernet.VLAN, &d.ethernet.InnerVLAN} {
 		if etherType != etherTypeVLAN && etherType != etherTypeQinQ {

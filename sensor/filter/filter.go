@@ -130,7 +130,7 @@ func (p *program) ethernet() {
 		}
 		p.jumpIf(bpf.JumpGreaterThan, maxLength, drop, "snap")
 	}
-	p.label("snap")
+	p.label("snap") // X is the LLC header's offset
 	p.add(bpf.LoadIndirect{Off: 0, Size: 4})
 	p.jumpIf(bpf.JumpEqual, snapStart, fall, drop)
 	p.add(bpf.LoadIndirect{Off: 4, Size: 4})
