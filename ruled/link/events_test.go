@@ -32,6 +32,8 @@ func from(addr string) option      { return func(e *schemas.Event) { e.Inet6.Sou
 func on(iface string) option       { return func(e *schemas.Event) { e.Interface = iface } }
 func vlan(id uint16) option        { return func(e *schemas.Event) { e.Ethernet.VLAN = &id } }
 
+func inner(id uint16) option { return func(e *schemas.Event) { e.Ethernet.InnerVLAN = &id } }
+
 // told sets the address in the Source or Target Link-Layer Address option.
 func told(addr string) option {
 	return func(e *schemas.Event) {

@@ -16,6 +16,7 @@ type State struct {
 	Host      string  `json:"host"`
 	Interface string  `json:"interface"`
 	VLAN      *uint16 `json:"vlan,omitempty"`
+	InnerVLAN *uint16 `json:"innervlan,omitempty"`
 
 	// Neighbours and Stations begin with the one longest silent.
 	Neighbours []Neighbour `json:"neighbours,omitempty"`
@@ -110,7 +111,7 @@ func (t *Table) State() []State {
 		states = append(states, t.state(l))
 	}
 	slices.SortFunc(states, func(a, b State) int {
-		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Interface, b.Interface), cmp.Compare(number(a.VLAN), number(b.VLAN)))
+		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Interface, b.Interface), cmp.Compare(number(a.VLAN), number(b.VLAN)), cmp.Compare(number(a.InnerVLAN), number(b.InnerVLAN)))
 	})
 	return states
 }
@@ -132,6 +133,9 @@ func (t *Table) state(l *link) State {
 	}
 	if l.vlan >= 0 {
 		s.VLAN = ptr(uint16(l.vlan))
+	}
+	if l.inner >= 0 {
+		s.InnerVLAN = ptr(uint16(l.inner))
 	}
 	claims := make([]Claim, 0, len(l.bindings.index)) // one piece of memory for most
 	l.bindings.each(func(addr [16]byte, b *binding, lasting bool) {
@@ -177,7 +181,7 @@ func (t *Table) Restore(s State) error {
 	if err := s.valid(); err != nil {
 		return fmt.Errorf("state of %s/%s: %w", s.Host, s.Interface, err)
 	}
-	key := linkKey{s.Host, s.Interface, int32(number(s.VLAN))}
+	key := linkKey{s.Host, s.Interface, int32(number(s.VLAN)), int32(number(s.InnerVLAN))}
 	if _, ok := t.links[key]; ok {
 		return fmt.Errorf("state of %s/%s: it is known already", s.Host, s.Interface)
 	}

@@ -80,7 +80,7 @@ type Table struct {
 
 type linkKey struct {
 	host, iface string
-	vlan        int32 // -1 for none
+	vlan, inner int32 // -1 for none
 }
 
 // link is what is known of one link.
@@ -211,15 +211,16 @@ func discarded(e *schemas.Event) bool {
 
 // link returns the link of an event.
 func (t *Table) link(e *schemas.Event, now int64) *link {
-	vlan := int32(-1)
-	if e.Ethernet.VLAN != nil && *e.Ethernet.VLAN != 0 { // 0 is a priority (IEEE 802.1Q)
-		vlan = int32(*e.Ethernet.VLAN)
+	// A tag with the identifier 0 is only a priority (IEEE 802.1Q, section 9.6).
+	vlan, inner := tagOf(e.Ethernet.VLAN), tagOf(e.Ethernet.InnerVLAN)
+	if vlan < 0 {
+		vlan, inner = inner, vlan
 	}
-	if l := t.last; l != nil && l.vlan == vlan && l.iface == e.Interface && l.host == e.Host {
+	if l := t.last; l != nil && l.vlan == vlan && l.inner == inner && l.iface == e.Interface && l.host == e.Host {
 		l.seen = now
 		return l
 	}
-	key := linkKey{e.Host, e.Interface, vlan}
+	key := linkKey{e.Host, e.Interface, vlan, inner}
 	l, ok := t.links[key]
 	if !ok {
 		l = t.newLink(key)
@@ -227,6 +228,13 @@ func (t *Table) link(e *schemas.Event, now int64) *link {
 	l.seen = now
 	t.last = l
 	return l
+}
+
+func tagOf(identifier *uint16) int32 {
+	if identifier == nil || *identifier == 0 {
+		return -1
+	}
+	return int32(*identifier)
 }
 
 func (t *Table) newLink(key linkKey) *link {

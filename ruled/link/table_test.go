@@ -28,6 +28,8 @@ func TestObserve(t *testing.T) {
 		{"new address of a known station", seen(ns(host, "2001:db8::aa", "2001:db8::1")), "claim.new"},
 		{"another link", seen(ns(host, global, "2001:db8::1", on("eth1"))), "station.new claim.new"},
 		{"another VLAN", seen(ns(host, global, "2001:db8::1", vlan(7))), "station.new claim.new"},
+		{"another inner VLAN", []*schemas.Event{ns(host, global, "2001:db8::1", vlan(7), inner(1)), ns(host, global, "2001:db8::1", vlan(7), inner(2))}, "station.new claim.new"},
+		{"a priority is no VLAN", []*schemas.Event{ns(host, global, "2001:db8::1", vlan(7)), ns(host, global, "2001:db8::1", vlan(0), inner(7))}, ""},
 		{"a frame that is discarded changes nothing", []*schemas.Event{
 			ns(host, global, "2001:db8::1", fault(schemas.Fault{Checksum: true})),
 			ns(host, global, "2001:db8::1"),

@@ -20,7 +20,7 @@ func TestEveryField(t *testing.T) {
 	vlan := uint16(12)
 	ns := eventOf(t, "linux-unresolved#1")
 	ns.Host, ns.Interface, ns.Direction, ns.Master = "r1", "eth0", schemas.Out, true
-	ns.Ethernet.VLAN, ns.Ethernet.SourceMulticast = &vlan, true
+	ns.Ethernet.VLAN, ns.Ethernet.InnerVLAN, ns.Ethernet.SourceMulticast = &vlan, &vlan, true
 	// No tool in the corpus sends PREF64.
 	ra := eventOf(t, "radvd-minimal#1")
 	ra.ND.Opt.PREF64 = []schemas.PREF64{{Prefix: addr("64:ff9b::"), PrefixLength: 96, Lifetime: 1800}}

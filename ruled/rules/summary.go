@@ -117,6 +117,9 @@ func (s summary) head(e *schemas.Event) summary {
 	}
 	if e.Ethernet != nil && e.Ethernet.VLAN != nil {
 		s = s.text(" vlan ").number(uint64(*e.Ethernet.VLAN))
+		if e.Ethernet.InnerVLAN != nil {
+			s = s.text("/").number(uint64(*e.Ethernet.InnerVLAN))
+		}
 	}
 	return s
 }

@@ -33,6 +33,7 @@ type neighbour struct {
 	Host      string      `json:"host"`
 	Interface string      `json:"interface"`
 	VLAN      *uint16     `json:"vlan,omitempty"`
+	InnerVLAN *uint16     `json:"innervlan,omitempty"`
 	Address   netip.Addr  `json:"address"`
 	Ethernet  schemas.MAC `json:"ethernet"`
 	Vendor    string      `json:"vendor,omitempty"`
@@ -169,7 +170,7 @@ func appendNeighbours(list []neighbour, s link.State, makers makersTable) []neig
 				state += ", disputed"
 			}
 			list = append(list, neighbour{
-				Host: s.Host, Interface: s.Interface, VLAN: s.VLAN, Address: n.Address,
+				Host: s.Host, Interface: s.Interface, VLAN: s.VLAN, InnerVLAN: s.InnerVLAN, Address: n.Address,
 				Ethernet: c.Ethernet, Vendor: makers.Lookup(c.Ethernet), FirstSeen: c.FirstSeen, LastSeen: c.LastSeen, State: state,
 			})
 		}
@@ -195,7 +196,10 @@ func writeTable(w io.Writer, list []neighbour) error {
 	fmt.Fprintln(table, "HOST\tINTERFACE\tADDRESS\tETHERNET\tVENDOR\tFIRST SEEN\tLAST SEEN\tSTATE")
 	for _, n := range list {
 		iface := n.Interface
-		if n.VLAN != nil {
+		switch {
+		case n.InnerVLAN != nil:
+			iface = fmt.Sprintf("%s (VLAN %d, in it %d)", iface, *n.VLAN, *n.InnerVLAN)
+		case n.VLAN != nil:
 			iface = fmt.Sprintf("%s (VLAN %d)", iface, *n.VLAN)
 		}
 		fmt.Fprintf(table, "%s\t%s\t%v\t%v\t%s\t%s\t%s\t%s\n", n.Host, iface, n.Address, n.Ethernet, n.Vendor,

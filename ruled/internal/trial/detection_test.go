@@ -41,12 +41,8 @@ var noAttack = map[string]string{
 // missed lists the captures of attacks that no rule of at least severity warning
 // finds on a known link, and why.
 var missed = map[string]string{
-	"ev-l2-ad-base":        "hidden behind two VLAN tags, of which the decoder reads one",
-	"ev-l2-prio2-base":     "hidden behind two VLAN tags, of which the decoder reads one",
-	"ev-l2-prio-snap-base": "hidden in an IEEE 802.3 frame with LLC and SNAP, which the decoder does not read",
-	"ev-l2-snap-base":      "hidden in an IEEE 802.3 frame with LLC and SNAP, which the decoder does not read",
-	"scan-slow60-base":     "60 addresses in 30 seconds: honest hosts look for as many",
-	"ra-imp-copy-base":     "exact copies of the router's own advertisements, at its own pace: nothing tells them apart, and they tell hosts nothing new",
+	"scan-slow60-base": "60 addresses in 30 seconds: honest hosts look for as many",
+	"ra-imp-copy-base": "exact copies of the router's own advertisements, at its own pace: nothing tells them apart, and they tell hosts nothing new",
 }
 
 // warned lists the harmless captures that nothing configured or known gets
