@@ -177,7 +177,7 @@ func TestOutputFormats(t *testing.T) {
 	form := regexp.MustCompile(`^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}  warning +r1/thc-kill_router6  everything  (.+)$`)
 	for i, line := range text {
 		a := parseAlert(t, []byte(lines[i]))
-		if m := form.FindStringSubmatch(line); m == nil || m[1] != a.Summary {
+		if m := form.FindStringSubmatch(line); m == nil || m[1] != a.Description+": "+a.Summary {
 			t.Errorf("line of text %q for summary %q", line, a.Summary)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 func TestTextLine(t *testing.T) {
 	at := time.Date(2026, 11, 22, 5, 9, 24, 123456789, time.Local)
 	data, err := schemas.Marshal(schemas.Alert{
-		Type: schemas.TypeAlert, Time: at, Severity: schemas.Critical, Host: "r1", Interface: "eth0\x1b[2J", Rule: "rogue-ra", Summary: "RA fe80::1 > ff02::1",
+		Type: schemas.TypeAlert, Time: at, Severity: schemas.Critical, Host: "r1", Interface: "eth0\x1b[2J", Rule: "rogue-ra", Description: "a rogue\nrouter", Summary: "RA fe80::1 > ff02::1",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -20,7 +20,7 @@ func TestTextLine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "2026-11-22 05:09:24.123  critical  r1/eth0?[2J  rogue-ra  RA fe80::1 > ff02::1\n"
+	want := "2026-11-22 05:09:24.123  critical  r1/eth0?[2J  rogue-ra  a rogue?router: RA fe80::1 > ff02::1\n"
 	if string(line) != want {
 		t.Errorf("got  %q\nwant %q", line, want)
 	}
