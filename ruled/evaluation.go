@@ -52,7 +52,9 @@ type evaluation struct {
 	restored bool // the state of a former run is known
 	resume   bool // begin behind observed
 	halfway  bool // an event changed the state, but its alerts were not published
-	saved    atomic.Uint64
+
+	saved   atomic.Uint64         // what observed was in the stored state
+	figures atomic.Pointer[known] // for the metrics
 }
 
 // alertsInFlight is small because subscribers without JetStream get an alert

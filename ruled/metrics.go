@@ -68,30 +68,41 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
+// known is how much ruled remembers.
+type known struct {
+	link.Stats
+	thresholdsDropped uint64
+}
+
+// known returns how much is remembered or, while an event waits for its alerts to
+// be stored, how much was: who looks at the figures must not wait with it.
+func (e *evaluation) known() known {
+	if e.mu.TryLock() {
+		e.figures.Store(&known{e.links.Stats(), e.thresholds.Dropped()})
+		e.mu.Unlock()
+	}
+	if k := e.figures.Load(); k != nil {
+		return *k
+	}
+	return known{}
+}
+
 // registerState registers what is known of the links.
 func (e *evaluation) registerState(r prometheus.Registerer) error {
-	stats := func(of func(link.Stats) float64) func() float64 {
-		return func() float64 {
-			e.mu.Lock()
-			defer e.mu.Unlock()
-			return of(e.links.Stats())
-		}
+	stats := func(of func(known) float64) func() float64 {
+		return func() float64 { return of(e.known()) }
 	}
 	for _, c := range []prometheus.Collector{
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "nd_ruled_links", Help: "Links that something is known of."},
-			stats(func(s link.Stats) float64 { return float64(s.Links) })),
+			stats(func(k known) float64 { return float64(k.Links) })),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "nd_ruled_stations", Help: "Ethernet addresses that are remembered."},
-			stats(func(s link.Stats) float64 { return float64(s.Stations) })),
+			stats(func(k known) float64 { return float64(k.Stations) })),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "nd_ruled_neighbours", Help: "IPv6 addresses that are remembered."},
-			stats(func(s link.Stats) float64 { return float64(s.Addresses) })),
+			stats(func(k known) float64 { return float64(k.Addresses) })),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "nd_ruled_neighbours_evicted_total", Help: "IPv6 addresses that were forgotten for want of room."},
-			stats(func(s link.Stats) float64 { return float64(s.Evicted) })),
+			stats(func(k known) float64 { return float64(k.Evicted) })),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "nd_ruled_thresholds_evicted_total", Help: "Counts of thresholds that were forgotten for want of room before their time was over."},
-			func() float64 {
-				e.mu.Lock()
-				defer e.mu.Unlock()
-				return float64(e.thresholds.Dropped())
-			}),
+			stats(func(k known) float64 { return float64(k.thresholdsDropped) })),
 	} {
 		if err := r.Register(c); err != nil {
 			return fmt.Errorf("register ruled's counters: %w", err)

@@ -97,7 +97,9 @@ func Run(ctx context.Context, cfg Config, d Deps) error {
 		}
 		e.acks.flush()
 		if cfg.keepsState() {
-			if err := e.save(publishing); err != nil {
+			last, cancel := context.WithTimeout(publishing, lastSave)
+			defer cancel()
+			if err := e.save(last); err != nil {
 				d.Log.Warn("the state is not stored", "error", err)
 			}
 		}

@@ -202,7 +202,7 @@ func (f *fixture) counter(t *testing.T, name string) float64 {
 	for _, family := range families {
 		if family.GetName() == name {
 			for _, m := range family.GetMetric() {
-				sum += m.GetCounter().GetValue()
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
 			}
 		}
 	}

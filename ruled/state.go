@@ -41,6 +41,8 @@ const (
 	// maxSnapshot bounds a state that is read, in bytes of JSON.
 	maxSnapshot = 1 << 30
 	saveTimeout = 20 * time.Second
+	// lastSave is for the state that is stored at the end.
+	lastSave = 2 * time.Second
 )
 
 // ErrNoState means that no state is stored under that name.

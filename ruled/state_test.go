@@ -169,6 +169,11 @@ func TestReadState(t *testing.T) {
 	if states[0].Host != "r1" || n.Address != e.Inet6.Source || n.Claims[0].Ethernet != e.Ethernet.Source || !n.Claims[0].FirstSeen.Equal(e.Time) {
 		t.Errorf("%+v", states[0])
 	}
+	for name, want := range map[string]float64{"nd_ruled_links": 1, "nd_ruled_stations": 1, "nd_ruled_neighbours": 1, "nd_ruled_neighbours_evicted_total": 0} {
+		if got := f.counter(t, name); got != want {
+			t.Errorf("%s is %v, want %v", name, got, want)
+		}
+	}
 }
 
 // storedState returns the stored state as it lies there.
