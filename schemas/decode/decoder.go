@@ -23,9 +23,11 @@ const (
 	// taken out another one before.
 	maxTags = 2
 
-	// maxLength is the greatest value that is a length and no EtherType (IEEE
-	// 802.3, section 3.2.6). LLC and SNAP headers stand behind it.
-	maxLength = 1500
+	// maxLength is the greatest value that is no EtherType. LLC and SNAP headers
+	// stand behind it. A length is 1500 at most, and EtherTypes begin at 1536 (IEEE
+	// 802.3, section 3.2.6); what lies between is nothing, but some switches let it
+	// pass and some hosts take it for a length (CVE-2021-27861).
+	maxLength = 1535
 	// snapIPv6 are those headers before IPv6 (RFC 1042).
 	snapIPv6 = "\xaa\xaa\x03\x00\x00\x00\x86\xdd"
 )

@@ -30,7 +30,7 @@ func FuzzDecode(f *testing.F) {
 		tagged(ip6(58, full), tag(0x8100, 0), tag(0x88a8, 12)),
 		tagged(ip6(58, full), tag(0x8100, 0), tag(0x8100, 0), tag(0x8100, 0)),
 		behind(ether(ip6(58, full)), snap(0, 0x86dd)),
-		behind(ether(ip6(0, ext(60, 0), ext(44, 2), frag(60, 0, true), ext(58, 0), full)), tag(0x8100, 0), snap(1500, 0x86dd)),
+		behind(ether(ip6(0, ext(60, 0), ext(44, 2), frag(60, 0, true), ext(58, 0), full)), tag(0x8100, 0), snap(1535, 0x86dd)),
 		behind(ether(ip6(58, full)), tag(0x88a8, 12), tag(0x8100, 13), snap(64, 0x86dd)),
 		ether(ip6(58, pref64(1))),
 		ether(ip6Length(0, 0, ext(58, 0), full)),

@@ -116,7 +116,7 @@ func FuzzAgrees(f *testing.F) {
 		f.Add(slices.Concat(head, ip6(60, repeat(MaxHeaders), ext(6, 0), ns)))
 	}
 	f.Add(frame(0x8100, tag(0, 0x8100, tag(0, 0x8100, tag(0, 0x86dd, ip6(58, ns))))))
-	f.Add(frame(1501, snap(0, 0x86dd, ip6(58, ns))))
+	f.Add(frame(1536, snap(0, 0x86dd, ip6(58, ns))))
 	f.Add(frame(100, snap(0x0000f8, 0x86dd, ip6(58, ns))))
 	f.Add(frame(100, snap(0, 0x8100, tag(0, 0x86dd, ip6(58, ns)))))
 	f.Add(untagged(withLength(0, 0, append(ext(58, 0), ns...))))

@@ -38,8 +38,9 @@ const (
 	maxTags       = 2 // in the frame: the kernel may have taken out another one
 
 	// LLC and SNAP headers before IPv6 (RFC 1042), which stand behind a length in
-	// the EtherType's place (IEEE 802.3, section 3.2.6).
-	maxLength = 1500
+	// the EtherType's place (IEEE 802.3, section 3.2.6), or what some take for one
+	// (CVE-2021-27861).
+	maxLength = 1535
 	snapSize  = 8
 	snapStart = 0xaaaa_0300
 	snapEnd   = etherTypeIPv6

@@ -39,8 +39,9 @@ type neighbour struct {
 	Vendor    string      `json:"vendor,omitempty"`
 	FirstSeen time.Time   `json:"firstseen"`
 	LastSeen  time.Time   `json:"lastseen"`
-	// State is empty, or says that others claim the address: believed or
-	// doubted, and disputed if the claims alternate.
+	// State is empty, or says that the station has only tested whether the address
+	// is free, or that others claim it: believed or doubted, and disputed if the
+	// claims alternate.
 	State string `json:"state,omitempty"`
 }
 
@@ -160,6 +161,8 @@ func appendNeighbours(list []neighbour, s link.State, makers makersTable) []neig
 		for i, c := range n.Claims {
 			state := ""
 			switch {
+			case n.Tentative:
+				state = "tested only"
 			case len(n.Claims) == 1 || n.Anycast:
 			case i == 0:
 				state = "believed"
