@@ -11,7 +11,8 @@ type Routers struct {
 	// Host and Interface name the link; an empty one stands for all.
 	Host      string `json:"host,omitempty"`
 	Interface string `json:"interface,omitempty"`
-	// VLAN narrows it to frames with that tag; nil is with any or none.
+	// VLAN narrows it to frames with that tag, or without one if it is 0; nil is
+	// with any or none.
 	VLAN    *uint16  `json:"vlan,omitempty"`
 	Routers []Router `json:"routers"`
 }

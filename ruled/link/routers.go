@@ -41,7 +41,7 @@ func (r *routers) configure(all []Routers, key linkKey) {
 	r.configured = nil
 	for _, c := range all {
 		if (c.Host == "" || c.Host == key.host) && (c.Interface == "" || c.Interface == key.iface) &&
-			(c.VLAN == nil || int32(*c.VLAN) == key.vlan) {
+			(c.VLAN == nil || tagOf(c.VLAN) == key.vlan) {
 			r.configured = append(r.configured, c.Routers...)
 		}
 	}

@@ -117,6 +117,8 @@ func TestConfigurationIsOfOneLink(t *testing.T) {
 		{"its VLAN", func(r *Routers) { r.VLAN = &id }, []option{vlan(7)}, true},
 		{"another VLAN", func(r *Routers) { r.VLAN = &id }, []option{vlan(8)}, false},
 		{"no VLAN", func(r *Routers) { r.VLAN = &id }, nil, false},
+		{"no VLAN, as configured", func(r *Routers) { r.VLAN = new(uint16) }, nil, true},
+		{"a VLAN where none is configured", func(r *Routers) { r.VLAN = new(uint16) }, []option{vlan(7)}, false},
 	} {
 		routers := configured()
 		test.change(&routers)
