@@ -12,6 +12,7 @@ type pool[K comparable, V any] struct {
 	chunks  [][]node[K, V]
 	free    int32
 	shelves []*shelf[K, V]
+	largest *shelf[K, V] // of late; see victim
 	// evictions counts what was forgotten for want of room.
 	evictions uint64
 }
@@ -62,6 +63,9 @@ func (p *pool[K, V]) newShelf() *shelf[K, V] {
 func (p *pool[K, V]) drop(s *shelf[K, V]) {
 	for len(s.index) > 0 {
 		s.remove(s.oldest())
+	}
+	if p.largest == s {
+		p.largest = nil
 	}
 	for i := range p.shelves {
 		if p.shelves[i] == s {
@@ -154,17 +158,24 @@ func (s *shelf[K, V]) keepAll() {
 // victim returns the shelf that has to give an entry for a new one of s.
 func (s *shelf[K, V]) victim() *shelf[K, V] {
 	p := s.pool
-	if len(s.index)*len(p.shelves) >= p.used {
+	if s.hasShare() {
 		return s
 	}
-	largest := s
-	for _, other := range p.shelves {
-		if len(other.index) > len(largest.index) {
-			largest = other
+	// The one that was largest gives until it has no more than its share: to look
+	// at thousands of shelves each time would cost more than all else.
+	if p.largest == nil || !p.largest.hasShare() {
+		p.largest = s
+		for _, other := range p.shelves {
+			if len(other.index) > len(p.largest.index) {
+				p.largest = other
+			}
 		}
 	}
-	return largest
+	return p.largest
 }
+
+// hasShare reports whether the shelf has its share of the pool, or more.
+func (s *shelf[K, V]) hasShare() bool { return len(s.index)*len(s.pool.shelves) >= s.pool.used }
 
 func (s *shelf[K, V]) oldest() int32 {
 	if s.once.len > 0 {

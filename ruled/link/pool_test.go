@@ -277,6 +277,25 @@ func BenchmarkObserve(b *testing.B) {
 	})
 }
 
+// A fleet of many links with a full table, of which a small one gets new addresses.
+func BenchmarkManyLinks(b *testing.B) {
+	table := New(Config{Neighbours: DefaultNeighbours, ClaimTimeout: DefaultClaimTimeout, Silence: DefaultSilence})
+	for i := range DefaultNeighbours + 1000 {
+		e := flood(i, 0)
+		e.Interface = fmt.Sprint("if", i%(maxLinks-1))
+		table.Observe(e)
+	}
+	events := make([]*schemas.Event, 4096)
+	for i := range events {
+		events[i] = flood(DefaultNeighbours+2000+i, minute)
+		events[i].Interface = "small"
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		table.Observe(events[i%len(events)])
+	}
+}
+
 // BenchmarkNeighbours measures what 50,000 neighbours take: memory, and the time
 // to write and to read the state.
 func BenchmarkNeighbours(b *testing.B) {
