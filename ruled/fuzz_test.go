@@ -3,7 +3,6 @@ package ruled
 import (
 	"bytes"
 	"encoding/json"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -59,18 +58,12 @@ func FuzzEvent(f *testing.F) {
 
 // lines returns the events of a capture, one a line.
 func lines(f *testing.F, capture string) []byte {
-	file, err := os.Open(filepath.Join("..", "sensor", "testdata", "corpus", capture+".pcap"))
-	if err != nil {
-		f.Fatal(err)
-	}
-	defer file.Close()
-	r, err := capfile.NewReader(file)
-	if err != nil {
-		f.Fatal(err)
-	}
 	var all []byte
 	var d decode.Decoder
-	for p, err := r.Next(); err == nil; p, err = r.Next() {
+	for p, err := range capfile.ReadFile(filepath.Join("..", "sensor", "testdata", "corpus", capture+".pcap")) {
+		if err != nil {
+			f.Fatal(err)
+		}
 		if e, ok := d.Decode(p.Data, p.Length); ok {
 			e.Type, e.ID, e.Host, e.Interface, e.Direction, e.Time = schemas.TypeEvent, "e", "r1", "eth0", schemas.In, p.Time
 			all = append(e.AppendJSON(all), '\n')

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -68,26 +67,14 @@ func TestReadFile(t *testing.T) {
 // packets returns all packets of a capture file.
 func packets(t testing.TB, file string) (list []capfile.Packet) {
 	t.Helper()
-	f, err := os.Open(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	r, err := capfile.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		p, err := r.Next()
-		if err == io.EOF {
-			return list
-		}
+	for p, err := range capfile.ReadFile(file) {
 		if err != nil {
 			t.Fatal(err)
 		}
 		p.Data = bytes.Clone(p.Data)
 		list = append(list, p)
 	}
+	return list
 }
 
 // Bad files are told, all of them, and do not keep others from being read.

@@ -10,7 +10,6 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/capfile"
 	"github.com/ndmon/ndmon/schemas/decode"
-	"os"
 )
 
 // BenchmarkEvent is all that is done with an event: what is known of its link, the
@@ -47,18 +46,12 @@ func BenchmarkEvent(b *testing.B) {
 }
 
 func readEvents(b *testing.B, capture string) []*schemas.Event {
-	f, err := os.Open("../../sensor/testdata/corpus/" + capture + ".pcap")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer f.Close()
-	r, err := capfile.NewReader(f)
-	if err != nil {
-		b.Fatal(err)
-	}
 	var events []*schemas.Event
 	var d decode.Decoder
-	for p, err := r.Next(); err == nil; p, err = r.Next() {
+	for p, err := range capfile.ReadFile("../../sensor/testdata/corpus/" + capture + ".pcap") {
+		if err != nil {
+			b.Fatal(err)
+		}
 		if e, ok := d.Decode(p.Data, p.Length); ok {
 			e.Type, e.ID, e.Host, e.Interface, e.Direction, e.Time = schemas.TypeEvent, "e", "r1", "eth0", schemas.In, p.Time
 			kept := new(schemas.Event)

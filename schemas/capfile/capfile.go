@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
+	"os"
 	"time"
 )
 
@@ -18,7 +20,7 @@ const MaxPacket = 262144
 
 // Packet is one packet of a capture file.
 type Packet struct {
-	// Data is valid until the next call of Next.
+	// Data is valid until the next packet is read.
 	Data []byte
 	// Length is the packet's length in bytes on the wire.
 	Length int
@@ -69,6 +71,36 @@ func (r *Reader) Next() (Packet, error) {
 	}
 	r.number++
 	return p, nil
+}
+
+// ReadFile yields the packets of a file, one after the other. An error names the
+// file, and is the last that it yields.
+func ReadFile(path string) iter.Seq2[Packet, error] {
+	return func(yield func(Packet, error) bool) {
+		f, err := os.Open(path)
+		if err != nil {
+			yield(Packet{}, fmt.Errorf("read capture: %w", err))
+			return
+		}
+		defer f.Close()
+		r, err := NewReader(f)
+		if err != nil {
+			yield(Packet{}, fmt.Errorf("read capture %s: %w", path, err))
+			return
+		}
+		for {
+			p, err := r.Next()
+			switch {
+			case err == io.EOF:
+				return
+			case err != nil:
+				yield(Packet{}, fmt.Errorf("read capture %s: %w", path, err))
+				return
+			case !yield(p, nil):
+				return
+			}
+		}
+	}
 }
 
 // errTruncated says that a file ends where it should not.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -342,4 +343,52 @@ func FuzzReader(f *testing.F) {
 			t.Errorf("%d bytes of packets in a file of %d", total, len(data))
 		}
 	})
+}
+
+// ReadFile reads what Reader reads, names the file that is bad, and stops when
+// it is told to.
+func TestReadFile(t *testing.T) {
+	files, err := filepath.Glob(corpus)
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no corpus: %v", err)
+	}
+	data, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut := filepath.Join(t.TempDir(), "cut.pcap")
+	if err := os.WriteFile(cut, data[:len(data)-1], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := readAll(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		file string
+		want []Packet
+		err  string
+	}{
+		{files[0], whole, ""},
+		{cut, whole[:len(whole)-1], "read capture " + cut + ": packet " + strconv.Itoa(len(whole)) + ": the file is truncated"},
+		{cut + "x", nil, "read capture: open " + cut + "x: no such file or directory"},
+	}
+	for _, tt := range tests {
+		var got []Packet
+		message := ""
+		for p, err := range ReadFile(tt.file) {
+			if err != nil {
+				message += err.Error()
+				continue
+			}
+			p.Data = bytes.Clone(p.Data)
+			got = append(got, p)
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" || message != tt.err {
+			t.Errorf("%s: error %q, want %q; packets (-want +got):\n%s", tt.file, message, tt.err, diff)
+		}
+	}
+	for range ReadFile(files[0]) {
+		break // a second packet would panic
+	}
 }

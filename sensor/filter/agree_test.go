@@ -2,9 +2,6 @@ package filter
 
 import (
 	"bytes"
-	"errors"
-	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -139,21 +136,9 @@ func corpus(t testing.TB) map[string][][]byte {
 	}
 	captures := map[string][][]byte{}
 	for _, path := range paths {
-		data, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r, err := capfile.NewReader(bytes.NewReader(data))
-		if err != nil {
-			t.Fatalf("%s: %v", path, err)
-		}
-		for {
-			p, err := r.Next()
-			if errors.Is(err, io.EOF) {
-				break
-			}
+		for p, err := range capfile.ReadFile(path) {
 			if err != nil {
-				t.Fatalf("%s: %v", path, err)
+				t.Fatal(err)
 			}
 			captures[path] = append(captures[path], bytes.Clone(p.Data))
 		}

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"cmp"
 	"flag"
-	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -210,24 +209,13 @@ func show(t *testing.T, table *link.Table, path string, frames int, move time.Du
 // is Neighbor Discovery, until it returns false.
 func eachFrame(t *testing.T, path string, visit func(n int, p capfile.Packet, e *schemas.Event) bool) {
 	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	r, err := capfile.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var d decode.Decoder
-	for n := 1; ; n++ {
-		p, err := r.Next()
-		if err == io.EOF {
-			return
-		}
+	n := 0
+	for p, err := range capfile.ReadFile(path) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		n++
 		e, ok := d.Decode(p.Data, p.Length)
 		if ok {
 			e.Type, e.Host, e.Interface, e.Time = schemas.TypeEvent, "r1", iface, p.Time

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
@@ -57,25 +56,12 @@ func Frames(c Config, match func(Match), look func(*schemas.Event)) (frames, eve
 
 // frames is Frames with what is known of the links already.
 func (c Config) frames(table *link.Table, match func(Match), look func(*schemas.Event)) (frames, events int, err error) {
-	f, err := os.Open(c.Capture)
-	if err != nil {
-		return 0, 0, fmt.Errorf("read capture: %w", err)
-	}
-	defer f.Close()
-	r, err := capfile.NewReader(f)
-	if err != nil {
-		return 0, 0, fmt.Errorf("read capture %s: %w", c.Capture, err)
-	}
 	thresholds := rules.NewThresholds(rules.MaxThresholdKeys)
 	evaluator := rules.Compile(c.Set).NewEvaluator()
 	var d decode.Decoder
-	for {
-		p, err := r.Next()
-		if err == io.EOF {
-			return frames, events, nil
-		}
+	for p, err := range capfile.ReadFile(c.Capture) {
 		if err != nil {
-			return frames, events, fmt.Errorf("read capture %s: %w", c.Capture, err)
+			return frames, events, err
 		}
 		frames++
 		e, ok := d.Decode(p.Data, p.Length)
@@ -94,6 +80,7 @@ func (c Config) frames(table *link.Table, match func(Match), look func(*schemas.
 			look(e)
 		}
 	}
+	return frames, events, nil
 }
 
 func (c Config) interfaceOf(p capfile.Packet) string {
