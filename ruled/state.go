@@ -192,27 +192,13 @@ func (e *evaluation) save(ctx context.Context) error {
 	}
 	states, published := e.links.State(), e.alerts.Published()
 	e.mu.Unlock()
-	if err := e.stored(ctx, published); err != nil {
-		return err
+	if err := e.alerts.Wait(ctx, published); err != nil {
+		return fmt.Errorf("store the alerts that belong to the state: %w", err)
 	}
 	if err := writeState(ctx, e.conn.JetStream(), e.cfg.Consumer, head, states); err != nil {
 		return err
 	}
 	e.saved.Store(head.Events)
-	return nil
-}
-
-// stored waits until a number of alerts are stored.
-func (e *evaluation) stored(ctx context.Context, alerts uint64) error {
-	ticker := time.NewTicker(10 * time.Millisecond)
-	defer ticker.Stop()
-	for e.alerts.Acknowledged() < alerts {
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("wait until %d alerts are stored: %w", alerts, context.Cause(ctx))
-		case <-ticker.C:
-		}
-	}
 	return nil
 }
 

@@ -255,11 +255,16 @@ func (p *Publisher) Publish(ctx context.Context, subject, msgID string, data []b
 
 // Flush waits until every message so far is acknowledged or the context ends.
 func (p *Publisher) Flush(ctx context.Context) error {
+	return p.Wait(ctx, p.Published())
+}
+
+// Wait waits until the first n messages that were queued are acknowledged or the
+// context ends.
+func (p *Publisher) Wait(ctx context.Context, n uint64) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	last := p.tail
-	if err := p.wait(ctx, func() bool { return p.head >= last }); err != nil {
-		return fmt.Errorf("wait for the acknowledgement of %d messages: %w", last-p.head, err)
+	if err := p.wait(ctx, func() bool { return p.head >= n }); err != nil {
+		return fmt.Errorf("wait for the acknowledgement of %d messages: %w", n-p.head, err)
 	}
 	return nil
 }
