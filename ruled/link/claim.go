@@ -55,14 +55,11 @@ func (b *binding) find(mac uint64) uint8 {
 }
 
 // forget forgets the claims that were last heard before a time, but for the
-// owner's and one's.
-func (b *binding) forget(before int64, but uint8) {
+// owner's and that of one station.
+func (b *binding) forget(before int64, but uint64) {
 	for i := b.count; i > 0; i-- {
-		if at := i - 1; at != b.owner && at != but && b.claims[at].last < before {
+		if at := i - 1; at != b.owner && b.claims[at].mac != but && b.claims[at].last < before {
 			b.remove(at)
-			if but > at && but != noClaim {
-				but--
-			}
 		}
 	}
 	if b.count == 1 {
@@ -170,9 +167,8 @@ func (t *Table) claim(l *link, s *station, e *schemas.Event, addr netip.Addr, to
 // contradicts another's claim. What was not heard since the time lapsed is
 // forgotten.
 func (b *binding) hear(out *schemas.LinkClaim, mac uint64, weak bool, now, lapsed int64) (contested bool) {
+	b.forget(lapsed, mac)
 	at := b.find(mac)
-	b.forget(lapsed, at)
-	at = b.find(mac)
 	anycast := b.anycast && weak
 	b.anycast = anycast
 	if at == noClaim {

@@ -1,5 +1,7 @@
 package link
 
+import "slices"
+
 // pool is room for a bounded number of entries, shared by the shelves of all
 // links. It forgets what matters least, in this order: of the link that takes
 // more than its share, what was seen once, and only then what was seen again;
@@ -67,13 +69,8 @@ func (p *pool[K, V]) drop(s *shelf[K, V]) {
 	if p.largest == s {
 		p.largest = nil
 	}
-	for i := range p.shelves {
-		if p.shelves[i] == s {
-			p.shelves[i] = p.shelves[len(p.shelves)-1]
-			p.shelves = p.shelves[:len(p.shelves)-1]
-			return
-		}
-	}
+	at := slices.Index(p.shelves, s)
+	p.shelves = slices.Delete(p.shelves, at, at+1)
 }
 
 // get returns the entry of a key, or nil. It stays where it is until it is

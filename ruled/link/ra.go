@@ -10,12 +10,11 @@ import (
 // profile returns what an RA says of its router.
 func profile(e *schemas.Event) Router {
 	ra := e.ND.RA
-	flags := raFlags(ra)
 	mtu := uint32(0)
 	r := Router{
 		MAC: e.Ethernet.Source, LinkLocal: e.Inet6.Source,
-		CurHopLimit: ptr(ra.CurHopLimit), Flags: &flags, Lifetime: ptr(ra.Lifetime),
-		ReachableTimer: ptr(ra.ReachableTimer), RetransTimer: ptr(ra.RetransTimer), MTU: &mtu,
+		CurHopLimit: new(ra.CurHopLimit), Flags: new(raFlags(ra)), Lifetime: new(ra.Lifetime),
+		ReachableTimer: new(ra.ReachableTimer), RetransTimer: new(ra.RetransTimer), MTU: &mtu,
 	}
 	opt := e.ND.Opt
 	if opt == nil {
@@ -26,34 +25,27 @@ func profile(e *schemas.Event) Router {
 	}
 	for i := range opt.PrefixInfo {
 		p := &opt.PrefixInfo[i]
-		if prefix := prefixOf(p.Prefix, p.PrefixLength); r.prefix(prefix) == nil && len(r.Prefixes) < maxListed {
-			r.Prefixes = append(r.Prefixes, RouterPrefix{prefix, ptr(prefixFlags(p)), ptr(p.ValidLifetime), ptr(p.PreferredLifetime)})
-		}
+		prefix := prefixOf(p.Prefix, p.PrefixLength)
+		enlist(&r.Prefixes, r.prefix(prefix) != nil, RouterPrefix{prefix, new(prefixFlags(p)), new(p.ValidLifetime), new(p.PreferredLifetime)})
 	}
 	for i := range opt.RDNSS {
 		for _, a := range opt.RDNSS[i].Address {
-			if r.dns(a) == nil && len(r.RDNSS) < maxListed {
-				r.RDNSS = append(r.RDNSS, RouterDNS{a, ptr(opt.RDNSS[i].Lifetime)})
-			}
+			enlist(&r.RDNSS, r.dns(a) != nil, RouterDNS{a, new(opt.RDNSS[i].Lifetime)})
 		}
 	}
 	for i := range opt.DNSSL {
 		for _, d := range opt.DNSSL[i].Domain {
-			if r.domain(d) == nil && len(r.DNSSL) < maxListed {
-				r.DNSSL = append(r.DNSSL, RouterDomain{d, ptr(opt.DNSSL[i].Lifetime)})
-			}
+			enlist(&r.DNSSL, r.domain(d) != nil, RouterDomain{d, new(opt.DNSSL[i].Lifetime)})
 		}
 	}
 	for i := range opt.RouteInfo {
 		o := &opt.RouteInfo[i]
-		if prefix := prefixOf(o.Prefix, o.PrefixLength); r.route(prefix) == nil && len(r.Routes) < maxListed {
-			r.Routes = append(r.Routes, RouterRoute{prefix, ptr(preferenceBits(o.Preference)), ptr(o.Lifetime)})
-		}
+		prefix := prefixOf(o.Prefix, o.PrefixLength)
+		enlist(&r.Routes, r.route(prefix) != nil, RouterRoute{prefix, new(preferenceBits(o.Preference)), new(o.Lifetime)})
 	}
 	for i := range opt.PREF64 {
-		if prefix := prefixOf(opt.PREF64[i].Prefix, opt.PREF64[i].PrefixLength); !slices.Contains(r.PREF64, prefix) && len(r.PREF64) < maxListed {
-			r.PREF64 = append(r.PREF64, prefix)
-		}
+		prefix := prefixOf(opt.PREF64[i].Prefix, opt.PREF64[i].PrefixLength)
+		enlist(&r.PREF64, slices.Contains(r.PREF64, prefix), prefix)
 	}
 	for i := range opt.Unknown {
 		if number := uint16(opt.Unknown[i].Type); !slices.Contains(r.Options, number) {
@@ -61,6 +53,14 @@ func profile(e *schemas.Event) Router {
 		}
 	}
 	return r
+}
+
+// enlist adds an element to one of a router's lists unless it is listed there, or
+// there is no room.
+func enlist[T any](to *[]T, listed bool, v T) {
+	if !listed && len(*to) < maxListed {
+		*to = append(*to, v)
+	}
 }
 
 // refresh takes over the lifetimes of an RA, which run down in some routers'.
@@ -116,8 +116,6 @@ func (r Router) clone() Router {
 	return r
 }
 
-func ptr[T any](v T) *T { return &v }
-
 // merge adds what another RA of the router says. A router whose RAs do not agree
 // is volatile. What it says when it stops is not what it is.
 func (r *Router) merge(other Router, e *schemas.Event) {
@@ -131,31 +129,23 @@ func (r *Router) merge(other Router, e *schemas.Event) {
 	r.CurHopLimit, r.Flags, r.Lifetime = other.CurHopLimit, other.Flags, other.Lifetime
 	r.ReachableTimer, r.RetransTimer, r.MTU = other.ReachableTimer, other.RetransTimer, other.MTU
 	for _, p := range other.Prefixes {
-		if known := r.prefix(p.Prefix); known != nil {
+		known := r.prefix(p.Prefix)
+		if known != nil {
 			*known = p
-		} else if len(r.Prefixes) < maxListed {
-			r.Prefixes = append(r.Prefixes, p)
 		}
+		enlist(&r.Prefixes, known != nil, p)
 	}
 	for _, d := range other.RDNSS {
-		if r.dns(d.Address) == nil && len(r.RDNSS) < maxListed {
-			r.RDNSS = append(r.RDNSS, d)
-		}
+		enlist(&r.RDNSS, r.dns(d.Address) != nil, d)
 	}
 	for _, d := range other.DNSSL {
-		if r.domain(d.Domain) == nil && len(r.DNSSL) < maxListed {
-			r.DNSSL = append(r.DNSSL, d)
-		}
+		enlist(&r.DNSSL, r.domain(d.Domain) != nil, d)
 	}
 	for _, route := range other.Routes {
-		if r.route(route.Prefix) == nil && len(r.Routes) < maxListed {
-			r.Routes = append(r.Routes, route)
-		}
+		enlist(&r.Routes, r.route(route.Prefix) != nil, route)
 	}
 	for _, p := range other.PREF64 {
-		if !slices.Contains(r.PREF64, p) && len(r.PREF64) < maxListed {
-			r.PREF64 = append(r.PREF64, p)
-		}
+		enlist(&r.PREF64, slices.Contains(r.PREF64, p), p)
 	}
 	for _, o := range other.Options {
 		if !slices.Contains(r.Options, o) {
@@ -232,7 +222,7 @@ func (r *Router) differs(e *schemas.Event, since int64) (d schemas.LinkRA) {
 		if configured {
 			d.Lifetime = differ(r.Lifetime, ra.Lifetime)
 		} else if r.Lifetime != nil {
-			d.Lifetime = lifetime(ptr(uint32(*r.Lifetime)), uint32(ra.Lifetime))
+			d.Lifetime = lifetime(new(uint32(*r.Lifetime)), uint32(ra.Lifetime))
 		}
 		d.ReachableTimer = differ(r.ReachableTimer, ra.ReachableTimer)
 		d.RetransTimer = differ(r.RetransTimer, ra.RetransTimer)

@@ -94,7 +94,7 @@ func timePtr(ns int64) *time.Time {
 	if ns == 0 {
 		return nil
 	}
-	return ptr(timeOf(ns))
+	return new(timeOf(ns))
 }
 
 func nanoseconds(t *time.Time) int64 {
@@ -132,10 +132,10 @@ func (t *Table) state(l *link) State {
 		Probed:     t.probed.targets(l.probed),
 	}
 	if l.vlan >= 0 {
-		s.VLAN = ptr(uint16(l.vlan))
+		s.VLAN = new(uint16(l.vlan))
 	}
 	if l.inner >= 0 {
-		s.InnerVLAN = ptr(uint16(l.inner))
+		s.InnerVLAN = new(uint16(l.inner))
 	}
 	claims := make([]Claim, 0, len(l.bindings.index)) // one piece of memory for most
 	l.bindings.each(func(addr [16]byte, b *binding, lasting bool) {
