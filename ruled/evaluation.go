@@ -82,14 +82,13 @@ func newEvaluation(cfg Config, d Deps, m *metrics, src *source, vendors *vendors
 	return e
 }
 
-// newTable returns a table of links that knows none.
+// newTable returns a table of links that knows none. It gets the routers that
+// are configured with the rules, before the first event.
 func (e *evaluation) newTable() *link.Table {
-	t := link.New(link.Config{
+	return link.New(link.Config{
 		Neighbours: e.cfg.Neighbours, ClaimTimeout: e.cfg.ClaimTimeout, Silence: e.cfg.Silence,
 		Learn: e.cfg.Learn > 0, Vendor: e.vendors.Lookup,
 	})
-	t.Configure(e.src.rules.Load().links)
-	return t
 }
 
 // handle evaluates one message. An error means that the session cannot go on.

@@ -147,7 +147,6 @@ func (e *evaluation) restore(ctx context.Context) error {
 			e.links, head = e.newTable(), Snapshot{}
 		}
 	}
-	e.links.Configure(e.src.rules.Load().links)
 	e.thresholds.Restore(head.Thresholds)
 	if head.Events > 0 && head.Stream.Equal(created) {
 		e.observed, e.resume = head.Events, true
