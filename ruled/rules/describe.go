@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/ndmon/ndmon/ruled/link"
@@ -128,5 +127,5 @@ func known[T uint8 | uint16 | uint32](name string, v *T, unit string) string {
 	if v == nil {
 		return ""
 	}
-	return strings.TrimSuffix(name+" "+strconv.FormatUint(uint64(*v), 10)+" "+unit, " ")
+	return strings.TrimSuffix(name+" "+decimal(v)+" "+unit, " ")
 }

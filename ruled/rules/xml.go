@@ -98,14 +98,18 @@ func (p *parser) read(visit func(element), text func([]byte, int)) {
 				p.dead = true
 				return
 			}
-			name := t.Name.Local
-			if t.Name.Space != "" {
-				name = t.Name.Space + ":" + name
-			}
-			visit(element{t, shorten(name, maxQuoted), line})
+			visit(element{t, shorten(qualified(t.Name), maxQuoted), line})
 			p.depth--
 		}
 	}
+}
+
+// qualified returns a name with its prefix, if it has one.
+func qualified(n xml.Name) string {
+	if n.Space == "" {
+		return n.Local
+	}
+	return n.Space + ":" + n.Local
 }
 
 // content reads an element that holds elements. Text is a fault. A nil parent is
@@ -203,33 +207,14 @@ func parameter[T uint8 | uint16 | uint32](p *parser, el element, attribute, text
 }
 
 // skip reads to the end of the element without looking at it.
-func (p *parser) skip() {
-	for depth := 0; depth >= 0; {
-		token, line := p.next()
-		switch token.(type) {
-		case nil:
-			return
-		case xml.StartElement:
-			if depth++; p.depth+depth > maxDepth {
-				p.faultf(line, "elements are nested more than %d deep", maxDepth)
-				p.dead = true
-				return
-			}
-		case xml.EndElement:
-			depth--
-		}
-	}
-}
+func (p *parser) skip() { p.read(func(element) { p.skip() }, func([]byte, int) {}) }
 
 // attributes returns the element's attributes, with white space in their values
 // normalized as XML has it.
 func (p *parser) attributes(el element, known ...string) map[string]string {
 	values := map[string]string{}
 	for _, a := range el.Attr {
-		name := a.Name.Local
-		if a.Name.Space != "" {
-			name = a.Name.Space + ":" + name
-		}
+		name := qualified(a.Name)
 		switch _, twice := values[name]; {
 		case twice:
 			p.faultf(el.line, "attribute %s of <%s> stands twice", quote(name), el.name)
