@@ -2,6 +2,7 @@ package ruled
 
 import (
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/ndmon/ndmon/ruled/vendors"
@@ -25,7 +26,8 @@ func LoadVendors(file string) (*vendors.Table, error) {
 	case info.Size() > vendors.MaxSize:
 		return nil, fmt.Errorf("RULED_VENDORS: %s has %d bytes, at most %d are read", file, info.Size(), vendors.MaxSize)
 	}
-	data, err := os.ReadFile(file)
+	// What is no ordinary file may have no end.
+	data, err := io.ReadAll(io.LimitReader(f, vendors.MaxSize+1))
 	if err != nil {
 		return nil, fmt.Errorf("RULED_VENDORS: %w", err)
 	}
