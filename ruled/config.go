@@ -25,11 +25,20 @@ type Config struct {
 	ClaimTimeout  time.Duration `split_words:"true" default:"1h" desc:"how long a station's claim of an address stands after it was last heard, once another claims the address too; likewise what a learned router says"`
 	Silence       time.Duration `split_words:"true" default:"720h" desc:"how long a station must have been silent to be reported when it is back"`
 	StateInterval time.Duration `split_words:"true" default:"1m" desc:"how often what is known of the links is stored on NATS, for the next start and for nd-ruled neighbors; 0: never"`
-	// Learn, if not 0, has routers learned for so long and no rule evaluated.
+	// Learn, if not 0, has routers learned for so long and no rule evaluated; see
+	// LearnFor.
 	Learn time.Duration `ignored:"true"`
 
 	Buffer int `split_words:"true" default:"16777216" desc:"bytes of alerts that may wait for their acknowledgement; then no more events are read"`
 	bus.StreamConfig
+}
+
+// LearnFor sets Learn, and a consumer that is not that of who evaluates the same
+// events. With 0 nothing is learned.
+func (c *Config) LearnFor(d time.Duration) {
+	if c.Learn = d; d > 0 {
+		c.Consumer += "-learn"
+	}
 }
 
 // Validate reports the first setting that cannot be.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/ndmon/ndmon/ruled/link"
+	"github.com/ndmon/ndmon/ruled/rules"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -282,7 +283,7 @@ func TestLearn(t *testing.T) {
 		t.Fatalf("%+v", learned)
 	}
 	var config bytes.Buffer
-	if err := WriteLearned(&config, learned); err != nil || !strings.Contains(config.String(), "fe80::2") {
+	if err := rules.WriteRouters(&config, learned); err != nil || !strings.Contains(config.String(), "fe80::2") {
 		t.Errorf("%v\n%s", err, config.String())
 	}
 	if _, err := f.conn.JetStream().Consumer(testContext(t), schemas.StreamEvents, "learn"); !errors.Is(err, jetstream.ErrConsumerNotFound) {

@@ -16,6 +16,7 @@ import (
 	"github.com/ndmon/ndmon/pinger"
 	"github.com/ndmon/ndmon/ruled"
 	"github.com/ndmon/ndmon/ruled/link"
+	"github.com/ndmon/ndmon/ruled/rules"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/bus"
 	"github.com/ndmon/ndmon/schemas/process"
@@ -64,7 +65,7 @@ func Run(ctx context.Context, cfg Config, d Deps) error {
 	err := p.work(ctx)
 	p.stop()
 	if err == nil && cfg.Learn > 0 {
-		err = ruled.WriteLearned(d.Alerts, p.learned)
+		err = rules.WriteRouters(d.Alerts, p.learned)
 	}
 	return err
 }
@@ -267,9 +268,7 @@ func (p *parts) settings() (rules ruled.Config, pings pinger.Config, capture sen
 		host := schemas.EscapeToken(p.cfg.Host)
 		rules.Consumer, rules.Events = "ndmon-"+host, "nd.events."+host+".>"
 	}
-	if rules.Learn = p.cfg.Learn; rules.Learn > 0 {
-		rules.Consumer += "-learn"
-	}
+	rules.LearnFor(p.cfg.Learn)
 	if len(p.cfg.Files) > 0 {
 		rules.StateInterval = 0 // what is known of a file's links ends with it
 		if rules.Learn > 0 {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/ndmon/ndmon/ruled"
 	"github.com/ndmon/ndmon/ruled/link"
+	"github.com/ndmon/ndmon/ruled/rules"
 	"github.com/ndmon/ndmon/schemas/bus"
 	"github.com/ndmon/ndmon/schemas/process"
 )
@@ -52,9 +53,7 @@ func command(args []string, stdout, stderr io.Writer) int {
 		Config:  &cfg,
 		Shared:  &nats,
 		Run: func(ctx context.Context, env process.Env) error {
-			if cfg.Learn = learn; learn > 0 {
-				cfg.Consumer += "-learn" // beside the one that evaluates
-			}
+			cfg.LearnFor(learn)
 			return run(ctx, env, cfg, nats, stdout)
 		},
 	}, args, stdout, stderr)
@@ -71,7 +70,7 @@ func run(ctx context.Context, env process.Env, cfg ruled.Config, nats bus.Config
 	var written error
 	err = ruled.Run(ctx, cfg, ruled.Deps{
 		Log: env.Log, Registry: env.Registry, Conn: conn, Bus: conn, Hangup: hangup,
-		Learned: func(links []link.Routers) { written = ruled.WriteLearned(stdout, links) },
+		Learned: func(links []link.Routers) { written = rules.WriteRouters(stdout, links) },
 	})
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()

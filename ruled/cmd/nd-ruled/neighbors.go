@@ -26,8 +26,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-type makersTable = *vendors.Table
-
 // neighbour is what is shown of one claim of an address.
 type neighbour struct {
 	Host      string      `json:"host"`
@@ -85,7 +83,7 @@ func neighbors(args []string, stdout, stderr io.Writer) int {
 
 // readNeighbours returns the neighbours that are known to the ruled with a
 // consumer's name and to every other that keeps its state at this server.
-func readNeighbours(ctx context.Context, nats bus.Config, consumer string, makers makersTable, stderr io.Writer) ([]neighbour, error) {
+func readNeighbours(ctx context.Context, nats bus.Config, consumer string, makers *vendors.Table, stderr io.Writer) ([]neighbour, error) {
 	conn, err := bus.Connect(nats, bus.Options{Name: "nd-ruled neighbors", Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
 	if err != nil {
 		return nil, err
@@ -156,7 +154,7 @@ func connected(ctx context.Context, conn *bus.Conn, url string) error {
 	}
 }
 
-func appendNeighbours(list []neighbour, s link.State, makers makersTable) []neighbour {
+func appendNeighbours(list []neighbour, s link.State, makers *vendors.Table) []neighbour {
 	for _, n := range s.Neighbours {
 		for i, c := range n.Claims {
 			state := ""

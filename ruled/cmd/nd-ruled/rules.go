@@ -11,6 +11,7 @@ import (
 	"github.com/ndmon/ndmon/ruled/internal/trial"
 	"github.com/ndmon/ndmon/ruled/link"
 	"github.com/ndmon/ndmon/ruled/rules"
+	"github.com/ndmon/ndmon/ruled/vendors"
 	"github.com/ndmon/ndmon/schemas/process"
 	"github.com/spf13/pflag"
 )
@@ -151,7 +152,7 @@ func test(args []string, stdout, stderr io.Writer) int {
 }
 
 // settings returns ruled's settings from the environment.
-func settings() (ruled.Config, makersTable, error) {
+func settings() (ruled.Config, *vendors.Table, error) {
 	var cfg ruled.Config
 	if err := process.Environment("RULED", &cfg); err != nil {
 		return cfg, nil, err
