@@ -61,16 +61,7 @@ func check(args []string, stdout, stderr io.Writer) int {
 	for _, notice := range set.Notices {
 		fmt.Fprintf(stdout, "%s (notice)\n", notice)
 	}
-	alerting, relaying := 0, 0
-	for _, rule := range set.Rules {
-		if rule.Severity != "" {
-			alerting++
-		}
-		if rule.Relay {
-			relaying++
-		}
-	}
-	fmt.Fprintf(stdout, "%s: %d rules are good, %d alert, %d relay\n", flags.Arg(0), len(set.Rules), alerting, relaying)
+	fmt.Fprintf(stdout, "%s: %d rules are good\n", flags.Arg(0), len(set.Rules))
 	if err := set.Describe(stdout); err != nil {
 		return fail(stderr, err)
 	}
