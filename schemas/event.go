@@ -147,6 +147,14 @@ type RA struct {
 	RetransTimer uint32 `json:"retranstimer" doc:"retransmission timer of the RA, in milliseconds; 0 is unspecified" ndpmon:"true" example:"1000"`
 }
 
+// The values of Preference, of a router and of a route (RFC 4191, section 2.1).
+const (
+	PreferenceLow      = "low"
+	PreferenceMedium   = "medium"
+	PreferenceHigh     = "high"
+	PreferenceReserved = "reserved"
+)
+
 // RAFlags are the flags of a Router Advertisement (RFC 5175).
 type RAFlags struct {
 	Managed   bool `json:"managed,omitempty" doc:"M flag of the RA: addresses by DHCPv6" ndpmon:"true"`

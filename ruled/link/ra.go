@@ -307,11 +307,11 @@ func raFlags(ra *schemas.RA) uint8 {
 // preferenceBits returns a preference as it is sent (RFC 4191, section 2.1).
 func preferenceBits(preference string) uint8 {
 	switch preference {
-	case "high":
+	case schemas.PreferenceHigh:
 		return 0x08
-	case "low":
+	case schemas.PreferenceLow:
 		return 0x18
-	case "reserved":
+	case schemas.PreferenceReserved:
 		return 0x10
 	}
 	return 0

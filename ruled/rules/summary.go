@@ -154,7 +154,7 @@ func (s summary) message(nd *schemas.ND) summary {
 
 func (s summary) ra(ra *schemas.RA) summary {
 	s = s.text(": router lifetime ").seconds(uint32(ra.Lifetime))
-	if ra.Preference != "" && ra.Preference != "medium" {
+	if ra.Preference != "" && ra.Preference != schemas.PreferenceMedium {
 		s = s.text(", preference ").text(ra.Preference)
 	}
 	if f := ra.Flag; f != (schemas.RAFlags{}) {

@@ -153,7 +153,7 @@ func (d *Decoder) checkRA() {
 	if ra == nil {
 		return
 	}
-	d.found(&f.Preference, ra.Preference == preferenceReserved || ra.Lifetime == 0 && ra.Preference != preferenceMedium)
+	d.found(&f.Preference, ra.Preference == schemas.PreferenceReserved || ra.Lifetime == 0 && ra.Preference != schemas.PreferenceMedium)
 	d.found(&f.ReachableTimer, ra.ReachableTimer > maxReachable)
 }
 
@@ -235,7 +235,7 @@ func (d *Decoder) checkPrefix(o *schemas.PrefixInfo, address ip) {
 func (d *Decoder) checkRoute(o *schemas.RouteInfo, address ip) {
 	prefix := address.masked(o.PrefixLength)
 	d.foundInRA(&d.fault.Route, prefix.isLinkLocal() || prefix.isMulticast())
-	d.foundInRA(&d.fault.Preference, o.Preference == preferenceReserved)
+	d.foundInRA(&d.fault.Preference, o.Preference == schemas.PreferenceReserved)
 }
 
 // carries reports whether a frame to an Ethernet address may hold a packet to an

@@ -106,24 +106,18 @@ func (d *Decoder) routerAdvertisement(m []byte) {
 	d.nd.RA = &d.ra
 }
 
-// Preferences that the checks ask about.
-const (
-	preferenceMedium   = "medium"
-	preferenceReserved = "reserved"
-)
-
 // preference decodes the preference in a byte of flags, the same in an RA and
 // in a Route Information option (RFC 4191, sections 2.1 to 2.3).
 func preference(flags uint8) string {
 	switch flags >> 3 & 3 {
 	case 0:
-		return preferenceMedium
+		return schemas.PreferenceMedium
 	case 1:
-		return "high"
+		return schemas.PreferenceHigh
 	case 3:
-		return "low"
+		return schemas.PreferenceLow
 	default:
-		return preferenceReserved
+		return schemas.PreferenceReserved
 	}
 }
 
