@@ -162,8 +162,8 @@ type question struct {
 	source netip.Addr
 	slaves []*slave
 	asker  asker // who gets an answer when the target is found, if on is set
-	now    bool  // whatever the hold-down says
-	kept   bool  // it has been found before: now, and before others if the budget is short
+	now    bool  // although it was probed just now, or is being probed
+	first  bool  // before others, if the budget is short
 }
 
 // probe looks for a target behind slaves, and reports those that cannot be looked
@@ -197,11 +197,11 @@ func (p *prober) begin(q question, now time.Time) ([]failure, *refusal) {
 		return nil, refuse(overBudget, "the pinger is stopping")
 	}
 	t := p.targets.get(q.target)
-	if t.pending > 0 && !q.kept {
+	if t.pending > 0 && !q.now {
 		t.ask(q.asker)
 		return nil, refuse(heldDown, "target %v is being probed", q.target)
 	}
-	if now.Before(t.until) && !q.now && !q.kept {
+	if now.Before(t.until) && !q.now {
 		return nil, refuse(heldDown, "target %v was probed just now, and may be again in %v (PINGER_HOLD_DOWN, longer the longer it is silent)",
 			q.target, t.until.Sub(now).Round(time.Millisecond))
 	}
@@ -211,7 +211,7 @@ func (p *prober) begin(q question, now time.Time) ([]failure, *refusal) {
 	if len(p.waiting.probes)+n > maxWaiting {
 		return nil, refuse(overBudget, "%d probes wait for an answer", len(p.waiting.probes))
 	}
-	if !p.budget.allow(now, n, q.source, q.kept || t.priority(now)) {
+	if !p.budget.allow(now, n, q.source, q.first || t.priority(now)) {
 		t.refused = now
 		return nil, refuse(overBudget, "%d of %d probes of this second are used up (PINGER_RATE), %d of them by this source, and this one takes %d",
 			p.budget.used, len(p.budget.sent), p.budget.bySource[q.source], n)
@@ -580,7 +580,7 @@ func (p *prober) ask(sl *slave, target netip.Addr, at *schemas.MAC) {
 	}
 	p.mu.Unlock()
 	if !soliciting {
-		p.probe(question{target: target, slaves: []*slave{sl}, kept: true}, time.Now())
+		p.probe(question{target: target, slaves: []*slave{sl}, now: true, first: true}, time.Now())
 	}
 }
 

@@ -490,7 +490,7 @@ func (w *ways) lookEverywhere(at *way, now time.Time) {
 // lookBehind has a target looked for behind everything.
 func (w *ways) lookBehind(target netip.Addr) *refusal {
 	slaves := w.prober.state.Load().behind(nil, w.proxy)
-	return w.prober.probe(question{target: target, slaves: slaves, kept: true}, time.Now())
+	return w.prober.probe(question{target: target, slaves: slaves, now: true, first: true}, time.Now())
 }
 
 // follow brings the ways in step with slaves and masters that have changed.
