@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/ndmon/ndmon/deploy/lab"
@@ -188,6 +189,19 @@ func TestFindBesideNdmon(t *testing.T) {
 	p := r.Start(program("ndmon", "find", lab.Host2Address.String(), "--wait", "1m"))
 	if status := p.Wait(); status != 0 || !strings.HasPrefix(p.Stdout.String(), "r1  s2  "+r.Host2.MAC("eth0").String()+"  ") {
 		t.Errorf("exit status %d, output %q, standard error %q", status, p.Stdout, p.Stderr)
+	}
+
+	// So can any client of NATS, with times in whole seconds.
+	nc := connect(t, r.Namespace, localNATS)
+	results := collect(t, nc, "nd.results.>")
+	now := time.Now().UTC()
+	publish(t, nc, "nd.relay", fmt.Appendf(nil, `{"type":"nd.relay.v1","id":"me","time":"%s","expires":"%s","host":"*","target":"%s","now":true}`,
+		now.Format(time.RFC3339), now.Add(time.Minute).Format(time.RFC3339), lab.Host1Address))
+	for got := (result{}); got.Status != "reachable"; {
+		got = parse[result](t, next(t, results, "the answer").Data)
+		if got.Target == lab.Host1Address.String() && got.Relay != "me" {
+			t.Errorf("result for another command: %+v", got)
+		}
 	}
 }
 
