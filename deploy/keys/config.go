@@ -7,32 +7,31 @@ import (
 )
 
 // serverConfig is the server's configuration but for its users.
-func serverConfig(tls TLS) []byte {
+func serverConfig(s Server) []byte {
 	var b bytes.Buffer
-	fmt.Fprint(&b, `# NATS server of an ndmon fleet. Made once by ndmon keys init: it is yours to change.
+	fmt.Fprintf(&b, `# NATS server of an ndmon fleet. Made once by ndmon keys init: it is yours to change.
 
 listen: "[::]:4222"
 
 jetstream {
-  # Where events, alerts and the state of nd-ruled are kept; nats-server -sd DIR
-  # takes another folder.
-  store_dir: "/var/lib/nats-server"
+  # Where events, alerts and the state of nd-ruled are kept.
+  store_dir: %s
 }
 
 accounts {
   NDMON {
     jetstream: enabled
     # ndmon keys writes these anew when hosts come and go.
-    include "`+UsersFile+`"
+    include %s
   }
 }
-`)
-	if tls.Cert == "" {
+`, quote(s.Data), quote(UsersFile))
+	if s.Cert == "" {
 		return b.Bytes()
 	}
-	fmt.Fprintf(&b, "\ntls {\n  cert_file: %s\n  key_file: %s\n", quote(tls.Cert), quote(tls.Key))
-	if tls.CA != "" {
-		fmt.Fprintf(&b, "  # Clients have to show a certificate that one of these has signed.\n  ca_file: %s\n  verify: true\n", quote(tls.CA))
+	fmt.Fprintf(&b, "\ntls {\n  cert_file: %s\n  key_file: %s\n", quote(s.Cert), quote(s.Key))
+	if s.CA != "" {
+		fmt.Fprintf(&b, "  # Clients have to show a certificate that one of these has signed.\n  ca_file: %s\n  verify: true\n", quote(s.CA))
 	}
 	fmt.Fprint(&b, "}\n")
 	return b.Bytes()

@@ -31,22 +31,32 @@ const (
 	seedSuffix = ".nk"
 )
 
-// TLS is the certificates of the server, as paths that the server opens.
-type TLS struct {
+// Server is what the server's configuration says beside its users. Its paths are
+// such as the server opens.
+type Server struct {
+	// Data is the folder of what it stores.
+	Data string
+	// Cert and Key, if set, are for TLS.
 	Cert, Key string
 	// CA, if set, is of those that sign the certificates of clients, which then
 	// have to show one.
 	CA string
 }
 
-func (t TLS) check() error {
+// DefaultData is where the server stores what it does, unless it is told
+// otherwise.
+const DefaultData = "/var/lib/nats-server"
+
+func (s Server) check() error {
 	switch {
-	case (t.Cert == "") != (t.Key == ""):
+	case s.Data == "":
+		return errors.New("--data: is empty, takes a folder")
+	case (s.Cert == "") != (s.Key == ""):
 		return errors.New("--tls-cert, --tls-key: need each other")
-	case t.CA != "" && t.Cert == "":
+	case s.CA != "" && s.Cert == "":
 		return errors.New("--tls-ca: needs --tls-cert and --tls-key; it is for the certificates of clients")
 	}
-	for _, path := range []string{t.Cert, t.Key, t.CA} {
+	for _, path := range []string{s.Data, s.Cert, s.Key, s.CA} {
 		if !printable(path) {
 			return fmt.Errorf("%q is no path of printable characters", path)
 		}
@@ -77,8 +87,8 @@ func printable(s string) bool {
 // and host. It refuses a folder that has something of it already unless force
 // says that all of it is to be made anew: then the seeds that are there are
 // worth nothing any more.
-func Init(dir string, hosts []string, tls TLS, force bool) error {
-	if err := errors.Join(checkHosts(hosts), tls.check()); err != nil {
+func Init(dir string, hosts []string, s Server, force bool) error {
+	if err := errors.Join(checkHosts(hosts), s.check()); err != nil {
 		return process.UsageError{Err: err}
 	}
 	if err := makeFolder(dir); err != nil {
@@ -96,7 +106,7 @@ func Init(dir string, hosts []string, tls TLS, force bool) error {
 			return fmt.Errorf("make the keys anew: %w", err)
 		}
 	}
-	if err := create(filepath.Join(dir, ServerFile), serverConfig(tls)); err != nil {
+	if err := create(filepath.Join(dir, ServerFile), serverConfig(s)); err != nil {
 		return err
 	}
 	users := []user{{role: Ruled}, {role: Viewer}, {role: Operator}}

@@ -12,6 +12,9 @@ import (
 	"github.com/ndmon/ndmon/schemas/process"
 )
 
+// plain is a server without TLS.
+var plain = Server{Data: DefaultData}
+
 // snapshot returns the files of a folder.
 func snapshot(t *testing.T, dir string) map[string]string {
 	t.Helper()
@@ -49,7 +52,7 @@ func changed(before, now map[string]string) (names []string) {
 
 func TestInitAddRemove(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new", "keys")
-	if err := Init(dir, []string{host2, host1, host1}, TLS{}, false); err != nil {
+	if err := Init(dir, []string{host2, host1, host1}, plain, false); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
@@ -67,7 +70,7 @@ func TestInitAddRemove(t *testing.T) {
 	}
 
 	// Nothing is overwritten.
-	if err := Init(dir, []string{"r3"}, TLS{}, false); err == nil || !strings.Contains(err.Error(), "--force") {
+	if err := Init(dir, []string{"r3"}, plain, false); err == nil || !strings.Contains(err.Error(), "--force") {
 		t.Errorf("made anew: %v", err)
 	}
 	if err := Add(dir, []string{"r3", host1}); err == nil || !strings.Contains(err.Error(), "sensor-r1.nk") {
@@ -97,7 +100,7 @@ func TestInitAddRemove(t *testing.T) {
 		t.Errorf("removed twice: %v", err)
 	}
 
-	if err := Init(dir, []string{host1}, TLS{}, true); err != nil {
+	if err := Init(dir, []string{host1}, plain, true); err != nil {
 		t.Fatal(err)
 	}
 	anew := snapshot(t, dir)
@@ -141,18 +144,19 @@ func TestRefuses(t *testing.T) {
 		usage bool
 		want  string
 	}{
-		{Init(none, nil, TLS{}, false), true, "--hosts"},
-		{Init(none, []string{""}, TLS{}, false), true, `--hosts: ""`},
-		{Init(none, []string{"r1", "../r2"}, TLS{}, false), true, `"../r2"`},
-		{Init(none, []string{"a\nb"}, TLS{}, false), true, `"a\nb"`},
-		{Init(none, []string{strings.Repeat("x", 201)}, TLS{}, false), true, "200 bytes"},
-		{Init(none, good, TLS{Cert: "c"}, false), true, "--tls-cert, --tls-key"},
-		{Init(none, good, TLS{Key: "k"}, false), true, "--tls-cert, --tls-key"},
-		{Init(none, good, TLS{CA: "a"}, false), true, "--tls-ca"},
-		{Init(none, good, TLS{Cert: "c\n", Key: "k"}, false), true, `"c\n"`},
-		{Init(open, good, TLS{}, false), false, "open to others (mode 0755)"},
-		{Init("/dev/null", good, TLS{}, false), false, "not a directory"},
-		{Init("/dev/null/keys", good, TLS{}, false), false, "not a directory"},
+		{Init(none, nil, plain, false), true, "--hosts"},
+		{Init(none, []string{""}, plain, false), true, `--hosts: ""`},
+		{Init(none, []string{"r1", "../r2"}, plain, false), true, `"../r2"`},
+		{Init(none, []string{"a\nb"}, plain, false), true, `"a\nb"`},
+		{Init(none, []string{strings.Repeat("x", 201)}, plain, false), true, "200 bytes"},
+		{Init(none, good, Server{Data: "d", Cert: "c"}, false), true, "--tls-cert, --tls-key"},
+		{Init(none, good, Server{Data: "d", Key: "k"}, false), true, "--tls-cert, --tls-key"},
+		{Init(none, good, Server{Data: "d", CA: "a"}, false), true, "--tls-ca"},
+		{Init(none, good, Server{Data: "d", Cert: "c\n", Key: "k"}, false), true, `"c\n"`},
+		{Init(none, good, Server{}, false), true, "--data"},
+		{Init(open, good, plain, false), false, "open to others (mode 0755)"},
+		{Init("/dev/null", good, plain, false), false, "not a directory"},
+		{Init("/dev/null/keys", good, plain, false), false, "not a directory"},
 		{Add(none, good), false, "no keys yet"},
 		{Add(none, nil), true, "--hosts"},
 		{Remove(none, good), false, "no keys yet"},
@@ -171,9 +175,9 @@ func TestRefuses(t *testing.T) {
 
 // The paths of certificates reach the server as they are.
 func TestTLSConfiguration(t *testing.T) {
-	tls := TLS{Cert: `/etc/a "b" \c.pem`, Key: "k.pem", CA: "$ca.pem"}
+	tls := Server{Data: "/a $b", Cert: `/etc/a "b" \c.pem`, Key: "k.pem", CA: "$ca.pem"}
 	config := serverConfig(tls)
-	for _, want := range []string{`cert_file: "/etc/a \"b\" \\c.pem"`, `key_file: "k.pem"`, `ca_file: "$ca.pem"`, "verify: true"} {
+	for _, want := range []string{`cert_file: "/etc/a \"b\" \\c.pem"`, `key_file: "k.pem"`, `ca_file: "$ca.pem"`, "verify: true", `store_dir: "/a $b"`} {
 		if !bytes.Contains(config, []byte(want)) {
 			t.Errorf("there is no %s in\n%s", want, config)
 		}

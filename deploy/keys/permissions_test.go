@@ -93,7 +93,7 @@ const (
 func fleet(t *testing.T) (dir string, users map[string]user) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "keys")
-	if err := Init(dir, []string{host1, host2}, TLS{}, false); err != nil {
+	if err := Init(dir, []string{host1, host2}, plain, false); err != nil {
 		t.Fatal(err)
 	}
 	list, err := readUsers(dir)

@@ -29,12 +29,13 @@ func keysCommand(args []string, stdout, stderr io.Writer) int {
 	var run func(dir string) error
 	switch args[0] {
 	case "init":
-		var tls keys.TLS
-		flags.StringVar(&tls.Cert, "tls-cert", "", "PEM `FILE` with the server's certificate, as the server is to open it")
-		flags.StringVar(&tls.Key, "tls-key", "", "PEM `FILE` with that certificate's key")
-		flags.StringVar(&tls.CA, "tls-ca", "", "PEM `FILE` with the authorities of the clients' certificates; clients have to show one then")
+		var server keys.Server
+		flags.StringVar(&server.Data, "data", keys.DefaultData, "`FOLDER` of what the NATS server stores, as the server is to open it")
+		flags.StringVar(&server.Cert, "tls-cert", "", "PEM `FILE` with the server's certificate, likewise")
+		flags.StringVar(&server.Key, "tls-key", "", "PEM `FILE` with that certificate's key")
+		flags.StringVar(&server.CA, "tls-ca", "", "PEM `FILE` with the authorities of the clients' certificates; clients have to show one then")
 		force := flags.Bool("force", false, "make all keys anew where there are some: those that are there are worth nothing then")
-		run = func(dir string) error { return keys.Init(dir, *hosts, tls, *force) }
+		run = func(dir string) error { return keys.Init(dir, *hosts, server, *force) }
 	case "add":
 		run = func(dir string) error { return keys.Add(dir, *hosts) }
 	case "remove":
