@@ -35,6 +35,8 @@ type Deps struct {
 	Log      *slog.Logger
 	Registry prometheus.Registerer
 	Bus      Bus
+	// Health, if set, is told when commands are taken, by a nil error.
+	Health func(error)
 }
 
 // Run carries out the relay commands for cfg.Host until ctx ends, and then
@@ -122,6 +124,9 @@ func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
 			return fmt.Errorf("subscribing to relay commands on %s: %w", subject, failed)
 		}
 		defer func() { err = errors.Join(err, unsubscribe()) }()
+	}
+	if deps.Health != nil {
+		deps.Health(nil)
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return k.follow(ctx, w.notify) })

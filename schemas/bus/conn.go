@@ -61,7 +61,11 @@ func (c Config) options() ([]nats.Option, error) {
 		if err != nil {
 			return nil, fmt.Errorf("NATS_NKEY: read seed from %s: %w", c.NKey, err)
 		}
-		opts = append(opts, opt)
+		var found nats.Options
+		if err := opt(&found); err != nil {
+			return nil, fmt.Errorf("NATS_NKEY: read seed from %s: %w", c.NKey, err)
+		}
+		opts = append(opts, opt, nats.CustomInboxPrefix(inboxPrefix(found.Nkey)))
 	}
 	if c.User != "" {
 		opts = append(opts, nats.UserInfo(c.User, c.Password))
@@ -77,6 +81,11 @@ func (c Config) options() ([]nats.Option, error) {
 	}
 	return opts, nil
 }
+
+// inboxPrefix is that of a user who is known by an nkey. Answers come to inboxes
+// of the user's own, so that a server can keep users from reading each other's;
+// one that allows its users "_INBOX.>" allows that too.
+func inboxPrefix(publicKey string) string { return nats.InboxPrefix + publicKey }
 
 // Options are what a connection is made with beside its Config.
 type Options struct {
@@ -108,6 +117,9 @@ type Conn struct {
 	mu   sync.Mutex
 	up   []func(again bool)
 	away bool // it has been logged that the server is away
+	// refused is what the server did not permit since it was reached.
+	refused    error
+	refusedLog time.Time // when it was logged last that it refuses something
 }
 
 // Waits between tries to reconnect, and how long a lost server goes unnoticed.
@@ -222,6 +234,20 @@ func (c *Conn) JetStream() jetstream.JetStream { return c.js }
 // Connected reports whether the server is there now.
 func (c *Conn) Connected() bool { return c.nc.IsConnected() }
 
+// Health returns an error while the server is away, and when it has refused
+// something since it was reached: then somebody has to look at its permissions.
+func (c *Conn) Health() error {
+	if c.Connected() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.refused
+	}
+	if err := c.nc.LastError(); err != nil {
+		return fmt.Errorf("not connected: %w", err)
+	}
+	return errors.New("not connected")
+}
+
 // OnConnect has f called, in a goroutine of the connection's, each time that the
 // server is reached; again is true unless it is the first time.
 func (c *Conn) OnConnect(f func(again bool)) {
@@ -270,7 +296,7 @@ func (c *Conn) connected(nc *nats.Conn, again bool) {
 		c.reconnects.Inc()
 	}
 	c.mu.Lock()
-	c.away = false
+	c.away, c.refused = false, nil
 	up := c.up[:len(c.up):len(c.up)]
 	c.mu.Unlock()
 	c.log.Log(context.Background(), c.level, "connected to NATS", "url", nc.ConnectedUrlRedacted())
@@ -308,7 +334,30 @@ func (c *Conn) failed(sub *nats.Subscription, err error) {
 		subject = sub.Subject
 	}
 	c.errors.WithLabelValues(errorKind(err)).Inc()
+	switch {
+	case errors.Is(err, nats.ErrPermissionViolation):
+		c.mu.Lock()
+		c.refused = err
+		c.mu.Unlock()
+		fallthrough
+	case errors.Is(err, nats.ErrAuthorization):
+		if c.refusalLogged() {
+			return
+		}
+	}
 	c.log.Error("NATS", "subject", subject, "error", err)
+}
+
+// refusalLogged reports whether it was logged not long ago that the server refuses
+// something: it says so of each message, and at each try to connect.
+func (c *Conn) refusalLogged() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Since(c.refusedLog) < logRefusal {
+		return true
+	}
+	c.refusedLog = time.Now()
+	return false
 }
 
 func errorKind(err error) string {
