@@ -72,10 +72,9 @@ func (r *refusal) status() (schemas.Status, schemas.Reason) {
 	return schemas.Failed, schemas.Refused
 }
 
-// parseCommand reads a relay command for host and checks all that can be
-// checked without knowing the host's state. The command is as far as it could be
-// read when it is refused.
-func parseCommand(data []byte, host string, now time.Time) (schemas.Relay, *refusal) {
+// parseCommand reads a relay command. It is as far as it could be read when it is
+// refused.
+func parseCommand(data []byte) (schemas.Relay, *refusal) {
 	var cmd schemas.Relay
 	if len(data) > maxCommand {
 		return cmd, refuse(malformed, "%d bytes, at most %d are read", len(data), maxCommand)
@@ -88,24 +87,30 @@ func parseCommand(data []byte, host string, now time.Time) (schemas.Relay, *refu
 			return cmd, refuse(malformed, "%v", err)
 		}
 	}
+	return cmd, nil
+}
+
+// checkCommand refuses a command for all that can be seen without knowing the
+// host's state.
+func checkCommand(cmd *schemas.Relay, host string, now time.Time) *refusal {
 	switch {
 	case cmd.Type != schemas.TypeRelay:
-		return cmd, refuse(malformed, "type is %q and not %q", cmd.Type, schemas.TypeRelay)
+		return refuse(malformed, "type is %q and not %q", cmd.Type, schemas.TypeRelay)
 	case cmd.ID == "" || len(cmd.ID) > maxID:
-		return cmd, refuse(malformed, "id has %d bytes, it takes 1 to %d", len(cmd.ID), maxID)
+		return refuse(malformed, "id has %d bytes, it takes 1 to %d", len(cmd.ID), maxID)
 	case cmd.Time.IsZero() || cmd.Expires.IsZero():
-		return cmd, refuse(malformed, "time or expires is missing")
+		return refuse(malformed, "time or expires is missing")
 	case cmd.Host != host && cmd.Host != schemas.EveryHost:
-		return cmd, refuse(otherHost, "for host %q, this is %q", cmd.Host, host)
+		return refuse(otherHost, "for host %q, this is %q", cmd.Host, host)
 	}
 	if err := schemas.CheckTarget(cmd.Target); err != nil {
-		return cmd, refuse(badTarget, "target: %v", err)
+		return refuse(badTarget, "target: %v", err)
 	}
 	if !now.Before(cmd.Expires) {
-		return cmd, refuse(expired, "expired %v ago by this host's clock", now.Sub(cmd.Expires).Round(time.Millisecond))
+		return refuse(expired, "expired %v ago by this host's clock", now.Sub(cmd.Expires).Round(time.Millisecond))
 	}
 	if ahead := cmd.Expires.Sub(now); ahead > maxAhead {
-		return cmd, refuse(farAhead, "expires in %v by this host's clock, at most %v is taken", ahead.Round(time.Second), maxAhead)
+		return refuse(farAhead, "expires in %v by this host's clock, at most %v is taken", ahead.Round(time.Second), maxAhead)
 	}
-	return cmd, nil
+	return nil
 }

@@ -65,7 +65,10 @@ func TestParseCommand(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			cmd, refused := parseCommand(test.data, "r1", testNow)
+			cmd, refused := parseCommand(test.data)
+			if refused == nil {
+				refused = checkCommand(&cmd, "r1", testNow)
+			}
 			var got outcome
 			if refused != nil {
 				got = refused.outcome
@@ -92,7 +95,10 @@ func FuzzParseCommand(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		cmd, refused := parseCommand(data, "r1", testNow)
+		cmd, refused := parseCommand(data)
+		if refused == nil {
+			refused = checkCommand(&cmd, "r1", testNow)
+		}
 		if refused != nil {
 			if refused.told() && (cmd.Host != "r1" || len(cmd.ID) == 0 || len(cmd.ID) > maxID) {
 				t.Errorf("told without need: %+v", refused)

@@ -35,6 +35,9 @@ type Deps struct {
 	Log      *slog.Logger
 	Registry prometheus.Registerer
 	Bus      Bus
+	// Commands, if set, has take called with the relay commands of this process,
+	// which do not come over Bus too, until stop is called.
+	Commands func(take func(*schemas.Relay)) (stop func())
 	// Health, if set, is told when commands are taken, by a nil error.
 	Health func(error)
 }
@@ -127,6 +130,9 @@ func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
 	}
 	if deps.Health != nil {
 		deps.Health(nil)
+	}
+	if deps.Commands != nil {
+		defer deps.Commands(p.take)()
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return k.follow(ctx, w.notify) })

@@ -85,11 +85,23 @@ func newProber(host string, cfg Config) *prober {
 
 // handle carries out one relay command.
 func (p *prober) handle(data []byte) {
+	cmd, refused := parseCommand(data)
+	p.carryOut(&cmd, refused)
+}
+
+// take carries out one relay command of this process.
+func (p *prober) take(cmd *schemas.Relay) { p.carryOut(cmd, nil) }
+
+// carryOut carries out a command, unless it is refused already, and says what
+// became of it.
+func (p *prober) carryOut(cmd *schemas.Relay, refused *refusal) {
 	now := time.Now()
-	cmd, refused := parseCommand(data, p.host, now)
 	done := probed
 	if refused == nil {
-		done, refused = p.carryOut(&cmd, now)
+		refused = checkCommand(cmd, p.host, now)
+	}
+	if refused == nil {
+		done, refused = p.answer(cmd, now)
 	}
 	if refused != nil {
 		done = refused.outcome
@@ -113,8 +125,8 @@ func (p *prober) handle(data []byte) {
 	}
 }
 
-// carryOut answers a command from what is known, or has its target probed.
-func (p *prober) carryOut(cmd *schemas.Relay, now time.Time) (outcome, *refusal) {
+// answer answers a command from what is known, or has its target probed.
+func (p *prober) answer(cmd *schemas.Relay, now time.Time) (outcome, *refusal) {
 	st := p.state.Load()
 	if st.isOwn(cmd.Target) {
 		return "", refuse(ownAddress, "target %v is an address of this host", cmd.Target)

@@ -34,6 +34,9 @@ type relayer struct {
 	bus Bus
 	m   *metrics
 	src *source
+	// listen and give are Deps.Solicitations and Deps.Command.
+	listen func(take func(*schemas.Event)) (stop func())
+	give   func(*schemas.Relay)
 
 	mu sync.Mutex
 	eventReader
@@ -49,7 +52,7 @@ type relayer struct {
 }
 
 func newRelayer(cfg Config, d Deps, m *metrics, src *source) *relayer {
-	return &relayer{cfg: cfg, log: d.Log, bus: d.Bus, m: m, src: src, eventReader: newEventReader(), ids: nuid.New(), subjects: map[string]string{}}
+	return &relayer{cfg: cfg, log: d.Log, bus: d.Bus, m: m, src: src, listen: d.Solicitations, give: d.Command, eventReader: newEventReader(), ids: nuid.New(), subjects: map[string]string{}}
 }
 
 // run relays until the context ends. Without a rule that relays it subscribes to
@@ -60,7 +63,7 @@ func (r *relayer) run(ctx context.Context) error {
 		switch relaying := r.src.rules.Load().relaying.Len() > 0; {
 		case relaying && unsubscribe == nil:
 			var err error
-			if unsubscribe, err = r.bus.Subscribe(solicitations(r.cfg.Events), r.handle); err != nil {
+			if unsubscribe, err = r.subscribe(); err != nil {
 				return fmt.Errorf("read solicitations: %w", err)
 			}
 		case !relaying && unsubscribe != nil:
@@ -78,6 +81,20 @@ func (r *relayer) run(ctx context.Context) error {
 		case <-r.src.changed:
 		}
 	}
+}
+
+// subscribe takes solicitations, those of this process too, until unsubscribe is
+// called.
+func (r *relayer) subscribe() (unsubscribe func() error, err error) {
+	unsubscribe, err = r.bus.Subscribe(solicitations(r.cfg.Events), r.handle)
+	if err != nil || r.listen == nil {
+		return unsubscribe, err
+	}
+	stop := r.listen(r.take)
+	return func() error {
+		stop()
+		return unsubscribe()
+	}, nil
 }
 
 // solicitations narrows a subject of events to Neighbor Solicitations.
@@ -101,13 +118,24 @@ func (r *relayer) handle(subject string, data []byte) {
 	if err := r.read(subject, data); err != nil {
 		return
 	}
+	r.evaluate(&r.event)
+}
+
+// take relays one solicitation of this process.
+func (r *relayer) take(event *schemas.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.evaluate(event)
+}
+
+func (r *relayer) evaluate(event *schemas.Event) {
 	if p := r.src.rules.Load().relaying; p != r.program {
 		r.program, r.evaluator = p, p.NewEvaluator()
 	}
-	if matched := r.evaluator.Evaluate(&r.event); len(matched) > 0 {
-		r.relay(matched, &r.event)
+	if matched := r.evaluator.Evaluate(event); len(matched) > 0 {
+		r.relay(matched, event)
 	} else if r.debugging() {
-		r.unmatched(&r.event)
+		r.unmatched(event)
 	}
 }
 
@@ -201,6 +229,9 @@ func (r *relayer) send(rule *rules.Rule, event *schemas.Event, host, subject str
 			Source: event.Inet6.Source, Ethernet: event.Ethernet.Source,
 		}
 		r.command.Solicitation = &r.solicitation
+	}
+	if r.give != nil {
+		r.give(&r.command)
 	}
 	r.buf = r.command.AppendJSON(r.buf[:0])
 	err := r.bus.Publish(subject, r.buf)

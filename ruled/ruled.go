@@ -25,6 +25,12 @@ type Deps struct {
 	// Conn is for events and alerts, which are stored, Bus for what is not.
 	Conn *bus.Conn
 	Bus  Bus
+	// Solicitations, if set, has take called with the Neighbor Solicitations of a
+	// sensor in this process, which do not come over Bus too, until stop is called.
+	Solicitations func(take func(*schemas.Event)) (stop func())
+	// Command, if set, takes relay commands before they are published. It must not
+	// keep them.
+	Command func(*schemas.Relay)
 	// Hangup, if set, has the rule file read again.
 	Hangup <-chan os.Signal
 	// Learned is called with the routers that were learned, where Config.Learn

@@ -30,6 +30,8 @@ type encoder struct {
 	subjects [len(kinds)]string
 	frames   [len(kinds)]prometheus.Counter
 	ignored  prometheus.Counter
+	// solicited is Deps.Solicited, nil for none.
+	solicited func(*schemas.Event)
 
 	decoder decode.Decoder
 	// id is the event's, of which the first prefix bytes stay the same.
@@ -84,6 +86,9 @@ func (e *encoder) encode(ev *schemas.Event, t time.Time) []byte {
 	ev.Time = t
 	ev.Host, ev.Interface = e.origin.host, e.origin.iface
 	ev.Direction, ev.Master, ev.Proxy = e.origin.direction, e.origin.master, e.origin.proxy
+	if e.solicited != nil && ev.ND != nil && ev.ND.NS != nil {
+		e.solicited(ev)
+	}
 	e.json = ev.AppendJSON(e.json[:0])
 	ev.ID = ""
 	return e.json

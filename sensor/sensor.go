@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sys/unix"
 
+	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/sensor/internal/capture"
 )
 
@@ -35,6 +36,9 @@ type Deps struct {
 	// Registry gets the sensor's metrics, nil for none. It serves one Run.
 	Registry  prometheus.Registerer
 	Publisher Publisher
+	// Solicited, if set, is called with each Neighbor Solicitation before it is
+	// published. It must not keep the event.
+	Solicited func(*schemas.Event)
 	// Connected says that the publisher reaches NATS; nil says it always does.
 	// Lost frames are told when it does.
 	Connected func() bool

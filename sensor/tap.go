@@ -63,6 +63,7 @@ func (s *sensor) openTap(l links.Link, m marks, failures chan<- failure) (*tap, 
 	}
 	for i, d := range directions {
 		e := newEncoder(origin{host: s.host, iface: l.Name, direction: d.name, marks: m}, s.metrics)
+		e.solicited = s.Solicited
 		t.readers.Go(func() {
 			err := t.handles[i].Frames(func(f capture.Frame) { s.deliver(t, e, f) })
 			if err == nil {

@@ -197,7 +197,7 @@ func (p *parts) start(ctx context.Context) error {
 	if err != nil {
 		return process.UsageError{Err: err}
 	}
-	local := &loop{conn: conn}
+	solicitations, commands := &direct[schemas.Event]{}, &direct[schemas.Relay]{}
 	p.consumer, p.events = rules.Consumer, rules.Events
 	// What starts later is not well until then either.
 	capturing := p.deps.Health.Part("capture")
@@ -205,7 +205,13 @@ func (p *parts) start(ctx context.Context) error {
 	events := p.deps.Health.Part("events")
 	p.run(ctx, func(ctx context.Context) error {
 		return ruled.Run(ctx, rules, ruled.Deps{
-			Log: p.deps.Log.With("part", "ruled"), Registry: p.deps.Registry, Conn: p.ruled, Bus: local, Hangup: p.deps.Hangup,
+			Log: p.deps.Log.With("part", "ruled"), Registry: p.deps.Registry, Conn: p.ruled, Bus: conn, Hangup: p.deps.Hangup,
+			Solicitations: solicitations.listen,
+			Command: func(command *schemas.Relay) {
+				if command.Host == p.cfg.Host || command.Host == schemas.EveryHost {
+					commands.give(command)
+				}
+			},
 			Learned: func(links []link.Routers) { p.learned = links },
 			Health: func(err error) {
 				events(err)
@@ -240,10 +246,10 @@ func (p *parts) start(ctx context.Context) error {
 	}
 
 	if len(p.cfg.Slaves) > 0 {
-		commands := p.deps.Health.Part("commands")
+		health := p.deps.Health.Part("commands")
 		p.run(ctx, func(ctx context.Context) error {
 			return pinger.Run(ctx, pings, pinger.Deps{
-				Log: p.deps.Log.With("part", "pinger"), Registry: p.deps.Registry, Bus: local, Health: commands,
+				Log: p.deps.Log.With("part", "pinger"), Registry: p.deps.Registry, Bus: conn, Commands: commands.listen, Health: health,
 			})
 		})
 	}
@@ -252,14 +258,14 @@ func (p *parts) start(ctx context.Context) error {
 		InFlight: bus.DefaultInFlight, Buffer: capture.Buffer, AckTimeout: bus.DefaultAckTimeout,
 	}, p.deps.Log.With("part", "sensor"))
 	p.run(ctx, publisher.Run)
-	var to sensor.Publisher = &eventPublisher{publisher, local}
+	var to sensor.Publisher = publisher
 	if reading {
 		to = &paced{Publisher: publisher, caughtUp: p.evaluated}
 	}
 	p.run(ctx, func(ctx context.Context) error {
 		return sensor.Run(ctx, capture, sensor.Deps{
 			Log: p.deps.Log.With("part", "sensor"), Registry: p.deps.Registry, Publisher: to, Connected: conn.Connected,
-			Started: p.deps.Started, Health: capturing,
+			Solicited: solicitations.give, Started: p.deps.Started, Health: capturing,
 		})
 	})
 	return nil
@@ -300,8 +306,8 @@ func (p *parts) settings() (rules ruled.Config, pings pinger.Config, capture sen
 	return rules, pings, capture, err
 }
 
-// connect makes a connection for a part. The sensor's is that of the loop, which
-// must not hear itself.
+// connect makes a connection for a part. The sensor's serves all that is not
+// stored, and does not hear itself.
 func (p *parts) connect(name, url string, inProcess nats.InProcessConnProvider) (*bus.Conn, error) {
 	var cfg bus.Config
 	if p.server == nil {
