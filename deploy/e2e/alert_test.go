@@ -35,7 +35,7 @@ type event struct {
 
 // result is nd.result.v1.
 type result struct {
-	Type, ID, Time, Host, Relay, Target, Slave, Status, RTT, Ethernet, Error string
+	Type, ID, Time, Host, Relay, Target, Slave, Status, RTT, Ethernet, Reason, Error string
 }
 
 // command is nd.relay.v1.
@@ -48,6 +48,17 @@ type command struct {
 	Target  string `json:"target"`
 	Rule    string `json:"rule"`
 	Event   string `json:"event"`
+	// Solicitation is what asked, Now has the target probed in any case.
+	Solicitation *solicitation `json:"solicitation,omitempty"`
+	Now          bool          `json:"now,omitempty"`
+}
+
+type solicitation struct {
+	Host      string `json:"host"`
+	Interface string `json:"interface"`
+	Direction string `json:"direction"`
+	Source    string `json:"source"`
+	Ethernet  string `json:"ethernet"`
 }
 
 func parseAlert(t *testing.T, data []byte) alert {

@@ -124,11 +124,7 @@ func (n *Namespace) Routes(protocol int) []string {
 	n.must(err, "list the routes")
 	var list []string
 	for _, r := range routes {
-		to := "default"
-		if r.Dst != nil {
-			to = r.Dst.String()
-		}
-		list = append(list, fmt.Sprintf("%s dev %s table %d", to, n.nameOf(r.LinkIndex), r.Table))
+		list = append(list, fmt.Sprintf("%v dev %s table %d", r.Dst, n.nameOf(r.LinkIndex), r.Table))
 	}
 	slices.Sort(list)
 	return list
