@@ -59,7 +59,7 @@ func TestScanLeavesRoom(t *testing.T) {
 		{"leaving the master", nil, func(r *lab.Router) *lab.Wire { return r.Wire(lab.Master) },
 			func(r *lab.Router) (net.HardwareAddr, netip.Addr) { return r.MAC(lab.Master), lab.RouterAddress }},
 		{"coming in", []string{"--route", "--proxy"}, func(r *lab.Router) *lab.Wire { return r.Upstream.Wire("eth0") },
-			func(r *lab.Router) (net.HardwareAddr, netip.Addr) { return r.Upstream.MAC("eth0"), gateway }},
+			func(r *lab.Router) (net.HardwareAddr, netip.Addr) { return r.Upstream.MAC("eth0"), lab.GatewayAddress }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := lab.NewRouter(t)

@@ -24,7 +24,8 @@ const admin = 4
 // What others have made for a target is in nobody's way, and stays.
 func TestForeignEntriesStay(t *testing.T) {
 	t.Parallel()
-	r := newWay(t, byRouter)
+	w := lab.NewWay(t, false)
+	r := w.Router
 	must := func(what string, err error) {
 		t.Helper()
 		if err != nil {
@@ -81,10 +82,10 @@ func TestForeignEntriesStay(t *testing.T) {
 		return r.NeighbourState(lab.Slave2, lab.Host2Address) == "REACHABLE"
 	})
 	check("while the target is known")
-	r.Host2.RemoveAddress("eth0", moving(byRouter))
+	r.Host2.RemoveAddress("eth0", w.Host)
 	lab.Eventually(t, "the way is gone", func() bool { return len(ways(r)) == 0 })
 	check("after the target has gone")
-	r.Host2.Address("eth0", moving(byRouter))
+	r.Host2.Address("eth0", w.Host)
 	ping.WaitForReply()
 	check("after the target is back")
 	p.Signal(syscall.SIGKILL)

@@ -86,7 +86,7 @@ func TestTwoRoutersOnTheSameLinks(t *testing.T) {
 			r.LinkLocal(name)
 		}
 	}
-	a.Address("eth0", gateway.String()+"/64")
+	a.Address("eth0", lab.GatewayAddress.String()+"/64")
 	b.Address("eth0", lab.Host2Address.String()+"/64")
 	for i, r := range []*lab.Namespace{r1, r2} {
 		p := r.Start(builtin("ndmon", "-m", "m0,s1", "-s", "s1,m0", "--route", "--proxy",
@@ -99,7 +99,7 @@ func TestTwoRoutersOnTheSameLinks(t *testing.T) {
 
 	// One solicitation of a host for nobody: each router looks for it on the other
 	// link, and perhaps for what the other router has asked for there.
-	a.Wire("eth0").Send(lab.Solicitation(a.MAC("eth0"), gateway, lab.NobodysAddress).Frame())
+	a.Wire("eth0").Send(lab.Solicitation(a.MAC("eth0"), lab.GatewayAddress, lab.NobodysAddress).Frame())
 	count := untilQuiet(t, lab.NobodysAddress, wires)
 	t.Logf("solicitations for nobody: %v", count)
 	if count["link of b"] == 0 {
@@ -131,7 +131,7 @@ func TestBridgeWhosePortsAreWatched(t *testing.T) {
 	for _, name := range []string{"br0", "s1"} {
 		r.LinkLocal(name)
 	}
-	upstream.Address("eth0", gateway.String()+"/64")
+	upstream.Address("eth0", lab.GatewayAddress.String()+"/64")
 	host.Address("eth0", lab.Host1Address.String()+"/64")
 	p := r.Start(builtin("ndmon", "-m", "br0,p0,p1", "-s", "s1", "--route", "--proxy", "--host", "r1", "--data", t.TempDir()))
 	for _, name := range []string{"br0", "p0", "p1"} {
@@ -142,7 +142,7 @@ func TestBridgeWhosePortsAreWatched(t *testing.T) {
 
 	// What comes in on a port is seen there, on the bridge and leaving the other
 	// port.
-	upstream.Wire("eth0").Send(lab.Solicitation(upstream.MAC("eth0"), gateway, lab.NobodysAddress).Frame())
+	upstream.Wire("eth0").Send(lab.Solicitation(upstream.MAC("eth0"), lab.GatewayAddress, lab.NobodysAddress).Frame())
 	count := untilQuiet(t, lab.NobodysAddress, wires)
 	t.Logf("solicitations for nobody: %v", count)
 	if n := count["slave"]; n == 0 || n > probesOfOne {

@@ -16,49 +16,12 @@ import (
 	"github.com/ndmon/ndmon/deploy/lab"
 )
 
-// gateway is upstream, and has the whole /64 on its link.
-var gateway = netip.MustParseAddr("2001:db8:5::9")
-
 // ours is the protocol number of the routes, rules and proxy neighbour entries
 // that ndmon makes.
 const ours = 78
 
 // firstTable is the routing table of the first slave.
 const firstTable = 4861000
-
-// wayBack is how a host behind a slave answers.
-type wayBack string
-
-const (
-	// onLink has the /64 on the host's link: it solicits the gateway there.
-	onLink wayBack = "prefix on the link"
-	// byRouter has all that leaves the host sent to the router.
-	byRouter wayBack = "default route"
-)
-
-// newWay makes a router with a gateway upstream whose link has the /64, and
-// host 2 behind slave 2.
-func newWay(t *testing.T, back wayBack) *lab.Router {
-	t.Helper()
-	r := lab.NewRouter(t)
-	r.Upstream.Address("eth0", gateway.String()+"/64")
-	r.Host1.RemoveAddress("eth0", lab.Host1Address.String()+"/64")
-	r.Host2.RemoveAddress("eth0", lab.Host2Address.String()+"/64")
-	if back == byRouter {
-		r.Host1.DefaultRoute("eth0", r.LinkLocal(lab.Slave1))
-		r.Host2.DefaultRoute("eth0", r.LinkLocal(lab.Slave2))
-	}
-	r.Host2.Address("eth0", moving(back))
-	return r
-}
-
-// moving is the address of host 2 as the host has it.
-func moving(back wayBack) string {
-	if back == byRouter {
-		return lab.Host2Address.String() + "/128"
-	}
-	return lab.Host2Address.String() + "/64"
-}
 
 // startWay starts ndmon with the built-in rules, to keep ways, and waits until
 // it works.
@@ -141,14 +104,17 @@ func settled(t *testing.T, p *lab.Pings, more int) {
 	}
 }
 
+// waysBack are how the hosts behind slaves answer, with onLink of lab.NewWay.
+var waysBack = map[string]bool{"prefix on the hosts' links": true, "hosts with a default route": false}
+
 // The other user: the /64 stands on the master alone, and upstream pings a host
 // behind slave 2.
 func TestWayFromUpstream(t *testing.T) {
 	t.Parallel()
-	for _, back := range []wayBack{onLink, byRouter} {
-		t.Run(string(back), func(t *testing.T) {
+	for name, onLink := range waysBack {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newWay(t, back)
+			r := lab.NewWay(t, onLink).Router
 			p := startWay(t, r)
 			// Without being told to, ndmon keeps no way: the gateway finds nobody.
 			ping := r.Upstream.Ping(lab.Host2Address, often)
@@ -187,56 +153,33 @@ const unaided = 15 * time.Second
 // The host moves from slave 2 to slave 1 in mid-connection, and the way follows.
 func TestWayFollowsTheHost(t *testing.T) {
 	t.Parallel()
-	for _, tc := range []struct {
-		name string
-		back wayBack
-		move func(*lab.Router, string)
-	}{
-		{"unannounced", onLink, func(r *lab.Router, address string) {
-			r.Host2.RemoveAddress("eth0", address)
-			r.Host1.Address("eth0", address)
-		}},
-		{"unannounced", byRouter, func(r *lab.Router, address string) {
-			r.Host2.RemoveAddress("eth0", address)
-			r.Host1.Address("eth0", address)
-		}},
-		{"carrier lost", onLink, func(r *lab.Router, address string) {
-			r.Host2.Down("eth0")
-			r.Host1.Address("eth0", address)
-		}},
-		{"duplicate address detection", onLink, func(r *lab.Router, address string) {
-			r.Host2.RemoveAddress("eth0", address)
-			r.Host1.AddressWithDAD("eth0", address)
-		}},
-		{"carrier lost and duplicate address detection", byRouter, func(r *lab.Router, address string) {
-			r.Host2.Down("eth0")
-			r.Host1.AddressWithDAD("eth0", address)
-		}},
-	} {
-		t.Run(tc.name+", "+string(tc.back), func(t *testing.T) {
-			t.Parallel()
-			r := newWay(t, tc.back)
-			p := startWay(t, r, "--route", "--proxy")
-			ping := r.Upstream.Ping(lab.Host2Address, often)
-			ping.WaitForReply()
-			hasWay(t, r, lab.Slave2)
-			settled(t, ping, 20)
+	for _, move := range lab.Moves() {
+		for name, onLink := range waysBack {
+			t.Run(move.Name+", "+name, func(t *testing.T) {
+				t.Parallel()
+				r := lab.NewWay(t, onLink)
+				p := startWay(t, r.Router, "--route", "--proxy")
+				ping := r.Upstream.Ping(lab.Host2Address, often)
+				ping.WaitForReply()
+				hasWay(t, r.Router, lab.Slave2)
+				settled(t, ping, 20)
 
-			tc.move(r, moving(tc.back))
-			moved := time.Now()
-			ping.WaitForReply()
-			if gap := time.Since(moved); gap > unaided {
-				t.Errorf("%v without a reply after the move", gap)
-			} else {
-				t.Logf("%v without a reply after the move", gap)
-			}
-			hasWay(t, r, lab.Slave1)
-			settled(t, ping, 50)
-			if status := p.Stop(); status != 0 {
-				t.Errorf("exit status %d", status)
-			}
-			clean(t, r)
-		})
+				move.Do(r)
+				moved := time.Now()
+				ping.WaitForReply()
+				if gap := time.Since(moved); gap > unaided {
+					t.Errorf("%v without a reply after the move", gap)
+				} else {
+					t.Logf("%v without a reply after the move", gap)
+				}
+				hasWay(t, r.Router, lab.Slave1)
+				settled(t, ping, 50)
+				if status := p.Stop(); status != 0 {
+					t.Errorf("exit status %d", status)
+				}
+				clean(t, r.Router)
+			})
+		}
 	}
 }
 
@@ -244,10 +187,10 @@ func TestWayFollowsTheHost(t *testing.T) {
 func TestWayBetweenLinks(t *testing.T) {
 	t.Parallel()
 	r := lab.NewRouter(t)
-	r.Upstream.Address("eth0", gateway.String()+"/64")
+	r.Upstream.Address("eth0", lab.GatewayAddress.String()+"/64")
 	startWay(t, r, "--route", "--proxy")
 	// The host begins, and nobody has asked for anybody before.
-	up := r.Host2.Ping(gateway, often)
+	up := r.Host2.Ping(lab.GatewayAddress, often)
 	up.WaitForReply()
 	settled(t, up, 20)
 	// Behind another slave.
@@ -261,12 +204,13 @@ func TestWayBetweenLinks(t *testing.T) {
 // is back.
 func TestWayGoesWithTheHost(t *testing.T) {
 	t.Parallel()
-	r := newWay(t, byRouter)
+	w := lab.NewWay(t, false)
+	r := w.Router
 	startWay(t, r, "--route", "--proxy")
 	ping := r.Upstream.Ping(lab.Host2Address, often)
 	ping.WaitForReply()
 	hasWay(t, r, lab.Slave2)
-	r.Host2.RemoveAddress("eth0", moving(byRouter))
+	r.Host2.RemoveAddress("eth0", w.Host)
 	gone := time.Now()
 	lab.Eventually(t, "the route and the proxy neighbour entry are gone", func() bool {
 		return len(ways(r)) == 0 && len(r.Proxies()) == 0
@@ -279,7 +223,7 @@ func TestWayGoesWithTheHost(t *testing.T) {
 		state := r.Upstream.NeighbourState("eth0", lab.Host2Address)
 		return state == "FAILED" || state == "INCOMPLETE"
 	})
-	r.Host2.Address("eth0", moving(byRouter))
+	r.Host2.Address("eth0", w.Host)
 	ping.WaitForReply()
 	hasWay(t, r, lab.Slave2)
 	settled(t, ping, 20)
@@ -290,12 +234,12 @@ func TestWayGoesWithTheHost(t *testing.T) {
 func TestKilledUnderLoad(t *testing.T) {
 	t.Parallel()
 	const hosts = 32
-	r := newWay(t, byRouter)
+	r := lab.NewWay(t, false).Router
 	var frames [][]byte
 	for i := range hosts {
 		target := netip.AddrFrom16([16]byte{0: 0x20, 1: 0x01, 2: 0x0d, 3: 0xb8, 5: 5, 14: 0x10, 15: byte(i)})
 		r.Host2.Address("eth0", target.String()+"/128")
-		frames = append(frames, lab.Solicitation(r.Upstream.MAC("eth0"), gateway, target).Frame())
+		frames = append(frames, lab.Solicitation(r.Upstream.MAC("eth0"), lab.GatewayAddress, target).Frame())
 	}
 	for _, tc := range []struct {
 		name   string
