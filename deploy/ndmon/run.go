@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -277,7 +278,12 @@ func (p *parts) settings() (rules ruled.Config, pings pinger.Config, capture sen
 	}
 	pings.Host, pings.Slaves = p.cfg.Host, p.cfg.Slaves
 	capture.Host, capture.ReadFiles = p.cfg.Host, p.cfg.Files
-	capture.Interfaces, capture.Masters = p.cfg.Interfaces, p.cfg.Masters
+	// TODO: pings.Masters = p.cfg.Masters; pings.Route = pings.Route || p.cfg.Route; pings.Proxy = pings.Proxy || p.cfg.Proxy
+	proxy := p.cfg.Proxy // || pings.Proxy
+	capture.Interfaces, capture.Masters, capture.Proxies = p.cfg.Interfaces, p.cfg.Masters, nil
+	if proxy {
+		capture.Proxies = slices.Concat(p.cfg.Masters, p.cfg.Slaves)
+	}
 	return rules, pings, capture, err
 }
 

@@ -20,6 +20,9 @@ import (
 func main() { os.Exit(command()) }
 
 func command() int {
+	if len(os.Args) > 1 && os.Args[1] == "find" {
+		return ndmon.FindCommand(os.Args[2:], os.Stdout, os.Stderr)
+	}
 	terminal := term.IsTerminal(int(os.Stdout.Fd()))
 	cfg, err := ndmon.ParseArgs(os.Args[1:], terminal, os.Stdout)
 	switch {
