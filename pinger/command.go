@@ -3,7 +3,6 @@ package pinger
 import (
 	"encoding/json"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"github.com/ndmon/ndmon/schemas"
@@ -99,8 +98,8 @@ func parseCommand(data []byte, host string, now time.Time) (schemas.Relay, *refu
 	case cmd.Host != host && cmd.Host != schemas.EveryHost:
 		return cmd, refuse(otherHost, "for host %q, this is %q", cmd.Host, host)
 	}
-	if why := notNeighbour(cmd.Target); why != "" {
-		return cmd, refuse(badTarget, "target %v %s", cmd.Target, why)
+	if err := schemas.CheckTarget(cmd.Target); err != nil {
+		return cmd, refuse(badTarget, "target: %v", err)
 	}
 	if !now.Before(cmd.Expires) {
 		return cmd, refuse(expired, "expired %v ago by this host's clock", now.Sub(cmd.Expires).Round(time.Millisecond))
@@ -109,26 +108,4 @@ func parseCommand(data []byte, host string, now time.Time) (schemas.Relay, *refu
 		return cmd, refuse(farAhead, "expires in %v by this host's clock, at most %v is taken", ahead.Round(time.Second), maxAhead)
 	}
 	return cmd, nil
-}
-
-// notNeighbour says why the address cannot be looked for behind a slave, or
-// returns "".
-func notNeighbour(a netip.Addr) string {
-	switch {
-	case !a.IsValid():
-		return "is missing"
-	case !a.Is6() || a.Is4In6():
-		return "is not an IPv6 address"
-	case a.Zone() != "":
-		return "has a zone"
-	case a.IsUnspecified():
-		return "is the unspecified address"
-	case a.IsLoopback():
-		return "is the loopback address"
-	case a.IsMulticast():
-		return "is a multicast address"
-	case a.IsLinkLocalUnicast():
-		return "is a link-local address, which means another host on every link"
-	}
-	return ""
 }

@@ -19,7 +19,9 @@ func TestConfigValidate(t *testing.T) {
 		"least": {func(c *Config) {
 			c.Slaves, c.Rate, c.HoldDown, c.Timeout, c.Table = []string{"a"}, 1, 0, minTimeout, maxTables
 		}, ""},
-		"most":           {func(c *Config) { c.Rate, c.HoldDown, c.Timeout, c.Table, c.Verify = maxRate, time.Hour, 3*time.Second, maxTable, maxVerify }, ""},
+		"most": {func(c *Config) {
+			c.Rate, c.HoldDown, c.Timeout, c.Table, c.Verify = maxRate, time.Hour, 3*time.Second, maxTable, maxVerify
+		}, ""},
 		"no slaves":      {func(c *Config) { c.Slaves = nil }, "PINGER_SLAVES is not set"},
 		"empty slave":    {func(c *Config) { c.Slaves = []string{"a", ""} }, "PINGER_SLAVES: has an empty entry"},
 		"bad glob":       {func(c *Config) { c.Slaves = []string{"eth["} }, `PINGER_SLAVES: "eth[" is not a glob`},

@@ -162,7 +162,7 @@ type question struct {
 	source netip.Addr
 	slaves []*slave
 	asker  asker // who gets an answer when the target is found, if on is set
-	now    bool  // whatever the hold-down says
+	now    bool  // although it was probed just now, or is being probed
 	first  bool  // before others, if the budget is short
 }
 
@@ -197,7 +197,7 @@ func (p *prober) begin(q question, now time.Time) ([]failure, *refusal) {
 		return nil, refuse(overBudget, "the pinger is stopping")
 	}
 	t := p.targets.get(q.target)
-	if t.pending > 0 {
+	if t.pending > 0 && !q.now {
 		t.ask(q.asker)
 		return nil, refuse(heldDown, "target %v is being probed", q.target)
 	}
@@ -226,9 +226,16 @@ func (p *prober) begin(q question, now time.Time) ([]failure, *refusal) {
 			continue
 		}
 		pr := &probe{target: q.target, slave: sl, relay: q.relay, sent: time.Now(), tries: 1}
+		waits := p.waiting.at(pr.place()) != nil
+		if waits && !p.solicits(sl) {
+			continue // the kernel is at it
+		}
 		if f := p.send(pr); f != nil {
 			failures = append(failures, *f)
 			continue
+		}
+		if waits {
+			continue // for the answer to what was sent before, or now
 		}
 		p.await(pr)
 		t.pending++

@@ -48,6 +48,9 @@ func (w *waiting) add(p *probe) {
 	w.queue = append(w.queue, p)
 }
 
+// at returns the probe that waits for a place, nil if none does.
+func (w *waiting) at(at place) *probe { return w.probes[at] }
+
 // take takes out the probe for a place, if one waits and match holds.
 func (w *waiting) take(at place, match func(*probe) bool) (*probe, bool) {
 	p, ok := w.probes[at]

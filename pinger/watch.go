@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ndmon/ndmon/schemas"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -249,7 +250,7 @@ func (w *watcher) warnRouteless(slaves []*slave) {
 func (w *watcher) neighbour(n *netlink.Neigh, gone bool) {
 	sl := w.prober.state.Load().at(n.LinkIndex)
 	addr, ok := netip.AddrFromSlice(n.IP)
-	if sl == nil || !ok || notNeighbour(addr) != "" {
+	if sl == nil || !ok || schemas.CheckTarget(addr) != nil {
 		return
 	}
 	const there = unix.NUD_REACHABLE | unix.NUD_STALE | unix.NUD_DELAY | unix.NUD_PROBE

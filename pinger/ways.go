@@ -134,14 +134,15 @@ func (w *ways) known(target netip.Addr) (sighting, bool) {
 	return sighting{way.on, way.mac}, true
 }
 
-// heard takes any answer of a target: it is where it was.
+// heard takes any answer of a target: it is where it was. What is asked at an
+// Ethernet address answers without saying that one, and without override.
 func (w *ways) heard(on *slave, a *advertisement) {
-	if w == nil || !a.override {
+	if w == nil {
 		return
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if way, ok := w.byTarget[a.target]; ok && way.on.index == on.index {
+	if way, ok := w.byTarget[a.target]; ok && way.on.index == on.index && (a.mac == nil || way.mac != nil && *a.mac == *way.mac) {
 		way.answered = time.Now()
 	}
 }
@@ -480,7 +481,7 @@ func (w *ways) askNow(at *way, now time.Time) {
 // is not possible for want of budget, it will be asked once more.
 func (w *ways) lookEverywhere(at *way, now time.Time) {
 	w.put(at, func() { at.lookedFor = true })
-	if refused := w.lookBehind(at.target); refused != nil && refused.outcome != heldDown {
+	if refused := w.lookBehind(at.target); refused != nil {
 		w.put(at, func() { at.lookedFor = false })
 		w.askNow(at, now)
 	}

@@ -276,12 +276,11 @@ func (p *parts) settings() (rules ruled.Config, pings pinger.Config, capture sen
 			rules.Learn = math.MaxInt64 // until its end
 		}
 	}
-	pings.Host, pings.Slaves = p.cfg.Host, p.cfg.Slaves
+	pings.Host, pings.Masters, pings.Slaves = p.cfg.Host, p.cfg.Masters, p.cfg.Slaves
+	pings.Route, pings.Proxy = pings.Route || p.cfg.Route, pings.Proxy || p.cfg.Proxy
 	capture.Host, capture.ReadFiles = p.cfg.Host, p.cfg.Files
-	// TODO: pings.Masters = p.cfg.Masters; pings.Route = pings.Route || p.cfg.Route; pings.Proxy = pings.Proxy || p.cfg.Proxy
-	proxy := p.cfg.Proxy // || pings.Proxy
 	capture.Interfaces, capture.Masters, capture.Proxies = p.cfg.Interfaces, p.cfg.Masters, nil
-	if proxy {
+	if pings.Proxy {
 		capture.Proxies = slices.Concat(p.cfg.Masters, p.cfg.Slaves)
 	}
 	return rules, pings, capture, err
