@@ -173,18 +173,20 @@ func TestForgedCommandsStayWithinTheBudget(t *testing.T) {
 					t.Fatalf("publish: %v", err)
 				}
 			}
-			found := false
+			var after time.Duration
 			flood(t, forged, send, func() bool {
 				probes += probesIn(wire1, wire2)
-				if asked.IsZero() && probes > rate/2 || !asked.IsZero() && !found && time.Since(asked) > 4*time.Second {
+				if asked.IsZero() && probes > rate/2 || !asked.IsZero() && after == 0 && time.Since(asked) > 4*time.Second {
 					asked = time.Now() // the kernel has given up: somebody asks again
 					r.Solicit(lab.Host2Address)
 				}
-				found = found || r.NeighbourState(lab.Slave2, lab.Host2Address) == "REACHABLE"
-				return found && time.Since(begin) > 2*time.Second
+				if after == 0 && !asked.IsZero() && r.NeighbourState(lab.Slave2, lab.Host2Address) == "REACHABLE" {
+					after = time.Since(asked)
+				}
+				return after > 0 && time.Since(begin) > 2*time.Second
 			})
 			took := time.Since(begin)
-			t.Logf("%d probes in %v, the host found at the latest after %v", probes, took, time.Since(asked))
+			t.Logf("%d probes in %v, the host found after %v", probes, took, after)
 			// In any second no more than the rate, so in t seconds at most that
 			// times t, rounded up.
 			if most := rate * (int(took/time.Second) + 1); probes > most {

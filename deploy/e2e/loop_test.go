@@ -65,56 +65,71 @@ func untilQuiet(t *testing.T, target netip.Addr, wires map[string]*lab.Wire) map
 // solicitation (RFC 4861, section 10, MAX_MULTICAST_SOLICIT).
 const probesOfOne = 3
 
-// Two routers join the same two links and relay in both directions: what one
-// sends, the other hears, and must not go round.
+// Two routers join the same two links and both relay: what one sends, the other
+// hears, and must not go round.
 func TestTwoRoutersOnTheSameLinks(t *testing.T) {
 	t.Parallel()
-	h := &hub{lab.New(t, "hub"), t, map[string][]string{}}
-	r1, r2 := lab.New(t, "r1"), lab.New(t, "r2")
-	a, b := lab.New(t, "a"), lab.New(t, "b")
-	for i, r := range []*lab.Namespace{r1, r2} {
-		r.Sysctl("net.ipv6.conf.all.forwarding", "1")
-		h.join("la", r, "m0")
-		h.join("lb", r, "s1")
-		r.Address("m0", fmt.Sprintf("2001:db8:5::%d/64", i+1))
-	}
-	h.join("la", a, "eth0")
-	h.join("lb", b, "eth0")
-	h.done()
-	for _, r := range []*lab.Namespace{r1, r2} {
-		for _, name := range []string{"m0", "s1"} {
-			r.LinkLocal(name)
-		}
-	}
-	a.Address("eth0", lab.GatewayAddress.String()+"/64")
-	b.Address("eth0", lab.Host2Address.String()+"/64")
-	for i, r := range []*lab.Namespace{r1, r2} {
-		p := r.Start(builtin("ndmon", "-m", "m0,s1", "-s", "s1,m0", "--route", "--proxy",
-			"--host", fmt.Sprintf("r%d", i+1), "--data", t.TempDir()))
-		p.Stderr.WaitFor("msg=capturing", "interface=m0")
-		p.Stderr.WaitFor("msg=capturing", "interface=s1")
-		p.Stderr.WaitFor("pinger ready")
-	}
-	wires := map[string]*lab.Wire{"link of a": a.Wire("eth0"), "link of b": b.Wire("eth0")}
+	for _, tc := range []struct {
+		name string
+		args []string
+		// keeps: a host on one link reaches those on the other.
+		keeps bool
+	}{
+		{"one direction, proxies", []string{"-m", "m0", "-s", "s1", "--route", "--proxy"}, true},
+		{"both directions", []string{"-m", "m0,s1", "-s", "s1,m0"}, false},
+		{"both directions, proxies", []string{"-m", "m0,s1", "-s", "s1,m0", "--route", "--proxy"}, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			h := &hub{lab.New(t, "hub"), t, map[string][]string{}}
+			r1, r2 := lab.New(t, "r1"), lab.New(t, "r2")
+			a, b := lab.New(t, "a"), lab.New(t, "b")
+			for i, r := range []*lab.Namespace{r1, r2} {
+				r.Sysctl("net.ipv6.conf.all.forwarding", "1")
+				h.join("la", r, "m0")
+				h.join("lb", r, "s1")
+				r.Address("m0", fmt.Sprintf("2001:db8:5::%d/64", i+1))
+			}
+			h.join("la", a, "eth0")
+			h.join("lb", b, "eth0")
+			h.done()
+			for _, r := range []*lab.Namespace{r1, r2} {
+				r.LinkLocal("m0")
+				r.LinkLocal("s1")
+			}
+			a.Address("eth0", lab.GatewayAddress.String()+"/64")
+			b.Address("eth0", lab.Host2Address.String()+"/64")
+			for i, r := range []*lab.Namespace{r1, r2} {
+				p := r.Start(builtin("ndmon", append(tc.args, "--host", fmt.Sprintf("r%d", i+1), "--data", t.TempDir())...))
+				p.Stderr.WaitFor("msg=capturing", "interface=m0")
+				p.Stderr.WaitFor("pinger ready")
+			}
+			wires := map[string]*lab.Wire{"link of a": a.Wire("eth0"), "link of b": b.Wire("eth0")}
 
-	// One solicitation of a host for nobody: each router looks for it on the other
-	// link, and perhaps for what the other router has asked for there.
-	a.Wire("eth0").Send(lab.Solicitation(a.MAC("eth0"), lab.GatewayAddress, lab.NobodysAddress).Frame())
-	count := untilQuiet(t, lab.NobodysAddress, wires)
-	t.Logf("solicitations for nobody: %v", count)
-	if count["link of b"] == 0 {
-		t.Error("nobody was looked for behind the routers")
+			// One solicitation for nobody, of a router or of a host: each router looks
+			// on the other link, and perhaps for what it hears of the other router.
+			asked, mac, source := a.Wire("eth0"), a.MAC("eth0"), lab.GatewayAddress
+			if !tc.keeps {
+				asked, mac, source = r1.Wire("m0"), r1.MAC("m0"), lab.RouterAddress
+			}
+			asked.Send(lab.Solicitation(mac, source, lab.NobodysAddress).Frame())
+			count := untilQuiet(t, lab.NobodysAddress, wires)
+			t.Logf("solicitations for nobody: %v", count)
+			if count["link of b"] == 0 {
+				t.Error("nobody was looked for behind the routers")
+			}
+			for link, n := range count {
+				if most := 2 * probesOfOne; n > most {
+					t.Errorf("%d solicitations for one on the %s, want at most %d", n, link, most)
+				}
+			}
+			if tc.keeps {
+				ping := a.Ping(lab.Host2Address, often)
+				ping.WaitForReply()
+				settled(t, ping, 20)
+			}
+		})
 	}
-	for link, n := range count {
-		if most := 2 * probesOfOne; n > most {
-			t.Errorf("%d solicitations for one on the %s, want at most %d", n, link, most)
-		}
-	}
-
-	// A host that is there is found, by one router or by both.
-	ping := a.Ping(lab.Host2Address, often)
-	ping.WaitForReply()
-	settled(t, ping, 20)
 }
 
 // A bridge is watched beside its ports, where each solicitation is seen again.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/ndmon/ndmon/deploy/lab"
+	"github.com/vishvananda/netlink"
 )
 
 // ours is the protocol number of the routes, rules and proxy neighbour entries
@@ -218,7 +219,12 @@ func TestWayGoesWithTheHost(t *testing.T) {
 	if took := time.Since(gone); took > unaided {
 		t.Errorf("it took %v to take the way away", took)
 	}
-	// Nobody is left to answer for it.
+	// Nobody is left to answer for it. The gateway believes in what it has learnt
+	// for longer than a test takes, so it is made to ask.
+	neighbour := netlink.Neigh{LinkIndex: r.Upstream.Link("eth0").Attrs().Index, IP: lab.Host2Address.AsSlice(), Family: netlink.FAMILY_V6}
+	if err := r.Upstream.Netlink.NeighDel(&neighbour); err != nil {
+		t.Fatal(err)
+	}
 	lab.Eventually(t, "the gateway finds nobody", func() bool {
 		state := r.Upstream.NeighbourState("eth0", lab.Host2Address)
 		return state == "FAILED" || state == "INCOMPLETE"
@@ -235,6 +241,7 @@ func TestKilledUnderLoad(t *testing.T) {
 	t.Parallel()
 	const hosts = 32
 	r := lab.NewWay(t, false).Router
+	r.Host2.Sysctl("net.ipv6.conf.eth0.keep_addr_on_down", "1")
 	var frames [][]byte
 	for i := range hosts {
 		target := netip.AddrFrom16([16]byte{0: 0x20, 1: 0x01, 2: 0x0d, 3: 0xb8, 5: 5, 14: 0x10, 15: byte(i)})
