@@ -121,8 +121,9 @@ const (
 	// each is the time between two hosts that are asked for. Kernel and ndmon
 	// look for one at most 3 s.
 	each = 2 * time.Second
-	// another is how often the other program sends to a new neighbour.
-	another = 100 * time.Millisecond
+	// another is how often the other program sends to a new neighbour, which
+	// takes two entries of the neighbour table for a minute.
+	another = 500 * time.Millisecond
 )
 
 func relayScan(r *run) {
@@ -242,7 +243,8 @@ func (r *run) way(name string, onLink bool, move lab.Move) {
 	s.pause(r.Duration / 5)
 	moved := time.Now()
 	move.Do(w)
-	s.eventually("a reply after the move", func() bool { return pings.Answered(moved.Add(every)) })
+	there := time.Now()
+	s.eventually("a reply after the move", func() bool { return pings.Answered(there) })
 	s.pause(r.Duration / 5)
 	end := time.Now()
 	// What is on its way has time to come.
@@ -254,7 +256,7 @@ func (r *run) way(name string, onLink bool, move lab.Move) {
 		if !e.Answered.IsZero() && (first.IsZero() || e.Answered.Before(first)) {
 			first = e.Answered
 		}
-		if e.Sent.After(moved) && !e.Answered.IsZero() && (again.IsZero() || e.Answered.Before(again)) {
+		if e.Sent.After(there) && !e.Answered.IsZero() && (again.IsZero() || e.Answered.Before(again)) {
 			again = e.Answered
 		}
 	}
