@@ -1,10 +1,8 @@
 package pinger
 
 import (
-	"encoding/json"
-	"fmt"
+	"crypto/rand"
 	"log/slog"
-	"math/rand/v2"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -22,6 +20,9 @@ type reporter struct {
 	failing atomic.Bool
 }
 
+// usualResult is more than the bytes of most results.
+const usualResult = 512
+
 // report publishes a result, whose type, id, time and host it fills in, unless no
 // command asked for it.
 func (r *reporter) report(result schemas.Result) {
@@ -29,13 +30,10 @@ func (r *reporter) report(result schemas.Result) {
 		return
 	}
 	result.Type = schemas.TypeResult
-	result.ID = fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64())
+	result.ID = rand.Text()
 	result.Time = time.Now().UTC()
 	result.Host = r.host
-	data, err := json.Marshal(&result)
-	if err == nil {
-		err = r.bus.Publish(r.subject, data)
-	}
+	err := r.bus.Publish(r.subject, result.AppendJSON(make([]byte, 0, usualResult)))
 	if err != nil {
 		r.metrics.publishErrors.Inc()
 	}

@@ -36,6 +36,8 @@ type event struct {
 // result is nd.result.v1.
 type result struct {
 	Type, ID, Time, Host, Relay, Target, Slave, Status, RTT, Ethernet, Reason, Error string
+
+	Proxied bool
 }
 
 // command is nd.relay.v1.
@@ -53,6 +55,7 @@ type command struct {
 	Now          bool          `json:"now,omitempty"`
 }
 
+// solicitation is what a command says of who asked.
 type solicitation struct {
 	Host      string `json:"host"`
 	Interface string `json:"interface"`

@@ -39,6 +39,9 @@ const (
 	maxWait     = time.Hour
 	// moreWait is how long others may answer after the first has.
 	moreWait = 500 * time.Millisecond
+	// askAgain is how often a host is asked again that is just probing the
+	// target: what has answered it before we listened is not told again.
+	askAgain = 500 * time.Millisecond
 )
 
 const findUsage = `usage: ndmon find ADDRESS
@@ -85,7 +88,7 @@ func ParseFindArgs(args []string, help io.Writer) (FindConfig, error) {
 	flags.SetOutput(io.Discard)
 	url := flags.String("nats", "", "`URL` of the NATS server (default: NATS_URL, or nats://"+DefaultListen+")")
 	output := flags.StringP("output", "o", "text", "`FORMAT`: text, or json for every result, one a line")
-	flags.DurationVar(&c.Wait, "wait", defaultWait, "`TIME` to wait for an answer")
+	flags.DurationVar(&c.Wait, "wait", defaultWait, "`TIME` to wait for an answer, more than the pingers do (PINGER_TIMEOUT)")
 	askHelp := flags.BoolP("help", "h", false, "show this help")
 	if err := flags.Parse(args); err != nil {
 		return c, fmt.Errorf("%w, see ndmon find --help", err)
@@ -124,72 +127,110 @@ func ParseFindArgs(args []string, help io.Writer) (FindConfig, error) {
 // errNoPinger is that of a NATS server with nobody who takes commands.
 var errNoPinger = errors.New("no pinger is connected to it (nd-pinger, or ndmon with --slaves)")
 
+// finder is a connection that asks and hears what is answered.
+type finder struct {
+	cfg      FindConfig
+	nc       *nats.Conn
+	inbox    string
+	results  chan *nats.Msg
+	failures chan error
+}
+
 // Find asks all pingers for an address and writes their answers as they come, or
 // what kept them from looking. It reports whether somebody has the address; an
 // error means that this could not be found out.
 func Find(ctx context.Context, cfg FindConfig, w io.Writer) (found bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	failures := make(chan error, 1)
-	fail := func(err error) {
-		select {
-		case failures <- err:
-		default:
-		}
-	}
-	nc, err := bus.Dial(cfg.NATS, "ndmon find", func(err error) {
+	f := &finder{cfg: cfg, results: make(chan *nats.Msg), failures: make(chan error, 1)}
+	f.nc, err = bus.Dial(cfg.NATS, "ndmon find", func(err error) {
 		// The results of all hosts may be more than can be read; the next ones are
 		// as good.
 		if !errors.Is(err, nats.ErrSlowConsumer) {
-			fail(fmt.Errorf("NATS server at %s: %w", cfg.NATS.URL, err))
+			f.fail(err)
 		}
 	})
 	if err != nil {
 		return false, err
 	}
-	defer nc.Close()
-	results := make(chan *nats.Msg)
-	if _, err := nc.Subscribe(schemas.SubjectResults, func(m *nats.Msg) {
-		select {
-		case results <- m:
-		case <-ctx.Done():
-		}
-	}); err != nil {
-		return false, fmt.Errorf("read results: %w", err)
+	defer f.nc.Close()
+	if err := f.listen(ctx); err != nil {
+		return false, err
 	}
-	// Nobody answers to the inbox but the server, if there is nobody to take the
-	// command.
-	inbox := nc.NewInbox()
-	if _, err := nc.Subscribe(inbox, func(m *nats.Msg) {
-		if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
-			fail(fmt.Errorf("NATS server at %s: %w", cfg.NATS.URL, errNoPinger))
-		}
-	}); err != nil {
-		return false, fmt.Errorf("wait for the NATS server: %w", err)
+	if err := f.ask(schemas.SubjectRelayAll, schemas.EveryHost, f.inbox); err != nil {
+		return false, err
 	}
+	return f.wait(ctx, w)
+}
+
+// fail has the finder end with an error.
+func (f *finder) fail(err error) {
+	select {
+	case f.failures <- fmt.Errorf("NATS server at %s: %w", f.cfg.NATS.URL, err):
+	default:
+	}
+}
+
+// listen reads the results of all hosts until the context ends, and in the inbox
+// that there is nobody to take the command.
+func (f *finder) listen(ctx context.Context) error {
+	f.inbox = f.nc.NewInbox()
+	for subject, handle := range map[string]nats.MsgHandler{
+		schemas.SubjectResults: func(m *nats.Msg) {
+			select {
+			case f.results <- m:
+			case <-ctx.Done():
+			}
+		},
+		f.inbox: func(m *nats.Msg) {
+			if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
+				f.fail(errNoPinger)
+			}
+		},
+	} {
+		if _, err := f.nc.Subscribe(subject, handle); err != nil {
+			return fmt.Errorf("subscribe to %s: %w", subject, err)
+		}
+	}
+	return nil
+}
+
+// ask sends the command to look now. If nobody is there to take it, the server
+// says so on the subject reply, unless that is empty.
+func (f *finder) ask(subject, host, reply string) error {
 	now := time.Now().UTC()
 	command := schemas.Relay{
-		Type: schemas.TypeRelay, ID: rand.Text(), Time: now, Expires: now.Add(cfg.Wait),
-		Host: schemas.EveryHost, Target: cfg.Target, Now: true,
+		Type: schemas.TypeRelay, ID: rand.Text(), Time: now, Expires: now.Add(f.cfg.Wait),
+		Host: host, Target: f.cfg.Target, Now: true,
 	}
-	if err := nc.PublishRequest(schemas.SubjectRelayAll, inbox, command.AppendJSON(nil)); err != nil {
-		return false, fmt.Errorf("send the command: %w", err)
+	if err := f.nc.PublishMsg(&nats.Msg{Subject: subject, Reply: reply, Data: command.AppendJSON(nil)}); err != nil {
+		return fmt.Errorf("send the command on %s: %w", subject, err)
 	}
-	if err := nc.Flush(); err != nil {
-		return false, fmt.Errorf("send the command: %w", err)
-	}
+	return nil
+}
 
-	s := newSearch(cfg.Target)
-	end := time.NewTimer(cfg.Wait)
+// wait writes the answers until it is time to end.
+func (f *finder) wait(ctx context.Context, w io.Writer) (found bool, err error) {
+	s := newSearch(f.cfg.Target)
+	end := time.NewTimer(f.cfg.Wait)
 	defer end.Stop()
+	again := time.NewTicker(askAgain)
+	defer again.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return s.found, errors.New("interrupted")
-		case err := <-failures:
+		case err := <-f.failures:
 			return s.found, err
-		case m := <-results:
-			r, ok := resultFor(cfg.Target, m)
+		case <-again.C:
+			for host := range s.busy {
+				if err := f.ask(schemas.RelaySubject(host), host, ""); err != nil {
+					return s.found, err
+				}
+			}
+			clear(s.busy)
+		case m := <-f.results:
+			r, ok := resultFor(f.cfg.Target, m)
 			if !ok {
 				continue
 			}
@@ -198,13 +239,10 @@ func Find(ctx context.Context, cfg FindConfig, w io.Writer) (found bool, err err
 			if s.found && !before {
 				end.Reset(moreWait)
 			}
-			if cfg.JSON {
+			if f.cfg.JSON {
 				if line, err = jsonLine(m.Data); err != nil {
 					return s.found, err
 				}
-			}
-			if len(line) == 0 {
-				continue
 			}
 			if _, err := w.Write(line); err != nil {
 				return s.found, fmt.Errorf("write a result: %w", err)
@@ -214,8 +252,8 @@ func Find(ctx context.Context, cfg FindConfig, w io.Writer) (found bool, err err
 			case s.found:
 				return true, nil
 			case len(s.tries) == 0:
-				return false, fmt.Errorf("no pinger has answered within %v", cfg.Wait)
-			case cfg.JSON:
+				return false, fmt.Errorf("no pinger has answered within %v", f.cfg.Wait)
+			case f.cfg.JSON:
 				return false, nil
 			}
 			if err := s.summary(w); err != nil {
