@@ -35,6 +35,9 @@ type ways struct {
 	metrics *metrics
 	notes   chan note
 
+	hintsSince time.Time
+	hints      int
+
 	mu       sync.RWMutex
 	byTarget map[netip.Addr]*way
 	byMAC    map[schemas.MAC]int // how many ways lead to a station
@@ -67,6 +70,8 @@ const (
 	// reassure is how often route and proxy entry are looked after.
 	reassure = 10 * time.Second
 	maxNotes = 1024
+	// maxHints is how many hints are looked into in a second.
+	maxHints = 1000
 )
 
 // way leads to a target.
@@ -208,23 +213,23 @@ func (w *ways) run(ctx context.Context) error {
 	if w == nil {
 		return nil
 	}
-	// The tick runs while there are ways.
 	tick := time.NewTimer(wayTick)
 	defer tick.Stop()
+	ticking := true
 	for {
 		select {
 		case <-ctx.Done():
 			return w.removeAll()
 		case n := <-w.notes:
 			w.look(&n)
-			if len(w.byTarget) == 1 {
-				tick.Reset(wayTick)
-			}
 		case <-tick.C:
+			ticking = false
 			w.ask(time.Now())
-			if len(w.byTarget) > 0 {
-				tick.Reset(wayTick)
-			}
+		}
+		// Nothing ticks where there are no ways.
+		if !ticking && len(w.byTarget) > 0 {
+			ticking = true
+			tick.Reset(wayTick)
 		}
 	}
 }
@@ -236,10 +241,9 @@ func (w *ways) look(n *note) {
 	case noteFound:
 		w.place(way, n)
 	case noteHint:
-		if way == nil && !w.wanted(n.target) {
+		if !w.takesHint(time.Now()) || way == nil && !w.wanted(n.target) {
 			return
 		}
-		// Any host can have the kernel hear of as many as it likes.
 		w.prober.probe(question{target: n.target, source: n.on.source, slaves: []*slave{n.on}}, time.Now())
 	case noteDoubt:
 		if way != nil && !way.lookedFor {
@@ -252,6 +256,19 @@ func (w *ways) look(n *note) {
 	case noteChanged:
 		w.follow(n.state)
 	}
+}
+
+// takesHint counts the hints of a second: any host can have the kernel hear of as
+// many neighbours as it likes.
+func (w *ways) takesHint(now time.Time) bool {
+	if now.Sub(w.hintsSince) >= time.Second {
+		w.hintsSince, w.hints = now, 0
+	}
+	if w.hints++; w.hints > maxHints {
+		w.metrics.waysDropped.Inc()
+		return false
+	}
+	return true
 }
 
 // place notes where a target was found.

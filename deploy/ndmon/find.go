@@ -39,9 +39,6 @@ const (
 	maxWait     = time.Hour
 	// moreWait is how long others may answer after the first has.
 	moreWait = 500 * time.Millisecond
-	// askAgain is how often a host is asked again that is just probing the
-	// target: what has answered it before we listened is not told again.
-	askAgain = 500 * time.Millisecond
 )
 
 const findUsage = `usage: ndmon find ADDRESS
@@ -157,7 +154,7 @@ func Find(ctx context.Context, cfg FindConfig, w io.Writer) (found bool, err err
 	if err := f.listen(ctx); err != nil {
 		return false, err
 	}
-	if err := f.ask(schemas.SubjectRelayAll, schemas.EveryHost, f.inbox); err != nil {
+	if err := f.ask(); err != nil {
 		return false, err
 	}
 	return f.wait(ctx, w)
@@ -196,15 +193,15 @@ func (f *finder) listen(ctx context.Context) error {
 }
 
 // ask sends the command to look now. If nobody is there to take it, the server
-// says so on the subject reply, unless that is empty.
-func (f *finder) ask(subject, host, reply string) error {
+// says so in the inbox.
+func (f *finder) ask() error {
 	now := time.Now().UTC()
 	command := schemas.Relay{
 		Type: schemas.TypeRelay, ID: rand.Text(), Time: now, Expires: now.Add(f.cfg.Wait),
-		Host: host, Target: f.cfg.Target, Now: true,
+		Host: schemas.EveryHost, Target: f.cfg.Target, Now: true,
 	}
-	if err := f.nc.PublishMsg(&nats.Msg{Subject: subject, Reply: reply, Data: command.AppendJSON(nil)}); err != nil {
-		return fmt.Errorf("send the command on %s: %w", subject, err)
+	if err := f.nc.PublishMsg(&nats.Msg{Subject: schemas.SubjectRelayAll, Reply: f.inbox, Data: command.AppendJSON(nil)}); err != nil {
+		return fmt.Errorf("send the command on %s: %w", schemas.SubjectRelayAll, err)
 	}
 	return nil
 }
@@ -214,21 +211,12 @@ func (f *finder) wait(ctx context.Context, w io.Writer) (found bool, err error) 
 	s := newSearch(f.cfg.Target)
 	end := time.NewTimer(f.cfg.Wait)
 	defer end.Stop()
-	again := time.NewTicker(askAgain)
-	defer again.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return s.found, errors.New("interrupted")
 		case err := <-f.failures:
 			return s.found, err
-		case <-again.C:
-			for host := range s.busy {
-				if err := f.ask(schemas.RelaySubject(host), host, ""); err != nil {
-					return s.found, err
-				}
-			}
-			clear(s.busy)
 		case m := <-f.results:
 			r, ok := resultFor(f.cfg.Target, m)
 			if !ok {
@@ -264,8 +252,8 @@ func (f *finder) wait(ctx context.Context, w io.Writer) (found bool, err error) 
 	}
 }
 
-// resultFor reads a result for a target: of any command, for a target that is
-// being probed already is not probed again. Permissions on NATS are by subject:
+// resultFor reads a result for a target: of any command, for where it is being
+// probed already the answer is to the command before. Permissions on NATS are by subject:
 // who a result says that it comes from is worth no more than its subject.
 func resultFor(target netip.Addr, m *nats.Msg) (schemas.Result, bool) {
 	var r schemas.Result

@@ -167,48 +167,6 @@ func TestFindFinds(t *testing.T) {
 	}
 }
 
-// A host that was probing the target already has told where it is before, and is
-// asked again, alone, when that probe may be over.
-func TestFindAsksAgain(t *testing.T) {
-	t.Parallel()
-	s := bustest.Start(t, t.TempDir(), -1)
-	pingers(t, s, resultOf("r1", "s1", schemas.Unreachable, nil),
-		resultOf("r2.example", "", schemas.Suppressed, func(r *schemas.Result) { r.Reason = schemas.HeldDown }))
-	nc, err := nats.Connect(s.ClientURL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	asked := 0
-	if _, err := nc.Subscribe("nd.relay.*", func(m *nats.Msg) {
-		var command schemas.Relay
-		if err := command.ParseJSON(m.Data); err != nil || m.Subject != "nd.relay.r2=2Eexample" || command.Host != "r2.example" || !command.Now || command.Target != sought {
-			t.Errorf("command on %s: %s, %v", m.Subject, m.Data, err)
-		}
-		r := resultOf("r2.example", "", schemas.Suppressed, func(r *schemas.Result) { r.Reason = schemas.HeldDown })
-		if asked++; asked == 2 {
-			r = resultOf("r2.example", "s2", schemas.Reachable, nil)
-		}
-		data, err := json.Marshal(r)
-		if err == nil {
-			err = nc.Publish(schemas.ResultSubject(r.Host), data)
-		}
-		if err != nil {
-			t.Error(err)
-		}
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if err := nc.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	var out bytes.Buffer
-	cfg := FindConfig{Target: sought, NATS: bus.Config{URL: s.ClientURL()}, Wait: time.Hour}
-	if found, err := Find(t.Context(), cfg, &out); !found || err != nil || out.String() != "r2.example  s2  -  -\n" {
-		t.Errorf("found %t, %v, output %q", found, err, &out)
-	}
-}
-
 // What nobody has is told with what kept hosts from looking.
 func TestFindNothing(t *testing.T) {
 	t.Parallel()

@@ -18,9 +18,6 @@ type search struct {
 	target netip.Addr
 	found  bool
 	tries  map[place]try
-	// busy are the hosts that were probing the target already and that are to be
-	// asked again.
-	busy map[string]bool
 	// told are the lines that were written of answers.
 	told map[string]bool
 }
@@ -46,7 +43,7 @@ const (
 )
 
 func newSearch(target netip.Addr) *search {
-	return &search{target: target, tries: map[place]try{}, busy: map[string]bool{}, told: map[string]bool{}}
+	return &search{target: target, tries: map[place]try{}, told: map[string]bool{}}
 }
 
 // add takes a result and returns the line that tells of it, if it is an answer
@@ -56,9 +53,6 @@ func (s *search) add(r schemas.Result) []byte {
 	was, known := s.tries[at]
 	if !known && len(s.tries) == maxSearch {
 		return nil
-	}
-	if r.Reason == schemas.HeldDown {
-		s.busy[r.Host] = true
 	}
 	switch {
 	case r.Status == schemas.Reachable:

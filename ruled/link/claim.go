@@ -138,6 +138,9 @@ func (t *Table) claim(l *link, s *station, e *schemas.Event, addr netip.Addr, to
 	// does a proxy for a station elsewhere.
 	na := e.ND.NA
 	weak := na != nil && addr == na.TargetAddress && !na.Flag.Override && addr != e.Inet6.Source
+	if weak && e.Proxy && e.Direction == schemas.Out {
+		return // this host's own answer for a station behind another interface
+	}
 	out := schemas.LinkClaim{Address: addr, Ethernet: told}
 	b := l.bindings.get(key)
 	if b == nil || b.tentative {

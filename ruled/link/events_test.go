@@ -32,6 +32,9 @@ func from(addr string) option      { return func(e *schemas.Event) { e.Inet6.Sou
 func on(iface string) option       { return func(e *schemas.Event) { e.Interface = iface } }
 func vlan(id uint16) option        { return func(e *schemas.Event) { e.Ethernet.VLAN = &id } }
 
+// proxied is a frame that the host sent on an interface on which it answers for others.
+func proxied(e *schemas.Event) { e.Proxy, e.Direction = true, schemas.Out }
+
 func inner(id uint16) option { return func(e *schemas.Event) { e.Ethernet.InnerVLAN = &id } }
 
 // told sets the address in the Source or Target Link-Layer Address option.

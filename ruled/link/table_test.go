@@ -75,6 +75,10 @@ func TestObserve(t *testing.T) {
 		}, "station.new claim.new"},
 		{"an address that is not anycast", seen(ns(other, "fe80::b", global), na(attacker, global, from(attackerLL), flags("S"))),
 			"station.new claim.changed claim.contested"},
+		{"the host's own answer for a station elsewhere", seen(ns(other, "fe80::b", global), ns(gateway, gatewayLL, global),
+			na(gateway, global, from(gatewayLL), flags("S"), proxied)), ""},
+		{"and the station's own after it", seen(ns(other, "fe80::b", global), ns(gateway, gatewayLL, global),
+			na(gateway, global, from(gatewayLL), flags("S"), proxied), ns(host, global, "2001:db8::1")), ""},
 
 		{"duplicate address detection", []*schemas.Event{ns(host, "::", global)}, "station.new"},
 		{"denied", []*schemas.Event{ns(host, "::", global), na(other, global, after(time.Second))}, "station.new claim.new dad dad.stranger"},
