@@ -82,6 +82,11 @@ func Scenarios() []Scenario {
 		{"latency-apart", "the same, through processes apart", 200, latencyApart},
 		{"relay", "Neighbor Solicitation leaving the master to one leaving a slave, ndmon", 100, relay},
 		{"relay-apart", "the same, through processes apart", 100, relayApart},
+		{"relay-known", "Neighbor Solicitations leaving the master for known targets", 20_000, relayKnown},
+		{"relay-answer", "the same coming in on the master, with --route --proxy: each is answered", 20_000, relayAnswer},
+		{"relay-scan", "an address scan whose solicitations leave the master, three times as long", 2000, relayScan},
+		{"relay-scan-in", "the same coming in on the master, with --route --proxy", 2000, relayScanIn},
+		{"relay-way", "upstream pings a host behind slave 2 that moves to slave 1, with --route --proxy", 100, relayWay},
 		{"idle", "processor time and memory of ndmon with nothing to do", 0, idle},
 		{"idle-apart", "the same of the processes apart", 0, idleApart},
 	}

@@ -72,10 +72,15 @@ func TestScenarios(t *testing.T) {
 		"latency-apart":   {"frames that alert": sent, "alerts that never came": 0, "alerts that came again": 0},
 		// Not all need be relayed: other tests may fill the neighbour table,
 		// which is one for the whole machine.
-		"relay":       {"solicitations on the master": sent},
-		"relay-apart": {"solicitations on the master": sent},
-		"idle":        {},
-		"idle-apart":  {},
+		"relay":         {"solicitations on the master": sent},
+		"relay-apart":   {"solicitations on the master": sent},
+		"relay-known":   {"solicitations sent": sent, "solicitations lost": 0},
+		"relay-answer":  {"solicitations sent": sent, "solicitations lost": 0},
+		"relay-scan":    {"hosts asked for meanwhile": 1, "sends of another program that failed": 0},
+		"relay-scan-in": {"hosts asked for meanwhile": 1, "sends of another program that failed": 0},
+		"relay-way":     {},
+		"idle":          {},
+		"idle-apart":    {},
 	}
 	got := map[string]map[string]float64{}
 	for scenario, names := range want {

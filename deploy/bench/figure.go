@@ -21,7 +21,7 @@ const (
 	PerSecond Unit = "1/s"
 	Seconds   Unit = "s"
 	Bytes     Unit = "B"
-	// Percent is of one core.
+	// Percent is of one core unless the figure says of what.
 	Percent Unit = "%"
 )
 

@@ -42,7 +42,7 @@ type asked struct {
 	at     time.Time
 }
 
-func relay(r *run)      { r.relayLatency((*run).together, below(150e-6), below(1e-3)) }
+func relay(r *run)      { r.relayLatency((*run).together, below(100e-6), below(500e-6)) }
 func relayApart(r *run) { r.relayLatency((*run).apart, nil, nil) }
 
 func (r *run) relayLatency(start func(*run, *lab.Namespace, job) *system, median, p99 *Target) {
@@ -61,8 +61,9 @@ func (r *run) relayLatency(start func(*run, *lab.Namespace, job) *system, median
 		l.links = append(l.links, router.Link(name).Attrs().Index)
 	}
 	l.system = start(r, router.Namespace, job{master: lab.Master, slaves: lab.Slave1 + "," + lab.Slave2,
-		// Two slaves, and some room to be early.
-		env: []string{"PINGER_RATE=" + strconv.Itoa(min(max(100, 4*r.rate), 10_000))}})
+		// A target is solicited three times on the slave that it is not behind, and
+		// who asks for all of them may have the half of all probes.
+		env: []string{"PINGER_RATE=" + strconv.Itoa(min(max(2000, 16*r.rate), 10_000))}})
 	var err error
 	router.Do(func() { l.socket, err = net.ListenUDP("udp6", nil) })
 	r.must(err, "open a socket")

@@ -40,6 +40,8 @@ type job struct {
 	// interfaces are watched; or master and slaves, relayed.
 	interfaces     []string
 	master, slaves string
+	// options are more of ndmon's, for relaying.
+	options []string
 	// rules is the text of a rule file, empty for the built-in rules.
 	rules string
 	// env are variables beside ours.
@@ -63,6 +65,7 @@ func (r *run) together(at *lab.Namespace, j job) *system {
 	} else {
 		args = append(args, "-i", strings.Join(j.interfaces, ","))
 	}
+	args = append(args, j.options...)
 	if path := s.ruleFile(j); path != "" {
 		args = append(args, "-R", path)
 	}

@@ -50,14 +50,18 @@ type command struct {
 	Target  string `json:"target"`
 	Rule    string `json:"rule"`
 	Event   string `json:"event"`
-
-	Solicitation *solicitation `json:"solicitation"`
-	Now          bool          `json:"now"`
+	// Solicitation is what asked, Now has the target probed in any case.
+	Solicitation *solicitation `json:"solicitation,omitempty"`
+	Now          bool          `json:"now,omitempty"`
 }
 
 // solicitation is what a command says of who asked.
 type solicitation struct {
-	Host, Interface, Direction, Source, Ethernet string
+	Host      string `json:"host"`
+	Interface string `json:"interface"`
+	Direction string `json:"direction"`
+	Source    string `json:"source"`
+	Ethernet  string `json:"ethernet"`
 }
 
 func parseAlert(t *testing.T, data []byte) alert {

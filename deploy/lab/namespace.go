@@ -163,6 +163,32 @@ func (n *Namespace) Address(name, cidr string) {
 	n.must(n.Netlink.AddrAdd(n.Link(name), a), "add address %s to %s", cidr, name)
 }
 
+// AddressWithDAD gives the interface an IPv6 address, for which the kernel looks
+// first whether somebody else has it (RFC 4862, section 5.4).
+func (n *Namespace) AddressWithDAD(name, cidr string) {
+	n.t.Helper()
+	n.Sysctl("net.ipv6.conf."+name+".accept_dad", "1")
+	n.Sysctl("net.ipv6.conf."+name+".dad_transmits", "1")
+	a, err := netlink.ParseAddr(cidr)
+	n.must(err, "parse address %s", cidr)
+	n.must(n.Netlink.AddrAdd(n.Link(name), a), "add address %s to %s", cidr, name)
+}
+
+// RemoveAddress takes an address such as 2001:db8::1/64 from the interface.
+func (n *Namespace) RemoveAddress(name, cidr string) {
+	n.t.Helper()
+	a, err := netlink.ParseAddr(cidr)
+	n.must(err, "parse address %s", cidr)
+	n.must(n.Netlink.AddrDel(n.Link(name), a), "remove address %s from %s", cidr, name)
+}
+
+// DefaultRoute sends what has no route of its own to a router on the interface.
+func (n *Namespace) DefaultRoute(name string, router netip.Addr) {
+	n.t.Helper()
+	route := netlink.Route{LinkIndex: n.Link(name).Attrs().Index, Gw: router.AsSlice()}
+	n.must(n.Netlink.RouteReplace(&route), "set the default route to %v on %s", router, name)
+}
+
 // LinkLocal waits until the interface's link-local address is usable and returns
 // it, without a zone.
 func (n *Namespace) LinkLocal(name string) netip.Addr {

@@ -28,6 +28,9 @@ type Command struct {
 	Stdin io.Reader
 	// UID is the user and group that it runs as, 0 for ours.
 	UID uint32
+	// Capabilities are those that it has although UID is not root, such as
+	// unix.CAP_NET_RAW.
+	Capabilities []uintptr
 }
 
 // Process is a program that was started. It is killed when the test ends, or
@@ -77,6 +80,7 @@ func start(t TB, c Command, within func(func()), name string) *Process {
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if c.UID != 0 {
 		p.cmd.SysProcAttr.Credential = &syscall.Credential{Uid: c.UID, Gid: c.UID}
+		p.cmd.SysProcAttr.AmbientCaps = c.Capabilities
 	}
 	started := make(chan error)
 	within(func() {

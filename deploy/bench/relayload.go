@@ -1,0 +1,287 @@
+//go:build linux
+
+package bench
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/ndmon/ndmon/deploy/lab"
+	"golang.org/x/sys/unix"
+)
+
+// keeping are the options with which ndmon keeps ways.
+func keeping() []string { return []string{"--route", "--proxy"} }
+
+// relayOn starts ndmon on a router, with its metrics.
+func (r *run) relayOn(router *lab.Router, options []string) *system {
+	r.Helper()
+	return r.together(router.Namespace, job{master: lab.Master, slaves: lab.Slave1 + "," + lab.Slave2, options: options, counted: true})
+}
+
+// The known targets are as many hosts behind slave 2.
+var known = netip.MustParsePrefix("2001:db8:5:0:5::/96")
+
+const knownHosts = 64
+
+// counted is how often it is looked what was counted.
+const counted = 50 * time.Millisecond
+
+func relayKnown(r *run) {
+	r.relayKnown(nil, func(router *lab.Router) *sender { return newSender(r, router.Namespace, lab.Master) })
+}
+
+func relayAnswer(r *run) {
+	r.relayKnown(keeping(), func(router *lab.Router) *sender { return newSender(r, router.Upstream, "eth0") })
+}
+
+// relayKnown floods the master with solicitations for known targets.
+func (r *run) relayKnown(options []string, from func(*lab.Router) *sender) {
+	r.Helper()
+	router := lab.NewRouter(r)
+	targets := make([]netip.Addr, knownHosts)
+	for n := range targets {
+		targets[n] = numbered(known, uint32(n))
+		router.Host2.Address("eth0", targets[n].String()+"/128")
+	}
+	s := r.relayOn(router, options)
+	for _, target := range targets {
+		router.Solicit(target)
+	}
+	s.eventually("the targets are known behind slave 2", func() bool {
+		found := 0
+		for _, n := range router.Neighbours() {
+			if n.Interface == lab.Slave2 && n.State == "REACHABLE" && known.Contains(n.Address) {
+				found++
+			}
+		}
+		return found == len(targets)
+	})
+	s.pause(time.Second) // the budget of a second, and what is left to solicit
+
+	wire := from(router)
+	before, out := s.relayed(), router.Link(lab.Master).Attrs().Statistics.TxPackets
+	begin := r.usage()
+	flood, err := wire.flood(r.ctx, r.rate, r.Duration, func(f *frame, n int) { f.set(known, uint32(n%knownHosts)) })
+	r.must(err, "flood the master")
+	sent := float64(flood.frames)
+	var got relayCounts
+	moved := time.Now()
+	// Seldom: to count costs ndmon something too.
+	for got.commands < sent && time.Since(moved) < still {
+		s.pause(counted)
+		if now := s.relayed().minus(before); now != got {
+			got, moved = now, time.Now()
+		}
+	}
+	cpu := r.usage().cpu - begin.cpu
+	r.add(Figure{Name: "solicitations sent a second", Value: flood.rate(), Unit: PerSecond, Target: atLeast(onPace * float64(r.rate))})
+	r.add(Figure{Name: "solicitations sent", Value: sent, Unit: Count})
+	r.add(Figure{Name: "commands that the pinger has counted", Value: got.commands, Unit: Count})
+	r.add(Figure{Name: "solicitations lost", Value: max(0, sent-got.commands), Unit: Count, Target: exactly(0)})
+	r.add(Figure{Name: "lost by the sensor", Value: got.lost, Unit: Count, Target: exactly(0)})
+	if len(options) > 0 {
+		answers := float64(router.Link(lab.Master).Attrs().Statistics.TxPackets - out)
+		r.add(Figure{Name: "frames sent on the master for them", Value: answers, Unit: Count, Target: atLeast(sent)})
+	}
+	r.add(Figure{Name: "the last counted after the last frame", Value: max(0, moved.Sub(flood.end).Seconds()), Unit: Seconds})
+	r.add(Figure{Name: "processor time a solicitation", Value: cpu.Seconds() / sent, Unit: Seconds, Target: below(40e-6)})
+	begin.addOthers()
+	s.stop()
+}
+
+// relayCounts are what ndmon has counted while it relays.
+type relayCounts struct{ commands, lost float64 }
+
+func (s *system) relayed() relayCounts {
+	s.Helper()
+	m, err := s.sensorAt.read(s.ctx)
+	s.must(err, "count")
+	return relayCounts{m.sum("nd_pinger_commands_total"), m.sum("nd_sensor_dropped_total")}
+}
+
+func (c relayCounts) minus(o relayCounts) relayCounts {
+	return relayCounts{c.commands - o.commands, c.lost - o.lost}
+}
+
+// The addresses of a scan, those that another program of the router sends to,
+// and hosts behind slave 2 that are asked for meanwhile.
+var (
+	scanned  = netip.MustParsePrefix("2001:db8:5:0:6::/96")
+	otherOne = netip.MustParsePrefix("2001:db8:5:0:7::/96")
+	honest   = netip.MustParsePrefix("2001:db8:5:0:8::/96")
+)
+
+// How a scan is measured.
+const (
+	// scanTimes is how much longer than Config.Duration a scan lasts: 30 s.
+	scanTimes = 3
+	// each is the time between two hosts that are asked for. Kernel and ndmon
+	// look for one at most 3 s.
+	each = 2 * time.Second
+	// another is how often the other program sends to a new neighbour, which
+	// takes two entries of the neighbour table for a minute.
+	another = 500 * time.Millisecond
+)
+
+func relayScan(r *run) {
+	r.scan(nil, func(router *lab.Router) *sender { return newSender(r, router.Namespace, lab.Master) })
+}
+
+func relayScanIn(r *run) {
+	r.scan(keeping(), func(router *lab.Router) *sender { return newSender(r, router.Upstream, "eth0") })
+}
+
+func (r *run) scan(options []string, from func(*lab.Router) *sender) {
+	r.Helper()
+	d := scanTimes * r.Duration
+	hosts := max(1, int(d/each))
+	step := d / time.Duration(hosts)
+	router := lab.NewRouter(r)
+	for n := range hosts {
+		router.Host2.Address("eth0", numbered(honest, uint32(n)).String()+"/128")
+	}
+	var socket *net.UDPConn
+	var err error
+	router.Do(func() { socket, err = net.ListenUDP("udp6", nil) })
+	r.must(err, "open a socket")
+	r.Cleanup(func() { socket.Close() })
+	s := r.relayOn(router, options)
+	wire := from(router)
+	before := router.NeighbourTable()
+
+	begin := r.usage()
+	scan := make(chan error, 1)
+	var flood flood
+	go func() {
+		var err error
+		flood, err = wire.flood(r.ctx, r.rate, d, func(f *frame, n int) { f.set(scanned, uint32(n)) })
+		scan <- err
+	}()
+	fullest := before
+	refused, sends, asked := 0, 0, []time.Time{}
+	took := make([]time.Duration, hosts)
+	start, over := time.Now(), time.Time{}
+	r.until(d+patience, func() bool {
+		if table := router.NeighbourTable(); table.Free() < fullest.Free() {
+			fullest = table
+		}
+		for ; time.Duration(sends)*another < min(time.Since(start), d); sends++ {
+			_, err := socket.WriteToUDPAddrPort([]byte("?"), netip.AddrPortFrom(numbered(otherOne, uint32(sends)), 9))
+			if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOBUFS) {
+				refused++
+			}
+		}
+		if n := len(asked); n < hosts && time.Since(start) > step/2+time.Duration(n)*step {
+			asked = append(asked, time.Now())
+			if _, err := socket.WriteToUDPAddrPort([]byte("?"), netip.AddrPortFrom(numbered(honest, uint32(n)), 9)); err != nil {
+				refused++
+			}
+		}
+		for _, entry := range router.Neighbours() {
+			if n, ok := number(honest, entry.Address); ok && entry.Interface == lab.Slave2 && entry.State == "REACHABLE" && took[n] == 0 {
+				took[n] = time.Since(asked[n])
+			}
+		}
+		if over.IsZero() {
+			select {
+			case err := <-scan:
+				r.must(err, "scan")
+				over = time.Now()
+			default:
+			}
+		}
+		return !over.IsZero() && len(asked) == hosts && (!slices.Contains(took, 0) || time.Since(over) > each)
+	})
+	cpu := r.usage().cpu - begin.cpu
+	missing := len(took)
+	took = slices.DeleteFunc(took, func(d time.Duration) bool { return d == 0 })
+	missing -= len(took)
+	r.add(Figure{Name: "solicitations sent a second", Value: flood.rate(), Unit: PerSecond, Target: atLeast(onPace * float64(r.rate))})
+	r.add(Figure{Name: "room in the neighbour table before, of all", Value: 100 * before.Free(), Unit: Percent})
+	r.add(Figure{Name: "room in the neighbour table, least, of all", Value: 100 * fullest.Free(), Unit: Percent, Target: atLeast(25)})
+	r.add(Figure{Name: "sends of another program", Value: float64(sends + hosts), Unit: Count})
+	r.add(Figure{Name: "sends of another program that failed", Value: float64(refused), Unit: Count, Target: exactly(0)})
+	r.add(Figure{Name: "hosts asked for meanwhile", Value: float64(hosts), Unit: Count})
+	r.add(Figure{Name: "hosts asked for meanwhile and not found", Value: float64(missing), Unit: Count, Target: exactly(0)})
+	if len(took) > 0 {
+		r.add(Figure{Name: "host found after, median", Value: median(took).Seconds(), Unit: Seconds})
+		r.add(Figure{Name: "host found after, maximum", Value: slices.Max(took).Seconds(), Unit: Seconds, Target: below(2)})
+	}
+	r.add(Figure{Name: "processor time a solicitation", Value: cpu.Seconds() / float64(max(1, flood.frames)), Unit: Seconds})
+	begin.addOthers()
+	s.stop()
+}
+
+func median(took []time.Duration) time.Duration {
+	sorted := slices.Sorted(slices.Values(took))
+	return sorted[len(sorted)/2]
+}
+
+// relayWay measures how long the way to a host takes to be there, and to follow
+// when the host moves, each way of moving on a network of its own.
+func relayWay(r *run) {
+	for i, move := range lab.Moves() {
+		if i%2 == 0 {
+			r.way(move.Name+", prefix on the link", true, move)
+		} else {
+			r.way(move.Name+", default route", false, move)
+		}
+	}
+}
+
+func (r *run) way(name string, onLink bool, move lab.Move) {
+	r.Helper()
+	every := time.Second / time.Duration(r.rate)
+	w := lab.NewWay(r, onLink)
+	s := r.relayOn(w.Router, keeping())
+	start := time.Now()
+	pings := w.Upstream.Ping(lab.Host2Address, every)
+	s.eventually("the first reply", func() bool { return pings.Answered(start) })
+	s.pause(r.Duration / 5)
+	moved := time.Now()
+	move.Do(w)
+	there := time.Now()
+	s.eventually("a reply after the move", func() bool { return pings.Answered(there) })
+	s.pause(r.Duration / 5)
+	end := time.Now()
+	// What is on its way has time to come.
+	s.eventually("the last reply", func() bool { return pings.Answered(end) })
+	echoes := slices.DeleteFunc(pings.Stop(), func(e lab.Echo) bool { return e.Sent.After(end) })
+
+	var first, again time.Time // the first replies
+	for _, e := range echoes {
+		if !e.Answered.IsZero() && (first.IsZero() || e.Answered.Before(first)) {
+			first = e.Answered
+		}
+		if e.Sent.After(there) && !e.Answered.IsZero() && (again.IsZero() || e.Answered.Before(again)) {
+			again = e.Answered
+		}
+	}
+	// An echo that leaves while the host moves is part of the move.
+	before, after, gap, last := 0, 0, time.Duration(0), start
+	for _, e := range echoes {
+		switch lost := e.Answered.IsZero(); {
+		case lost && e.Sent.After(first) && e.Sent.Before(moved.Add(-every)):
+			before++
+		case lost && e.Sent.After(again):
+			after++
+		case !lost:
+			if e.Sent.After(moved) {
+				gap = max(gap, e.Sent.Sub(last))
+			}
+			last = e.Sent
+		}
+	}
+	r.add(Figure{Name: "first reply, " + name, Value: first.Sub(start).Seconds(), Unit: Seconds, Target: below(2)})
+	r.add(Figure{Name: "lost after the first reply, " + name, Value: float64(before), Unit: Count, Target: exactly(0)})
+	r.add(Figure{Name: "longest gap at the move, " + name, Value: gap.Seconds(), Unit: Seconds, Target: below(3)})
+	r.add(Figure{Name: "lost after the move, " + name, Value: float64(after), Unit: Count, Target: exactly(0)})
+	s.stop()
+	r.must(os.RemoveAll(filepath.Join(r.dir, "data")), "remove the data of ndmon")
+}

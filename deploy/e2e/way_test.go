@@ -1,0 +1,314 @@
+//go:build linux
+
+package e2e
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/ndmon/ndmon/deploy/lab"
+	"github.com/vishvananda/netlink"
+)
+
+// ours is the protocol number of the routes, rules and proxy neighbour entries
+// that ndmon makes.
+const ours = 78
+
+// firstTable is the routing table of the first slave.
+const firstTable = 4861000
+
+// startWay starts ndmon with the built-in rules, to keep ways, and waits until
+// it works.
+func startWay(t *testing.T, r *lab.Router, args ...string) *lab.Process {
+	t.Helper()
+	p := r.Start(builtin("ndmon", append([]string{"-m", lab.Master, "-s", lab.Slave1 + "," + lab.Slave2,
+		"--host", "r1", "--data", t.TempDir()}, args...)...))
+	p.Stderr.WaitFor(`msg=capturing`, `interface=`+lab.Master)
+	p.Stderr.WaitFor("pinger ready")
+	return p
+}
+
+// ways returns the routes of ndmon to single addresses, without those in the
+// tables of its slaves.
+func ways(r *lab.Router) []string {
+	var list []string
+	for _, route := range r.Routes(ours) {
+		if to, ok := strings.CutSuffix(route, " table 254"); ok {
+			list = append(list, to)
+		}
+	}
+	return list
+}
+
+// hasWay waits until host 2 has exactly one route, through the slave, and is
+// proxied on the master.
+func hasWay(t *testing.T, r *lab.Router, slave string) {
+	t.Helper()
+	lab.Eventually(t, "a route through "+slave+" and a proxy neighbour entry", func() bool {
+		return slices.Equal(to(lab.Host2Address, ways(r)), []string{lab.Host2Address.String() + "/128 dev " + slave}) &&
+			slices.Contains(r.Proxies(), fmt.Sprintf("%s %v proto %d", lab.Master, lab.Host2Address, ours))
+	})
+}
+
+// to returns the entries of a list of Ways that are for the address.
+func to(address netip.Addr, list []string) []string {
+	return slices.DeleteFunc(list, func(route string) bool { return !strings.HasPrefix(route, address.String()+"/") })
+}
+
+// clean checks that nothing of ndmon's is left in the kernel's tables.
+func clean(t *testing.T, r *lab.Router) {
+	t.Helper()
+	for what, list := range map[string][]string{"routes": r.Routes(ours), "rules": r.Rules(ours), "proxy neighbour entries": r.Proxies()} {
+		if len(list) > 0 {
+			t.Errorf("%s that are left: %v", what, list)
+		}
+	}
+}
+
+// often is the interval of pings.
+const often = 20 * time.Millisecond
+
+// settled waits until so many more pings have their replies, and fails the test
+// if there is none between them that has no reply.
+func settled(t *testing.T, p *lab.Pings, more int) {
+	t.Helper()
+	begin := len(p.Echoes())
+	var echoes []lab.Echo
+	lab.Eventually(t, "more pings are answered", func() bool {
+		answered := 0
+		echoes = p.Echoes()[begin:]
+		for _, e := range echoes {
+			if !e.Answered.IsZero() {
+				answered++
+			}
+		}
+		return answered >= more
+	})
+	for len(echoes) > 0 && echoes[len(echoes)-1].Answered.IsZero() {
+		echoes = echoes[:len(echoes)-1] // on its way
+	}
+	lost := 0
+	for _, e := range echoes {
+		if e.Answered.IsZero() {
+			lost++
+		}
+	}
+	if lost > 0 {
+		t.Errorf("%d of %d pings are lost where none should be", lost, len(echoes))
+	}
+}
+
+// waysBack are how the hosts behind slaves answer, with onLink of lab.NewWay.
+var waysBack = map[string]bool{"prefix on the hosts' links": true, "hosts with a default route": false}
+
+// The other user: the /64 stands on the master alone, and upstream pings a host
+// behind slave 2.
+func TestWayFromUpstream(t *testing.T) {
+	t.Parallel()
+	for name, onLink := range waysBack {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := lab.NewWay(t, onLink).Router
+			p := startWay(t, r)
+			// Without being told to, ndmon keeps no way: the gateway finds nobody.
+			ping := r.Upstream.Ping(lab.Host2Address, often)
+			lab.Eventually(t, "the gateway gives up", func() bool {
+				return r.Upstream.NeighbourState("eth0", lab.Host2Address) == "FAILED"
+			})
+			for _, e := range ping.Stop() {
+				if !e.Answered.IsZero() {
+					t.Fatal("a ping is answered without --route and --proxy: the lab is not what it should be")
+				}
+			}
+			if list := append(ways(r), r.Proxies()...); len(list) > 0 {
+				t.Errorf("kept without --route and --proxy: %v", list)
+			}
+			p.Stop()
+			clean(t, r)
+
+			p = startWay(t, r, "--route", "--proxy")
+			ping = r.Upstream.Ping(lab.Host2Address, often)
+			ping.WaitForReply()
+			settled(t, ping, 50)
+			hasWay(t, r, lab.Slave2)
+			if status := p.Stop(); status != 0 {
+				t.Errorf("exit status %d", status)
+			}
+			clean(t, r)
+		})
+	}
+}
+
+// unaided is less than the time after which the kernel by itself notices that a
+// neighbour is gone: the half of 30 s, then 5 s and three solicitations (RFC
+// 4861, sections 6.3.2 and 10).
+const unaided = 15 * time.Second
+
+// The host moves from slave 2 to slave 1 in mid-connection, and the way follows.
+func TestWayFollowsTheHost(t *testing.T) {
+	t.Parallel()
+	for _, move := range lab.Moves() {
+		for name, onLink := range waysBack {
+			t.Run(move.Name+", "+name, func(t *testing.T) {
+				t.Parallel()
+				r := lab.NewWay(t, onLink)
+				p := startWay(t, r.Router, "--route", "--proxy")
+				ping := r.Upstream.Ping(lab.Host2Address, often)
+				ping.WaitForReply()
+				hasWay(t, r.Router, lab.Slave2)
+				settled(t, ping, 20)
+
+				move.Do(r)
+				moved := time.Now()
+				ping.WaitForReply()
+				if gap := time.Since(moved); gap > unaided {
+					t.Errorf("%v without a reply after the move", gap)
+				} else {
+					t.Logf("%v without a reply after the move", gap)
+				}
+				hasWay(t, r.Router, lab.Slave1)
+				settled(t, ping, 50)
+				if status := p.Stop(); status != 0 {
+					t.Errorf("exit status %d", status)
+				}
+				clean(t, r.Router)
+			})
+		}
+	}
+}
+
+// Hosts that take the /64 for their link's reach those on other links.
+func TestWayBetweenLinks(t *testing.T) {
+	t.Parallel()
+	r := lab.NewRouter(t)
+	r.Upstream.Address("eth0", lab.GatewayAddress.String()+"/64")
+	startWay(t, r, "--route", "--proxy")
+	// The host begins, and nobody has asked for anybody before.
+	up := r.Host2.Ping(lab.GatewayAddress, often)
+	up.WaitForReply()
+	settled(t, up, 20)
+	// Behind another slave.
+	across := r.Host1.Ping(lab.Host2Address, often)
+	across.WaitForReply()
+	settled(t, across, 20)
+	settled(t, up, 20)
+}
+
+// The way to a host that has gone silent is taken away, and made again when it
+// is back.
+func TestWayGoesWithTheHost(t *testing.T) {
+	t.Parallel()
+	w := lab.NewWay(t, false)
+	r := w.Router
+	startWay(t, r, "--route", "--proxy")
+	ping := r.Upstream.Ping(lab.Host2Address, often)
+	ping.WaitForReply()
+	hasWay(t, r, lab.Slave2)
+	r.Host2.RemoveAddress("eth0", w.Host)
+	gone := time.Now()
+	lab.Eventually(t, "the route and the proxy neighbour entry are gone", func() bool {
+		return len(ways(r)) == 0 && len(r.Proxies()) == 0
+	})
+	if took := time.Since(gone); took > unaided {
+		t.Errorf("it took %v to take the way away", took)
+	}
+	// Nobody is left to answer for it. The gateway believes in what it has learnt
+	// for longer than a test takes, so it is made to ask.
+	neighbour := netlink.Neigh{LinkIndex: r.Upstream.Link("eth0").Attrs().Index, IP: lab.Host2Address.AsSlice(), Family: netlink.FAMILY_V6}
+	if err := r.Upstream.Netlink.NeighDel(&neighbour); err != nil {
+		t.Fatal(err)
+	}
+	lab.Eventually(t, "the gateway finds nobody", func() bool {
+		state := r.Upstream.NeighbourState("eth0", lab.Host2Address)
+		return state == "FAILED" || state == "INCOMPLETE"
+	})
+	r.Host2.Address("eth0", w.Host)
+	ping.WaitForReply()
+	hasWay(t, r, lab.Slave2)
+	settled(t, ping, 20)
+}
+
+// What a killed ndmon leaves behind is gone once the next one works, whether
+// that keeps ways or not.
+func TestKilledUnderLoad(t *testing.T) {
+	t.Parallel()
+	const hosts = 32
+	r := lab.NewWay(t, false).Router
+	r.Host2.Sysctl("net.ipv6.conf.eth0.keep_addr_on_down", "1")
+	var frames [][]byte
+	for i := range hosts {
+		target := netip.AddrFrom16([16]byte{0: 0x20, 1: 0x01, 2: 0x0d, 3: 0xb8, 5: 5, 14: 0x10, 15: byte(i)})
+		r.Host2.Address("eth0", target.String()+"/128")
+		frames = append(frames, lab.Solicitation(r.Upstream.MAC("eth0"), lab.GatewayAddress, target).Frame())
+	}
+	for _, tc := range []struct {
+		name   string
+		rounds int
+		args   []string
+	}{
+		{"the next keeps no ways", 8, nil},
+		{"the next keeps ways", 2, []string{"--route", "--proxy"}},
+	} {
+		for range tc.rounds {
+			stop := load(r, frames)
+			p := startWay(t, r, "--route", "--proxy")
+			lab.Eventually(t, tc.name+": ways are kept", func() bool { return len(ways(r)) > hosts/4 && len(r.Proxies()) > hosts/4 })
+			p.Signal(syscall.SIGKILL)
+			p.Wait()
+			stop()
+		}
+		if len(ways(r)) == 0 || len(r.Proxies()) == 0 || len(r.Rules(ours)) == 0 {
+			t.Fatalf("%s: nothing is left by kill -9: this test proves nothing", tc.name)
+		}
+		// The hosts are silent: what is there now is of a former run.
+		r.Host2.Down("eth0")
+		p := startWay(t, r, tc.args...)
+		if list := append(ways(r), r.Proxies()...); len(list) > 0 {
+			t.Errorf("%s: left of a former run: %v", tc.name, list)
+		}
+		var rules []string
+		for i, slave := range []string{lab.Slave1, lab.Slave2} {
+			rules = append(rules, fmt.Sprintf("oif %s table %d", slave, firstTable+i))
+		}
+		if diff := cmp.Diff(rules, r.Rules(ours)); diff != "" {
+			t.Errorf("%s: rules (-want +got):\n%s", tc.name, diff)
+		}
+		if routes := r.Routes(ours); len(routes) > len(rules) {
+			t.Errorf("%s: routes: %v", tc.name, routes)
+		}
+		if status := p.Stop(); status != 0 {
+			t.Errorf("%s: exit status %d", tc.name, status)
+		}
+		clean(t, r)
+		r.Host2.Up("eth0")
+		r.Host2.DefaultRoute("eth0", r.LinkLocal(lab.Slave2))
+	}
+}
+
+// load puts frames on the wire from upstream, over and over, until it is
+// stopped.
+func load(r *lab.Router, frames [][]byte) (stop func()) {
+	wire := r.Upstream.Wire("eth0")
+	end := make(chan struct{})
+	var done sync.WaitGroup
+	done.Go(func() {
+		tick := time.NewTicker(2 * time.Millisecond)
+		defer tick.Stop()
+		for i := 0; ; i++ {
+			wire.Write(frames[i%len(frames)])
+			select {
+			case <-end:
+				return
+			case <-tick.C:
+			}
+		}
+	})
+	return func() { close(end); done.Wait() }
+}

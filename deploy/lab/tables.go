@@ -1,0 +1,158 @@
+//go:build linux
+
+package lab
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"syscall"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// NeighbourTable is the room in the kernel's table of IPv6 neighbours, which is
+// one for all namespaces.
+type NeighbourTable struct {
+	Entries int
+	// Most is gc_thresh3, the most that it takes.
+	Most int
+}
+
+// Free returns the share of the room that is free, from 0 to 1.
+func (t NeighbourTable) Free() float64 { return 1 - float64(t.Entries)/float64(t.Most) }
+
+// NeighbourTable returns what the kernel's table of IPv6 neighbours holds now.
+func (n *Namespace) NeighbourTable() NeighbourTable {
+	n.t.Helper()
+	var table NeighbourTable
+	var err error
+	n.Do(func() { table, err = readNeighbourTable() })
+	n.must(err, "look at the neighbour table")
+	return table
+}
+
+// readNeighbourTable asks as "ip -6 ntable" does: rtnetlink has it in every
+// namespace, the sysctl stands in the first one alone.
+func readNeighbourTable() (NeighbourTable, error) {
+	// linux/neighbour.h
+	const (
+		name, thresh3, config = 1, 4, 5
+		entriesAt             = 4 // in struct ndt_config
+		header                = 4 // struct ndtmsg
+	)
+	req := nl.NewNetlinkRequest(unix.RTM_GETNEIGHTBL, unix.NLM_F_DUMP)
+	req.AddRawData([]byte{unix.AF_INET6, 0, 0, 0})
+	messages, err := req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWNEIGHTBL)
+	if err != nil && !errors.Is(err, nl.ErrDumpInterrupted) {
+		return NeighbourTable{}, err
+	}
+	var t NeighbourTable
+	for _, m := range messages {
+		if len(m) < header || m[0] != unix.AF_INET6 {
+			continue
+		}
+		attrs, err := nl.ParseRouteAttr(m[header:])
+		if err != nil {
+			return t, err
+		}
+		for _, a := range attrs {
+			switch {
+			case a.Attr.Type == thresh3 && len(a.Value) >= 4:
+				t.Most = int(binary.NativeEndian.Uint32(a.Value))
+			case a.Attr.Type == config && len(a.Value) >= entriesAt+4:
+				t.Entries = int(binary.NativeEndian.Uint32(a.Value[entriesAt:]))
+			}
+		}
+	}
+	if t.Most == 0 {
+		return t, errors.New("the kernel does not tell its bounds")
+	}
+	return t, nil
+}
+
+// Proxies returns the proxy neighbour entries, each as "INTERFACE ADDRESS proto
+// NUMBER", in their order.
+func (n *Namespace) Proxies() []string {
+	n.t.Helper()
+	var messages [][]byte
+	var err error
+	n.Do(func() {
+		req := nl.NewNetlinkRequest(unix.RTM_GETNEIGH, unix.NLM_F_DUMP)
+		req.AddData(&netlink.Ndmsg{Family: unix.AF_INET6, Flags: netlink.NTF_PROXY})
+		messages, err = req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWNEIGH)
+	})
+	if errors.Is(err, nl.ErrDumpInterrupted) {
+		err = nil
+	}
+	n.must(err, "list the proxy neighbour entries")
+	var list []string
+	for _, m := range messages {
+		entry, err := netlink.NeighDeserialize(m)
+		n.must(err, "read a proxy neighbour entry")
+		addr, _ := netip.AddrFromSlice(entry.IP)
+		attrs, err := nl.ParseRouteAttr(m[unix.SizeofNdMsg:])
+		n.must(err, "read a proxy neighbour entry")
+		list = append(list, fmt.Sprintf("%s %v proto %d", n.nameOf(entry.LinkIndex), addr, protocolOf(attrs)))
+	}
+	slices.Sort(list)
+	return list
+}
+
+func protocolOf(attrs []syscall.NetlinkRouteAttr) uint8 {
+	for _, a := range attrs {
+		if a.Attr.Type == netlink.NDA_PROTOCOL && len(a.Value) > 0 {
+			return a.Value[0]
+		}
+	}
+	return 0
+}
+
+// Routes returns the IPv6 routes with the protocol number in all routing
+// tables, each as "DESTINATION dev INTERFACE table NUMBER", in their order.
+func (n *Namespace) Routes(protocol int) []string {
+	n.t.Helper()
+	routes, err := n.Netlink.RouteListFiltered(unix.AF_INET6,
+		&netlink.Route{Table: unix.RT_TABLE_UNSPEC, Protocol: netlink.RouteProtocol(protocol)}, netlink.RT_FILTER_PROTOCOL|netlink.RT_FILTER_TABLE)
+	if errors.Is(err, netlink.ErrDumpInterrupted) {
+		err = nil
+	}
+	n.must(err, "list the routes")
+	var list []string
+	for _, r := range routes {
+		list = append(list, fmt.Sprintf("%v dev %s table %d", r.Dst, n.nameOf(r.LinkIndex), r.Table))
+	}
+	slices.Sort(list)
+	return list
+}
+
+// Rules returns the IPv6 routing rules with the protocol number, each as "oif
+// INTERFACE table NUMBER", in their order.
+func (n *Namespace) Rules(protocol uint8) []string {
+	n.t.Helper()
+	rules, err := n.Netlink.RuleList(unix.AF_INET6)
+	if errors.Is(err, netlink.ErrDumpInterrupted) {
+		err = nil
+	}
+	n.must(err, "list the routing rules")
+	var list []string
+	for _, r := range rules {
+		if r.Protocol == protocol {
+			list = append(list, fmt.Sprintf("oif %s table %d", r.OifName, r.Table))
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// nameOf returns the name of an interface that may be gone.
+func (n *Namespace) nameOf(index int) string {
+	if l, err := n.Netlink.LinkByIndex(index); err == nil {
+		return l.Attrs().Name
+	}
+	return fmt.Sprintf("if%d", index)
+}
