@@ -17,26 +17,44 @@ import (
 // so that a route that somebody else has made to a host goes first.
 const routeMetric = 4861
 
+// home implements wayKernel. Routes of ours are not what the kernel does by itself.
+func (k *kernel) home(target netip.Addr) (int, error) {
+	r, err := k.routeTo(target, 0)
+	if r == nil || err != nil || r.Protocol == routeProtocol && r.Priority == routeMetric {
+		return 0, err
+	}
+	return r.LinkIndex, nil
+}
+
 // onLink implements wayKernel.
 func (k *kernel) onLink(target netip.Addr, index int) (bool, error) {
 	// With an interface and no source the kernel takes no other interface's route.
+	r, err := k.routeTo(target, index)
+	return r != nil && r.LinkIndex == index, err
+}
+
+// routeTo returns the route that leads to a target on a link, through an interface
+// unless that is 0; nil if none does.
+func (k *kernel) routeTo(target netip.Addr, index int) (*netlink.Route, error) {
 	routes, err := k.handle.RouteGetWithOptions(target.AsSlice(), &netlink.RouteGetOptions{OifIndex: index, FIBMatch: true})
 	switch {
 	case errors.Is(err, unix.ENETUNREACH), errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.EACCES), errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENODEV):
-		return false, nil
+		return nil, nil
 	case err != nil:
-		return false, fmt.Errorf("looking up the route to %v through interface %d (rtnetlink): %w", target, index, err)
+		return nil, fmt.Errorf("looking up the route to %v through interface %d (rtnetlink): %w", target, index, err)
 	case len(routes) != 1:
-		return false, nil
+		return nil, nil
 	}
 	r := &routes[0]
 	// A default route without a gateway, as point-to-point links have it, would
 	// have everything on the link.
-	if r.LinkIndex != index || r.Gw != nil || r.Via != nil || r.Type != unix.RTN_UNICAST || r.Dst == nil {
-		return false, nil
+	if r.Gw != nil || r.Via != nil || r.Type != unix.RTN_UNICAST || r.Dst == nil {
+		return nil, nil
 	}
-	bits, _ := r.Dst.Mask.Size()
-	return bits > 0, nil
+	if bits, _ := r.Dst.Mask.Size(); bits == 0 {
+		return nil, nil
+	}
+	return r, nil
 }
 
 func hostRoute(target netip.Addr, index int) *netlink.Route {

@@ -73,6 +73,33 @@ func TestOnLink(t *testing.T) {
 	}
 }
 
+func TestHome(t *testing.T) {
+	l := newLab(t)
+	k := openKernelIn(t, l.router)
+	l.router.Addr("s1", "2001:db8:5::1/64")
+	addRoute(t, l.router, "2001:db8:3::/48", "m0", upstream)
+	addRoute(t, l.router, "2001:db8:1::77/128", "s2", "")
+	if err := k.setRoute(netip.MustParseAddr(onHost2), l.router.Index("s2")); err != nil {
+		t.Fatal(err)
+	}
+	for target, want := range map[string]string{
+		onHost1:            "m0",
+		"2001:db8:5::9":    "s1",
+		"2001:db8:1::77":   "s2", // somebody else has made that route
+		onHost2:            "",   // we have
+		"2001:db8:3::1":    "",   // behind a gateway
+		"2001:db8:1234::1": "",
+	} {
+		index := 0
+		if want != "" {
+			index = l.router.Index(want)
+		}
+		if got, err := k.home(netip.MustParseAddr(target)); err != nil || got != index {
+			t.Errorf("%s is at home on %d, %v, want %d (%s)", target, got, err, index, want)
+		}
+	}
+}
+
 // proxies lists the proxy entries of a namespace.
 func proxies(t *testing.T, k *kernel, index int, targets ...string) []string {
 	t.Helper()

@@ -81,6 +81,7 @@ func (l *link) routable() bool { return l.flags&unix.IFF_UP != 0 && len(l.addres
 
 // slave is an interface that targets are looked for behind, or what is said in place
 // of one that is not there. With Config.Proxy the masters are such interfaces too.
+// An interface may be both.
 // It does not change once it is part of a prober's state.
 type slave struct {
 	name   string
@@ -88,7 +89,8 @@ type slave struct {
 	source netip.Addr
 	mac    schemas.MAC
 	// nd: targets behind it can be solicited. Otherwise an echo has to do.
-	nd     bool
+	nd bool
+	// master: it is a master, and no slave.
 	master bool
 	// why says why nothing can leave, as the end of a sentence; "" if it can.
 	why     string
@@ -104,9 +106,8 @@ type sender interface {
 // state is what the pinger knows of the host's interfaces at a time. It does not
 // change; a change in the kernel makes a new one.
 type state struct {
-	slaves []*slave // in the order of the configuration
-	// masters are those that are no slaves.
-	masters []*slave
+	slaves  []*slave // in the order of the configuration
+	masters []*slave // those that are slaves too are the same
 	own     map[netip.Addr]struct{}
 }
 
@@ -122,20 +123,24 @@ func newState(slaves, masters []pattern, links []link, metrics func(slave string
 			s.own[a.prefix.Masked().Addr()] = struct{}{}
 		}
 	}
-	seen := make(map[string]bool)
-	s.slaves = selected(slaves, links, seen, metrics)
-	s.masters = selected(masters, links, seen, metrics)
-	for _, m := range s.masters {
-		m.master = true
+	s.slaves = selected(slaves, links)
+	s.masters = selected(masters, links)
+	for i, m := range s.masters {
+		if both := slices.IndexFunc(s.slaves, func(sl *slave) bool { return sl.name == m.name }); both >= 0 {
+			s.masters[i] = s.slaves[both]
+		} else {
+			m.master = true
+		}
+	}
+	for _, sl := range s.ports() {
+		sl.metrics = metrics(sl.name)
 	}
 	return s
 }
 
-func selected(patterns []pattern, links []link, seen map[string]bool, metrics func(slave string) *slaveMetrics) (list []*slave) {
+func selected(patterns []pattern, links []link) (list []*slave) {
 	add := func(sl *slave) {
-		if !seen[sl.name] {
-			seen[sl.name] = true
-			sl.metrics = metrics(sl.name)
+		if !slices.ContainsFunc(list, func(o *slave) bool { return o.name == sl.name }) {
 			list = append(list, sl)
 		}
 	}
@@ -170,8 +175,16 @@ func (s *slave) same(o *slave) bool {
 	return s.name == o.name && s.index == o.index && s.source == o.source && s.mac == o.mac && s.nd == o.nd && s.why == o.why
 }
 
-// ports are all interfaces.
-func (s *state) ports() []*slave { return slices.Concat(s.slaves, s.masters) }
+// ports are all interfaces, each once.
+func (s *state) ports() []*slave {
+	list := slices.Clone(s.slaves)
+	for _, m := range s.masters {
+		if m.master {
+			list = append(list, m)
+		}
+	}
+	return list
+}
 
 // port returns the slave or master of a name, nil if there is none.
 func (s *state) port(name string) *slave {
@@ -198,20 +211,15 @@ func (s *state) find(is func(*slave) bool) *slave {
 // for only for those behind the slaves, or for nobody on the wire, and only to
 // proxy for it.
 func (s *state) behind(sol *schemas.Solicitation, proxy bool) []*slave {
-	if sol == nil {
-		if proxy {
-			return s.ports()
-		}
-		return s.slaves
-	}
 	list := s.slaves
-	if i := slices.IndexFunc(list, func(sl *slave) bool { return sl.name == sol.Interface }); i >= 0 {
-		list = slices.Delete(slices.Clone(list), i, i+1)
-		if proxy && sol.Direction == schemas.In {
-			list = append(list, s.masters...)
-		}
+	asked := func(sl *slave) bool { return sol != nil && sl.name == sol.Interface }
+	if proxy && (sol == nil || sol.Direction == schemas.In && slices.ContainsFunc(s.slaves, asked)) {
+		list = s.ports()
 	}
-	return list
+	if !slices.ContainsFunc(list, asked) {
+		return list
+	}
+	return slices.DeleteFunc(slices.Clone(list), asked)
 }
 
 // isOwn reports whether the address is one of the host's.

@@ -68,8 +68,11 @@ func TestNewState(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("slaves (-want +got):\n%s", diff)
 	}
-	if len(st.masters) != 1 || st.masters[0].name != "m0" || !st.masters[0].master || st.slaves[1].master {
-		t.Errorf("masters are %v: an interface that is both is a slave", st.masters)
+	if len(st.masters) != 2 || st.masters[0].name != "m0" || !st.masters[0].master || st.masters[1] != st.slaves[1] || st.slaves[1].master {
+		t.Errorf("masters are %+v: an interface that is both is the same", st.masters)
+	}
+	if n := len(st.ports()); n != len(st.slaves)+1 {
+		t.Errorf("%d interfaces, each is one of them once", n)
 	}
 	for addr, want := range map[string]bool{"2001:db8::1": true, "2001:db8::": true, "2001:db8::2": false} {
 		if got := st.isOwn(netip.MustParseAddr(addr)); got != want {
@@ -114,5 +117,16 @@ func TestBehind(t *testing.T) {
 	}
 	if len(st.slaves) != 2 || len(st.masters) != 1 {
 		t.Error("the state was changed")
+	}
+	// In both directions.
+	both := &state{slaves: []*slave{{name: "s1"}, {name: "m0"}}}
+	both.masters = []*slave{both.slaves[1], both.slaves[0]}
+	for on, want := range map[string]string{"m0": "s1", "s1": "m0"} {
+		for _, direction := range []string{schemas.In, schemas.Out} {
+			got := both.behind(&schemas.Solicitation{Interface: on, Direction: direction}, true)
+			if len(got) != 1 || got[0].name != want {
+				t.Errorf("in both directions, asked %s on %s: %v", direction, on, got)
+			}
+		}
 	}
 }

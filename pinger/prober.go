@@ -238,16 +238,17 @@ func (p *prober) begin(q question, now time.Time) ([]failure, *refusal) {
 			continue
 		}
 		pr := &probe{target: q.target, slave: sl, relay: q.relay, sent: time.Now(), tries: 1}
-		waits := p.waiting.at(pr.place()) != nil
-		if waits && !p.solicits(sl) {
+		waits := p.waiting.at(pr.place())
+		if waits != nil && !p.solicits(sl) {
 			continue // the kernel is at it
 		}
 		if f := p.send(pr); f != nil {
 			failures = append(failures, *f)
 			continue
 		}
-		if waits {
-			continue // for the answer to what was sent before, or now
+		if waits != nil {
+			waits.tries = 0 // it waits at least as long as what is sent now
+			continue
 		}
 		p.await(pr)
 		t.pending++
@@ -578,6 +579,16 @@ func (p *prober) seen(a netip.Addr) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if t, ok := p.targets.byAddr[a]; ok && t.silent > 0 {
+		t.until, t.silent = time.Time{}, 0
+	}
+}
+
+// release ends the hold-down of a target that was where it is looked for no more:
+// it may be anywhere.
+func (p *prober) release(a netip.Addr) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if t, ok := p.targets.byAddr[a]; ok {
 		t.until, t.silent = time.Time{}, 0
 	}
 }

@@ -20,8 +20,9 @@ import (
 // is kept the target is asked again and again, and when it is silent it is looked
 // for behind all slaves: it has moved, or it has gone, and so does its way.
 //
-// A target that was found on a master has no route and no entry, but is known for
-// a while, so that who asks for it behind a slave gets an answer.
+// A target that was found where the kernel looks for it anyway, on a master as a
+// rule, needs no route and no entry. It is known for a while, so that who asks for
+// it elsewhere gets an answer.
 //
 // All methods do nothing on nil, where no ways are kept. What changes the kernel
 // is done by run alone.
@@ -45,8 +46,12 @@ type ways struct {
 
 // wayKernel is what of the kernel makes a way.
 type wayKernel interface {
-	// onLink reports whether an interface's link is where the kernel looks for
-	// the target: a route to its prefix goes there without a gateway.
+	// home returns the interface on whose link the kernel looks for a target by
+	// itself, 0 if on none.
+	home(target netip.Addr) (index int, err error)
+	// onLink reports whether the kernel would look for the target on an
+	// interface's link, if it had to send there: a route to its prefix goes there
+	// without a gateway.
 	onLink(target netip.Addr, index int) (bool, error)
 	setRoute(target netip.Addr, index int) error
 	removeRoute(target netip.Addr, index int) error
@@ -64,9 +69,9 @@ const (
 	// answerWait is how long a target that is asked may take before it is looked
 	// for elsewhere. Nothing is lost by asking too early.
 	answerWait = 300 * time.Millisecond
-	// knownOnMaster is for how long a target on a master is known.
-	knownOnMaster = 30 * time.Second
-	wayTick       = 100 * time.Millisecond
+	// knownAtHome is for how long a target is known that needs no way.
+	knownAtHome = 30 * time.Second
+	wayTick     = 100 * time.Millisecond
 	// reassure is how often route and proxy entry are looked after.
 	reassure = 10 * time.Second
 	maxNotes = 1024
@@ -79,6 +84,8 @@ type way struct {
 	target netip.Addr
 	on     *slave
 	mac    *schemas.MAC
+	// atHome: the kernel looks for it where it is.
+	atHome bool
 
 	answered time.Time // when the target answered last
 	asked    time.Time // when it was asked last
@@ -241,7 +248,7 @@ func (w *ways) look(n *note) {
 	case noteFound:
 		w.place(way, n)
 	case noteHint:
-		if !w.takesHint(time.Now()) || way == nil && !w.wanted(n.target) {
+		if !w.takesHint(time.Now()) || way == nil && !w.foreign(n.target, n.on) {
 			return
 		}
 		w.prober.probe(question{target: n.target, source: n.on.source, slaves: []*slave{n.on}}, time.Now())
@@ -252,6 +259,7 @@ func (w *ways) look(n *note) {
 	case noteLost:
 		if way != nil && way.lookedFor {
 			w.remove(way, "it does not answer any more")
+			w.prober.release(n.target)
 		}
 	case noteChanged:
 		w.follow(n.state)
@@ -305,27 +313,37 @@ func (w *ways) put(at *way, change func()) {
 	change()
 }
 
-// wanted reports whether a way to a target may be kept: only to what the kernel
-// would look for on a master's link. Whatever else a host claims to be would turn
-// traffic for others to it.
-func (w *ways) wanted(target netip.Addr) bool {
-	for _, m := range w.prober.state.Load().masters {
-		if m.index == 0 {
-			continue
-		}
-		switch on, err := w.kernel.onLink(target, m.index); {
-		case err != nil:
-			w.log.Debug("no way to a target", "target", target, "error", err)
-		case on:
+// foreign reports whether a target was found behind an interface where the kernel
+// would not look for it, while it would on a master. To nothing else a way is kept:
+// whatever a host claims to be, only what it could take from a master's link comes
+// to it.
+func (w *ways) foreign(target netip.Addr, on *slave) bool {
+	if home, err := w.kernel.home(target); err != nil || home == on.index {
+		return false
+	}
+	for _, m := range w.masters(on) {
+		if there, err := w.kernel.onLink(target, m.index); err == nil && there {
 			return true
 		}
 	}
 	return false
 }
 
+// masters are those that exist, but for one that the target is behind itself.
+func (w *ways) masters(on *slave) []*slave {
+	return slices.DeleteFunc(slices.Clone(w.prober.state.Load().masters), func(m *slave) bool { return m.index == 0 || m.index == on.index })
+}
+
+// atHome reports whether the kernel looks for a target where it was found.
+func (w *ways) atHome(target netip.Addr, on *slave) bool {
+	home, err := w.kernel.home(target)
+	return err == nil && home == on.index
+}
+
 // add makes a way, nil if there may be none.
 func (w *ways) add(n *note, now time.Time) *way {
-	if !w.wanted(n.target) {
+	atHome := w.atHome(n.target, n.on)
+	if !atHome && !w.foreign(n.target, n.on) {
 		w.log.Debug("no way is kept to a target: no master has its prefix on the link", "target", n.target, "slave", n.on.name)
 		return nil
 	}
@@ -334,7 +352,7 @@ func (w *ways) add(n *note, now time.Time) *way {
 		w.log.Debug("no way is kept to a target: there are too many, or too many to its Ethernet address", "target", n.target, "ways", len(w.byTarget), "ethernet", n.mac)
 		return nil
 	}
-	at := &way{target: n.target, on: n.on, answered: now}
+	at := &way{target: n.target, on: n.on, atHome: atHome, answered: now}
 	w.setMAC(at, n.mac)
 	if err := w.install(at, now); err != nil {
 		w.log.Error("making the way to a target", "target", n.target, "slave", n.on.name, "error", err)
@@ -343,8 +361,8 @@ func (w *ways) add(n *note, now time.Time) *way {
 	}
 	w.put(at, func() { w.byTarget[n.target] = at })
 	w.count()
-	if at.on.master {
-		w.log.Debug("target is on a master's link", "target", at.target, "master", at.on.name)
+	if at.atHome {
+		w.log.Debug("target is where the kernel looks for it", "target", at.target, "on", at.on.name)
 	} else {
 		w.log.Info("way made", "target", at.target, "slave", at.on.name, "ethernet", n.mac, "route", w.route, "proxy", w.proxy)
 	}
@@ -370,7 +388,7 @@ func (w *ways) setMAC(at *way, mac *schemas.MAC) {
 // so that who hears of the target reaches it.
 func (w *ways) install(at *way, now time.Time) error {
 	at.assured = now
-	if at.on.master {
+	if at.atHome {
 		return nil
 	}
 	if w.route {
@@ -378,34 +396,31 @@ func (w *ways) install(at *way, now time.Time) error {
 			return err
 		}
 	}
-	var errs []error
-	for _, m := range w.proxies() {
-		errs = append(errs, w.kernel.setProxy(at.target, m.index))
-	}
-	return errors.Join(errs...)
-}
-
-// proxies are the masters with a proxy entry for each target behind a slave.
-func (w *ways) proxies() []*slave {
-	if !w.proxy {
-		return nil
-	}
-	return slices.DeleteFunc(slices.Clone(w.prober.state.Load().masters), func(m *slave) bool { return m.index == 0 })
+	return w.proxies(at, w.kernel.setProxy)
 }
 
 // uninstall removes the kernel's part of a way. That it has gone already is no
 // error.
 func (w *ways) uninstall(at *way) error {
-	if at.on.master {
+	if at.atHome {
 		return nil
 	}
 	// First the entry: nobody is told of the target any more.
-	var errs []error
-	for _, m := range w.proxies() {
-		errs = append(errs, w.kernel.removeProxy(at.target, m.index))
-	}
+	err := w.proxies(at, w.kernel.removeProxy)
 	if w.route {
-		errs = append(errs, w.kernel.removeRoute(at.target, at.on.index))
+		err = errors.Join(err, w.kernel.removeRoute(at.target, at.on.index))
+	}
+	return err
+}
+
+// proxies changes the proxy entries of a way.
+func (w *ways) proxies(at *way, change func(target netip.Addr, index int) error) error {
+	if !w.proxy {
+		return nil
+	}
+	var errs []error
+	for _, m := range w.masters(at.on) {
+		errs = append(errs, change(at.target, m.index))
 	}
 	return errors.Join(errs...)
 }
@@ -413,16 +428,14 @@ func (w *ways) uninstall(at *way) error {
 // move has a way lead to where its target is now.
 func (w *ways) move(at *way, to sighting, now time.Time) {
 	from := at.on
-	if to.on.master {
-		if err := w.uninstall(at); err != nil {
-			w.log.Error("removing the way to a target", "target", at.target, "slave", from.name, "error", err)
-		}
+	atHome, err := w.leave(at, to.on)
+	if err != nil {
+		w.log.Error("removing the way to a target", "target", at.target, "slave", from.name, "error", err)
 	}
 	w.put(at, func() {
-		at.on, at.answered, at.lookedFor, at.rival = to.on, now, false, nil
+		at.on, at.atHome, at.answered, at.lookedFor, at.rival = to.on, atHome, now, false, nil
 	})
 	w.setMAC(at, to.mac)
-	// The route through the one slave takes the place of that through the other.
 	if err := w.install(at, now); err != nil {
 		w.log.Error("making the way to a target", "target", at.target, "slave", to.on.name, "error", err)
 		w.remove(at, "its way cannot be made")
@@ -432,6 +445,20 @@ func (w *ways) move(at *way, to sighting, now time.Time) {
 	w.log.Info("target moved", "target", at.target, "from", from.name, "to", to.on.name, "ethernet", to.mac)
 }
 
+// leave removes of a way what would be wrong when its target is behind another
+// interface, and reports whether it is at home there. The route may stay where it is
+// replaced.
+func (w *ways) leave(at *way, to *slave) (atHome bool, err error) {
+	if onLink, _ := w.kernel.onLink(at.target, to.index); onLink {
+		err = w.uninstall(at)
+		return w.atHome(at.target, to), err
+	}
+	if w.proxy {
+		err = w.kernel.removeProxy(at.target, to.index) // where there are several masters
+	}
+	return false, err
+}
+
 func (w *ways) remove(at *way, why string) {
 	w.put(at, func() { delete(w.byTarget, at.target) })
 	w.setMAC(at, nil)
@@ -439,7 +466,7 @@ func (w *ways) remove(at *way, why string) {
 	if err := w.uninstall(at); err != nil {
 		w.log.Error("removing the way to a target", "target", at.target, "slave", at.on.name, "error", err)
 	}
-	if !at.on.master {
+	if !at.atHome {
 		w.log.Info("way removed", "target", at.target, "slave", at.on.name, "why", why)
 	}
 }
@@ -464,8 +491,8 @@ func (w *ways) ask(now time.Time) {
 		w.mu.RUnlock()
 		switch {
 		case at.lookedFor:
-		case at.on.master:
-			if now.Sub(answered) > knownOnMaster {
+		case at.atHome:
+			if now.Sub(answered) > knownAtHome {
 				w.remove(at, "")
 			}
 		case at.asked.After(answered) && now.Sub(at.asked) < answerWait: // it has time yet

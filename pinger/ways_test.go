@@ -31,6 +31,16 @@ type world struct {
 	sent    []string
 }
 
+// home is m0, for the prefix, unless there is a way.
+func (w *world) home(target netip.Addr) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, ok := w.routes[target]; ok || !w.prefix.Contains(target) {
+		return 0, nil
+	}
+	return 50, nil
+}
+
 func (w *world) onLink(target netip.Addr, index int) (bool, error) {
 	return index >= 50 && w.prefix.Contains(target), nil
 }
@@ -235,7 +245,7 @@ func TestNoWayToWhatIsOnTheMaster(t *testing.T) {
 		if diff := cmp.Diff([]string{"s1! " + source + " to " + roamer + " 02:00:00:00:00:ff"}, w.took()); diff != "" {
 			t.Errorf("sent for what is known (-want +got):\n%s", diff)
 		}
-		advance(knownOnMaster)
+		advance(knownAtHome)
 		w.solicited("c3", source, "s1", roamer)
 		if sent := w.took(); !slices.Contains(sent, "m0? "+source) {
 			t.Errorf("sent for what was known long ago: %v", sent)
@@ -286,12 +296,72 @@ func TestWayFollowsAHostThatMoves(t *testing.T) {
 				// And gone.
 				w.leave(roamer, "m0")
 				w.place(roamer, "s2", 0x42)
-				advance(knownOnMaster)
+				advance(knownAtHome)
 				w.solicited("c9", roamer, "m0", source)
 				w.expect(t, "back", behind2...)
 			})
 		})
 	}
+}
+
+// A host that tests its address answers nobody until it has it (RFC 4862, section
+// 5.4): after 1 s and what it has waited before.
+func TestWayFollowsAHostThatTestsItsAddress(t *testing.T) {
+	for tests := 0; tests < 2000; tests += 130 { // ms until it has it
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.place(roamer, "s2", 0x42)
+			w.solicited("c1", roamer, "m0", source)
+			advance(20*time.Second + 50*time.Millisecond)
+			w.leave(roamer, "s2")
+			w.bench.ways.hint(netip.MustParseAddr(roamer), w.bench.slaves[0]) // it has asked for its router
+			advance(500 * time.Millisecond)
+			w.solicited("dad", roamer, "s1", "::")
+			advance(time.Duration(tests) * time.Millisecond)
+			w.place(roamer, "s1", 0x42)
+			advance(time.Second + 2*wayTick)
+			w.expect(t, fmt.Sprintf("when it has it after %d ms", tests), behind1...)
+		})
+	}
+}
+
+// A target that was lost is looked for when it is next asked for.
+func TestLostTargetIsNotHeldDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.place(roamer, "s2", 0x42)
+		w.solicited("c1", roamer, "m0", source)
+		w.leave(roamer, "s2")
+		advance(5 * time.Second)
+		w.expect(t, "lost")
+		w.place(roamer, "s1", 0x42)
+		w.solicited("c2", roamer, "m0", source)
+		w.expect(t, "asked for", behind1...)
+	})
+}
+
+// Where every interface is master and slave, a way leads to where it would not go by
+// itself.
+func TestWaysInBothDirections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		before := w.bench.state.Load()
+		m0 := *before.masters[0]
+		m0.master = false
+		all := []*slave{before.slaves[0], before.slaves[1], &m0}
+		w.bench.update(&state{slaves: all, masters: all}, false)
+		w.place(roamer, "s2", 0x42)
+		w.solicited("c1", roamer, "m0", source)
+		w.expect(t, "behind s2", roamer+" via 11", "proxy "+roamer+" 10", "proxy "+roamer+" 50")
+		w.leave(roamer, "s2")
+		w.place(roamer, "s1", 0x42)
+		advance(2 * time.Second)
+		w.expect(t, "behind s1", roamer+" via 10", "proxy "+roamer+" 11", "proxy "+roamer+" 50")
+		w.leave(roamer, "s1")
+		w.place(roamer, "m0", 0x42)
+		advance(2 * time.Second)
+		w.expect(t, "at home")
+	})
 }
 
 func TestWayGoesWithItsHost(t *testing.T) {
