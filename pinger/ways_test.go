@@ -371,7 +371,7 @@ func TestWayGoesWithItsHost(t *testing.T) {
 		w.solicited("c1", roamer, "m0", source)
 		w.expect(t, "found", behind2...)
 		w.leave(roamer, "s2")
-		advance(time.Second + answerWait + 3*time.Second + 3*wayTick)
+		advance(time.Second + answerWait + 4*time.Second + 3*wayTick)
 		w.expect(t, "silent")
 		w.took()
 		advance(time.Minute)

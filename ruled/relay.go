@@ -83,16 +83,15 @@ func (r *relayer) run(ctx context.Context) error {
 	}
 }
 
-// subscribe takes solicitations, those of this process too, until unsubscribe is
-// called.
-func (r *relayer) subscribe() (unsubscribe func() error, err error) {
-	unsubscribe, err = r.bus.Subscribe(solicitations(r.cfg.Events), r.handle)
+// subscribe takes solicitations, those of this process too, until stop is called.
+func (r *relayer) subscribe() (stop func() error, err error) {
+	unsubscribe, err := r.bus.Subscribe(solicitations(r.cfg.Events), r.handle)
 	if err != nil || r.listen == nil {
 		return unsubscribe, err
 	}
-	stop := r.listen(r.take)
+	stopListening := r.listen(r.take)
 	return func() error {
-		stop()
+		stopListening()
 		return unsubscribe()
 	}, nil
 }

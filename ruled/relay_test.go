@@ -155,10 +155,13 @@ func readFile(t *testing.T, file string) []byte {
 }
 
 // countingBus counts what is published.
-type countingBus struct{ published []string }
+type countingBus struct {
+	published    []string
+	unsubscribed bool
+}
 
 func (b *countingBus) Subscribe(string, func(string, []byte)) (func() error, error) {
-	panic("not to be called")
+	return func() error { b.unsubscribed = true; return nil }, nil
 }
 
 func (b *countingBus) Publish(subject string, _ []byte) error {
@@ -205,5 +208,48 @@ func TestRelayDoesNotAllocate(t *testing.T) {
 		if log.Len() > 0 {
 			t.Errorf("%s: %s", name, &log)
 		}
+	}
+}
+
+// A sensor of the same process hands its solicitations over, and the commands for
+// them are handed on before they are published.
+func TestRelayWithinTheProcess(t *testing.T) {
+	var take func(*schemas.Event)
+	stopped := false
+	b := &countingBus{}
+	var given []string
+	d := Deps{
+		Log: slog.New(slog.DiscardHandler), Bus: b, Registry: prometheus.NewRegistry(),
+		Solicitations: func(f func(*schemas.Event)) func() {
+			take = f
+			return func() { stopped = true }
+		},
+		Command: func(c *schemas.Relay) { given = append(given, c.Host+" "+c.Target.String()) },
+	}
+	m, err := newMetrics(d.Registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	src, err := loadRules("", d, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRelayer(Config{Events: schemas.SubjectEvents, RelayTTL: time.Second}, d, m, src)
+	stop, err := r.subscribe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	event := solicitation(1)
+	event.Master = true
+	take(event)
+	want := []string{event.Host + " " + event.ND.NS.TargetAddress.String()}
+	if diff := cmp.Diff(want, given); diff != "" {
+		t.Errorf("handed on (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{schemas.RelaySubject(event.Host)}, b.published); diff != "" {
+		t.Errorf("published on (-want +got):\n%s", diff)
+	}
+	if err := stop(); err != nil || !stopped || !b.unsubscribed {
+		t.Errorf("stop: %v, stopped %v, unsubscribed %v", err, stopped, b.unsubscribed)
 	}
 }
