@@ -58,7 +58,7 @@ func benchmarkCommand(b *testing.B, kind string, slaves int) {
 	var w *watcher
 	router.Do(func() {
 		var k *kernel
-		if k, err = openKernel(); err != nil {
+		if k, err = openKernel(false); err != nil {
 			return
 		}
 		p.neighbour = k.neighbour

@@ -105,6 +105,9 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
+// keepsWays reports whether ways to targets are kept.
+func (c Config) keepsWays() bool { return c.Route || c.Proxy }
+
 // mostWaiting is the most probes that Rate lets out within Timeout.
 func (c Config) mostWaiting() int {
 	return c.Rate * int((c.Timeout+time.Second-1)/time.Second)

@@ -195,8 +195,16 @@ func (c *echoConn) filter() error {
 
 // send hands an echo request to the kernel, which puts in the checksum. It never
 // waits.
+//
+// One without a cookie is only to have the kernel discover the target. It has an
+// identifier of its own, so that nobody is woken by the reply.
 func (c *echoConn) send(target netip.Addr, seq uint16, cookie uint64) error {
 	m := &c.request[0]
+	id := c.id
+	if cookie == 0 {
+		id = ^id
+	}
+	binary.BigEndian.PutUint16(m.Buffers[0][4:], id)
 	binary.BigEndian.PutUint16(m.Buffers[0][6:], seq)
 	binary.BigEndian.PutUint64(m.Buffers[0][cookieAt:], cookie)
 	to := target.As16()

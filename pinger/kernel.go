@@ -17,14 +17,15 @@ import (
 type kernel struct {
 	handle  *netlink.Handle
 	changes *nl.NetlinkSocket // says that links or addresses changed
-	// heard says that neighbours changed; nil where nobody wants to know.
+	// heard says that neighbours changed; nil if nobody wants to know.
 	heard *nl.NetlinkSocket
 	// requests carries what netlink has no function for. It is not the handle's
 	// socket, so it never waits for a dump of that.
 	requests map[int]*nl.SocketHandle
 }
 
-func openKernel() (k *kernel, err error) {
+// openKernel opens them; neighbours says that followNeighbours will be called.
+func openKernel(neighbours bool) (k *kernel, err error) {
 	k = &kernel{}
 	defer func() {
 		if err != nil {
@@ -34,8 +35,10 @@ func openKernel() (k *kernel, err error) {
 	if k.changes, err = nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV6_IFADDR); err != nil {
 		return nil, fmt.Errorf("subscribing to changes of interfaces (rtnetlink): %w", err)
 	}
-	if k.heard, err = nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_NEIGH); err != nil {
-		return nil, fmt.Errorf("subscribing to changes of neighbours (rtnetlink): %w", err)
+	if neighbours {
+		if k.heard, err = nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_NEIGH); err != nil {
+			return nil, fmt.Errorf("subscribing to changes of neighbours (rtnetlink): %w", err)
+		}
 	}
 	if k.handle, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
 		return nil, fmt.Errorf("opening an rtnetlink socket: %w", err)
@@ -49,11 +52,7 @@ func openKernel() (k *kernel, err error) {
 }
 
 func (k *kernel) close() {
-	for _, socket := range []*nl.NetlinkSocket{k.changes, k.heard} {
-		if socket != nil {
-			socket.Close()
-		}
-	}
+	k.stopFollowing()
 	for _, socket := range k.requests {
 		socket.Close()
 	}
@@ -62,9 +61,18 @@ func (k *kernel) close() {
 	}
 }
 
+// stopFollowing ends follow and followNeighbours, whose contexts have ended.
+func (k *kernel) stopFollowing() {
+	for _, socket := range []*nl.NetlinkSocket{k.changes, k.heard} {
+		if socket != nil {
+			socket.Close()
+		}
+	}
+}
+
 // follow calls changed when links or addresses changed, until ctx ends and
-// k.changes is closed. What changed is not said: to look anew is simple, cannot get out of
-// step, and right even when the kernel had to drop notifications.
+// stopFollowing is called. What changed is not said: to look anew is simple, cannot
+// get out of step, and right even when the kernel had to drop notifications.
 func (k *kernel) follow(ctx context.Context, changed func()) error {
 	for {
 		_, _, err := k.changes.Receive()
@@ -240,7 +248,7 @@ func parseNeighbour(data []byte) (*neighbourMessage, error) {
 
 // followNeighbours calls heard with each entry that changes or, where the kernel
 // had to drop notifications, with all; gone says that the entry is no more. It ends
-// when ctx does and k.heard is closed.
+// when ctx does and stopFollowing is called.
 func (k *kernel) followNeighbours(ctx context.Context, heard func(n *netlink.Neigh, gone bool)) error {
 	all := func() {
 		list, err := complete(func() ([]netlink.Neigh, error) { return k.handle.NeighList(0, netlink.FAMILY_V6) })

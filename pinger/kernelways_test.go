@@ -22,7 +22,7 @@ func openKernelIn(t *testing.T, ns *testlab.Namespace) *kernel {
 	t.Helper()
 	var k *kernel
 	var err error
-	ns.Do(func() { k, err = openKernel() })
+	ns.Do(func() { k, err = openKernel(false) })
 	if err != nil {
 		t.Fatal(err)
 	}

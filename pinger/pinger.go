@@ -76,7 +76,7 @@ func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
 	if err != nil {
 		return err
 	}
-	k, err := openKernel()
+	k, err := openKernel(cfg.keepsWays())
 	if err != nil {
 		return err
 	}
@@ -136,19 +136,20 @@ func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return k.follow(ctx, w.notify) })
-	group.Go(func() error { return k.followNeighbours(ctx, w.neighbour) })
 	group.Go(func() error { p.run(ctx); return nil })
-	group.Go(func() error { return p.ways.run(ctx) })
+	if p.ways != nil {
+		group.Go(func() error { return k.followNeighbours(ctx, w.neighbour) })
+		group.Go(func() error { return p.ways.run(ctx) })
+	}
 	w.run(ctx) // on this thread, for it opens sockets
-	k.changes.Close()
-	k.heard.Close()
+	k.stopFollowing()
 	return group.Wait()
 }
 
 // claimWays sweeps the ways that an earlier pinger has left behind, and has this one
 // keep its own if it is to.
 func claimWays(k *kernel, cfg Config, noTables string, log *slog.Logger) (release func(), err error) {
-	keeps := cfg.Route || cfg.Proxy
+	keeps := cfg.keepsWays()
 	release = func() {}
 	if noTables != "" {
 		if keeps {

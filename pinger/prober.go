@@ -372,9 +372,6 @@ func (p *prober) advertised(sl *slave, a advertisement) {
 
 // replied takes an echo reply that came in on a slave.
 func (p *prober) replied(sl *slave, r echoReply) {
-	if r.cookie == 0 {
-		return // to the echo behind a solicitation
-	}
 	now := time.Now()
 	p.mu.Lock()
 	pr, ok := p.waiting.take(place{r.from, sl.index}, func(pr *probe) bool { return pr.cookie == r.cookie && pr.seq == r.seq })

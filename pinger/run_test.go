@@ -250,6 +250,7 @@ func TestWaitsForDuplicateAddressDetection(t *testing.T) {
 	l.router.Sysctl("net.ipv6.conf.s1.accept_dad", "1")
 	l.router.Sysctl("net.ipv6.conf.s1.dad_transmits", "1")
 	l.router.Up("s1")
+	l.router.Eventually("s1 has a carrier", func() bool { return l.router.Link("s1").Attrs().RawFlags&unix.IFF_RUNNING != 0 })
 	r := start(t, l.router, testConfig())
 	if got := r.ask(onHost1, 2)["s1"]; got.Status != schemas.Failed || !strings.Contains(got.Error, "duplicate address detection") {
 		t.Errorf("result while the address is tentative: %+v", got)

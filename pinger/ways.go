@@ -123,7 +123,7 @@ const (
 )
 
 func newWays(cfg Config, k wayKernel, p *prober, m *metrics, log *slog.Logger) *ways {
-	if !cfg.Route && !cfg.Proxy {
+	if !cfg.keepsWays() {
 		return nil
 	}
 	return &ways{
@@ -217,9 +217,6 @@ func (w *ways) push(n note) {
 
 // run makes, follows and removes ways until ctx ends, and then removes all.
 func (w *ways) run(ctx context.Context) error {
-	if w == nil {
-		return nil
-	}
 	tick := time.NewTimer(wayTick)
 	defer tick.Stop()
 	ticking := true
