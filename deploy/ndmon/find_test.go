@@ -278,6 +278,7 @@ func TestFindCommand(t *testing.T) {
 		}
 	}
 	pingers(t, s, resultOf("r1", "s1", schemas.Unreachable, nil))
+	out.Reset()
 	if got := FindCommand([]string{"2001:db8::42", "--nats", s.ClientURL(), "--wait", "2s"}, &out, &errs); got != 1 || !strings.HasPrefix(out.String(), "nobody has") {
 		t.Errorf("nobody has it: exit status %d, %s%s", got, &out, &errs)
 	}
