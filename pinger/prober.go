@@ -157,6 +157,9 @@ func (p *prober) answer(cmd *schemas.Relay, now time.Time) (outcome, *refusal) {
 				return "", refused
 			}
 		}
+		if sol != nil && sol.Interface == w.on.name {
+			p.ways.gone(cmd.Target, w.on.index) // who asks there could have its own answer
+		}
 		p.reporter.known(cmd.ID, cmd.Target, w)
 		return known, nil
 	}

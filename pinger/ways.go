@@ -69,6 +69,8 @@ const (
 	// answerWait is how long a target that is asked may take before it is looked
 	// for elsewhere. Nothing is lost by asking too early.
 	answerWait = 300 * time.Millisecond
+	// askedAgain is how often it is asked at most.
+	askedAgain = 10 * time.Millisecond
 	// knownAtHome is for how long a target is known that needs no way.
 	knownAtHome = 30 * time.Second
 	wayTick     = 100 * time.Millisecond
@@ -179,7 +181,7 @@ func (w *ways) doubt(target netip.Addr, on *slave) {
 	}
 }
 
-// gone has a target asked whether it is still where the kernel has lost it.
+// gone has a target asked whether it is still where it does not seem to be any more.
 func (w *ways) gone(target netip.Addr, index int) {
 	if s, ok := w.known(target); ok && s.on.index == index {
 		w.push(note{kind: noteDoubt, target: target})
@@ -250,8 +252,8 @@ func (w *ways) look(n *note) {
 		}
 		w.prober.probe(question{target: n.target, source: n.on.source, slaves: []*slave{n.on}}, time.Now())
 	case noteDoubt:
-		if way != nil && !way.lookedFor {
-			w.askNow(way, time.Now())
+		if now := time.Now(); way != nil && !way.lookedFor && now.Sub(way.asked) >= askedAgain {
+			w.askNow(way, now)
 		}
 	case noteLost:
 		if way != nil && way.lookedFor {
@@ -488,10 +490,6 @@ func (w *ways) ask(now time.Time) {
 		w.mu.RUnlock()
 		switch {
 		case at.lookedFor:
-		case at.atHome:
-			if now.Sub(answered) > knownAtHome {
-				w.remove(at, "")
-			}
 		case at.asked.After(answered) && now.Sub(at.asked) < answerWait: // it has time yet
 		case at.asked.After(answered):
 			if at.rival != nil {
@@ -499,6 +497,10 @@ func (w *ways) ask(now time.Time) {
 				continue
 			}
 			w.lookEverywhere(at, now)
+		case at.atHome:
+			if at.rival = nil; now.Sub(answered) > knownAtHome {
+				w.remove(at, "")
+			}
 		case now.Sub(at.asked) >= each && now.Sub(answered) >= each:
 			at.rival = nil
 			w.askNow(at, now)

@@ -210,9 +210,15 @@ func TestWayToWhatIsSolicitedOnTheMaster(t *testing.T) {
 		if diff := cmp.Diff(want[2:], w.took()); diff != "" {
 			t.Errorf("sent for what is known (-want +got):\n%s", diff)
 		}
-		// Where it lives it answers by itself.
-		w.solicited("c3", roamer, "s2", source)
-		w.bench.expect("c3 s2 reachable 02:00:00:00:00:42")
+		// Where it lives it answers by itself, and is asked whether it is still there.
+		advance(500 * time.Millisecond)
+		for _, id := range []string{"c3", "c3"} {
+			w.solicited(id, roamer, "s2", source)
+		}
+		w.bench.expect("c3 s2 reachable 02:00:00:00:00:42", "c3 s2 reachable 02:00:00:00:00:42")
+		if diff := cmp.Diff([]string{"s2? " + roamer}, w.took()); diff != "" {
+			t.Errorf("sent (-want +got):\n%s", diff)
+		}
 		w.bench.command("c4", roamer)
 		w.bench.expect("c4 s2 reachable 02:00:00:00:00:42")
 		if sent := w.took(); sent != nil {
@@ -293,11 +299,11 @@ func TestWayFollowsAHostThatMoves(t *testing.T) {
 				w.place(roamer, "m0", 0x42)
 				advance(4 * time.Second)
 				w.expect(t, "upstream")
-				// And gone.
+				// And back: who solicits where it was known is not answered there.
 				w.leave(roamer, "m0")
 				w.place(roamer, "s2", 0x42)
-				advance(knownAtHome)
 				w.solicited("c9", roamer, "m0", source)
+				advance(time.Second)
 				w.expect(t, "back", behind2...)
 			})
 		})
