@@ -35,6 +35,8 @@ type Deps struct {
 	Log      *slog.Logger
 	Registry prometheus.Registerer
 	Bus      Bus
+	// Health, if set, is told when commands are taken, by a nil error.
+	Health func(error)
 }
 
 // Run carries out the relay commands for cfg.Host until ctx ends, and then
@@ -98,6 +100,9 @@ func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
 	unsubscribe, err := deps.Bus.Subscribe(schemas.RelaySubject(host), func(_ string, data []byte) { p.handle(data) })
 	if err != nil {
 		return fmt.Errorf("subscribing to relay commands on %s: %w", schemas.RelaySubject(host), err)
+	}
+	if deps.Health != nil {
+		deps.Health(nil)
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return k.follow(ctx, w.notify) })

@@ -26,8 +26,8 @@ type evaluation struct {
 	conn *bus.Conn
 	m    *metrics
 	src  *source
-	// reading is Deps.Reading.
-	reading func()
+	// health is Deps.Health, or does nothing.
+	health  func(error)
 	vendors *vendors.Table
 
 	alerts *bus.Publisher
@@ -64,11 +64,14 @@ const alertsInFlight = 64
 
 func newEvaluation(cfg Config, d Deps, m *metrics, src *source, vendors *vendors.Table) *evaluation {
 	e := &evaluation{
-		cfg: cfg, log: d.Log, conn: d.Conn, m: m, src: src, reading: d.Reading,
+		cfg: cfg, log: d.Log, conn: d.Conn, m: m, src: src, health: d.Health,
 		eventReader: newEventReader(),
 		raised:      newRecent(),
 		thresholds:  rules.NewThresholds(rules.MaxThresholdKeys),
 		vendors:     vendors,
+	}
+	if e.health == nil {
+		e.health = func(error) {}
 	}
 	e.links = e.newTable()
 	e.alerts = bus.NewPublisher(d.Conn, bus.PublisherConfig{

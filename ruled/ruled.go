@@ -30,8 +30,9 @@ type Deps struct {
 	// Learned is called with the routers that were learned, where Config.Learn
 	// says so, before Run returns.
 	Learned func([]link.Routers)
-	// Reading, if set, is called each time that the reading of events begins.
-	Reading func()
+	// Health, if set, is told each time that the reading of events begins, by a
+	// nil error, and why when it ends.
+	Health func(error)
 }
 
 // Bounds of the consumer: how many events may be processed and not yet
@@ -137,6 +138,7 @@ func (e *evaluation) readStream(ctx context.Context) error {
 		default:
 		}
 		err := e.session(ctx, again)
+		e.health(err)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -218,9 +220,7 @@ func (e *evaluation) session(ctx context.Context, again <-chan struct{}) error {
 	if err != nil {
 		return fmt.Errorf("read stream %s: %w", schemas.StreamEvents, err)
 	}
-	if e.reading != nil {
-		e.reading()
-	}
+	e.health(nil)
 	e.log.Info("reading events", "stream", schemas.StreamEvents, "consumer", e.cfg.Consumer)
 	defer func() {
 		reading.Stop()

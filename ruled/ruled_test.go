@@ -77,7 +77,7 @@ func (f *fixture) run(t testing.TB) (stop func()) {
 	go func() {
 		done <- Run(ctx, f.config, Deps{
 			Log: slog.New(slog.NewTextHandler(f.log, nil)), Registry: f.registry, Conn: conn, Bus: conn,
-			Reading: func() { reading <- struct{}{} },
+			Health: begun(reading),
 		})
 	}()
 	select {
@@ -98,6 +98,15 @@ func (f *fixture) run(t testing.TB) (stop func()) {
 	}
 	t.Cleanup(stop)
 	return stop
+}
+
+// begun is Deps.Health that tells when the reading of events begins.
+func begun(reading chan<- struct{}) func(error) {
+	return func(lost error) {
+		if lost == nil {
+			reading <- struct{}{}
+		}
+	}
 }
 
 func connect(t testing.TB, s *server.Server, r *prometheus.Registry) *bus.Conn {

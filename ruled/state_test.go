@@ -269,7 +269,7 @@ func TestLearn(t *testing.T) {
 	go func() {
 		done <- Run(context.Background(), f.config, Deps{
 			Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), Conn: conn, Bus: conn,
-			Reading: func() { reading <- struct{}{} },
+			Health:  begun(reading),
 			Learned: func(l []link.Routers) { learned = l },
 		})
 	}()

@@ -5,6 +5,7 @@ package sensor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -33,6 +34,8 @@ type follower struct {
 	// retry says that something failed that may succeed later without a change
 	// of the interfaces.
 	retry bool
+	// ill is why an interface that exists is not captured.
+	ill error
 	// warned says that the log tells of a small receive buffer.
 	warned bool
 }
@@ -97,10 +100,12 @@ func (f *follower) update() error {
 		// The list may change too fast to be read, which passes. What is captured
 		// stays so meanwhile.
 		f.retry, f.telling = true, f.told
+		f.ill = err
+		f.Health(f.ill)
 		f.tell("/", err.Error(), "interfaces cannot be followed now", "error", err)
 		return nil
 	}
-	f.retry, f.telling = false, map[string]string{}
+	f.retry, f.telling, f.ill = false, map[string]string{}, nil
 	present := make(map[int]*links.Link, len(list))
 	for i := range list {
 		present[list[i].Index] = &list[i]
@@ -130,6 +135,7 @@ func (f *follower) update() error {
 	}
 	f.told = f.telling
 	f.metrics.interfaces.Set(float64(len(f.taps)))
+	f.Health(f.ill)
 	return nil
 }
 
@@ -193,6 +199,7 @@ func (f *follower) open(l links.Link, master bool) error {
 		return nil
 	case err != nil:
 		f.retry = true
+		f.ill = fmt.Errorf("interface %s cannot be captured: %w", l.Name, err)
 		f.tell(l.Name, err.Error(), "interface cannot be captured", "interface", l.Name, "error", err)
 		return nil
 	}
@@ -242,6 +249,7 @@ func (f *follower) failed(fail failure) {
 	f.close(t)
 	f.metrics.interfaces.Set(float64(len(f.taps)))
 	f.retry = true
+	f.Health(fmt.Errorf("interface %s: capture failed: %w", t.link.Name, fail.err))
 }
 
 // report ends a period: it counts what was lost in it and tells it if it can.

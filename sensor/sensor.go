@@ -40,6 +40,9 @@ type Deps struct {
 	Connected func() bool
 	// Started, if set, is called once the interfaces that are there are captured.
 	Started func()
+	// Health, if set, is told whether every configured interface that exists is
+	// captured.
+	Health func(error)
 	// Now is the clock, nil for time.Now. Frames have the kernel's time stamps.
 	Now func() time.Time
 }
@@ -97,6 +100,9 @@ func Run(ctx context.Context, c Config, d Deps) error {
 	}
 	if d.Connected == nil {
 		d.Connected = func() bool { return true }
+	}
+	if d.Health == nil {
+		d.Health = func(error) {}
 	}
 	if d.Now == nil {
 		d.Now = time.Now

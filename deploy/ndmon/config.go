@@ -62,6 +62,7 @@ const usage = `ndmon: IPv6 Neighbor Discovery monitoring and relaying
   ndmon -m eth0 -s eth1,eth2    watch the solicitations that leave eth0, and look
                                 for their targets behind eth1 and eth2
   ndmon -r FILE                 read a capture file (pcap or pcapng) and exit
+  ndmon health --metrics ADDR   ask the ndmon that serves its metrics there how it is
 
 Alerts go to standard output, one a line, and to NATS: nats sub nd.alerts
 
@@ -86,7 +87,7 @@ func ParseArgs(args []string, terminal bool, help io.Writer) (Config, error) {
 	flags.StringVar(&c.Data, "data", "", "`DIRECTORY` of the embedded server (default: "+defaultData()+")")
 	flags.StringVar(&c.Host, "host", "", "`NAME` of this host in events (default: its hostname)")
 	flags.DurationVar(&c.Learn, "learn", 0, "learn the routers for this `TIME`, such as 1h, write a configuration that lists them to standard output, and exit")
-	flags.StringVar(&c.Metrics, "metrics", "", "`ADDRESS` on which Prometheus metrics are served (default: none)")
+	flags.StringVar(&c.Metrics, "metrics", "", "`ADDRESS` on which Prometheus metrics are served, and the health (default: none)")
 	askHelp := flags.BoolP("help", "h", false, "show this help")
 	askVersion := flags.BoolP("version", "V", false, "show the version")
 	if err := flags.Parse(args); err != nil {

@@ -34,6 +34,8 @@ type Deps struct {
 	Colour bool
 	// Hangup, if set, has the rules read again.
 	Hangup <-chan os.Signal
+	// Health, if set, is told how the parts are.
+	Health *process.Health
 	// Started, if set, is called once the interfaces are captured.
 	Started func()
 }
@@ -61,6 +63,9 @@ const (
 // their alerts are written. A process.UsageError is an error of the command
 // line.
 func Run(ctx context.Context, cfg Config, d Deps) error {
+	if d.Health == nil {
+		d.Health = new(process.Health)
+	}
 	p := &parts{cfg: cfg, deps: d}
 	err := p.work(ctx)
 	p.stop()
@@ -193,15 +198,21 @@ func (p *parts) start(ctx context.Context) error {
 	}
 	local := &loop{conn: conn}
 	p.consumer, p.events = rules.Consumer, rules.Events
+	// What starts later is not well until then either.
+	capturing := p.deps.Health.Part("capture")
 	begun := make(chan struct{}, 1)
+	events := p.deps.Health.Part("events")
 	p.run(ctx, func(ctx context.Context) error {
 		return ruled.Run(ctx, rules, ruled.Deps{
 			Log: p.deps.Log.With("part", "ruled"), Registry: p.deps.Registry, Conn: p.ruled, Bus: local, Hangup: p.deps.Hangup,
 			Learned: func(links []link.Routers) { p.learned = links },
-			Reading: func() {
-				select {
-				case begun <- struct{}{}:
-				default:
+			Health: func(err error) {
+				events(err)
+				if err == nil {
+					select {
+					case begun <- struct{}{}:
+					default:
+					}
 				}
 			},
 		})
@@ -228,8 +239,11 @@ func (p *parts) start(ctx context.Context) error {
 	}
 
 	if len(p.cfg.Slaves) > 0 {
+		commands := p.deps.Health.Part("commands")
 		p.run(ctx, func(ctx context.Context) error {
-			return pinger.Run(ctx, pings, pinger.Deps{Log: p.deps.Log.With("part", "pinger"), Registry: p.deps.Registry, Bus: local})
+			return pinger.Run(ctx, pings, pinger.Deps{
+				Log: p.deps.Log.With("part", "pinger"), Registry: p.deps.Registry, Bus: local, Health: commands,
+			})
 		})
 	}
 
@@ -244,7 +258,7 @@ func (p *parts) start(ctx context.Context) error {
 	p.run(ctx, func(ctx context.Context) error {
 		return sensor.Run(ctx, capture, sensor.Deps{
 			Log: p.deps.Log.With("part", "sensor"), Registry: p.deps.Registry, Publisher: to, Connected: conn.Connected,
-			Started: p.deps.Started,
+			Started: p.deps.Started, Health: capturing,
 		})
 	})
 	return nil
@@ -295,10 +309,12 @@ func (p *parts) connect(name, url string, inProcess nats.InProcessConnProvider) 
 	conn, err := bus.Connect(cfg, bus.Options{
 		Name: name, Log: p.deps.Log.With("part", name), Registry: p.deps.Registry, InProcess: inProcess, NoEcho: name == "sensor",
 	})
-	if err == nil {
-		p.conns = append(p.conns, conn)
+	if err != nil {
+		return nil, err
 	}
-	return conn, err
+	p.conns = append(p.conns, conn)
+	p.deps.Health.Check("NATS ("+name+")", conn.Health)
+	return conn, nil
 }
 
 // finish stops the sensor and lets what it has seen come through to the alerts.

@@ -193,6 +193,17 @@ func (c *Conn) JetStream() jetstream.JetStream { return c.js }
 // Connected reports whether the server is there now.
 func (c *Conn) Connected() bool { return c.nc.IsConnected() }
 
+// Health returns an error while the server is away.
+func (c *Conn) Health() error {
+	if c.Connected() {
+		return nil
+	}
+	if err := c.nc.LastError(); err != nil {
+		return fmt.Errorf("not connected: %w", err)
+	}
+	return errors.New("not connected")
+}
+
 // OnConnect has f called, in a goroutine of the connection's, each time that the
 // server is reached; again is true unless it is the first time.
 func (c *Conn) OnConnect(f func(again bool)) {

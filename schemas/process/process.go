@@ -59,16 +59,21 @@ type Program struct {
 type Env struct {
 	Log      *slog.Logger
 	Registry *prometheus.Registry
+	// Health is served beside the metrics.
+	Health *Health
 }
 
 // common are the variables that every program has, with its prefix.
 type common struct {
 	LogLevel string `split_words:"true" default:"info" desc:"what is logged: error, warn, info, debug or trace"`
-	Metrics  string `desc:"address on which Prometheus metrics are served, such as 127.0.0.1:9100 (default: none)"`
+	Metrics  string `desc:"address on which Prometheus metrics are served, and the health, such as 127.0.0.1:9100 (default: none)"`
 }
 
 // Main runs a program to its end and returns the exit status.
 func Main(p Program, args []string, stdout, stderr io.Writer) int {
+	if len(args) == 1 && args[0] == "health" {
+		return p.health(stdout, stderr)
+	}
 	for _, arg := range args {
 		switch arg {
 		case "-h", "--help":
@@ -94,7 +99,7 @@ func Main(p Program, args []string, stdout, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	env := Env{Log: NewLogger(stderr, level), Registry: NewRegistry()}
+	env := Env{Log: NewLogger(stderr, level), Registry: NewRegistry(), Health: new(Health)}
 	if err := ServeMetrics(ctx, shared.Metrics, env); err != nil {
 		fmt.Fprintf(stderr, "%s: %s_METRICS: %v\n", p.Name, p.Prefix, err)
 		return ExitUsage
@@ -114,6 +119,16 @@ func Main(p Program, args []string, stdout, stderr io.Writer) int {
 	}
 	env.Log.Info("stopped")
 	return ExitOK
+}
+
+// health asks the running process of the same environment how it is.
+func (p *Program) health(stdout, stderr io.Writer) int {
+	var c common
+	if err := Environment(p.Prefix, &c); err != nil {
+		UsageError{Err: err}.Print(stderr, p.Name)
+		return ExitUsage
+	}
+	return AskHealth(p.Name, p.Prefix+"_METRICS", c.Metrics, stdout, stderr)
 }
 
 // UsageError is an error of the configuration that shows only when the program
@@ -208,6 +223,7 @@ func (p *Program) help(w io.Writer) {
 	if p.Usage != "" {
 		fmt.Fprintf(w, "%s\n\n", p.Usage)
 	}
+	fmt.Fprintf(w, "%s health asks the running one of the same environment how it is, on %s_METRICS: exit\nstatus 0, or 1 and the reason.\n\n", p.Name, p.Prefix)
 	fmt.Fprint(w, "It is configured by its environment; the only options are --help and --version.\n\n")
 	table := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(table, "VARIABLE\tDEFAULT\tMEANING")
@@ -260,8 +276,8 @@ func NewRegistry() *prometheus.Registry {
 	return r
 }
 
-// ServeMetrics serves the registry over HTTP until the context ends; an empty
-// address serves nothing.
+// ServeMetrics serves the registry and the health over HTTP until the context
+// ends; an empty address serves nothing.
 func ServeMetrics(ctx context.Context, addr string, env Env) error {
 	if addr == "" {
 		return nil
@@ -272,6 +288,7 @@ func ServeMetrics(ctx context.Context, addr string, env Env) error {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", promhttp.HandlerFor(env.Registry, promhttp.HandlerOpts{}))
+	mux.Handle(healthPath, env.Health)
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	context.AfterFunc(ctx, func() { srv.Close() })
 	go func() {

@@ -117,7 +117,7 @@ func TestServeMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	addr := l.Addr().String()
-	env := Env{Log: slog.New(slog.DiscardHandler), Registry: NewRegistry()}
+	env := Env{Log: slog.New(slog.DiscardHandler), Registry: NewRegistry(), Health: new(Health)}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	if err := ServeMetrics(ctx, addr, env); err == nil {

@@ -20,6 +20,11 @@ import (
 func main() { os.Exit(command()) }
 
 func command() int {
+	if len(os.Args) > 1 {
+		if run, ok := ndmon.Subcommands()[os.Args[1]]; ok {
+			return run(os.Args[2:], os.Stdout, os.Stderr)
+		}
+	}
 	terminal := term.IsTerminal(int(os.Stdout.Fd()))
 	cfg, err := ndmon.ParseArgs(os.Args[1:], terminal, os.Stdout)
 	switch {
@@ -50,7 +55,7 @@ func command() int {
 		debug.SetGCPercent(200)
 	}
 	log, alerts := ndmon.NewWriter(os.Stderr), ndmon.NewWriter(os.Stdout)
-	env := process.Env{Log: process.NewLogger(log, cfg.Level), Registry: process.NewRegistry()}
+	env := process.Env{Log: process.NewLogger(log, cfg.Level), Registry: process.NewRegistry(), Health: new(process.Health)}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	// Who reads the alerts may go: that is an error of the write then, and not
@@ -63,7 +68,7 @@ func command() int {
 		return fail(fmt.Errorf("--metrics: %w", err), process.ExitUsage)
 	}
 	err = ndmon.Run(ctx, cfg, ndmon.Deps{
-		Log: env.Log, Registry: env.Registry, Alerts: alerts, Hangup: hangup,
+		Log: env.Log, Registry: env.Registry, Health: env.Health, Alerts: alerts, Hangup: hangup,
 		Colour: terminal && os.Getenv("NO_COLOR") == "",
 		Started: func() {
 			if ndmon.IsDaemon() {

@@ -31,7 +31,8 @@ func run(ctx context.Context, env process.Env, cfg pinger.Config, nats bus.Confi
 	if err != nil {
 		return process.UsageError{Err: err}
 	}
-	err = pinger.Run(ctx, cfg, pinger.Deps{Log: env.Log, Registry: env.Registry, Bus: conn})
+	env.Health.Check("NATS", conn.Health)
+	err = pinger.Run(ctx, cfg, pinger.Deps{Log: env.Log, Registry: env.Registry, Bus: conn, Health: env.Health.Part("commands")})
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	return errors.Join(err, conn.Drain(drain))

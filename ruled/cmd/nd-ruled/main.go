@@ -67,9 +67,11 @@ func run(ctx context.Context, env process.Env, cfg ruled.Config, nats bus.Config
 	if err != nil {
 		return process.UsageError{Err: err}
 	}
+	env.Health.Check("NATS", conn.Health)
 	var written error
 	err = ruled.Run(ctx, cfg, ruled.Deps{
 		Log: env.Log, Registry: env.Registry, Conn: conn, Bus: conn, Hangup: hangup,
+		Health:  env.Health.Part("events"),
 		Learned: func(links []link.Routers) { written = rules.WriteRouters(stdout, links) },
 	})
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)

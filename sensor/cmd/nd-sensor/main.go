@@ -32,6 +32,7 @@ func run(ctx context.Context, env process.Env, cfg sensor.Config, nats bus.Confi
 	if err != nil {
 		return process.UsageError{Err: err}
 	}
+	env.Health.Check("NATS", conn.Health)
 	publisher := bus.NewPublisher(conn, bus.PublisherConfig{
 		InFlight:   bus.DefaultInFlight,
 		Buffer:     cfg.Buffer,
@@ -43,7 +44,9 @@ func run(ctx context.Context, env process.Env, cfg sensor.Config, nats bus.Confi
 	g.Go(func() error { return publisher.Run(publishing) })
 	g.Go(func() error {
 		defer stop()
-		return sensor.Run(ctx, cfg, sensor.Deps{Log: env.Log, Registry: env.Registry, Publisher: publisher, Connected: conn.Connected})
+		return sensor.Run(ctx, cfg, sensor.Deps{
+			Log: env.Log, Registry: env.Registry, Publisher: publisher, Connected: conn.Connected, Health: env.Health.Part("capture"),
+		})
 	})
 	err = g.Wait()
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
