@@ -51,6 +51,9 @@ type Event struct {
 	Direction string `json:"direction" doc:"in, or out for a frame that the host sent (the kernel's packet type)" enum:"in,out" example:"out"`
 	// Master is true on an interface whose solicitations are relayed.
 	Master bool `json:"master,omitempty" doc:"the frame was captured on a master interface"`
+	// Proxy is true on an interface on which the host answers for hosts behind its
+	// other interfaces.
+	Proxy bool `json:"proxy,omitempty" doc:"the frame was captured on an interface on which the host answers for hosts behind its other ones (ndmon --proxy, SENSOR_PROXIES)"`
 
 	Ethernet *Ethernet `json:"ethernet,omitempty"`
 	Inet6    *Inet6    `json:"inet6,omitempty"`

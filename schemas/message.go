@@ -49,8 +49,11 @@ type Alert struct {
 	Link *Link `json:"link,omitempty"`
 }
 
+// EveryHost in Relay.Host is a command to every pinger, on SubjectRelayAll.
+const EveryHost = "*"
+
 // Relay is the message nd.relay.v1 on nd.relay.<host>: a command to that host's
-// pinger to look for a target behind its slaves.
+// pinger to look for a target behind its slaves; or on nd.relay, to all pingers.
 type Relay struct {
 	// Type is TypeRelay.
 	Type string `json:"type"`
@@ -58,12 +61,29 @@ type Relay struct {
 	// Time is when the command was given, Expires when it loses its worth.
 	Time    time.Time `json:"time"`
 	Expires time.Time `json:"expires"`
-	Host    string    `json:"host"`
+	// Host is the pinger's, or EveryHost.
+	Host string `json:"host"`
 	// Target is the address to look for.
 	Target netip.Addr `json:"target"`
 	// Rule is the id of the rule, Event that of the event that gave the command.
 	Rule  string `json:"rule,omitempty"`
 	Event string `json:"event,omitempty"`
+	// Solicitation is what asked for the target; nil when nobody did on the wire.
+	Solicitation *Solicitation `json:"solicitation,omitempty"`
+	// Now has the target probed although it was just now. Budgets still hold.
+	Now bool `json:"now,omitempty"`
+}
+
+// Solicitation is the Neighbor Solicitation that a relay command stands for.
+type Solicitation struct {
+	// Host and Interface say where it was captured, as plain names.
+	Host      string `json:"host"`
+	Interface string `json:"interface"`
+	// Direction is In or Out.
+	Direction string `json:"direction" enum:"in,out"`
+	// Source and Ethernet are its IPv6 and its Ethernet source: who asks.
+	Source   netip.Addr `json:"source"`
+	Ethernet MAC        `json:"ethernet"`
 }
 
 // Status says what came of a relay command on one slave.
@@ -75,10 +95,32 @@ const (
 	Reachable Status = "reachable"
 	// Unreachable: it did not answer in time.
 	Unreachable Status = "unreachable"
-	// Suppressed: no echo was sent, because of the hold-down or the budget.
+	// Suppressed: it was not looked for, because of the hold-down or the budget.
 	Suppressed Status = "suppressed"
-	// Failed: the echo could not be sent, or the command was refused.
+	// Failed: it could not be looked for, or the command was refused.
 	Failed Status = "error"
+)
+
+// Reason says why a result is Suppressed or Failed, for programs.
+type Reason string
+
+// The reasons. The first two are those of Suppressed, the others of Failed.
+const (
+	// HeldDown: the target was probed just now, or is being probed.
+	HeldDown Reason = "held_down"
+	// OverBudget: the probes of a second are used up, or the neighbour table is
+	// too full.
+	OverBudget Reason = "over_budget"
+	// NoRoute: no route through the slave leads to the target.
+	NoRoute Reason = "no_route"
+	// SlaveDown: the slave does not exist, is down or cannot send.
+	SlaveDown Reason = "slave_down"
+	// NotSent: the kernel refused the probe.
+	NotSent Reason = "not_sent"
+	// Expired: the command came too late, or expires too far ahead.
+	Expired Reason = "expired"
+	// Refused: the target is none that can be looked for.
+	Refused Reason = "refused"
 )
 
 // Result is the message nd.result.v1 on nd.results.<host>: what came of a relay
@@ -97,12 +139,19 @@ type Result struct {
 	// interface fits that.
 	Slave  string `json:"slave"`
 	Status Status `json:"status" enum:"reachable,unreachable,suppressed,error"`
-	// RTT is the round-trip time of the echo, as time.Duration writes it. It is
-	// absent where a reachable target answered the kernel's solicitation but not
-	// the echo.
+	// RTT is the time from the probe to its answer, as time.Duration writes it: of
+	// the solicitation, or of the echo where only an echo can be sent. It is absent
+	// where the target was known already, and where it did not answer the echo but
+	// the kernel's solicitation.
 	RTT string `json:"rtt,omitempty"`
-	// Ethernet is the neighbour's address in the kernel's table.
+	// Ethernet is the target's address on the link.
 	Ethernet *MAC `json:"ethernet,omitempty"`
-	// Error says why, for Suppressed and Failed.
-	Error string `json:"error,omitempty"`
+	// Proxied is true where somebody answered for the target: the override flag
+	// was clear (RFC 4861, section 7.2.8), as another relay has it. The target
+	// lives elsewhere, or is an anycast address.
+	Proxied bool `json:"proxied,omitempty"`
+	// Reason and Error say why, for Suppressed and Failed: to programs and to
+	// people.
+	Reason Reason `json:"reason,omitempty" enum:"held_down,over_budget,no_route,slave_down,not_sent,expired,refused"`
+	Error  string `json:"error,omitempty"`
 }

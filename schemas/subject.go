@@ -13,6 +13,11 @@ const (
 	// SubjectAlerts is the subject of every alert.
 	SubjectAlerts = "nd.alerts"
 
+	// SubjectRelayAll is that of the relay commands for every host.
+	SubjectRelayAll = "nd.relay"
+	// SubjectResults covers every result.
+	SubjectResults = "nd.results.>"
+
 	// StreamEvents stores SubjectEvents, StreamAlerts SubjectAlerts.
 	StreamEvents = "ND_EVENTS"
 	StreamAlerts = "ND_ALERTS"

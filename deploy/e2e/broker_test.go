@@ -45,9 +45,10 @@ func runBroker(args []string) int {
 // broker is a nats-server in a process of its own, with JetStream on files.
 type broker struct {
 	*lab.Process
-	t   *testing.T
-	at  *lab.Namespace
-	dir string
+	t    *testing.T
+	at   *lab.Namespace
+	dir  string
+	conf string // a configuration to use instead of the folder
 }
 
 // brokerPort is the server's port, on all addresses.
@@ -67,9 +68,11 @@ func (b *broker) start() {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.Process = b.at.Start(lab.Command{
-		Path: self, Args: []string{"-a", "::", "-p", brokerPort, "-js", "-sd", b.dir}, Env: []string{brokerEnv + "=1"},
-	})
+	args := []string{"-a", "::", "-p", brokerPort, "-js", "-sd", b.dir}
+	if b.conf != "" {
+		args = []string{"-c", b.conf}
+	}
+	b.Process = b.at.Start(lab.Command{Path: self, Args: args, Env: []string{brokerEnv + "=1"}})
 	b.Stderr.WaitFor("Server is ready")
 }
 

@@ -61,7 +61,11 @@ func (c Config) options() ([]nats.Option, error) {
 		if err != nil {
 			return nil, fmt.Errorf("NATS_NKEY: read seed from %s: %w", c.NKey, err)
 		}
-		opts = append(opts, opt)
+		var found nats.Options
+		if err := opt(&found); err != nil {
+			return nil, fmt.Errorf("NATS_NKEY: read seed from %s: %w", c.NKey, err)
+		}
+		opts = append(opts, opt, nats.CustomInboxPrefix(inboxPrefix(found.Nkey)))
 	}
 	if c.User != "" {
 		opts = append(opts, nats.UserInfo(c.User, c.Password))
@@ -77,6 +81,11 @@ func (c Config) options() ([]nats.Option, error) {
 	}
 	return opts, nil
 }
+
+// inboxPrefix is that of a user who is known by an nkey. Answers come to inboxes
+// of the user's own, so that a server can keep users from reading each other's;
+// one that allows its users "_INBOX.>" allows that too.
+func inboxPrefix(publicKey string) string { return nats.InboxPrefix + publicKey }
 
 // Options are what a connection is made with beside its Config.
 type Options struct {
@@ -108,6 +117,10 @@ type Conn struct {
 	mu   sync.Mutex
 	up   []func(again bool)
 	away bool // it has been logged that the server is away
+	// refused is what the server did not permit since it was reached, refusedLog
+	// when that was logged.
+	refused    error
+	refusedLog time.Time
 }
 
 // Waits between tries to reconnect, and how long a lost server goes unnoticed.
@@ -193,10 +206,13 @@ func (c *Conn) JetStream() jetstream.JetStream { return c.js }
 // Connected reports whether the server is there now.
 func (c *Conn) Connected() bool { return c.nc.IsConnected() }
 
-// Health returns an error while the server is away.
+// Health returns an error while the server is away, and when it has refused
+// something since it was reached: then somebody has to look at its permissions.
 func (c *Conn) Health() error {
 	if c.Connected() {
-		return nil
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.refused
 	}
 	if err := c.nc.LastError(); err != nil {
 		return fmt.Errorf("not connected: %w", err)
@@ -252,7 +268,7 @@ func (c *Conn) connected(nc *nats.Conn, again bool) {
 		c.reconnects.Inc()
 	}
 	c.mu.Lock()
-	c.away = false
+	c.away, c.refused = false, nil
 	up := c.up[:len(c.up):len(c.up)]
 	c.mu.Unlock()
 	c.log.Log(context.Background(), c.level, "connected to NATS", "url", nc.ConnectedUrlRedacted())
@@ -290,7 +306,23 @@ func (c *Conn) failed(sub *nats.Subscription, err error) {
 		subject = sub.Subject
 	}
 	c.errors.WithLabelValues(errorKind(err)).Inc()
+	if errors.Is(err, nats.ErrPermissionViolation) && c.refusedBefore(err) {
+		return
+	}
 	c.log.Error("NATS", "subject", subject, "error", err)
+}
+
+// refusedBefore notes that the server does not permit something, which it says of
+// each message anew, and reports whether that was logged not long ago.
+func (c *Conn) refusedBefore(err error) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refused = err
+	if time.Since(c.refusedLog) < logRefusal {
+		return true
+	}
+	c.refusedLog = time.Now()
+	return false
 }
 
 func errorKind(err error) string {

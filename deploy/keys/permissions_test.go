@@ -1,0 +1,278 @@
+package keys
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/schemas/bus"
+)
+
+// start runs a nats-server with the configuration in a folder.
+func start(t *testing.T, dir string) *server.Server {
+	t.Helper()
+	opts, err := server.ProcessConfigFile(filepath.Join(dir, ServerFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts.Host, opts.Port, opts.StoreDir, opts.NoSigs, opts.NoLog = "127.0.0.1", -1, t.TempDir(), true, true
+	s, err := server.NewServer(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(10 * time.Second) {
+		t.Fatal("nats-server does not start")
+	}
+	return s
+}
+
+// client is a user's connection.
+type client struct {
+	*nats.Conn
+	t *testing.T
+}
+
+func connect(t *testing.T, s *server.Server, dir string, u user) client {
+	t.Helper()
+	key, err := nats.NkeyOptionFromSeed(u.seedFile(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc, err := nats.Connect(s.ClientURL(), key, nats.CustomInboxPrefix("_INBOX."+u.key))
+	if err != nil {
+		t.Fatalf("connect as %s: %v", u.seedFile(""), err)
+	}
+	t.Cleanup(nc.Close)
+	return client{nc, t}
+}
+
+// refused reports whether the server refuses what was done, by the words of the
+// violation. The error that came last stays, so they have to be of this one.
+func (c client) refused(words string) bool {
+	c.t.Helper()
+	if err := c.Flush(); err != nil {
+		c.t.Fatal(err)
+	}
+	err := c.LastError()
+	return err != nil && strings.Contains(err.Error(), words)
+}
+
+func (c client) mayPublish(subject string) bool {
+	c.t.Helper()
+	if err := c.Publish(subject, []byte("{}")); err != nil {
+		c.t.Fatal(err)
+	}
+	return !c.refused(fmt.Sprintf("Publish to %q", subject))
+}
+
+func (c client) maySubscribe(subject string) bool {
+	c.t.Helper()
+	sub, err := c.SubscribeSync(subject)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer sub.Unsubscribe()
+	return !c.refused(fmt.Sprintf("Subscription to %q", subject))
+}
+
+const (
+	host1, host2 = "r1", "r2.example.org"
+	token2       = "r2=2Eexample=2Eorg"
+)
+
+// fleet makes the keys of two hosts.
+func fleet(t *testing.T) (dir string, users map[string]user) {
+	t.Helper()
+	dir = filepath.Join(t.TempDir(), "keys")
+	if err := Init(dir, []string{host1, host2}, plain, false); err != nil {
+		t.Fatal(err)
+	}
+	list, err := readUsers(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	users = map[string]user{}
+	for _, u := range list {
+		users[strings.TrimSuffix(u.seedFile(""), seedSuffix)] = u
+	}
+	return dir, users
+}
+
+// Every user tries every subject.
+func TestPermissions(t *testing.T) {
+	dir, users := fleet(t)
+	const sensor1, sensor2, pinger1, pinger2 = "sensor-" + host1, "sensor-" + host2, "pinger-" + host1, "pinger-" + host2
+	const ruled, viewer, operator = "ruled", "viewer", "operator"
+	type subject struct {
+		name string
+		// who may, separated by blanks
+		publish, subscribe string
+	}
+	list := []subject{
+		{"nd.events." + host1 + ".eth0.ns", sensor1, ruled},
+		{"nd.events." + host1 + ".eth0=2E100.other", sensor1, ruled},
+		{"nd.events." + host1 + ".eth0", "", ruled},
+		{"nd.events." + host1 + ".eth0.ns.more", "", ruled},
+		{"nd.events." + token2 + ".eth0.ns", sensor2, ruled},
+		{"nd.events.r2.example.org.eth0.ns", "", ruled},
+		{"nd.events.r3.eth0.ns", "", ruled},
+		{"nd.events", "", ""},
+		{schemas.SubjectAlerts, ruled, viewer},
+		{"nd.alerts.r1", "", ""},
+		{"nd.relay." + host1, ruled + " " + operator, pinger1},
+		{"nd.relay." + token2, ruled + " " + operator, pinger2},
+		{"nd.relay.r3", ruled + " " + operator, ""},
+		{schemas.SubjectRelayAll, ruled + " " + operator, pinger1 + " " + pinger2},
+		{"nd.results." + host1, pinger1, operator},
+		{"nd.results." + token2, pinger2, operator},
+		{"nd.results.r3", "", operator},
+		{schemas.StateSubject("ruled"), ruled, ruled},
+		{"nd.other", "", ""},
+		{"anything", "", ""},
+		{"$SYS.REQ.SERVER.PING", "", ""},
+		{"$SYS.REQ.ACCOUNT.NDMON.CONNZ", "", ""},
+		{"$JS.EVENT.ADVISORY.API", "", ""},
+		{"$KV.bucket.key", "", ""},
+		{"$O.ND_STATE.M.x", ruled, ""},
+		{"$O.OTHER.M.x", "", ""},
+		{"$JS.ACK.ND_EVENTS.ruled.1.1.1.1.0", ruled, ""},
+		{"$JS.ACK.ND_ALERTS.ruled.1.1.1.1.0", "", ""},
+		{"_INBOX.nobody.x", "", ""},
+	}
+	for _, all := range []string{">", "*", "nd.>", "nd.events.>", "nd.relay.>", "nd.relay.*", "nd.results.>", "nd.state.*", "_INBOX.>", "$JS.>", "$JS.API.>", "$SYS.>", "$O.>"} {
+		s := subject{name: all}
+		switch all {
+		case schemas.SubjectEvents, "nd.state.*":
+			s.subscribe = ruled
+		case schemas.SubjectResults:
+			s.subscribe = operator
+		}
+		list = append(list, s)
+	}
+	for name, u := range users {
+		inbox := subject{name: "_INBOX." + u.key + ".x", subscribe: name}
+		switch u.role {
+		case Ruled:
+			inbox.publish = name
+		case Pinger:
+			inbox.subscribe = "" // it asks for nothing
+		}
+		list = append(list, inbox)
+	}
+	// The requests that a user may make of a stream, of all that there are.
+	requests := map[string]string{
+		"STREAM.INFO.ND_EVENTS": ruled, "STREAM.CREATE.ND_EVENTS": ruled,
+		"STREAM.INFO.ND_ALERTS": ruled + " " + viewer, "STREAM.CREATE.ND_ALERTS": ruled, "STREAM.MSG.GET.ND_ALERTS": viewer,
+		"STREAM.INFO.OBJ_ND_STATE": ruled, "STREAM.CREATE.OBJ_ND_STATE": ruled, "STREAM.UPDATE.OBJ_ND_STATE": ruled, "STREAM.PURGE.OBJ_ND_STATE": ruled,
+		"DIRECT.GET.OBJ_ND_STATE.x": ruled,
+	}
+	for _, stream := range []string{schemas.StreamEvents, schemas.StreamAlerts, "OBJ_ND_STATE"} {
+		for _, verb := range []string{"CONSUMER.CREATE", "CONSUMER.DELETE"} {
+			requests[verb+"."+stream+".x"] = ruled
+		}
+	}
+	for _, consumer := range []string{"CONSUMER.MSG.NEXT.ND_EVENTS.x", "CONSUMER.MSG.NEXT.ND_ALERTS.x", "CONSUMER.RESET.ND_EVENTS.x", "CONSUMER.CREATE.ND_EVENTS.x.nd.events.r1.>"} {
+		requests[consumer] = ruled
+	}
+	for _, verb := range []string{"STREAM.CREATE", "STREAM.UPDATE", "STREAM.INFO", "STREAM.DELETE", "STREAM.PURGE", "STREAM.SNAPSHOT",
+		"STREAM.RESTORE", "STREAM.MSG.GET", "STREAM.MSG.DELETE", "STREAM.PEER.REMOVE", "STREAM.LEADER.STEPDOWN", "DIRECT.GET",
+		"CONSUMER.CREATE", "CONSUMER.NAMES", "CONSUMER.LIST"} {
+		for _, stream := range []string{schemas.StreamEvents, schemas.StreamAlerts, "OBJ_ND_STATE", "OTHER"} {
+			list = append(list, subject{name: "$JS.API." + verb + "." + stream, publish: requests[verb+"."+stream]})
+			delete(requests, verb+"."+stream)
+		}
+	}
+	for _, verb := range []string{"DIRECT.GET", "CONSUMER.CREATE", "CONSUMER.DURABLE.CREATE", "CONSUMER.INFO", "CONSUMER.DELETE", "CONSUMER.PAUSE",
+		"CONSUMER.MSG.NEXT", "CONSUMER.RESET", "CONSUMER.UNPIN", "CONSUMER.LEADER.STEPDOWN"} {
+		for _, stream := range []string{schemas.StreamEvents, schemas.StreamAlerts, "OBJ_ND_STATE", "OTHER"} {
+			list = append(list, subject{name: "$JS.API." + verb + "." + stream + ".x", publish: requests[verb+"."+stream+".x"]})
+			delete(requests, verb+"."+stream+".x")
+		}
+	}
+	for name, who := range requests {
+		list = append(list, subject{name: "$JS.API." + name, publish: who})
+	}
+	for _, request := range []string{"INFO", "STREAM.NAMES", "STREAM.LIST", "META.LEADER.STEPDOWN", "ACCOUNT.PURGE.NDMON"} {
+		list = append(list, subject{name: "$JS.API." + request})
+	}
+
+	s := start(t, dir)
+	for name, u := range users {
+		t.Run(name, func(t *testing.T) {
+			c := connect(t, s, dir, u)
+			for _, subject := range list {
+				if !strings.ContainsAny(subject.name, "*>") || strings.Contains(subject.name, ".CREATE.") {
+					if got, want := c.mayPublish(subject.name), slices.Contains(strings.Fields(subject.publish), name); got != want {
+						t.Errorf("publishing on %s is allowed: %v, want %v", subject.name, got, want)
+					}
+				}
+				if got, want := c.maySubscribe(subject.name), slices.Contains(strings.Fields(subject.subscribe), name); got != want {
+					t.Errorf("subscribing to %s is allowed: %v, want %v", subject.name, got, want)
+				}
+			}
+		})
+	}
+}
+
+// Who has no key, or that of another fleet, is not let in.
+func TestStrangers(t *testing.T) {
+	dir, _ := fleet(t)
+	s := start(t, dir)
+	other, users := fleet(t)
+	key, err := nats.NkeyOptionFromSeed(users["ruled"].seedFile(other))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, opts := range map[string][]nats.Option{
+		"nobody": nil, "another fleet's": {key}, "a password": {nats.UserInfo("ruled", "ruled")}, "a token": {nats.Token("ruled")},
+	} {
+		nc, err := nats.Connect(s.ClientURL(), opts...)
+		if err == nil {
+			nc.Close()
+			t.Errorf("%s is let in", name)
+		}
+	}
+}
+
+// What a viewer asks for it gets, and what others store it reads.
+func TestViewerReadsAlerts(t *testing.T) {
+	dir, users := fleet(t)
+	s := start(t, dir)
+	ruled, viewer := connect(t, s, dir, users["ruled"]), connect(t, s, dir, users["viewer"])
+	js, err := jetstream.New(ruled.Conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := bus.EnsureStreams(t.Context(), js, bus.StreamConfig{EventsBytes: 1 << 20, EventsAge: time.Hour, AlertsBytes: 1 << 20, AlertsAge: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	sub, err := viewer.SubscribeSync(schemas.SubjectAlerts)
+	if err != nil || viewer.Flush() != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.Publish(t.Context(), schemas.SubjectAlerts, []byte(`{"type":"nd.alert.v1"}`)); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := sub.NextMsg(10 * time.Second); err != nil || string(m.Data) != `{"type":"nd.alert.v1"}` {
+		t.Errorf("%v, %v", m, err)
+	}
+	if js, err = jetstream.New(viewer.Conn); err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(t.Context(), schemas.StreamAlerts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := stream.GetMsg(t.Context(), 1); err != nil || string(m.Data) != `{"type":"nd.alert.v1"}` {
+		t.Errorf("%v, %v", m, err)
+	}
+}
