@@ -1,7 +1,7 @@
 //go:build linux
 
 // Package compose is what the containers of docker-compose.yml run beside
-// ndmon's own programs: routers and hosts that hold a network namespace,
+// ndmon's own programs: routers and hosts that hold a network namespace, keys,
 // traffic, and a health check. Its test is that of the whole lab.
 package compose
 
@@ -23,10 +23,13 @@ const usage = `ndlab: what the lab of docker-compose.yml runs beside ndmon's own
   ndlab hold [ADDRESS/LENGTH]  hold a network namespace, after giving the address to
                                its only interface
   ndlab ready ADDRESS|URL...   exit 0 when these addresses can be used here, and
-                               these URLs answer
+                               NATS is at these URLs
+  ndlab keys FILE:UID:FOLDER...
+                               make the keys of --hosts in ` + keysFolder + `, and put a copy of
+                               each file into the folder, for the user alone
   ndlab traffic NEIGHBOUR...   talk to these addresses, and attack now and then
 
-Options of traffic:
+Options of keys and traffic:
 `
 
 // Command is ndlab. A process.UsageError is one of the arguments.
@@ -35,6 +38,7 @@ func Command(ctx context.Context, args []string, out io.Writer, log *slog.Logger
 	flags := pflag.NewFlagSet("ndlab", pflag.ContinueOnError)
 	flags.SortFlags = false
 	flags.SetOutput(io.Discard)
+	hosts := flags.StringSlice("hosts", nil, "`HOSTS` that have keys")
 	flags.DurationVar(&t.every, "every", 5*time.Second, "`TIME` between two rounds; the second is an attack too, and each sixth after it")
 	flags.TextVar(&t.rogue, "rogue-ra", netip.Prefix{}, "attack with Router Advertisements on the link that has this `PREFIX`")
 	flags.TextVar(&t.spoof, "spoof", netip.Addr{}, "attack by claiming this `ADDRESS` of a neighbour")
@@ -53,10 +57,12 @@ func Command(ctx context.Context, args []string, out io.Writer, log *slog.Logger
 		return hold(ctx, args[1:])
 	case command == "ready" && len(args) > 1:
 		return ready(ctx, args[1:])
+	case command == "keys" && len(args) > 1:
+		return dealKeys(*hosts, args[1:])
 	case command == "traffic" && len(args) > 1:
 		return t.run(ctx, args[1:])
 	}
-	return usageError("takes hold, ready or traffic with their arguments, see ndlab --help")
+	return usageError("takes hold, ready, keys or traffic with their arguments, see ndlab --help")
 }
 
 func usageError(format string, args ...any) error {

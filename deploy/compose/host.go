@@ -6,8 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
-	"net/http"
 	"net/netip"
 	"strings"
 	"time"
@@ -57,19 +57,19 @@ func giveAddress(text string) error {
 // readyTimeout is less than the time that container engines give a check.
 const readyTimeout = 5 * time.Second
 
-// ready returns why not all addresses and URLs are ready.
+// ready returns what is not ready of addresses and NATS servers.
 func ready(ctx context.Context, args []string) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	var errs []error
 	for _, arg := range args {
-		if strings.HasPrefix(arg, "http://") {
-			errs = append(errs, answers(ctx, arg))
+		if server, ok := strings.CutPrefix(arg, "nats://"); ok {
+			errs = append(errs, greets(ctx, server))
 			continue
 		}
 		addr, err := netip.ParseAddr(arg)
 		if err != nil {
-			return usageError("ready: %q is neither an address nor a URL that begins with http://", arg)
+			return usageError("ready: %q is neither an address nor a URL such as nats://127.0.0.1:4222", arg)
 		}
 		// Nobody can use an address as long as it is tentative (RFC 4862, section
 		// 2).
@@ -82,18 +82,25 @@ func ready(ctx context.Context, args []string) error {
 	return errors.Join(errs...)
 }
 
-func answers(ctx context.Context, url string) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return usageError("ready: %w", err)
-	}
-	response, err := http.DefaultClient.Do(request)
+// greets reports whether a NATS server is there: it speaks first, which needs no
+// credentials.
+func greets(ctx context.Context, server string) error {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", server)
 	if err != nil {
 		return err
 	}
-	response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answers %s", url, response.Status)
+	defer conn.Close()
+	if deadline, ok := ctx.Deadline(); ok {
+		conn.SetDeadline(deadline)
+	}
+	const greeting = "INFO "
+	got := make([]byte, len(greeting))
+	if _, err := io.ReadFull(conn, got); err != nil {
+		return fmt.Errorf("%s does not greet: %w", server, err)
+	}
+	if string(got) != greeting {
+		return fmt.Errorf("%s is no NATS server: it begins with %q", server, got)
 	}
 	return nil
 }
