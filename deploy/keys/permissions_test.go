@@ -276,3 +276,29 @@ func TestViewerReadsAlerts(t *testing.T) {
 		t.Errorf("%v, %v", m, err)
 	}
 }
+
+// The state may be large: the server then asks its reader how far it is.
+func TestRuledKeepsLargeState(t *testing.T) {
+	dir, users := fleet(t)
+	s := start(t, dir)
+	ruled := connect(t, s, dir, users["ruled"])
+	js, err := jetstream.New(ruled.Conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := js.CreateOrUpdateObjectStore(t.Context(), jetstream.ObjectStoreConfig{Bucket: schemas.BucketState})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, state := range [][]byte{make([]byte, 8<<20), make([]byte, 4<<20)} { // the second in place of the first
+		if _, err := store.PutBytes(t.Context(), "ruled", state); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := store.GetBytes(t.Context(), "ruled"); err != nil || len(got) != len(state) {
+			t.Errorf("%d bytes, %v", len(got), err)
+		}
+	}
+	if err := ruled.LastError(); err != nil {
+		t.Error(err)
+	}
+}

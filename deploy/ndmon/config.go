@@ -63,6 +63,7 @@ const usage = `ndmon: IPv6 Neighbor Discovery monitoring and relaying
                                 for their targets behind eth1 and eth2
   ndmon -r FILE                 read a capture file (pcap or pcapng) and exit
   ndmon health --metrics ADDR   ask the ndmon that serves its metrics there how it is
+  ndmon keys init DIR           make the keys of a fleet and its NATS server's configuration
 
 Alerts go to standard output, one a line, and to NATS: nats sub nd.alerts
 

@@ -61,6 +61,6 @@ func keysCommand(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "ndmon %s: %v\n", flags.Name(), err)
 		return process.ExitFailure
 	}
-	fmt.Fprintf(stdout, "%s is for nats-server -c; one that runs has to read it again: nats-server --signal reload\n", filepath.Join(dir, keys.ServerFile))
+	fmt.Fprintf(stdout, "%s is for nats-server -c; one that runs has to read it again (nats-server --signal reload, or a restart)\n", filepath.Join(dir, keys.ServerFile))
 	return process.ExitOK
 }

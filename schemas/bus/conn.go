@@ -117,10 +117,9 @@ type Conn struct {
 	mu   sync.Mutex
 	up   []func(again bool)
 	away bool // it has been logged that the server is away
-	// refused is what the server did not permit since it was reached, refusedLog
-	// when that was logged.
+	// refused is what the server did not permit since it was reached.
 	refused    error
-	refusedLog time.Time
+	refusedLog time.Time // when it was logged last that it refuses something
 }
 
 // Waits between tries to reconnect, and how long a lost server goes unnoticed.
@@ -306,18 +305,25 @@ func (c *Conn) failed(sub *nats.Subscription, err error) {
 		subject = sub.Subject
 	}
 	c.errors.WithLabelValues(errorKind(err)).Inc()
-	if errors.Is(err, nats.ErrPermissionViolation) && c.refusedBefore(err) {
-		return
+	switch {
+	case errors.Is(err, nats.ErrPermissionViolation):
+		c.mu.Lock()
+		c.refused = err
+		c.mu.Unlock()
+		fallthrough
+	case errors.Is(err, nats.ErrAuthorization):
+		if c.refusalLogged() {
+			return
+		}
 	}
 	c.log.Error("NATS", "subject", subject, "error", err)
 }
 
-// refusedBefore notes that the server does not permit something, which it says of
-// each message anew, and reports whether that was logged not long ago.
-func (c *Conn) refusedBefore(err error) bool {
+// refusalLogged reports whether it was logged not long ago that the server refuses
+// something: it says so of each message, and at each try to connect.
+func (c *Conn) refusalLogged() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.refused = err
 	if time.Since(c.refusedLog) < logRefusal {
 		return true
 	}
