@@ -65,24 +65,35 @@ func TestLab(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	t.Run("attacks are seen by the router of their link", func(t *testing.T) {
+	// A step that fails is the last one.
+	step := func(name string, f func()) {
+		if !t.Run(name, func(t *testing.T) {
+			l.T = t
+			f()
+		}) {
+			t.FailNow()
+		}
+		l.T = t
+	}
+
+	step("attacks are seen by the router of their link", func() {
 		l.eventually("both attacks are alerted", func() bool {
 			return len(alerts.of("rogue-ra")) > 0 && len(alerts.of("changed-ethernet-address")) > 0
 		})
 		for _, a := range alerts.of("rogue-ra") {
 			if a.Host != "r1" || a.Severity != schemas.Critical || a.event.Inet6.Source.String() != "fe80::ff:fe00:bad" {
-				t.Errorf("rogue RA: %s %s/%s: %s", a.Severity, a.Host, a.Interface, a.Summary)
+				l.Errorf("rogue RA: %s %s/%s: %s", a.Severity, a.Host, a.Interface, a.Summary)
 			}
 		}
 		for _, a := range alerts.of("changed-ethernet-address") {
 			if a.Host != "r2" || !strings.Contains(a.Summary, l.prefix+":2::1 ") {
-				t.Errorf("spoofed NA: %s/%s: %s", a.Host, a.Interface, a.Summary)
+				l.Errorf("spoofed NA: %s/%s: %s", a.Host, a.Interface, a.Summary)
 			}
 		}
 	})
 	found := func() { l.found(results) }
-	t.Run("a host behind r2 is found by relay", func(*testing.T) { found() })
-	t.Run("least privilege", func(*testing.T) { l.privileges() })
+	step("a host behind r2 is found by relay", found)
+	step("least privilege", l.privileges)
 
 	// A rogue router on lan1 and what r1 has to say of it, whatever breaks.
 	lan1, lan2 := l.attach("lan1"), l.attach("lan2")
@@ -93,23 +104,22 @@ func TestLab(t *testing.T) {
 			sent++
 		}
 	}
-	arrived := func(t *testing.T) {
-		t.Helper()
+	arrived := func() {
 		l.eventually("all alerts are stored", func() bool { return len(alerts.numbers("r1")) >= sent })
 	}
 	for _, service := range []string{"nats", "ruled"} {
-		t.Run(service+" is killed", func(t *testing.T) {
+		step(service+" is killed", func() {
 			send()
 			l.run("kill", service)
 			send()
 			l.run("start", service)
 			l.eventually("all is healthy again", l.healthy)
 			send()
-			arrived(t)
+			arrived()
 			found()
 		})
 	}
-	t.Run("a router is killed", func(t *testing.T) {
+	step("a router is killed", func() {
 		send()
 		sensor := l.inspect(l.container("r2-sensor"), "{{.State.StartedAt}}")
 		l.crash("r2")
@@ -128,7 +138,7 @@ func TestLab(t *testing.T) {
 		}
 		found()
 		send()
-		arrived(t)
+		arrived()
 	})
 
 	want := make([]int, sent)
@@ -178,7 +188,7 @@ func newCompose(t *testing.T) *composed {
 	// networks.
 	id := os.Getpid()
 	l.prefix = fmt.Sprintf("fd4e:444d:%x", id&0xffff)
-	l.env = append(os.Environ(), "COMPOSE_PROJECT_NAME=ndmontest"+strconv.Itoa(id), "NDMON_PREFIX="+l.prefix, "NDMON_PORT=0")
+	l.env = append(os.Environ(), "COMPOSE_PROJECT_NAME=ndmontest"+strconv.Itoa(id), "NDMON_PREFIX="+l.prefix, "NDMON_PORT="+freePort(t))
 	t.Cleanup(func() {
 		if t.Failed() {
 			out, _ := l.try("logs", "--no-color", "--tail", "30")
@@ -577,6 +587,22 @@ func (s *stored) numbers(host string) (numbers []int) {
 		}
 	}
 	return numbers
+}
+
+// freePort returns a port of the loopback that nobody listens on. The engine
+// would choose another one with each start.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
 }
 
 func read(t *testing.T, path string) string {
