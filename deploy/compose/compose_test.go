@@ -91,7 +91,12 @@ func TestLab(t *testing.T) {
 			}
 		}
 	})
-	found := func() { l.found(results) }
+	found := func() {
+		for len(results) > 0 {
+			<-results
+		}
+		l.found(results)
+	}
 	step("a host behind r2 is found by relay", found)
 	step("least privilege", l.privileges)
 
@@ -133,9 +138,6 @@ func TestLab(t *testing.T) {
 			next++
 			return len(alerts.numbers("r2")) > before
 		})
-		for len(results) > 0 {
-			<-results
-		}
 		found()
 		send()
 		arrived()
