@@ -47,12 +47,12 @@ func benchmarkCommand(b *testing.B, kind string, slaves int) {
 	}
 	log := slog.New(slog.DiscardHandler)
 	cfg := Config{Host: "r1", Slaves: names, Rate: 1 << 15, Timeout: time.Second, Table: 4861000}
-	patterns, err := parsePatterns(names)
+	patterns, err := parsePatterns("PINGER_SLAVES", names)
 	if err != nil {
 		b.Fatal(err)
 	}
 	p := newProber("r1", cfg)
-	p.rate = newWindow(1 << 24) // the limits are not what is measured
+	p.budget = newBudget(1 << 24) // the limits are not what is measured
 	p.metrics, p.log = m, log
 	p.reporter = &reporter{host: "r1", bus: nullBus{}, metrics: m, log: log}
 	var w *watcher
@@ -62,7 +62,7 @@ func benchmarkCommand(b *testing.B, kind string, slaves int) {
 			return
 		}
 		p.neighbour = k.neighbour
-		w = &watcher{kernel: k, patterns: patterns, socket: kind, config: cfg, prober: p, metrics: m, log: log, changed: make(chan struct{}, 1)}
+		w = &watcher{kernel: k, slaves: patterns, socket: kind, config: cfg, prober: p, metrics: m, log: log, changed: make(chan struct{}, 1)}
 		p.repair = w.notify
 		if w.tables, err = openTables(k.handle, cfg.Table, log); err == nil {
 			err = w.refresh()
@@ -87,7 +87,7 @@ func benchmarkCommand(b *testing.B, kind string, slaves int) {
 	waiting := func() int {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		return p.waiting.open
+		return len(p.waiting.probes)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})

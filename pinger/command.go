@@ -3,7 +3,6 @@ package pinger
 import (
 	"encoding/json"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"github.com/ndmon/ndmon/schemas"
@@ -25,19 +24,24 @@ const (
 type outcome string
 
 const (
-	probed     outcome = "probed"      // an echo was tried on every slave
-	malformed  outcome = "malformed"   // not a relay command
-	otherHost  outcome = "other_host"  // meant for another host
-	badTarget  outcome = "bad_target"  // no address that a neighbour could have
-	ownAddress outcome = "own_address" // the target is this host
-	expired    outcome = "expired"
-	farAhead   outcome = "far_ahead" // expires too far ahead
-	heldDown   outcome = "held_down" // the target was probed just now
-	overRate   outcome = "over_rate"
+	probed             outcome = "probed"     // the target is looked for behind every slave
+	known              outcome = "known"      // where the target is was known
+	malformed          outcome = "malformed"  // not a relay command
+	otherHost          outcome = "other_host" // meant for another host
+	otherLink          outcome = "other_link" // asked on no interface of the relay, or on its only slave
+	badTarget          outcome = "bad_target" // no address that a neighbour could have
+	ownAddress         outcome = "own_address"
+	duplicateDetection outcome = "duplicate_address_detection"
+	expired            outcome = "expired"
+	farAhead           outcome = "far_ahead" // expires too far ahead
+	heldDown           outcome = "held_down" // the target was probed just now
+	overBudget         outcome = "over_budget"
+	notAnswered        outcome = "not_answered" // known, but who asks could not be told
 )
 
 // outcomes lists all of them, so that each counter shows from the start.
-var outcomes = [...]outcome{probed, malformed, otherHost, badTarget, ownAddress, expired, farAhead, heldDown, overRate}
+var outcomes = [...]outcome{probed, known, malformed, otherHost, otherLink, badTarget, ownAddress, duplicateDetection,
+	expired, farAhead, heldDown, overBudget, notAnswered}
 
 // refusal says why a command is not carried out.
 type refusal struct {
@@ -53,12 +57,19 @@ func refuse(o outcome, format string, args ...any) *refusal {
 // this host.
 func (r *refusal) told() bool { return r.outcome != malformed && r.outcome != otherHost }
 
-// status is the one of the result.
-func (r *refusal) status() schemas.Status {
-	if r.outcome == heldDown || r.outcome == overRate {
-		return schemas.Suppressed
+// status and reason are those of the result.
+func (r *refusal) status() (schemas.Status, schemas.Reason) {
+	switch r.outcome {
+	case heldDown:
+		return schemas.Suppressed, schemas.HeldDown
+	case overBudget:
+		return schemas.Suppressed, schemas.OverBudget
+	case expired, farAhead:
+		return schemas.Failed, schemas.Expired
+	case notAnswered:
+		return schemas.Failed, schemas.NotSent
 	}
-	return schemas.Failed
+	return schemas.Failed, schemas.Refused
 }
 
 // parseCommand reads a relay command for host and checks all that can be
@@ -84,11 +95,11 @@ func parseCommand(data []byte, host string, now time.Time) (schemas.Relay, *refu
 		return cmd, refuse(malformed, "id has %d bytes, it takes 1 to %d", len(cmd.ID), maxID)
 	case cmd.Time.IsZero() || cmd.Expires.IsZero():
 		return cmd, refuse(malformed, "time or expires is missing")
-	case cmd.Host != host:
+	case cmd.Host != host && cmd.Host != schemas.EveryHost:
 		return cmd, refuse(otherHost, "for host %q, this is %q", cmd.Host, host)
 	}
-	if why := notNeighbour(cmd.Target); why != "" {
-		return cmd, refuse(badTarget, "target %v %s", cmd.Target, why)
+	if err := schemas.CheckTarget(cmd.Target); err != nil {
+		return cmd, refuse(badTarget, "target: %v", err)
 	}
 	if !now.Before(cmd.Expires) {
 		return cmd, refuse(expired, "expired %v ago by this host's clock", now.Sub(cmd.Expires).Round(time.Millisecond))
@@ -97,26 +108,4 @@ func parseCommand(data []byte, host string, now time.Time) (schemas.Relay, *refu
 		return cmd, refuse(farAhead, "expires in %v by this host's clock, at most %v is taken", ahead.Round(time.Second), maxAhead)
 	}
 	return cmd, nil
-}
-
-// notNeighbour says why no echo can look for the address behind a slave, or
-// returns "".
-func notNeighbour(a netip.Addr) string {
-	switch {
-	case !a.IsValid():
-		return "is missing"
-	case !a.Is6() || a.Is4In6():
-		return "is not an IPv6 address"
-	case a.Zone() != "":
-		return "has a zone"
-	case a.IsUnspecified():
-		return "is the unspecified address"
-	case a.IsLoopback():
-		return "is the loopback address"
-	case a.IsMulticast():
-		return "is a multicast address"
-	case a.IsLinkLocalUnicast():
-		return "is a link-local address, which means another host on every link"
-	}
-	return ""
 }

@@ -46,15 +46,16 @@ const (
 	echoTag   = "nd-ping\x00"
 )
 
-// The kinds of sockets: a datagram one needs no privilege where the sysctl
-// net.ipv4.ping_group_range allows it, a raw one CAP_NET_RAW.
+// The kinds of sockets: a raw one needs CAP_NET_RAW, a datagram one no privilege
+// where the sysctl net.ipv4.ping_group_range allows it. Only a raw one receives
+// Neighbor Advertisements.
 const (
 	datagramSocket = "udp6"
 	rawSocket      = "ip6:ipv6-icmp"
 )
 
 // usableSocket returns the kind of socket that the pinger may open, preferably
-// that without privilege. The error is a *NoSocketError.
+// the raw one. The error is a *NoSocketError.
 func usableSocket() (kind string, err error) {
 	try := func(kind string) error {
 		c, err := icmp.ListenPacket(kind, "::")
@@ -63,13 +64,13 @@ func usableSocket() (kind string, err error) {
 		}
 		return err
 	}
-	datagramErr := try(datagramSocket)
-	if datagramErr == nil {
-		return datagramSocket, nil
-	}
 	rawErr := try(rawSocket)
 	if rawErr == nil {
 		return rawSocket, nil
+	}
+	datagramErr := try(datagramSocket)
+	if datagramErr == nil {
+		return datagramSocket, nil
 	}
 	return "", &NoSocketError{Datagram: datagramErr, Raw: rawErr}
 }
@@ -92,8 +93,12 @@ type echoConn struct {
 	// What is sent and received, kept to allocate nothing.
 	request  [1]ipv6.Message
 	reply    [1]ipv6.Message
-	received [echoLen + 1]byte
+	received [maxReceived]byte
 }
+
+// maxReceived is the longest message that is read. An advertisement with more
+// options than that is of no use.
+const maxReceived = 256
 
 // openEcho opens a socket for a slave, on the calling thread, with room for as
 // many requests as may wait for the kernel to find their neighbours.
@@ -159,18 +164,26 @@ func (c *echoConn) configure(kind, ifname string, waiting int) error {
 	return err
 }
 
-// filter keeps all but our own echo replies out of user space. A raw socket gets
-// a copy of every ICMPv6 message otherwise, all of Neighbor Discovery included.
+// filter keeps all but Neighbor Advertisements and our own echo replies out of user
+// space. A raw socket gets a copy of every ICMPv6 message otherwise.
 func (c *echoConn) filter() error {
 	var types ipv6.ICMPFilter
 	types.SetAll(true)
 	types.Accept(ipv6.ICMPTypeEchoReply)
+	types.Accept(ipv6.ICMPTypeNeighborAdvertisement)
 	if err := c.SetICMPFilter(&types); err != nil {
 		return err
 	}
+	// SKF_NET_OFF in linux/filter.h: from there on the offset is that in the IPv6
+	// header.
+	const network = 0xfff00000
 	program, err := bpf.Assemble([]bpf.Instruction{
+		bpf.LoadAbsolute{Off: 0, Size: 1}, // the type
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(ipv6.ICMPTypeNeighborAdvertisement), SkipTrue: 2},
 		bpf.LoadAbsolute{Off: 4, Size: 2}, // the identifier
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(c.id), SkipFalse: 1},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(c.id), SkipTrue: 2, SkipFalse: 3},
+		bpf.LoadAbsolute{Off: network + 7, Size: 1}, // the hop limit
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: ndHopLimit, SkipFalse: 1},
 		bpf.RetConstant{Val: math.MaxUint32},
 		bpf.RetConstant{Val: 0},
 	})
@@ -199,20 +212,26 @@ type echoReply struct {
 	cookie uint64
 }
 
-// receive waits for the next message; ok is false if it is no reply to an echo
-// of ours. The kernel has checked the checksum, the identifier, the destination
-// and the interface.
-func (c *echoConn) receive() (reply echoReply, ok bool, err error) {
+// receive waits for the next message and returns it with its source. The kernel has
+// checked the checksum, the destination and the interface, and with the filter that
+// it is an echo reply with our identifier, or an advertisement with the hop limit
+// that says that it was not forwarded.
+func (c *echoConn) receive() (from netip.Addr, message []byte, err error) {
 	m := &c.reply[0]
 	if _, err := c.ReadBatch(c.reply[:], 0); err != nil {
-		return reply, false, err
+		return from, nil, err
 	}
-	b := c.received[:]
-	from, ok := netip.AddrFromSlice(ip(m.Addr))
-	if !ok || m.N != echoLen || b[0] != byte(ipv6.ICMPTypeEchoReply) {
-		return reply, false, nil
+	from, _ = netip.AddrFromSlice(ip(m.Addr))
+	return from, c.received[:m.N], nil
+}
+
+// parseReply reads an ICMPv6 message; ok is false if it is no reply to an echo of
+// ours.
+func parseReply(from netip.Addr, b []byte) (reply echoReply, ok bool) {
+	if !from.IsValid() || len(b) != echoLen || b[0] != byte(ipv6.ICMPTypeEchoReply) {
+		return reply, false
 	}
-	return echoReply{from: from, seq: binary.BigEndian.Uint16(b[6:]), cookie: binary.BigEndian.Uint64(b[cookieAt:])}, true, nil
+	return echoReply{from: from, seq: binary.BigEndian.Uint16(b[6:]), cookie: binary.BigEndian.Uint64(b[cookieAt:])}, true
 }
 
 // ip returns the address in an address of either kind of socket.

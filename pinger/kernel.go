@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"sync"
-	"syscall"
 
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/vishvananda/netlink"
@@ -19,32 +17,48 @@ import (
 type kernel struct {
 	handle  *netlink.Handle
 	changes *nl.NetlinkSocket // says that links or addresses changed
-	neighbours
+	// heard says that neighbours changed; nil where nobody wants to know.
+	heard *nl.NetlinkSocket
+	// requests carries what netlink has no function for. It is not the handle's
+	// socket, so it never waits for a dump of that.
+	requests map[int]*nl.SocketHandle
 }
 
-func openKernel() (*kernel, error) {
-	changes, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV6_IFADDR)
-	if err != nil {
+func openKernel() (k *kernel, err error) {
+	k = &kernel{}
+	defer func() {
+		if err != nil {
+			k.close()
+		}
+	}()
+	if k.changes, err = nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV6_IFADDR); err != nil {
 		return nil, fmt.Errorf("subscribing to changes of interfaces (rtnetlink): %w", err)
 	}
-	k := &kernel{changes: changes}
-	if k.handle, err = netlink.NewHandle(unix.NETLINK_ROUTE); err == nil {
-		k.neighbours.fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+	if k.heard, err = nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_NEIGH); err != nil {
+		return nil, fmt.Errorf("subscribing to changes of neighbours (rtnetlink): %w", err)
 	}
-	if err != nil {
-		k.close()
+	if k.handle, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
 		return nil, fmt.Errorf("opening an rtnetlink socket: %w", err)
 	}
+	socket, err := nl.Subscribe(unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, fmt.Errorf("opening an rtnetlink socket: %w", err)
+	}
+	k.requests = map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: socket}}
 	return k, nil
 }
 
 func (k *kernel) close() {
-	k.changes.Close()
+	for _, socket := range []*nl.NetlinkSocket{k.changes, k.heard} {
+		if socket != nil {
+			socket.Close()
+		}
+	}
+	for _, socket := range k.requests {
+		socket.Close()
+	}
 	if k.handle != nil {
 		k.handle.Close()
-	}
-	if k.neighbours.fd > 0 {
-		unix.Close(k.neighbours.fd)
 	}
 }
 
@@ -85,6 +99,9 @@ func (k *kernel) links() ([]link, error) {
 			index:    attrs.Index,
 			flags:    attrs.RawFlags,
 			loopback: attrs.RawFlags&unix.IFF_LOOPBACK != 0,
+		}
+		if attrs.EncapType == "ether" && attrs.RawFlags&unix.IFF_NOARP == 0 && len(attrs.HardwareAddr) == len(links[i].mac) {
+			links[i].nd, links[i].mac = true, schemas.MAC(attrs.HardwareAddr)
 		}
 		byIndex[attrs.Index] = &links[i]
 	}
@@ -144,15 +161,6 @@ func (k *kernel) routed() (map[int]bool, error) {
 	return indexes, nil
 }
 
-// neighbours reads single entries of the kernel's neighbour table, which needs
-// Linux 5.0. It has a socket of its own, so that it never waits for a dump.
-type neighbours struct {
-	mu  sync.Mutex
-	fd  int
-	seq uint32
-	buf [4096]byte
-}
-
 // neighbour is an entry of the kernel's neighbour table.
 type neighbour struct {
 	// confirmed: the neighbour answered a solicitation, or its reachability
@@ -165,56 +173,150 @@ type neighbour struct {
 
 // neighbour returns the entry for an address on an interface, the zero value if
 // there is none.
-func (n *neighbours) neighbour(addr netip.Addr, ifindex int) (neighbour, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.seq++
-	req := nl.NewNetlinkRequest(unix.RTM_GETNEIGH, 0)
-	req.Seq = n.seq
-	req.AddData(&netlink.Ndmsg{Family: unix.AF_INET6, Index: uint32(ifindex)})
+func (k *kernel) neighbour(addr netip.Addr, index int) (neighbour, error) {
+	entry, err := k.neighbourEntry(addr, index, 0)
+	if entry == nil || err != nil {
+		return neighbour{}, err
+	}
+	found := neighbour{confirmed: entry.State&unix.NUD_REACHABLE != 0}
+	if len(entry.HardwareAddr) == len(schemas.MAC{}) {
+		mac := schemas.MAC(entry.HardwareAddr)
+		found.mac = &mac
+	}
+	return found, nil
+}
+
+// neighbourEntry returns the entry for an address on an interface, with NTF_PROXY
+// in flags that of a proxy; nil if there is none. It needs Linux 5.0.
+func (k *kernel) neighbourEntry(addr netip.Addr, index int, flags uint8) (*neighbourMessage, error) {
+	req := k.request(unix.RTM_GETNEIGH, 0)
+	req.AddData(&netlink.Ndmsg{Family: unix.AF_INET6, Index: uint32(index), Flags: flags})
 	req.AddData(nl.NewRtAttr(netlink.NDA_DST, addr.AsSlice()))
-	fail := func(err error) (neighbour, error) {
-		return neighbour{}, fmt.Errorf("neighbour %v on interface %d (rtnetlink): %w", addr, ifindex, err)
+	answers, err := req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWNEIGH)
+	if errors.Is(err, unix.ENOENT) {
+		return nil, nil
 	}
-	if err := unix.Sendto(n.fd, req.Serialize(), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return fail(err)
+	if err == nil && len(answers) != 1 {
+		err = fmt.Errorf("%d answers", len(answers))
 	}
-	for {
-		// The kernel has answered before Sendto returned.
-		length, _, err := unix.Recvfrom(n.fd, n.buf[:], unix.MSG_DONTWAIT)
-		if err != nil {
-			return fail(err)
+	if err != nil {
+		return nil, fmt.Errorf("neighbour %v on interface %d (rtnetlink): %w", addr, index, err)
+	}
+	return parseNeighbour(answers[0])
+}
+
+func (k *kernel) request(kind, flags int) *nl.NetlinkRequest {
+	req := nl.NewNetlinkRequest(kind, flags)
+	req.Sockets = k.requests
+	return req
+}
+
+// neighbourMessage is an entry with what netlink leaves out.
+type neighbourMessage struct {
+	*netlink.Neigh
+	// protocol says who made the entry (NDA_PROTOCOL); 0 is the kernel, or an
+	// administrator.
+	protocol uint8
+}
+
+func parseNeighbour(data []byte) (*neighbourMessage, error) {
+	entry, err := netlink.NeighDeserialize(data)
+	if err != nil {
+		return nil, err
+	}
+	n := &neighbourMessage{Neigh: entry}
+	const headLen = 12 // struct ndmsg
+	attrs, err := nl.ParseRouteAttr(data[headLen:])
+	if err != nil {
+		return nil, err
+	}
+	for _, attr := range attrs {
+		if attr.Attr.Type == netlink.NDA_PROTOCOL && len(attr.Value) > 0 {
+			n.protocol = attr.Value[0]
 		}
-		messages, err := syscall.ParseNetlinkMessage(n.buf[:length])
+	}
+	return n, nil
+}
+
+// followNeighbours calls heard with each entry that changes or, where the kernel
+// had to drop notifications, with all; gone says that the entry is no more. It ends
+// when ctx does and k.heard is closed.
+func (k *kernel) followNeighbours(ctx context.Context, heard func(n *netlink.Neigh, gone bool)) error {
+	all := func() {
+		list, err := complete(func() ([]netlink.Neigh, error) { return k.handle.NeighList(0, netlink.FAMILY_V6) })
 		if err != nil {
-			return fail(err)
+			return // the next ones tell
+		}
+		for i := range list {
+			heard(&list[i], false)
+		}
+	}
+	all()
+	for {
+		messages, _, err := k.heard.Receive()
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, unix.ENOBUFS):
+			all()
+			continue
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
+			return fmt.Errorf("waiting for changes of neighbours (rtnetlink): %w", err)
 		}
 		for _, m := range messages {
-			if m.Header.Seq != n.seq {
+			if m.Header.Type != unix.RTM_NEWNEIGH && m.Header.Type != unix.RTM_DELNEIGH {
 				continue
 			}
-			switch m.Header.Type {
-			case unix.NLMSG_ERROR:
-				errno := unix.EIO
-				if len(m.Data) >= 4 {
-					errno = syscall.Errno(-int32(nl.NativeEndian().Uint32(m.Data)))
-				}
-				if errno == unix.ENOENT {
-					return neighbour{}, nil
-				}
-				return fail(errno)
-			case unix.RTM_NEWNEIGH:
-				entry, err := netlink.NeighDeserialize(m.Data)
-				if err != nil {
-					return fail(err)
-				}
-				found := neighbour{confirmed: entry.State&unix.NUD_REACHABLE != 0}
-				if len(entry.HardwareAddr) == len(schemas.MAC{}) {
-					mac := schemas.MAC(entry.HardwareAddr)
-					found.mac = &mac
-				}
-				return found, nil
+			if n, err := netlink.NeighDeserialize(m.Data); err == nil && n.Family == unix.AF_INET6 && n.Flags&netlink.NTF_PROXY == 0 {
+				heard(n, m.Header.Type == unix.RTM_DELNEIGH)
 			}
 		}
 	}
+}
+
+// tableSize returns the fill of the kernel's neighbour table, which is one for all
+// network namespaces. The sysctls that bound it are not to be read in others than
+// the first one, but rtnetlink tells it in all.
+func (k *kernel) tableSize() (tableSize, error) {
+	const ( // linux/neighbour.h
+		thresh3 = 4
+		config  = 5
+		// struct ndt_config begins with two lengths of 16 bits.
+		entriesAt = 4
+		headLen   = 4 // struct ndtmsg
+	)
+	req := k.request(unix.RTM_GETNEIGHTBL, unix.NLM_F_DUMP)
+	req.AddData(&nl.RtGenMsg{RtGenmsg: unix.RtGenmsg{Family: unix.AF_INET6}})
+	fail := func(err error) (tableSize, error) {
+		return tableSize{}, fmt.Errorf("size of the neighbour table (rtnetlink): %w", err)
+	}
+	answers, err := req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWNEIGHTBL)
+	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+		return fail(err)
+	}
+	for _, answer := range answers {
+		if len(answer) < headLen || answer[0] != unix.AF_INET6 {
+			continue
+		}
+		attrs, err := nl.ParseRouteAttr(answer[headLen:])
+		if err != nil {
+			return fail(err)
+		}
+		size := tableSize{entries: -1}
+		for _, attr := range attrs {
+			switch {
+			case attr.Attr.Type == thresh3 && len(attr.Value) >= 4:
+				size.most = int(nl.NativeEndian().Uint32(attr.Value))
+			case attr.Attr.Type == config && len(attr.Value) >= entriesAt+4:
+				size.entries = int(nl.NativeEndian().Uint32(attr.Value[entriesAt:]))
+			}
+		}
+		// Only the first message of a table has them; the others are of interfaces.
+		if size.most > 0 && size.entries >= 0 {
+			return size, nil
+		}
+	}
+	return fail(errors.New("the kernel does not tell"))
 }

@@ -53,7 +53,7 @@ type fakeBus struct {
 	results    chan []byte
 	subscribed chan struct{}
 	mu         sync.Mutex
-	subject    string
+	subjects   []string
 	handle     func([]byte)
 	published  map[string]int // by subject
 }
@@ -61,8 +61,10 @@ type fakeBus struct {
 func (b *fakeBus) Subscribe(subject string, handle func(string, []byte)) (func() error, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.subject, b.handle = subject, func(data []byte) { handle(subject, data) }
-	close(b.subscribed)
+	b.subjects, b.handle = append(b.subjects, subject), func(data []byte) { handle(subject, data) }
+	if subject == schemas.SubjectRelayAll {
+		close(b.subscribed)
+	}
 	return func() error {
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -113,7 +115,7 @@ type running struct {
 }
 
 func testConfig() Config {
-	return Config{Host: "r1", Slaves: []string{"s1", "s2"}, Rate: 100, HoldDown: time.Hour, Timeout: 1500 * time.Millisecond, Table: 4861000}
+	return Config{Host: "r1", Slaves: []string{"s1", "s2"}, Rate: 100, HoldDown: time.Hour, Timeout: 1500 * time.Millisecond, Table: 4861000, Verify: time.Second}
 }
 
 // launch runs a pinger in a namespace; prepare, if any, runs on its thread

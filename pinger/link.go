@@ -3,7 +3,9 @@ package pinger
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
+	"github.com/ndmon/ndmon/schemas"
 	"golang.org/x/sys/unix"
 )
 
@@ -13,7 +15,9 @@ type link struct {
 	index     int
 	flags     uint32 // unix.IFF_*
 	loopback  bool
-	master    string // of which bridge, bond or VRF it is a port; "" if of none
+	nd        bool        // it has Ethernet frames, and the kernel does ND on it
+	mac       schemas.MAC // if nd
+	master    string      // of which bridge, bond or VRF it is a port; "" if of none
 	addresses []address
 }
 
@@ -75,13 +79,18 @@ func (l *link) source() (netip.Addr, string) {
 // and keeps it.
 func (l *link) routable() bool { return l.flags&unix.IFF_UP != 0 && len(l.addresses) > 0 }
 
-// slave is an interface that echoes go out of, or what is said in place of one
-// that is not there. It does not change once it is part of a prober's state.
+// slave is an interface that targets are looked for behind, or what is said in place
+// of one that is not there. With Config.Proxy the masters are such interfaces too.
+// It does not change once it is part of a prober's state.
 type slave struct {
 	name   string
 	index  int // of the interface; 0 if there is none
 	source netip.Addr
-	// why says why no echo can leave, as the end of a sentence; "" if one can.
+	mac    schemas.MAC
+	// nd: targets behind it can be solicited. Otherwise an echo has to do.
+	nd     bool
+	master bool
+	// why says why nothing can leave, as the end of a sentence; "" if it can.
 	why     string
 	conn    sender // nil if why is set
 	metrics *slaveMetrics
@@ -96,12 +105,14 @@ type sender interface {
 // change; a change in the kernel makes a new one.
 type state struct {
 	slaves []*slave // in the order of the configuration
-	own    map[netip.Addr]struct{}
+	// masters are those that are no slaves.
+	masters []*slave
+	own     map[netip.Addr]struct{}
 }
 
-// newState selects the slaves among the links; they have no conn yet. A pattern that selects none has a
-// place among them, so that results and log say so.
-func newState(patterns []pattern, links []link, metrics func(slave string) *slaveMetrics) *state {
+// newState selects slaves and masters among the links; they have no conn yet. A
+// pattern that selects none has a place among them, so that results and log say so.
+func newState(slaves, masters []pattern, links []link, metrics func(slave string) *slaveMetrics) *state {
 	s := &state{own: make(map[netip.Addr]struct{})}
 	for i := range links {
 		for _, a := range links[i].addresses {
@@ -112,11 +123,20 @@ func newState(patterns []pattern, links []link, metrics func(slave string) *slav
 		}
 	}
 	seen := make(map[string]bool)
+	s.slaves = selected(slaves, links, seen, metrics)
+	s.masters = selected(masters, links, seen, metrics)
+	for _, m := range s.masters {
+		m.master = true
+	}
+	return s
+}
+
+func selected(patterns []pattern, links []link, seen map[string]bool, metrics func(slave string) *slaveMetrics) (list []*slave) {
 	add := func(sl *slave) {
 		if !seen[sl.name] {
 			seen[sl.name] = true
 			sl.metrics = metrics(sl.name)
-			s.slaves = append(s.slaves, sl)
+			list = append(list, sl)
 		}
 	}
 	for _, p := range patterns {
@@ -137,22 +157,61 @@ func newState(patterns []pattern, links []link, metrics func(slave string) *slav
 			add(&slave{name: p.text, why: "is a glob that no interface matches"})
 		}
 	}
-	return s
+	return list
 }
 
 func newSlave(l *link) *slave {
 	source, why := l.source()
-	return &slave{name: l.name, index: l.index, source: source, why: why}
+	return &slave{name: l.name, index: l.index, source: source, mac: l.mac, nd: l.nd, why: why}
 }
 
-// slave returns the slave of a name, nil if there is none.
-func (s *state) slave(name string) *slave {
-	for _, sl := range s.slaves {
-		if sl.name == name {
-			return sl
+// same reports whether two are the same interface in the same condition.
+func (s *slave) same(o *slave) bool {
+	return s.name == o.name && s.index == o.index && s.source == o.source && s.mac == o.mac && s.nd == o.nd && s.why == o.why
+}
+
+// ports are all interfaces.
+func (s *state) ports() []*slave { return slices.Concat(s.slaves, s.masters) }
+
+// port returns the slave or master of a name, nil if there is none.
+func (s *state) port(name string) *slave {
+	return s.find(func(sl *slave) bool { return sl.name == name })
+}
+
+// at returns the slave or master that is the interface with an index, nil if none
+// is.
+func (s *state) at(index int) *slave {
+	return s.find(func(sl *slave) bool { return sl.index == index })
+}
+
+func (s *state) find(is func(*slave) bool) *slave {
+	for _, list := range [...][]*slave{s.slaves, s.masters} {
+		if i := slices.IndexFunc(list, is); i >= 0 {
+			return list[i]
 		}
 	}
 	return nil
+}
+
+// behind returns the interfaces behind which a target may be that was solicited: not
+// where that was, for there it answers by itself. What is on the masters is looked
+// for only for those behind the slaves, or for nobody on the wire, and only to
+// proxy for it.
+func (s *state) behind(sol *schemas.Solicitation, proxy bool) []*slave {
+	if sol == nil {
+		if proxy {
+			return s.ports()
+		}
+		return s.slaves
+	}
+	list := s.slaves
+	if i := slices.IndexFunc(list, func(sl *slave) bool { return sl.name == sol.Interface }); i >= 0 {
+		list = slices.Delete(slices.Clone(list), i, i+1)
+		if proxy && sol.Direction == schemas.In {
+			list = append(list, s.masters...)
+		}
+	}
+	return list
 }
 
 // isOwn reports whether the address is one of the host's.

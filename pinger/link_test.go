@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/ndmon/ndmon/schemas"
 	"golang.org/x/sys/unix"
 )
 
@@ -47,12 +48,17 @@ func TestNewState(t *testing.T) {
 		{name: "lo", index: 1, flags: up, loopback: true},
 		{name: "a1", index: 2, flags: up, addresses: []address{{addr: netip.MustParseAddr("2001:db8::1"), prefix: netip.MustParsePrefix("2001:db8::1/64")}}},
 		{name: "a2", index: 3},
+		{name: "m0", index: 4},
 	}
-	patterns, err := parsePatterns([]string{"a2", "a*", "2001:db8::/64", "b*", "fd00::/8", "c"})
+	patterns, err := parsePatterns("PINGER_SLAVES", []string{"a2", "a*", "2001:db8::/64", "b*", "fd00::/8", "c"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	st := newState(patterns, links, func(string) *slaveMetrics { return nil })
+	masters, err := parsePatterns("PINGER_MASTERS", []string{"m*", "a1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := newState(patterns, masters, links, func(string) *slaveMetrics { return nil })
 	var got []string
 	for _, s := range st.slaves {
 		got = append(got, s.name+" "+s.why)
@@ -62,9 +68,51 @@ func TestNewState(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("slaves (-want +got):\n%s", diff)
 	}
+	if len(st.masters) != 1 || st.masters[0].name != "m0" || !st.masters[0].master || st.slaves[1].master {
+		t.Errorf("masters are %v: an interface that is both is a slave", st.masters)
+	}
 	for addr, want := range map[string]bool{"2001:db8::1": true, "2001:db8::": true, "2001:db8::2": false} {
 		if got := st.isOwn(netip.MustParseAddr(addr)); got != want {
 			t.Errorf("%s is own: %v", addr, got)
 		}
+	}
+}
+
+// A target is looked for everywhere but where it was solicited, and on the masters
+// only for those behind the slaves.
+func TestBehind(t *testing.T) {
+	st := &state{
+		slaves:  []*slave{{name: "s1"}, {name: "s2"}},
+		masters: []*slave{{name: "m0", master: true}},
+	}
+	for _, test := range []struct {
+		on, direction string
+		proxy         bool
+		want          string
+	}{
+		{"m0", schemas.Out, false, "s1 s2"},
+		{"m0", schemas.Out, true, "s1 s2"},
+		{"m0", schemas.In, true, "s1 s2"},
+		{"s1", schemas.In, true, "s2 m0"},
+		{"s1", schemas.In, false, "s2"},
+		{"s1", schemas.Out, true, "s2"}, // what the host itself asks behind a slave
+		{"eth9", schemas.Out, true, "s1 s2"},
+		{"", "", true, "s1 s2 m0"},
+		{"", "", false, "s1 s2"},
+	} {
+		var sol *schemas.Solicitation
+		if test.on != "" {
+			sol = &schemas.Solicitation{Interface: test.on, Direction: test.direction}
+		}
+		var got []string
+		for _, sl := range st.behind(sol, test.proxy) {
+			got = append(got, sl.name)
+		}
+		if strings.Join(got, " ") != test.want {
+			t.Errorf("asked %s on %q, proxy %v: %v, want %s", test.direction, test.on, test.proxy, got, test.want)
+		}
+	}
+	if len(st.slaves) != 2 || len(st.masters) != 1 {
+		t.Error("the state was changed")
 	}
 }

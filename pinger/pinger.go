@@ -51,7 +51,11 @@ func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
-	patterns, err := parsePatterns(cfg.Slaves)
+	slaves, err := parsePatterns("PINGER_SLAVES", cfg.Slaves)
+	if err != nil {
+		return err
+	}
+	masters, err := parsePatterns("PINGER_MASTERS", cfg.Masters)
 	if err != nil {
 		return err
 	}
@@ -80,35 +84,83 @@ func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
 	}
 	defer func() { err = errors.Join(err, tables.close()) }()
 
+	unclaim, err := claimWays(k, cfg, tables.why, deps.Log)
+	if err != nil {
+		return err
+	}
+	defer unclaim()
+
 	p := newProber(host, cfg)
 	p.neighbour = k.neighbour
+	p.room.read = k.tableSize
 	p.tablesWhy = tables.why
 	p.metrics = m
 	p.log = deps.Log
 	p.reporter = &reporter{host: host, subject: schemas.ResultSubject(host), bus: deps.Bus, metrics: m, log: deps.Log}
+	p.ways = newWays(cfg, k, p, m, deps.Log)
+	if socket == rawSocket {
+		nd, err := openND()
+		if err != nil {
+			return err
+		}
+		defer nd.Close()
+		p.nd = nd
+	}
 
-	w := &watcher{kernel: k, tables: tables, patterns: patterns, socket: socket, config: cfg, prober: p, metrics: m, log: deps.Log,
+	w := &watcher{kernel: k, tables: tables, slaves: slaves, masters: masters, socket: socket, config: cfg, prober: p, metrics: m, log: deps.Log,
 		changed: make(chan struct{}, 1)}
 	p.repair = w.notify
 	defer w.close()
 	if err := w.refresh(); err != nil {
 		return err
 	}
-	deps.Log.Info("pinger ready", "host", host, "slaves", cfg.Slaves, "raw_socket", socket == rawSocket,
-		"routing_tables", tables.why == "", "rate", cfg.Rate, "hold_down", cfg.HoldDown, "timeout", cfg.Timeout)
+	deps.Log.Info("pinger ready", "host", host, "slaves", cfg.Slaves, "masters", cfg.Masters, "route", cfg.Route, "proxy", cfg.Proxy,
+		"solicits", p.nd != nil, "routing_tables", tables.why == "", "rate", cfg.Rate, "hold_down", cfg.HoldDown, "timeout", cfg.Timeout)
 
-	unsubscribe, err := deps.Bus.Subscribe(schemas.RelaySubject(host), func(_ string, data []byte) { p.handle(data) })
-	if err != nil {
-		return fmt.Errorf("subscribing to relay commands on %s: %w", schemas.RelaySubject(host), err)
+	handle := func(_ string, data []byte) { p.handle(data) }
+	for _, subject := range []string{schemas.RelaySubject(host), schemas.SubjectRelayAll} {
+		unsubscribe, failed := deps.Bus.Subscribe(subject, handle)
+		if failed != nil {
+			return fmt.Errorf("subscribing to relay commands on %s: %w", subject, failed)
+		}
+		defer func() { err = errors.Join(err, unsubscribe()) }()
 	}
 	if deps.Health != nil {
 		deps.Health(nil)
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return k.follow(ctx, w.notify) })
+	group.Go(func() error { return k.followNeighbours(ctx, w.neighbour) })
 	group.Go(func() error { p.run(ctx); return nil })
+	group.Go(func() error { return p.ways.run(ctx) })
 	w.run(ctx) // on this thread, for it opens sockets
-	err = unsubscribe()
 	k.changes.Close()
-	return errors.Join(err, group.Wait())
+	k.heard.Close()
+	return group.Wait()
+}
+
+// claimWays sweeps the ways that an earlier pinger has left behind, and has this one
+// keep its own if it is to.
+func claimWays(k *kernel, cfg Config, noTables string, log *slog.Logger) (release func(), err error) {
+	keeps := cfg.Route || cfg.Proxy
+	release = func() {}
+	if noTables != "" {
+		if keeps {
+			return nil, fmt.Errorf("PINGER_ROUTE, PINGER_PROXY: no way to a target can be kept: %s", noTables)
+		}
+		return release, nil
+	}
+	claim, err := k.claimWays(log)
+	switch {
+	case err != nil:
+		return nil, err
+	case claim == nil && keeps:
+		return nil, errors.New("PINGER_ROUTE, PINGER_PROXY: another pinger in this network namespace keeps the ways; stop it, or keep them with one of them alone")
+	case keeps:
+		warnNotForwarding(log)
+		return func() { claim.Close() }, nil
+	case claim != nil:
+		claim.Close()
+	}
+	return release, nil
 }

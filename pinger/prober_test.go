@@ -44,6 +44,7 @@ type bench struct {
 	resultsMu sync.Mutex
 	results   []schemas.Result
 	found     neighbour
+	table     tableSize
 	repairs   int
 }
 
@@ -72,6 +73,8 @@ func newBench(t *testing.T, cfg Config, n int) *bench {
 	b.reporter = &reporter{host: "r1", subject: "nd.results.r1", bus: b, metrics: m, log: b.log}
 	b.neighbour = func(netip.Addr, int) (neighbour, error) { return b.found, nil }
 	b.repair = func() { b.repairs++ }
+	b.room.read = func() (tableSize, error) { return b.table, nil }
+	b.table = tableSize{entries: 10, most: 1024}
 	for i := range n {
 		f := &fakeSender{}
 		b.senders = append(b.senders, f)
@@ -86,8 +89,12 @@ func newBench(t *testing.T, cfg Config, n int) *bench {
 	return b
 }
 
-func (b *bench) command(id, target string) {
-	data, err := json.Marshal(command(id, target))
+func (b *bench) command(id, target string) { b.commandWith(id, target, func(*schemas.Relay) {}) }
+
+func (b *bench) commandWith(id, target string, change func(*schemas.Relay)) {
+	cmd := command(id, target)
+	change(&cmd)
+	data, err := json.Marshal(cmd)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -111,6 +118,12 @@ func (b *bench) take() []string {
 		if r.Ethernet != nil {
 			s += " " + r.Ethernet.String()
 		}
+		if r.Proxied {
+			s += " proxied"
+		}
+		if r.Reason != "" {
+			s += " " + string(r.Reason)
+		}
 		got = append(got, s)
 	}
 	b.results = nil
@@ -133,19 +146,19 @@ func TestProberAnswerAndTimeout(t *testing.T) {
 		b.command("c1", "2001:db8::42")
 		advance(1500 * time.Microsecond)
 		b.found = neighbour{confirmed: true, mac: &mac}
-		b.reply(b.slaves[1], b.senders[1].sent[0])
+		b.replied(b.slaves[1], b.senders[1].sent[0])
 		b.expect("c1 s2 reachable 1.5ms 02:00:00:00:00:42")
 		b.found = neighbour{}
 		advance(1998 * time.Millisecond)
 		b.expect()
 		advance(time.Millisecond)
 		b.expect("c1 s1 unreachable")
-		if b.armed || b.waiting.open != 0 {
+		if b.armed || len(b.waiting.probes) != 0 {
 			t.Error("the timer runs while nothing waits")
 		}
 		// Too late, and twice.
-		b.reply(b.slaves[0], b.senders[0].sent[0])
-		b.reply(b.slaves[1], b.senders[1].sent[0])
+		b.replied(b.slaves[0], b.senders[0].sent[0])
+		b.replied(b.slaves[1], b.senders[1].sent[0])
 		b.expect()
 		if got := testutil.ToFloat64(b.metrics.strayReplies); got != 2 {
 			t.Errorf("%v stray replies, want 2", got)
@@ -170,14 +183,14 @@ func TestProberIgnoresForgedReplies(t *testing.T) {
 		for _, f := range forged {
 			r := right
 			f.change(&r)
-			b.reply(b.slaves[f.slave], r)
+			b.replied(b.slaves[f.slave], r)
 		}
 		b.expect()
 		if got := testutil.ToFloat64(b.metrics.strayReplies); got != float64(len(forged)) {
 			t.Errorf("%v stray replies, want %d", got, len(forged))
 		}
 		advance(time.Millisecond)
-		b.reply(b.slaves[0], right)
+		b.replied(b.slaves[0], right)
 		b.expect("c1 s1 reachable 1ms")
 	})
 }
@@ -187,29 +200,45 @@ func TestProberHoldDownAndRate(t *testing.T) {
 		b := newBench(t, benchConfig, 2)
 		b.command("c1", "2001:db8::42")
 		b.command("c2", "2001:db8::42")
-		b.expect("c2  suppressed")
+		b.expect("c2  suppressed held_down")
 		advance(3*time.Second - 1)
 		b.expect("c1 s1 unreachable", "c1 s2 unreachable")
 		b.command("c3", "2001:db8::42")
-		b.expect("c3  suppressed")
+		b.expect("c3  suppressed held_down")
 		advance(1)
+		// It was silent: twice as long.
 		b.command("c4", "2001:db8::42")
-		b.expect()
-		// A slave that comes up makes every target worth another probe.
-		b.update(b.state.Load(), true)
+		b.expect("c4  suppressed held_down")
+		advance(3 * time.Second)
 		b.command("c5", "2001:db8::42")
 		b.expect()
-		// 4 of the 10 echoes of this second are spent.
+		// It answers, and is held down as at first.
+		b.replied(b.slaves[0], b.senders[0].sent[1])
+		b.replied(b.slaves[1], b.senders[1].sent[1])
+		b.take()
+		advance(3*time.Second - 1)
+		b.command("c6", "2001:db8::42")
+		b.expect("c6  suppressed held_down")
+		// A slave that comes up makes every target worth another probe.
+		b.update(b.state.Load(), true)
+		b.command("c7", "2001:db8::42")
+		b.expect()
+		// An administrator who asks does not have to wait.
+		advance(3 * time.Second)
+		b.expect("c7 s1 unreachable", "c7 s2 unreachable")
+		b.commandWith("c8", "2001:db8::42", func(c *schemas.Relay) { c.Now = true })
+		b.expect()
+		// 2 of the 10 probes of this second are spent, and an eighth is kept.
 		for i := range 4 {
 			b.command(fmt.Sprintf("d%d", i), fmt.Sprintf("2001:db8::d%d", i))
 		}
-		b.expect("d3  suppressed")
-		advance(time.Second)
+		b.expect("d2  suppressed over_budget", "d3  suppressed over_budget")
+		// Who asks again for what was refused goes first.
+		advance(999 * time.Millisecond)
 		b.command("d4", "2001:db8::d3")
 		b.expect()
-		if n := len(b.senders[0].sent); n != 7 {
-			t.Errorf("%d echoes out of s1, want 7", n)
-		}
+		b.command("d5", "2001:db8::d5")
+		b.expect("d5  suppressed over_budget")
 	})
 }
 
@@ -246,7 +275,7 @@ func TestProberWhyNotSent(t *testing.T) {
 			if b.repairs != test.repairs {
 				t.Errorf("%v: %d repairs, want %d", test.err, b.repairs, test.repairs)
 			}
-			if len(b.senders[1].sent) != 1 || b.waiting.open != 1 {
+			if len(b.senders[1].sent) != 1 || len(b.waiting.probes) != 1 {
 				t.Errorf("%v: the other slave did not go on", test.err)
 			}
 		})
@@ -270,6 +299,7 @@ func TestProberAllSlavesOutOfUse(t *testing.T) {
 				suppressed++
 			}
 		}
+		// The second one on was refused before, and goes first.
 		if failed != 10 || suppressed != 95 {
 			t.Errorf("%d failed and %d suppressed, want 10 and 95", failed, suppressed)
 		}
@@ -290,8 +320,8 @@ func TestProberSlaveFailsWhileAnEchoWaits(t *testing.T) {
 		b.update(&state{slaves: []*slave{&down, &again, b.slaves[2]}}, false)
 		advance(3 * time.Second)
 		synctest.Wait()
-		if len(b.results) != 3 || b.results[0].Error != "s1 is down while the echo waited for its reply" ||
-			b.results[1].Error != "s2 went away while the echo waited for its reply" || b.results[2].Status != schemas.Unreachable {
+		if len(b.results) != 3 || b.results[0].Error != "s1 is down while the probe waited for its answer" ||
+			b.results[1].Error != "s2 went away while the probe waited for its answer" || b.results[2].Status != schemas.Unreachable {
 			t.Errorf("results are %+v", b.results)
 		}
 	})
@@ -305,7 +335,7 @@ func TestProberStops(t *testing.T) {
 		b.command("c1", "2001:db8::42")
 		b.run(ctx)
 		b.command("c2", "2001:db8::43")
-		b.expect("c2  suppressed")
+		b.expect("c2  suppressed over_budget")
 		if len(b.senders[0].sent) != 1 {
 			t.Error("an echo was sent after the stop")
 		}
@@ -323,10 +353,10 @@ func TestProberUnderFlood(t *testing.T) {
 				advance(time.Millisecond)
 			}
 			b.mu.Lock()
-			open, held := b.waiting.open, len(b.held.since)
+			open, known := len(b.waiting.probes), len(b.targets.byAddr)
 			b.mu.Unlock()
-			if open > len(b.waiting.ring) || held > 3*cfg.Rate {
-				t.Fatalf("%d wait, %d held down", open, held)
+			if open > cfg.mostWaiting()+cfg.Rate || known > maxTargets {
+				t.Fatalf("%d wait, %d targets", open, known)
 			}
 			if i%1000 == 0 {
 				b.take()
@@ -337,8 +367,8 @@ func TestProberUnderFlood(t *testing.T) {
 		}
 		advance(cfg.Timeout)
 		synctest.Wait()
-		if b.waiting.open != 0 || b.armed {
-			t.Errorf("%d wait after all", b.waiting.open)
+		if len(b.waiting.probes) != 0 || b.armed {
+			t.Errorf("%d wait after all", len(b.waiting.probes))
 		}
 	})
 }

@@ -1,10 +1,8 @@
 package pinger
 
 import (
-	"encoding/json"
-	"fmt"
+	"crypto/rand"
 	"log/slog"
-	"math/rand/v2"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -22,16 +20,20 @@ type reporter struct {
 	failing atomic.Bool
 }
 
-// report publishes a result, whose type, id, time and host it fills in.
+// usualResult is more than the bytes of most results.
+const usualResult = 512
+
+// report publishes a result, whose type, id, time and host it fills in, unless no
+// command asked for it.
 func (r *reporter) report(result schemas.Result) {
+	if result.Relay == "" {
+		return
+	}
 	result.Type = schemas.TypeResult
-	result.ID = fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64())
+	result.ID = rand.Text()
 	result.Time = time.Now().UTC()
 	result.Host = r.host
-	data, err := json.Marshal(&result)
-	if err == nil {
-		err = r.bus.Publish(r.subject, data)
-	}
+	err := r.bus.Publish(r.subject, result.AppendJSON(make([]byte, 0, usualResult)))
 	if err != nil {
 		r.metrics.publishErrors.Inc()
 	}
@@ -47,20 +49,30 @@ func (r *reporter) report(result schemas.Result) {
 
 // refused reports a command that was refused or suppressed as a whole.
 func (r *reporter) refused(relay string, target netip.Addr, why *refusal) {
-	r.report(schemas.Result{Relay: relay, Target: target, Status: why.status(), Error: why.why})
+	status, reason := why.status()
+	r.report(schemas.Result{Relay: relay, Target: target, Status: status, Reason: reason, Error: why.why})
 }
 
-// failed reports that no echo could leave by a slave.
-func (r *reporter) failed(relay string, target netip.Addr, slave, why string) {
-	r.report(schemas.Result{Relay: relay, Target: target, Slave: slave, Status: schemas.Failed, Error: why})
+// known reports where a target is that did not have to be looked for.
+func (r *reporter) known(relay string, target netip.Addr, at sighting) {
+	r.report(schemas.Result{Relay: relay, Target: target, Slave: at.on.name, Status: schemas.Reachable, Ethernet: at.mac})
 }
 
-// answered reports a probe that was answered. Without a round-trip time it was
-// the solicitation that was answered and not the echo.
-func (r *reporter) answered(p *probe, rtt time.Duration, n neighbour) {
-	result := schemas.Result{Relay: p.relay, Target: p.target, Slave: p.slave.name, Status: schemas.Reachable, Ethernet: n.mac}
-	if rtt > 0 {
-		result.RTT = rtt.Round(time.Microsecond).String()
+// failed reports that a target cannot be looked for behind a slave.
+func (r *reporter) failed(relay string, target netip.Addr, f failure) {
+	status := schemas.Failed
+	if f.reason == schemas.OverBudget {
+		status = schemas.Suppressed
+	}
+	r.report(schemas.Result{Relay: relay, Target: target, Slave: f.slave.name, Status: status, Reason: f.reason, Error: f.why})
+}
+
+// answered reports a probe that was answered.
+func (r *reporter) answered(p *probe, a answer) {
+	result := schemas.Result{Relay: p.relay, Target: p.target, Slave: p.slave.name, Status: schemas.Reachable,
+		Ethernet: a.mac, Proxied: a.proxied, Reason: a.reason, Error: a.why}
+	if a.rtt > 0 {
+		result.RTT = a.rtt.Round(time.Microsecond).String()
 	}
 	r.report(result)
 }

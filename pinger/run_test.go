@@ -19,12 +19,9 @@ func TestFindsHostBehindSlave(t *testing.T) {
 	for _, kind := range []string{"raw", "datagram"} {
 		t.Run(kind, func(t *testing.T) {
 			l := newLab(t)
-			if kind == "datagram" {
-				l.router.Sysctl("net.ipv4.ping_group_range", "0 2147483647")
-			}
 			taps := []*testlab.Tap{l.host1.Tap("h0"), l.host2.Tap("h0"), l.upstream.Tap("u0")}
-			r := start(t, l.router, testConfig())
-			if want := fmt.Sprintf("raw_socket=%v", kind == "raw"); !strings.Contains(r.log.String(), want) {
+			r := startWith(t, l, kind)
+			if want := fmt.Sprintf("solicits=%v", kind == "raw"); !strings.Contains(r.log.String(), want) {
 				t.Errorf("log has no %s", want)
 			}
 			results := r.ask(onHost2, 2)
@@ -51,9 +48,9 @@ func TestFindsHostBehindSlave(t *testing.T) {
 			}
 			for name, want := range map[string]float64{
 				"nd_pinger_commands_total{outcome=probed}":             1,
-				"nd_pinger_echoes_sent_total{slave=s1}":                1,
-				"nd_pinger_echoes_total{outcome=reachable,slave=s2}":   1,
-				"nd_pinger_echoes_total{outcome=unreachable,slave=s1}": 1,
+				"nd_pinger_probes_total{outcome=reachable,slave=s2}":   1,
+				"nd_pinger_probes_total{outcome=unreachable,slave=s1}": 1,
+				"nd_pinger_sent_total{kind=echo,slave=s2}":             1,
 				"nd_pinger_pending":                                    0,
 				"nd_pinger_rtt_seconds":                                1,
 				"nd_pinger_stray_replies_total":                        0,
@@ -62,8 +59,8 @@ func TestFindsHostBehindSlave(t *testing.T) {
 					t.Errorf("%s is %v, want %v", name, got, want)
 				}
 			}
-			if r.bus.subject != "nd.relay.r1" || r.bus.published["nd.results.r1"] != 2 {
-				t.Errorf("subscribed to %s, published %v", r.bus.subject, r.bus.published)
+			if !slices.Equal(r.bus.subjects, []string{"nd.relay.r1", "nd.relay"}) || r.bus.published["nd.results.r1"] != 2 {
+				t.Errorf("subscribed to %s, published %v", r.bus.subjects, r.bus.published)
 			}
 			r.stop()
 		})
@@ -72,17 +69,33 @@ func TestFindsHostBehindSlave(t *testing.T) {
 
 // A host that drops echo requests is found all the same.
 func TestFindsHostThatIgnoresEchoes(t *testing.T) {
-	l := newLab(t)
-	l.host2.Sysctl("net.ipv6.icmp.echo_ignore_all", "1")
-	r := start(t, l.router, testConfig())
-	results := r.ask(onHost2, 2)
-	if got := results["s2"]; got.Status != schemas.Reachable || got.RTT != "" || got.Ethernet == nil {
-		t.Errorf("result of s2 is %+v, want reachable without rtt", got)
+	for _, kind := range []string{"raw", "datagram"} {
+		t.Run(kind, func(t *testing.T) {
+			l := newLab(t)
+			l.host2.Sysctl("net.ipv6.icmp.echo_ignore_all", "1")
+			r := startWith(t, l, kind)
+			results := r.ask(onHost2, 2)
+			// With a raw socket it is the answer to the solicitation that counts.
+			if got := results["s2"]; got.Status != schemas.Reachable || (got.RTT == "") != (kind == "datagram") || got.Ethernet == nil {
+				t.Errorf("result of s2 is %+v", got)
+			}
+			if got := results["s1"].Status; got != schemas.Unreachable {
+				t.Errorf("status of s1 is %s, want unreachable", got)
+			}
+			r.stop()
+		})
 	}
-	if got := results["s1"].Status; got != schemas.Unreachable {
-		t.Errorf("status of s1 is %s, want unreachable", got)
+}
+
+// startWith starts a pinger that has only sockets of a kind.
+func startWith(t *testing.T, l *lab, kind string) *running {
+	if kind == "raw" {
+		return start(t, l.router, testConfig())
 	}
-	r.stop()
+	l.router.Sysctl("net.ipv4.ping_group_range", "0 2147483647")
+	r := launch(t, l.router, testConfig(), keepCapabilities(unix.CAP_NET_ADMIN))
+	r.ready()
+	return r
 }
 
 func TestRefusals(t *testing.T) {
@@ -156,10 +169,11 @@ func TestHoldDownAndRate(t *testing.T) {
 	most := cfg.Rate * (1 + int(time.Since(begin)/time.Second))
 	testlab.Eventually(t, "all echoes are answered", func() bool { return r.counter("nd_pinger_pending") == 0 })
 	sent := len(tap.Echoes())
-	if sent < cfg.Rate || sent > most {
-		t.Errorf("%d echoes, want %d to %d", sent, cfg.Rate, most)
+	// A source alone gets three quarters.
+	if least := cfg.Rate * 3 / 4; sent < least || sent > most {
+		t.Errorf("%d echoes, want %d to %d", sent, least, most)
 	}
-	if got := r.counter("nd_pinger_commands_total{outcome=over_rate}"); got != float64(101-sent) {
+	if got := r.counter("nd_pinger_commands_total{outcome=over_budget}"); got != float64(101-sent) {
 		t.Errorf("%v commands over the rate, want %d", got, 101-sent)
 	}
 	r.stop()

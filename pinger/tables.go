@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strconv"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -64,9 +65,7 @@ func openTables(handle *netlink.Handle, base uint32, log *slog.Logger) (*tables,
 		t.why = fmt.Sprintf("the kernel has no IPv6 policy routing: %v", err)
 		return t, nil
 	}
-	// An abstract Unix socket belongs to the network namespace, as the tables
-	// do, and goes with its process, however that ends.
-	lock, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: fmt.Sprintf("@nd-pinger/%d", base), Net: "unixgram"})
+	lock, err := claim(strconv.FormatUint(uint64(base), 10))
 	if err != nil {
 		return nil, fmt.Errorf("PINGER_TABLE=%d: another pinger in this network namespace has these routing tables; "+
 			"stop it, or give one of them another PINGER_TABLE: %w", base, err)

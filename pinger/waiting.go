@@ -1,88 +1,83 @@
 package pinger
 
 import (
-	"math/bits"
 	"net/netip"
 	"time"
 )
 
-// probe is an echo that waits for its reply.
-type probe struct {
-	slave  *slave
+// place is where a target may be: behind the interface with that index.
+type place struct {
 	target netip.Addr
-	relay  string // id of the command
+	index  int
+}
+
+// probe is a solicitation or an echo that waits for its answer.
+type probe struct {
+	target netip.Addr
+	slave  *slave
+	relay  string // id of the command; "" if there was none
 	sent   time.Time
+	due    time.Time // when it is sent again, or given up
+	tries  int
+	// seq and cookie are those of an echo; the cookie of a solicitation is 0.
+	seq    uint16
 	cookie uint64
 	done   bool // answered, or never sent
 }
 
-// waiting holds the probes in the order in which they were sent, which is that
-// of their deadlines too, for all wait equally long. A probe stands where the
-// sequence number of its echo says.
+func (p *probe) place() place { return place{p.target, p.slave.index} }
+
+// waiting holds the probes that wait, one for each place. Between two tries all
+// wait equally long, so they stand in the order in which they are due.
 type waiting struct {
-	ring []probe
-	// Probes first to next-1 are in the ring; the first one is not done.
-	first, next uint32
-	open        int
+	probes map[place]*probe
+	queue  []*probe // from first on; those that are done are passed over
+	first  int
 }
 
-// newWaiting makes room for at least most probes, 1 to 65536.
-func newWaiting(most int) waiting {
-	return waiting{ring: make([]probe, 1<<bits.Len(uint(most-1)))}
-}
+func newWaiting() waiting { return waiting{probes: make(map[place]*probe)} }
 
-func (w *waiting) at(seq uint32) *probe { return &w.ring[seq&uint32(len(w.ring)-1)] }
-
-// room reports whether n probes more can wait.
-func (w *waiting) room(n int) bool { return int(w.next-w.first)+n <= len(w.ring) }
-
-// add puts in a probe, for which there is room, and returns its sequence number.
-func (w *waiting) add(p probe) uint16 {
-	seq := w.next
-	*w.at(seq) = p
-	w.next++
-	w.open++
-	return uint16(seq)
-}
-
-// take takes out the probe with a sequence number, if it waits and match holds.
-func (w *waiting) take(seq uint16, match func(*probe) bool) (probe, bool) {
-	// Sequence numbers of the ring are within 65536 of the first one.
-	full := w.first + uint32(seq-uint16(w.first))
-	if full-w.first >= w.next-w.first {
-		return probe{}, false
+// add has a probe wait until it is due, which must not be before another.
+func (w *waiting) add(p *probe) {
+	w.probes[p.place()] = p
+	if w.first > len(w.queue)/2 {
+		kept := copy(w.queue, w.queue[w.first:])
+		clear(w.queue[kept:])
+		w.queue, w.first = w.queue[:kept], 0
 	}
-	p := w.at(full)
-	if p.done || !match(p) {
-		return probe{}, false
-	}
-	taken := *p
-	*p = probe{done: true}
-	w.open--
-	w.trim()
-	return taken, true
+	w.queue = append(w.queue, p)
 }
 
-// oldest returns the probe that was sent first of those that wait, nil if none
-// does.
+// at returns the probe that waits for a place, nil if none does.
+func (w *waiting) at(at place) *probe { return w.probes[at] }
+
+// take takes out the probe for a place, if one waits and match holds.
+func (w *waiting) take(at place, match func(*probe) bool) (*probe, bool) {
+	p, ok := w.probes[at]
+	if !ok || !match(p) {
+		return nil, false
+	}
+	p.done = true
+	delete(w.probes, at)
+	return p, true
+}
+
+// oldest returns the probe that is due first, nil if none waits.
 func (w *waiting) oldest() *probe {
-	if w.first == w.next {
-		return nil
+	for ; w.first < len(w.queue); w.first++ {
+		if p := w.queue[w.first]; !p.done {
+			return p
+		}
+		w.queue[w.first] = nil
 	}
-	return w.at(w.first)
+	return nil
 }
 
 // pop takes out the oldest probe; there must be one.
-func (w *waiting) pop() probe {
-	p := *w.at(w.first)
-	*w.at(w.first) = probe{done: true}
-	w.open--
-	w.trim()
+func (w *waiting) pop() *probe {
+	p := w.oldest()
+	w.queue[w.first] = nil
+	w.first++
+	delete(w.probes, p.place())
 	return p
-}
-
-func (w *waiting) trim() {
-	for w.first != w.next && w.at(w.first).done {
-		w.first++
-	}
 }

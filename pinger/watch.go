@@ -6,21 +6,31 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"time"
+
+	"github.com/ndmon/ndmon/schemas"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // watcher keeps the prober's state and the routing tables in step with the
 // kernel's interfaces.
 type watcher struct {
-	kernel   *kernel
-	tables   *tables
-	patterns []pattern
-	socket   string // the kind to open
-	config   Config
-	prober   *prober
-	metrics  *metrics
-	log      *slog.Logger
+	kernel  *kernel
+	tables  *tables
+	slaves  []pattern
+	masters []pattern
+	socket  string // the kind to open
+	proxies proxySysctl
+	config  Config
+	prober  *prober
+	metrics *metrics
+	log     *slog.Logger
 
 	changed chan struct{}
 	// last is the state of the last refresh.
@@ -61,10 +71,10 @@ func (w *watcher) refresh() error {
 	if err != nil {
 		return err
 	}
-	st := newState(w.patterns, links, w.metrics.slave)
+	st := newState(w.slaves, w.masters, links, w.metrics.slave)
 	var slaves []*link
 	for i := range links {
-		if sl := st.slave(links[i].name); sl != nil && sl.index != 0 && !links[i].loopback {
+		if sl := st.port(links[i].name); sl != nil && !sl.master && sl.index != 0 && !links[i].loopback {
 			slaves = append(slaves, &links[i])
 		}
 	}
@@ -74,8 +84,12 @@ func (w *watcher) refresh() error {
 		w.log.Error("routing tables of the slaves", "error", err)
 	}
 	w.connect(st)
+	if w.config.Proxy {
+		w.proxies.enable(st.masters, w.log)
+	}
 	came := w.logChanges(st)
 	w.prober.update(st, len(came) > 0)
+	w.prober.ways.changed(st)
 	w.disconnect(st)
 	w.warnRouteless(came)
 	w.last = st
@@ -83,9 +97,13 @@ func (w *watcher) refresh() error {
 }
 
 // connect gives the slaves their sockets, those that they had if nothing about
-// them has changed.
+// them has changed, and the masters if targets are looked for behind them too.
 func (w *watcher) connect(st *state) {
-	for _, sl := range st.slaves {
+	list := st.slaves
+	if w.config.Proxy {
+		list = st.ports()
+	}
+	for _, sl := range list {
 		if sl.why != "" {
 			continue
 		}
@@ -110,7 +128,7 @@ func (w *watcher) connOf(sl *slave) *echoConn {
 	if w.last == nil {
 		return nil
 	}
-	old := w.last.slave(sl.name)
+	old := w.last.port(sl.name)
 	if old == nil || old.index != sl.index || old.source != sl.source {
 		return nil
 	}
@@ -127,29 +145,33 @@ func (w *watcher) disconnect(st *state) {
 	if w.last == nil {
 		return
 	}
-	for _, old := range w.last.slaves {
+	for _, old := range w.last.ports() {
 		conn, _ := old.conn.(*echoConn)
-		if sl := st.slave(old.name); conn != nil && (sl == nil || sl.conn != old.conn) {
+		if sl := st.port(old.name); conn != nil && (sl == nil || sl.conn != old.conn) {
 			conn.Close()
 		}
 	}
 }
 
-// receive takes in echo replies until the connection is closed.
+// receive takes in what answers, until the connection is closed.
 func (w *watcher) receive(sl *slave, conn *echoConn) {
 	for {
-		switch r, ok, err := conn.receive(); {
-		case errors.Is(err, net.ErrClosed):
+		from, message, err := conn.receive()
+		if errors.Is(err, net.ErrClosed) {
 			return
-		case err != nil:
+		}
+		if err != nil {
 			// The next echo or change of an interface opens a new one.
-			w.log.Error("receiving echo replies", "slave", sl.name, "error", err)
+			w.log.Error("receiving answers", "slave", sl.name, "error", err)
 			conn.dead.Store(true)
 			conn.Close()
 			return
-		case ok:
-			w.prober.reply(sl, r)
-		default:
+		}
+		if a, ok := parseAdvertisement(message); ok {
+			w.prober.advertised(sl, a)
+		} else if reply, ok := parseReply(from, message); ok {
+			w.prober.replied(sl, reply)
+		} else {
 			w.metrics.strayReplies.Inc()
 		}
 	}
@@ -159,6 +181,7 @@ func (w *watcher) receive(sl *slave, conn *echoConn) {
 func (w *watcher) close() {
 	w.disconnect(&state{})
 	w.receivers.Wait()
+	w.proxies.restore(w.log)
 }
 
 // logChanges logs what has changed since the last refresh, one line for each
@@ -168,21 +191,25 @@ func (w *watcher) logChanges(st *state) (came []*slave) {
 	if before == nil {
 		before = &state{}
 	}
-	for _, sl := range st.slaves {
-		old := before.slave(sl.name)
+	for _, sl := range st.ports() {
+		kind := "slave"
+		if sl.master {
+			kind = "master"
+		}
+		old := before.port(sl.name)
 		switch {
-		case old != nil && old.why == sl.why && old.index == sl.index && old.source == sl.source:
+		case old != nil && old.same(sl):
 		case sl.why == "":
-			w.log.Info("slave in use", "slave", sl.name, "index", sl.index, "source", sl.source)
+			w.log.Info(kind+" in use", kind, sl.name, "index", sl.index, "source", sl.source)
 			if old == nil || old.why != "" || old.index != sl.index {
 				came = append(came, sl)
 			}
 		default:
-			w.log.Warn("slave out of use: "+sl.name+" "+sl.why, "slave", sl.name, "index", sl.index)
+			w.log.Warn(kind+" out of use: "+sl.name+" "+sl.why, kind, sl.name, "index", sl.index)
 		}
 	}
-	for _, old := range before.slaves {
-		if st.slave(old.name) == nil {
+	for _, old := range before.ports() {
+		if st.port(old.name) == nil {
 			w.metrics.forget(old.name)
 			if old.index != 0 {
 				w.log.Info("slave gone", "slave", old.name, "index", old.index)
@@ -190,7 +217,7 @@ func (w *watcher) logChanges(st *state) (came []*slave) {
 		}
 	}
 	if len(st.slaves) > w.config.Rate && len(before.slaves) <= w.config.Rate {
-		w.log.Error("no command can be carried out: each takes an echo out of every slave, which are more than PINGER_RATE",
+		w.log.Error("no command can be carried out: each takes a probe out of every slave, which are more than PINGER_RATE",
 			"slaves", len(st.slaves), "rate", w.config.Rate)
 	}
 	return came
@@ -209,12 +236,86 @@ func (w *watcher) warnRouteless(slaves []*slave) {
 	}
 	var without []string
 	for _, sl := range slaves {
-		if !routed[sl.index] {
+		if !sl.master && !routed[sl.index] {
 			without = append(without, sl.name)
 		}
 	}
 	if len(without) > 0 {
-		w.log.Warn("slaves without a route of their own: an echo to a global address cannot leave by them, and the pinger may not make routing tables",
+		w.log.Warn("slaves without a route of their own: their hosts are found, but no echo to a global address can leave by these slaves, and so the kernel does not hear of what was found; the pinger may not make routing tables",
 			"slaves", without, "why", w.tables.why, "remedy", "CAP_NET_ADMIN, or a route through the slave to the prefix of its hosts")
+	}
+}
+
+// neighbour takes what the kernel has heard of a neighbour.
+func (w *watcher) neighbour(n *netlink.Neigh, gone bool) {
+	sl := w.prober.state.Load().at(n.LinkIndex)
+	addr, ok := netip.AddrFromSlice(n.IP)
+	if sl == nil || !ok || schemas.CheckTarget(addr) != nil {
+		return
+	}
+	const there = unix.NUD_REACHABLE | unix.NUD_STALE | unix.NUD_DELAY | unix.NUD_PROBE
+	switch {
+	case gone, n.State&unix.NUD_FAILED != 0:
+		w.prober.ways.gone(addr, sl.index)
+	case n.State&there != 0:
+		w.prober.seen(addr)
+		if !sl.master {
+			w.prober.ways.hint(addr, sl)
+		}
+	}
+}
+
+// proxySysctl has the kernel answer for its proxy neighbour entries, which it does
+// on an interface with net.ipv6.conf.<interface>.proxy_ndp=1 alone.
+type proxySysctl struct {
+	enabled map[string]bool // by the name of the master; true if by us
+}
+
+func proxyPath(name string) string {
+	return filepath.Join("/proc/sys/net/ipv6/conf", name, "proxy_ndp")
+}
+
+// enable sets it on the masters, in the network namespace of the calling thread.
+func (p *proxySysctl) enable(masters []*slave, log *slog.Logger) {
+	if p.enabled == nil {
+		p.enabled = make(map[string]bool)
+	}
+	for _, m := range masters {
+		if m.index == 0 {
+			delete(p.enabled, m.name) // it begins anew when it is back
+			continue
+		}
+		value, err := os.ReadFile(proxyPath(m.name))
+		if err == nil && strings.TrimSpace(string(value)) == "1" {
+			continue
+		}
+		if err == nil {
+			err = os.WriteFile(proxyPath(m.name), []byte("1"), 0)
+		}
+		_, tried := p.enabled[m.name]
+		if p.enabled[m.name] = err == nil; err != nil && !tried {
+			log.Warn("the kernel does not answer for its proxy neighbour entries, the pinger alone does",
+				"master", m.name, "error", err, "remedy", "sysctl net.ipv6.conf."+m.name+".proxy_ndp=1")
+		}
+	}
+}
+
+// restore sets it back where enable has set it.
+func (p *proxySysctl) restore(log *slog.Logger) {
+	for name, ours := range p.enabled {
+		if !ours {
+			continue
+		}
+		if err := os.WriteFile(proxyPath(name), []byte("0"), 0); err != nil && !errors.Is(err, os.ErrNotExist) {
+			log.Warn("proxy_ndp stays set", "master", name, "error", err)
+		}
+	}
+}
+
+// warnNotForwarding says so if the host is no router.
+func warnNotForwarding(log *slog.Logger) {
+	value, err := os.ReadFile("/proc/sys/net/ipv6/conf/all/forwarding")
+	if err == nil && strings.TrimSpace(string(value)) == "0" {
+		log.Warn("this host does not forward: nothing that comes in on a master reaches a host behind a slave", "remedy", "sysctl net.ipv6.conf.all.forwarding=1")
 	}
 }

@@ -35,6 +35,11 @@ type evaluation struct {
 	raised recent // alerts, by id
 	// relay sends relay commands for rules that ask for more than the frame.
 	relay *relayer
+	// acting and relaying are the rules that the last event matched and whose
+	// thresholds have let it pass, and those of them that relay; their memory is
+	// used again.
+	acting   []acting
+	relaying []*rules.Rule
 
 	// mu guards what follows against who stores it.
 	mu        sync.Mutex
@@ -153,6 +158,12 @@ const (
 	eventsMissed = "events-missed"
 )
 
+// acting is a rule that acts on an event, which stands for so many matches.
+type acting struct {
+	rule  *rules.Rule
+	count uint64
+}
+
 func (e *evaluation) evaluate(ctx context.Context, msg jetstream.Msg) error {
 	if set := e.src.rules.Load(); set.evaluated != e.program {
 		e.program, e.evaluator = set.evaluated, set.evaluated.NewEvaluator()
@@ -162,19 +173,29 @@ func (e *evaluation) evaluate(ctx context.Context, msg jetstream.Msg) error {
 	if e.cfg.Learn > 0 {
 		return nil
 	}
+	e.acting, e.relaying = e.acting[:0], e.relaying[:0]
 	for _, rule := range e.evaluator.Evaluate(&e.event) {
 		count, ok := e.thresholds.Pass(rule, &e.event)
 		if !ok {
 			e.m.suppressed.Inc()
+			if len(rule.Relay) > 0 {
+				e.log.Debug("not relayed: the rule's threshold holds it back", "rule", rule.ID, "event", e.event.ID)
+			}
 			continue
 		}
-		if rule.Relay {
-			e.relay.late(rule, &e.event)
+		e.acting = append(e.acting, acting{rule, count})
+		if len(rule.Relay) > 0 {
+			e.relaying = append(e.relaying, rule)
 		}
-		if rule.Severity == "" {
+	}
+	if len(e.relaying) > 0 {
+		e.relay.late(e.relaying, &e.event)
+	}
+	for _, a := range e.acting {
+		if a.rule.Severity == "" {
 			continue
 		}
-		if err := e.alert(ctx, msg, rule.ID, rule.Severity, rule.Description, count); err != nil {
+		if err := e.alert(ctx, msg, a.rule.ID, a.rule.Severity, a.rule.Description, a.count); err != nil {
 			return err
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -38,11 +40,16 @@ type relayer struct {
 	program   *rules.Program
 	evaluator *rules.Evaluator
 	ids       *nuid.NUID
-	buf       []byte
+	// What follows is memory that is used again.
+	command      schemas.Relay
+	solicitation schemas.Solicitation
+	told         []string // the hosts that have got a command for this event
+	subjects     map[string]string
+	buf          []byte
 }
 
 func newRelayer(cfg Config, d Deps, m *metrics, src *source) *relayer {
-	return &relayer{cfg: cfg, log: d.Log, bus: d.Bus, m: m, src: src, eventReader: newEventReader(), ids: nuid.New()}
+	return &relayer{cfg: cfg, log: d.Log, bus: d.Bus, m: m, src: src, eventReader: newEventReader(), ids: nuid.New(), subjects: map[string]string{}}
 }
 
 // run relays until the context ends. Without a rule that relays it subscribes to
@@ -97,45 +104,116 @@ func (r *relayer) handle(subject string, data []byte) {
 	if p := r.src.rules.Load().relaying; p != r.program {
 		r.program, r.evaluator = p, p.NewEvaluator()
 	}
-	// One command is enough, whatever number of rules ask for it.
 	if matched := r.evaluator.Evaluate(&r.event); len(matched) > 0 {
-		r.relay(matched[0], &r.event)
+		r.relay(matched, &r.event)
+	} else if r.debugging() {
+		r.unmatched(&r.event)
 	}
 }
 
-// late relays the event of a rule that had to wait for its turn, unless it is too
-// late for that.
-func (r *relayer) late(rule *rules.Rule, event *schemas.Event) {
+// late relays the event of rules that had to wait for its turn, unless it is too
+// late for that. A host may get a second command so, beside that of rules that
+// need not wait; its pinger holds the target down.
+func (r *relayer) late(matched []*rules.Rule, event *schemas.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if time.Since(event.Time) < r.cfg.RelayTTL {
-		r.relay(rule, event)
+	if since := time.Since(event.Time); since < r.cfg.RelayTTL {
+		r.relay(matched, event)
+	} else if r.debugging() {
+		r.log.Debug("not relayed: the event is too old", "rule", matched[0].ID, "age", since, "event", event.ID)
 	}
 }
 
-// relay sends a relay command to the pinger of the event's host.
-func (r *relayer) relay(rule *rules.Rule, event *schemas.Event) {
+// debugging reports whether lines for those who debug are logged: a call that
+// logs none costs memory for what it would say.
+func (r *relayer) debugging() bool { return r.log.Enabled(context.Background(), slog.LevelDebug) }
+
+// unmatched says that no rule relays a solicitation, but for those that have to
+// wait for their turn.
+func (r *relayer) unmatched(event *schemas.Event) {
+	var target, source netip.Addr
+	if event.ND != nil && event.ND.NS != nil {
+		target = event.ND.NS.TargetAddress
+	}
+	if event.Inet6 != nil {
+		source = event.Inet6.Source
+	}
+	r.log.Debug("no rule relays this solicitation at once", "host", event.Host, "interface", event.Interface, "direction", event.Direction,
+		"target", target, "source", source, "master", event.Master, "proxy", event.Proxy, "event", event.ID)
+}
+
+// relay sends a relay command to each of the hosts that the rules name, once
+// whatever number of them do.
+func (r *relayer) relay(matched []*rules.Rule, event *schemas.Event) {
 	if event.ND == nil || event.ND.NS == nil {
 		r.m.relaysNothing.Inc()
 		return
 	}
-	command := schemas.Relay{
+	for _, rule := range matched {
+		if rule.Relay[0] == rules.RelayAll {
+			r.send(rule, event, schemas.EveryHost, schemas.SubjectRelayAll)
+			return
+		}
+	}
+	r.told = r.told[:0]
+	for _, rule := range matched {
+		for _, host := range rule.Relay {
+			if host == rules.RelayOrigin {
+				host = event.Host
+			}
+			if !slices.Contains(r.told, host) {
+				r.told = append(r.told, host)
+				r.send(rule, event, host, r.subject(host))
+			}
+		}
+	}
+}
+
+// subject returns the subject of a host's relay commands.
+func (r *relayer) subject(host string) string {
+	s, ok := r.subjects[host]
+	if !ok {
+		if len(r.subjects) >= maxSubjects {
+			clear(r.subjects)
+		}
+		s = schemas.RelaySubject(host)
+		r.subjects[strings.Clone(host)] = s
+	}
+	return s
+}
+
+// send sends a relay command to a host.
+func (r *relayer) send(rule *rules.Rule, event *schemas.Event, host, subject string) {
+	r.command = schemas.Relay{
 		Type: schemas.TypeRelay,
 		ID:   r.ids.Next(),
 		Time: time.Now().UTC(),
-		// By the clock of the host that will look at it.
+		// By the clock of the host that has seen it.
 		Expires: event.Time.Add(r.cfg.RelayTTL),
-		Host:    event.Host,
+		Host:    host,
 		Target:  event.ND.NS.TargetAddress,
 		Rule:    rule.ID,
 		Event:   event.ID,
 	}
-	r.buf = command.AppendJSON(r.buf[:0])
-	if err := r.bus.Publish(schemas.RelaySubject(command.Host), r.buf); err != nil {
-		r.m.relaysLost.Inc()
-		r.log.Debug("relay command is lost", "target", command.Target, "host", command.Host, "error", err)
-		return
+	if event.Inet6 != nil && event.Ethernet != nil { // as of every frame
+		r.solicitation = schemas.Solicitation{
+			Host: event.Host, Interface: event.Interface, Direction: event.Direction,
+			Source: event.Inet6.Source, Ethernet: event.Ethernet.Source,
+		}
+		r.command.Solicitation = &r.solicitation
 	}
-	r.m.relays.Inc()
-	r.log.Debug("relay", "rule", rule.ID, "target", command.Target, "host", command.Host, "command", command.ID, "event", event.ID)
+	r.buf = r.command.AppendJSON(r.buf[:0])
+	err := r.bus.Publish(subject, r.buf)
+	if err != nil {
+		r.m.relaysLost.Inc()
+	} else {
+		r.m.relays.Inc()
+	}
+	switch {
+	case !r.debugging():
+	case err != nil:
+		r.log.Debug("relay command is lost", "target", r.command.Target, "host", host, "error", err)
+	default:
+		r.log.Debug("relay", "rule", rule.ID, "target", r.command.Target, "host", host, "command", r.command.ID, "event", event.ID)
+	}
 }

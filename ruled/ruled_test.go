@@ -76,7 +76,7 @@ func (f *fixture) run(t testing.TB) (stop func()) {
 	reading, done := make(chan struct{}, 16), make(chan error, 1)
 	go func() {
 		done <- Run(ctx, f.config, Deps{
-			Log: slog.New(slog.NewTextHandler(f.log, nil)), Registry: f.registry, Conn: conn, Bus: conn,
+			Log: slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Registry: f.registry, Conn: conn, Bus: conn,
 			Health: begun(reading),
 		})
 	}()
@@ -225,6 +225,7 @@ func TestAlertAndRelay(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.run(t)
+	f.waitRelaying(t)
 	e := solicitation(1)
 	f.publish(t, e)
 
@@ -267,6 +268,9 @@ func TestAlertAndRelay(t *testing.T) {
 	wantRelay := schemas.Relay{
 		Type: schemas.TypeRelay, Expires: e.Time.Add(3 * time.Second), Host: "r1",
 		Target: netip.MustParseAddr("2001:db8::42"), Rule: "relay", Event: "e1",
+		Solicitation: &schemas.Solicitation{
+			Host: "r1", Interface: "eth0", Direction: schemas.Out, Source: e.Inet6.Source, Ethernet: e.Ethernet.Source,
+		},
 	}
 	if diff := cmp.Diff(wantRelay, relay, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
 		t.Errorf("relay command (-want +got):\n%s", diff)

@@ -31,7 +31,8 @@ type source struct {
 
 // ruleset is the rules of a file, by how they are evaluated, and the routers.
 type ruleset struct {
-	count int
+	// count is how many rules there are, relays how many of them relay.
+	count, relays int
 	// evaluated are asked of each event in its turn, relaying of each
 	// solicitation as it comes, in a hurry. A rule may be in both.
 	evaluated, relaying *rules.Program
@@ -40,18 +41,24 @@ type ruleset struct {
 
 func newRuleset(set *rules.Set) *ruleset {
 	var evaluated, relaying rules.Set
+	relays := 0
 	for _, rule := range set.Rules {
+		if len(rule.Relay) > 0 {
+			relays++
+		}
 		// What a rule remembers or knows of the link is known in turn only.
-		hurried := rule.Relay && !rule.Remembers()
+		hurried := len(rule.Relay) > 0 && !rule.Remembers()
 		if hurried {
 			relaying.Rules = append(relaying.Rules, rule)
 		}
 		if rule.Severity != "" || !hurried {
-			rule.Relay = rule.Relay && !hurried
+			if hurried {
+				rule.Relay = nil
+			}
 			evaluated.Rules = append(evaluated.Rules, rule)
 		}
 	}
-	return &ruleset{len(set.Rules), rules.Compile(&evaluated), rules.Compile(&relaying), set.Links}
+	return &ruleset{len(set.Rules), relays, rules.Compile(&evaluated), rules.Compile(&relaying), set.Links}
 }
 
 // settle is how long after a change the file is read: who writes it does so in
@@ -64,7 +71,7 @@ func loadRules(path string, d Deps, m *metrics) (*source, error) {
 	s := &source{path: path, hangup: d.Hangup, log: d.Log, changed: make(chan struct{}, 1), m: m}
 	if path == "" {
 		s.use(rules.Builtin())
-		s.log.Info("using the built-in rules", "rules", s.rules.Load().count)
+		s.log.Info("using the built-in rules", "rules", s.rules.Load().count, "relaying", s.rules.Load().relays)
 		return s, nil
 	}
 	if err := s.load(); err != nil {
@@ -91,7 +98,7 @@ func (s *source) load() error {
 		s.log.Warn("rules: " + notice.String())
 	}
 	s.use(set)
-	s.log.Info("using rules", "file", s.path, "rules", len(set.Rules))
+	s.log.Info("using rules", "file", s.path, "rules", len(set.Rules), "relaying", s.rules.Load().relays)
 	return nil
 }
 

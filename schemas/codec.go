@@ -31,6 +31,12 @@ func (r *Relay) ParseJSON(data []byte) error {
 	return parseJSON(data, placeOf(r), relayShape)
 }
 
+// AppendJSON appends the result as JSON, fast: there is one for each command at
+// least, also for those of a flood that are suppressed.
+func (r *Result) AppendJSON(b []byte) []byte {
+	return appendObject(b, placeOf(r), resultShape)
+}
+
 func appendObject(b []byte, object place, s *shape) []byte {
 	b = append(b, '{')
 	empty := true

@@ -346,3 +346,32 @@ func BenchmarkEvent(b *testing.B) {
 		}
 	})
 }
+
+// Commands and results are written as encoding/json writes them too, full and
+// empty, and commands are read back.
+func TestCommandsAndResults(t *testing.T) {
+	relays, results := make([]Relay, 2), make([]Result, 2)
+	fill(t, reflect.ValueOf(&relays[0]).Elem(), relayShape)
+	fill(t, reflect.ValueOf(&results[0]).Elem(), resultShape)
+	same := func(message any, got []byte) {
+		t.Helper()
+		want, err := Marshal(message)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want), string(got)); diff != "" {
+			t.Errorf("%T (-encoding/json +AppendJSON):\n%s", message, diff)
+		}
+	}
+	for i := range relays {
+		same(&relays[i], relays[i].AppendJSON(nil))
+		same(&results[i], results[i].AppendJSON(nil))
+	}
+	var back Relay
+	if err := back.ParseJSON(relays[0].AppendJSON(nil)); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(relays[0], back, compareAddr); diff != "" {
+		t.Errorf("read back (-want +got):\n%s", diff)
+	}
+}

@@ -101,7 +101,7 @@ const (
 	Failed Status = "error"
 )
 
-// Reason says why a result is Suppressed or Failed, for programs.
+// Reason says why a result is what it is, for programs.
 type Reason string
 
 // The reasons. The first two are those of Suppressed, the others of Failed.
@@ -150,8 +150,9 @@ type Result struct {
 	// was clear (RFC 4861, section 7.2.8), as another relay has it. The target
 	// lives elsewhere, or is an anycast address.
 	Proxied bool `json:"proxied,omitempty"`
-	// Reason and Error say why, for Suppressed and Failed: to programs and to
-	// people.
+	// Reason and Error say why, to programs and to people: for Suppressed and
+	// Failed, and where a target is Reachable and the kernel could not be told of
+	// it.
 	Reason Reason `json:"reason,omitempty" enum:"held_down,over_budget,no_route,slave_down,not_sent,expired,refused"`
 	Error  string `json:"error,omitempty"`
 }

@@ -157,6 +157,7 @@ var messageTypes = map[reflect.Type]string{
 }
 
 var (
-	eventShape = newShape(reflect.TypeFor[Event]())
-	relayShape = newShape(reflect.TypeFor[Relay]())
+	eventShape  = newShape(reflect.TypeFor[Event]())
+	relayShape  = newShape(reflect.TypeFor[Relay]())
+	resultShape = newShape(reflect.TypeFor[Result]())
 )

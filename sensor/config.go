@@ -15,13 +15,14 @@ type Config struct {
 	// Host is the name of the host in events and subjects, at most 255 bytes.
 	Host string `split_words:"true" desc:"name of this host in events and subjects; default: the machine's hostname"`
 
-	// Interfaces and Masters select the interfaces to capture on. An element is
-	// the name of an interface, a glob (path.Match) or an address prefix, which
-	// selects the interfaces that hold an address in it. The events of Masters
-	// are marked. If both are empty, every Ethernet interface that is up is
-	// captured.
-	Interfaces []string `split_words:"true" desc:"comma-separated interfaces to capture on: names, globs (eth*), or prefixes (2001:db8::/64) that select the interfaces with an address in them; default: the masters, or without masters every Ethernet interface that is up"`
+	// Interfaces, Masters and Proxies select the interfaces to capture on. An
+	// element is the name of an interface, a glob (path.Match) or an address
+	// prefix, which selects the interfaces that hold an address in it. The events
+	// of Masters and of Proxies are marked so. If all are empty, every Ethernet
+	// interface that is up is captured.
+	Interfaces []string `split_words:"true" desc:"comma-separated interfaces to capture on: names, globs (eth*), or prefixes (2001:db8::/64) that select the interfaces with an address in them; default: the masters and proxies, or without these every Ethernet interface that is up"`
 	Masters    []string `split_words:"true" desc:"comma-separated interfaces, written in the same way, to capture on with the mark that their solicitations are relayed"`
+	Proxies    []string `split_words:"true" desc:"comma-separated interfaces, written in the same way, to capture on with the mark that this host answers on them for hosts behind its other ones"`
 
 	// Promiscuous captures frames that are addressed to other hosts too.
 	Promiscuous bool `split_words:"true" default:"true" desc:"capture frames that are addressed to other hosts too"`
@@ -62,7 +63,7 @@ func (c Config) Validate() error {
 		return err
 	}
 	if len(c.ReadFiles) > 0 && !sel.all() {
-		return fmt.Errorf("SENSOR_READ_FILES: files are read instead of interfaces; leave SENSOR_INTERFACES and SENSOR_MASTERS empty")
+		return fmt.Errorf("SENSOR_READ_FILES: files are read instead of interfaces; leave SENSOR_INTERFACES, SENSOR_MASTERS and SENSOR_PROXIES empty")
 	}
 	for _, f := range c.ReadFiles {
 		if f == "" {

@@ -31,6 +31,8 @@ func TestValidate(t *testing.T) {
 		"no name":         {func(c *Config) { c.Interfaces = []string{"eth0:1"} }, []string{"SENSOR_INTERFACES", "eth0:1"}},
 		"two names":       {func(c *Config) { c.Interfaces = []string{"eth0 eth1"} }, []string{"SENSOR_INTERFACES", "commas"}},
 		"long name":       {func(c *Config) { c.Interfaces = []string{strings.Repeat("e", 128)} }, []string{"SENSOR_INTERFACES", "too long"}},
+		"proxies":         {func(c *Config) { c.Proxies = []string{"eth0", ""} }, []string{"SENSOR_PROXIES", "empty"}},
+		"files, proxies":  {func(c *Config) { c.ReadFiles, c.Proxies = []string{"a.pcap"}, []string{"eth0"} }, []string{"SENSOR_READ_FILES", "SENSOR_PROXIES"}},
 		"files and more":  {func(c *Config) { c.ReadFiles, c.Masters = []string{"a.pcap"}, []string{"eth0"} }, []string{"SENSOR_READ_FILES"}},
 		"empty file":      {func(c *Config) { c.ReadFiles = []string{""} }, []string{"SENSOR_READ_FILES"}},
 		"buffer":          {func(c *Config) { c.Buffer = 1000 }, []string{"SENSOR_BUFFER", "1000", "1048576"}},
@@ -79,10 +81,12 @@ func TestSelects(t *testing.T) {
 	up := eth("eth0")
 	up.Up = true
 	for name, tt := range map[string]struct {
-		interfaces, masters string
-		link                *links.Link
-		held                bool
-		selected, master    bool
+		interfaces       string
+		masters, proxies string
+		link             *links.Link
+		held             bool
+		selected         bool
+		marks            marks
 	}{
 		"all, up":            {link: up, selected: true},
 		"all, down":          {link: eth("eth0")},
@@ -94,10 +98,14 @@ func TestSelects(t *testing.T) {
 		"glob":               {interfaces: "wan,eth?", link: eth("eth7"), selected: true},
 		"glob of another":    {interfaces: "eth?", link: eth("eth77")},
 		"spaces":             {interfaces: "eth0, eth1", link: eth("eth1"), selected: true},
-		"master":             {masters: "eth0", link: eth("eth0"), selected: true, master: true},
-		"only masters":       {masters: "eth0", link: up, selected: true, master: true},
+		"master":             {masters: "eth0", link: eth("eth0"), selected: true, marks: marks{master: true}},
+		"only masters":       {masters: "eth0", link: up, selected: true, marks: marks{master: true}},
 		"none but masters":   {masters: "eth1", link: up},
-		"both":               {interfaces: "eth*", masters: "eth0", link: eth("eth0"), selected: true, master: true},
+		"both":               {interfaces: "eth*", masters: "eth0", link: eth("eth0"), selected: true, marks: marks{master: true}},
+		"proxy":              {proxies: "eth*", link: eth("eth1"), selected: true, marks: marks{proxy: true}},
+		"master and proxy":   {masters: "eth0", proxies: "eth*", link: eth("eth0"), selected: true, marks: marks{master: true, proxy: true}},
+		"none but proxies":   {proxies: "eth1", link: up},
+		"proxy, no link":     {proxies: "wg0", link: &links.Link{Name: "wg0", Type: "none"}},
 		"interface, no link": {interfaces: "wg0", link: &links.Link{Name: "wg0", Type: "none"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -107,12 +115,12 @@ func TestSelects(t *testing.T) {
 				}
 				return strings.Split(list, ",")
 			}
-			s, err := newSelection(Config{Interfaces: split(tt.interfaces), Masters: split(tt.masters)})
+			s, err := newSelection(Config{Interfaces: split(tt.interfaces), Masters: split(tt.masters), Proxies: split(tt.proxies)})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if selected, master := s.selects(tt.link, tt.held); selected != tt.selected || master != tt.master {
-				t.Errorf("selected %v, master %v", selected, master)
+			if selected, m := s.selects(tt.link, tt.held); selected != tt.selected || m != tt.marks {
+				t.Errorf("selected %v, marks %+v", selected, m)
 			}
 		})
 	}

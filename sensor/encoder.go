@@ -20,7 +20,7 @@ import (
 type origin struct {
 	host, iface string
 	direction   string
-	master      bool
+	marks
 }
 
 // encoder makes the messages of one origin. It uses its memory again for each,
@@ -83,7 +83,7 @@ func (e *encoder) encode(ev *schemas.Event, t time.Time) []byte {
 	ev.ID = unsafe.String(unsafe.SliceData(e.id), len(e.id))
 	ev.Time = t
 	ev.Host, ev.Interface = e.origin.host, e.origin.iface
-	ev.Direction, ev.Master = e.origin.direction, e.origin.master
+	ev.Direction, ev.Master, ev.Proxy = e.origin.direction, e.origin.master, e.origin.proxy
 	e.json = ev.AppendJSON(e.json[:0])
 	ev.ID = ""
 	return e.json

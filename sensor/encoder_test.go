@@ -46,7 +46,7 @@ func newTestSensor(t testing.TB, p Publisher) *sensor {
 
 func TestDeliverAllocatesNothing(t *testing.T) {
 	s := newTestSensor(t, &taker{})
-	e := newEncoder(origin{host: "r1", iface: "eth0", direction: schemas.Out, master: true}, s.metrics)
+	e := newEncoder(origin{host: "r1", iface: "eth0", direction: schemas.Out, marks: marks{master: true}}, s.metrics)
 	f := firstNS(t)
 	f.VLAN, f.Tagged = 300, true
 	wrapped := f // behind another tag and in LLC and SNAP
@@ -91,7 +91,7 @@ func TestIDs(t *testing.T) {
 func BenchmarkDeliver(b *testing.B) {
 	p := &taker{}
 	s := newTestSensor(b, p)
-	e := newEncoder(origin{host: "r1", iface: "eth0", direction: schemas.Out, master: true}, s.metrics)
+	e := newEncoder(origin{host: "r1", iface: "eth0", direction: schemas.Out, marks: marks{master: true}}, s.metrics)
 	f, t := firstNS(b), &tap{}
 	b.ReportAllocs()
 	for b.Loop() {

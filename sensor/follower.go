@@ -118,8 +118,8 @@ func (f *follower) update() error {
 		if _, open := f.taps[l.Index]; open {
 			continue
 		}
-		if selected, master := f.selection.selects(l, false); selected {
-			if err := f.open(*l, master); err != nil {
+		if selected, m := f.selection.selects(l, false); selected {
+			if err := f.open(*l, m); err != nil {
 				return err
 			}
 		}
@@ -154,14 +154,14 @@ func (f *follower) revise(t *tap, now *links.Link) {
 		f.close(t)
 		return
 	}
-	selected, master := f.selection.selects(now, true)
+	selected, m := f.selection.selects(now, true)
 	if !selected {
 		log.Info("interface is no longer selected")
 		f.close(t)
 		return
 	}
-	if master != t.master {
-		log.Info("interface became a master or ceases to be one", "master", master)
+	if m != t.marks {
+		log.Info("interface became a master or proxy or ceases to be one", "master", m.master, "proxy", m.proxy)
 		f.close(t)
 		return
 	}
@@ -188,8 +188,8 @@ func state(l *links.Link) string {
 
 // open captures an interface. The error is for what no interface can overcome;
 // all else is logged.
-func (f *follower) open(l links.Link, master bool) error {
-	t, err := f.openTap(l, master, f.failures)
+func (f *follower) open(l links.Link, m marks) error {
+	t, err := f.openTap(l, m, f.failures)
 	switch {
 	case errors.Is(err, unix.EPERM):
 		return rights(err)
@@ -205,7 +205,7 @@ func (f *follower) open(l links.Link, master bool) error {
 	}
 	f.taps[l.Index] = t
 	f.Log.Info("capturing", "interface", l.Name, "state", state(&l), "ethernet", l.MAC,
-		"master", master, "promiscuous", f.config.Promiscuous)
+		"master", m.master, "proxy", m.proxy, "promiscuous", f.config.Promiscuous)
 	f.checkBuffer(t)
 	return nil
 }
@@ -234,7 +234,7 @@ func (f *follower) close(t *tap) {
 	if err != nil {
 		f.Log.Error("interface could not be closed properly", "interface", t.link.Name, "error", err)
 	}
-	f.losses.add(t.link.Name, t.master, kernel, buffer)
+	f.losses.add(t.link.Name, t.marks, kernel, buffer)
 	f.metrics.forget(t.link.Name)
 	delete(f.taps, t.link.Index)
 }
@@ -259,7 +259,7 @@ func (f *follower) report() {
 		if err != nil {
 			f.Log.Error("lost frames could not be counted", "interface", t.link.Name, "error", err)
 		}
-		f.losses.add(t.link.Name, t.master, kernel, buffer)
+		f.losses.add(t.link.Name, t.marks, kernel, buffer)
 	}
 	f.losses.period()
 	if f.Connected() {

@@ -328,7 +328,7 @@ func TestSelectByPrefix(t *testing.T) {
 	router.Veth("two", host, "h2")
 	router.Address("one", "10.1.2.3/24")
 	c := config("10.0.0.0/8")
-	c.Masters = []string{"2001:db8::/32"}
+	c.Masters, c.Proxies = []string{"2001:db8::/32"}, []string{"172.16.0.0/12"}
 	r := start(t, router, c)
 	r.logs(t, 1, "msg=capturing", "interface=one ", "master=false")
 	r.logs(t, 1, "waiting for interface", "wanted=2001:db8::/32", "no interface has an address in it")
@@ -341,9 +341,16 @@ func TestSelectByPrefix(t *testing.T) {
 		t.Error("the event of a master has no mark")
 	}
 
-	// An interface may become a master later.
+	// An interface may become a master or a proxy later.
 	router.Address("one", "2001:db8:2::1/64")
-	r.logs(t, 1, "msg=capturing", "interface=one ", "master=true")
+	r.logs(t, 1, "msg=capturing", "interface=one ", "master=true", "proxy=false")
+	router.Address("one", "172.16.0.1/24")
+	r.logs(t, 1, "msg=capturing", "interface=one ", "master=true", "proxy=true")
+	host.Address("h1", "2001:db8:2::2/64")
+	host.Solicit("h1", "2001:db8:2::3")
+	if m := r.sees(t, "an NS on the proxy", solicitation("one", schemas.In, "2001:db8:2::3")); !m.event.Master || !m.event.Proxy {
+		t.Error("the event of a master and proxy has not both marks")
+	}
 
 	addr, err := netlink.ParseAddr("2001:db8:1::1/64")
 	if err != nil {

@@ -32,7 +32,7 @@ func newLosses(s *sensor) *losses {
 }
 
 // add logs and counts what was lost on an interface since the last period began.
-func (l *losses) add(iface string, master bool, kernel, buffer uint64) {
+func (l *losses) add(iface string, m marks, kernel, buffer uint64) {
 	if kernel == 0 && buffer == 0 {
 		return
 	}
@@ -46,7 +46,7 @@ func (l *losses) add(iface string, master bool, kernel, buffer uint64) {
 			return
 		}
 		u = &untold{
-			encoder: newEncoder(origin{host: l.host, iface: iface, direction: schemas.In, master: master}, l.metrics),
+			encoder: newEncoder(origin{host: l.host, iface: iface, direction: schemas.In, marks: m}, l.metrics),
 			lost:    schemas.Lost{Since: l.since},
 		}
 		l.untold[iface] = u

@@ -73,8 +73,11 @@ func (p pattern) matchesName(name string) bool {
 
 // selection is which interfaces are captured.
 type selection struct {
-	interfaces, masters []pattern
+	interfaces, masters, proxies []pattern
 }
+
+// marks are what the configuration says of an interface in all its events.
+type marks struct{ master, proxy bool }
 
 func newSelection(c Config) (selection, error) {
 	var s selection
@@ -85,6 +88,7 @@ func newSelection(c Config) (selection, error) {
 	}{
 		{"SENSOR_INTERFACES", c.Interfaces, &s.interfaces},
 		{"SENSOR_MASTERS", c.Masters, &s.masters},
+		{"SENSOR_PROXIES", c.Proxies, &s.proxies},
 	} {
 		for _, text := range list.texts {
 			p, err := parsePattern(text)
@@ -98,11 +102,13 @@ func newSelection(c Config) (selection, error) {
 }
 
 // all reports whether every Ethernet interface that is up is captured.
-func (s selection) all() bool { return len(s.interfaces) == 0 && len(s.masters) == 0 }
+func (s selection) all() bool {
+	return len(s.interfaces) == 0 && len(s.masters) == 0 && len(s.proxies) == 0
+}
 
 // patterns returns all patterns, each once.
 func (s selection) patterns() []pattern {
-	list := slices.Concat(s.masters, s.interfaces)
+	list := slices.Concat(s.masters, s.proxies, s.interfaces)
 	slices.SortFunc(list, func(a, b pattern) int { return strings.Compare(a.text, b.text) })
 	return slices.Compact(list)
 }
@@ -112,19 +118,19 @@ func (s selection) byAddress() bool {
 	return slices.ContainsFunc(s.patterns(), func(p pattern) bool { return p.prefix.IsValid() })
 }
 
-// selects reports whether the interface is to be captured and is a master. An
+// selects reports whether the interface is to be captured, and its marks. An
 // interface that was selected for being up stays so when it goes down, which
 // held tells.
-func (s selection) selects(l *links.Link, held bool) (selected, master bool) {
+func (s selection) selects(l *links.Link, held bool) (selected bool, m marks) {
 	if !l.Ethernet() {
-		return false, false
+		return false, m
 	}
 	if s.all() {
-		return l.Up || held, false
+		return l.Up || held, m
 	}
 	matches := func(p pattern) bool { return p.matches(l) }
-	master = slices.ContainsFunc(s.masters, matches)
-	return master || slices.ContainsFunc(s.interfaces, matches), master
+	m.master, m.proxy = slices.ContainsFunc(s.masters, matches), slices.ContainsFunc(s.proxies, matches)
+	return m != marks{} || slices.ContainsFunc(s.interfaces, matches), m
 }
 
 // unmatched returns why the pattern selects nothing in the list, and "" if it

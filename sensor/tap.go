@@ -17,8 +17,8 @@ import (
 // packet type is known to its filters only, not to who reads the frames.
 type tap struct {
 	// link is the interface as it was last seen.
-	link   links.Link
-	master bool
+	link links.Link
+	marks
 
 	handles []*capture.Handle
 	readers sync.WaitGroup
@@ -43,8 +43,8 @@ var directions = [...]struct {
 
 // openTap captures the interface and publishes what comes. If that fails later,
 // it says so on failures.
-func (s *sensor) openTap(l links.Link, master bool, failures chan<- failure) (*tap, error) {
-	t := &tap{link: l, master: master, closing: make(chan struct{})}
+func (s *sensor) openTap(l links.Link, m marks, failures chan<- failure) (*tap, error) {
+	t := &tap{link: l, marks: m, closing: make(chan struct{})}
 	for _, d := range directions {
 		program, err := filter.ND(d.filter)
 		if err != nil {
@@ -62,7 +62,7 @@ func (s *sensor) openTap(l links.Link, master bool, failures chan<- failure) (*t
 		t.handles = append(t.handles, h)
 	}
 	for i, d := range directions {
-		e := newEncoder(origin{host: s.host, iface: l.Name, direction: d.name, master: master}, s.metrics)
+		e := newEncoder(origin{host: s.host, iface: l.Name, direction: d.name, marks: m}, s.metrics)
 		t.readers.Go(func() {
 			err := t.handles[i].Frames(func(f capture.Frame) { s.deliver(t, e, f) })
 			if err == nil {

@@ -35,7 +35,9 @@ type event struct {
 
 // result is nd.result.v1.
 type result struct {
-	Type, ID, Time, Host, Relay, Target, Slave, Status, RTT, Ethernet, Error string
+	Type, ID, Time, Host, Relay, Target, Slave, Status, RTT, Ethernet, Reason, Error string
+
+	Proxied bool
 }
 
 // command is nd.relay.v1.
@@ -48,6 +50,14 @@ type command struct {
 	Target  string `json:"target"`
 	Rule    string `json:"rule"`
 	Event   string `json:"event"`
+
+	Solicitation *solicitation `json:"solicitation"`
+	Now          bool          `json:"now"`
+}
+
+// solicitation is what a command says of who asked.
+type solicitation struct {
+	Host, Interface, Direction, Source, Ethernet string
 }
 
 func parseAlert(t *testing.T, data []byte) alert {

@@ -75,8 +75,13 @@ func TestFleet(t *testing.T) {
 		t.Errorf("relay command on %s", relay.Subject)
 	}
 	cmd := parse[command](t, relay.Data)
+	if cmd.Solicitation == nil || cmd.Solicitation.Source == "" {
+		t.Fatalf("relay command %s", relay.Data)
+	}
 	if diff := cmp.Diff(command{Type: "nd.relay.v1", ID: cmd.ID, Time: cmd.Time, Expires: cmd.Expires, Host: host2,
-		Target: lab.Host2Address.String(), Rule: "relay-ns", Event: cmd.Event}, cmd); diff != "" {
+		Target: lab.Host2Address.String(), Rule: "relay-ns", Event: cmd.Event, Solicitation: &solicitation{
+			Host: host2, Interface: lab.Master, Direction: "out", Source: cmd.Solicitation.Source, Ethernet: r2.MAC(lab.Master).String(),
+		}}, cmd); diff != "" {
 		t.Errorf("relay command (-want +got):\n%s", diff)
 	}
 	if cmd.Expires <= cmd.Time || cmd.ID == "" || cmd.Event == "" {

@@ -151,6 +151,11 @@ func TestKeys(t *testing.T) {
 			break
 		}
 	}
+	find := r.Start(with(program("ndmon", "find", lab.Host1Address.String(), "--nats", localNATS),
+		"NATS_NKEY="+seed("operator"), "NATS_CA="+ca, "NATS_CERT="+cert, "NATS_KEY="+key))
+	if find.Wait() != 0 || !strings.HasPrefix(find.Stdout.String(), host+"  "+lab.Slave1+"  ") {
+		t.Errorf("find: %q, %q", find.Stdout, find.Stderr)
+	}
 
 	// The state is stored, read by nd-ruled neighbors, and restored.
 	neighbors := with(program("nd-ruled", "neighbors"), "NATS_NKEY="+seed("ruled"), "NATS_CA="+ca, "NATS_CERT="+cert, "NATS_KEY="+key)

@@ -19,8 +19,8 @@ func TestHelpAndVersion(t *testing.T) {
 	version := regexp.MustCompile(`^\S+ \S+, commit .+, go1\.\S+ linux/\w+\n$`)
 	mentions := map[string][]string{
 		"ndmon": {"--master", "--slaves", "--interfaces", "--read", "--rules", "--output", "--log-level", "--daemon", "--listen", "--nats",
-			"--data", "--help", "--version", "127.0.0.1:4222"},
-		"nd-sensor": {"SENSOR_INTERFACES", "SENSOR_MASTERS", "NATS_URL", "nats://127.0.0.1:4222"},
+			"--data", "--route", "--proxy", "ndmon find", "--help", "--version", "127.0.0.1:4222"},
+		"nd-sensor": {"SENSOR_INTERFACES", "SENSOR_MASTERS", "SENSOR_PROXIES", "NATS_URL", "nats://127.0.0.1:4222"},
 		"nd-ruled":  {"RULED_RULES", "nd-ruled check FILE", "nd-ruled fields", "NATS_URL"},
 		"nd-pinger": {"PINGER_SLAVES", "PINGER_RATE", "NATS_URL"},
 	}
@@ -75,6 +75,13 @@ func TestBadCommandLines(t *testing.T) {
 		{"ndmon format", program("ndmon", "-o", "xml"), 2, []string{"--output", "xml", "json or text"}},
 		{"master without slaves", program("ndmon", "-m", "lo"), 2, []string{"--master", "--slaves"}},
 		{"slaves without master", program("ndmon", "-s", "lo"), 2, []string{"--slaves", "--master"}},
+		{"route without slaves", program("ndmon", "-i", "lo", "--route"), 2, []string{"--route", "--master", "--slaves"}},
+		{"proxy without slaves", program("ndmon", "--proxy"), 2, []string{"--proxy", "--master", "--slaves"}},
+		{"find nothing", program("ndmon", "find"), 2, []string{"ndmon find: ", "one address", "ndmon find --help"}},
+		{"find a link-local address", program("ndmon", "find", "fe80::1"), 2, []string{"ndmon find: ", "fe80::1", "link-local"}},
+		{"find a group", program("ndmon", "find", "ff02::1"), 2, []string{"ff02::1", "multicast"}},
+		{"find a name", program("ndmon", "find", "host"), 2, []string{`"host"`, "2001:db8::42"}},
+		{"find without a server", program("ndmon", "find", "2001:db8::1", "--nats", "nats://127.0.0.1:1"), 2, []string{"nats://127.0.0.1:1", "no servers"}},
 		{"file and interfaces", program("ndmon", "-r", capture, "-i", "lo"), 2, []string{"--read", "--interfaces"}},
 		{"ndmon listens nowhere", program("ndmon", "--listen", "nowhere"), 2, []string{"--listen", "nowhere", "127.0.0.1:4222"}},
 		{"no rule file", program("ndmon", "-r", capture, "-R", "/nonexistent/rules.xml"), 2, []string{"/nonexistent/rules.xml", "no such file"}},

@@ -42,6 +42,9 @@ type Config struct {
 	Host string
 	// Learn, if not 0, is how long to learn the routers, and to do nothing else.
 	Learn time.Duration
+	// Route and Proxy have the pinger keep what it has found: a route to each host
+	// behind a slave, and answers for it on the other interfaces.
+	Route, Proxy bool
 	// Metrics is the address on which metrics are served; empty for none.
 	Metrics string
 }
@@ -63,6 +66,7 @@ const usage = `ndmon: IPv6 Neighbor Discovery monitoring and relaying
                                 for their targets behind eth1 and eth2
   ndmon -r FILE                 read a capture file (pcap or pcapng) and exit
   ndmon alerts                  write the alerts of a fleet, see ndmon alerts --help
+  ndmon find ADDRESS            ask all routers for an address now (ndmon find --help)
   ndmon health --metrics ADDR   ask the ndmon that serves its metrics there how it is
   ndmon keys init DIR           make the keys of a fleet and its NATS server's configuration
 
@@ -78,6 +82,8 @@ func ParseArgs(args []string, terminal bool, help io.Writer) (Config, error) {
 	flags.SetOutput(io.Discard)
 	flags.StringSliceVarP(&c.Masters, "master", "m", nil, "`INTERFACE` whose outgoing solicitations are relayed: a name, a glob (eth*) or an address prefix (2001:db8::/64)")
 	flags.StringSliceVarP(&c.Slaves, "slaves", "s", nil, "`INTERFACES` to ping out of, separated by commas")
+	flags.BoolVar(&c.Route, "route", false, "keep a route to each host found behind a slave")
+	flags.BoolVar(&c.Proxy, "proxy", false, "answer on the master for the hosts found behind the slaves, and between the slaves")
 	flags.StringSliceVarP(&c.Interfaces, "interfaces", "i", nil, "`INTERFACES` to watch, separated by commas (default: the master, or without one all that are up)")
 	flags.StringSliceVarP(&c.Files, "read", "r", nil, "capture `FILE` to read instead (- is standard input)")
 	flags.StringVarP(&c.Rules, "rules", "R", "", "rule `FILE` in place of the built-in rules; it is read again when it changes and on SIGHUP")
@@ -135,6 +141,10 @@ func ParseArgs(args []string, terminal bool, help io.Writer) (Config, error) {
 		return c, errors.New("--master: needs --slaves, the interfaces to ping out of (--interfaces only watches)")
 	case len(c.Slaves) > 0 && len(c.Masters) == 0:
 		return c, errors.New("--slaves: needs --master, the interface whose solicitations are relayed")
+	case c.Route && len(c.Slaves) == 0:
+		return c, errors.New("--route: needs --master and --slaves, the interfaces behind which hosts are found")
+	case c.Proxy && len(c.Slaves) == 0:
+		return c, errors.New("--proxy: needs --master and --slaves, the interfaces between which it answers")
 	case c.NATS != "" && (flags.Changed("listen") || flags.Changed("data")):
 		return c, errors.New("--nats: uses a server that runs already, without --listen and --data")
 	}

@@ -26,6 +26,7 @@ func TestParseArgs(t *testing.T) {
 		{"-m eth0 -s eth1,eth2", Config{Masters: []string{"eth0"}, Slaves: []string{"eth1", "eth2"}, Output: "json", Listen: DefaultListen, Data: data, Host: host}},
 		{"--master eth0 --slaves eth1 -s eth2 --log-level debug -d", Config{Masters: []string{"eth0"}, Slaves: []string{"eth1", "eth2"}, Output: "json", Level: slog.LevelDebug, Daemon: true, Listen: DefaultListen, Data: data, Host: host}},
 		{"-i eth0 --listen [::1]:4223 --data /x --host r1 -R /r.xml -o text", Config{Interfaces: []string{"eth0"}, Rules: "/r.xml", Output: "text", Listen: "[::1]:4223", Data: "/x", Host: "r1"}},
+		{"-m eth0 -s eth1 --route --proxy", Config{Masters: []string{"eth0"}, Slaves: []string{"eth1"}, Route: true, Proxy: true, Output: "json", Listen: DefaultListen, Data: data, Host: host}},
 		{"-r a.pcap -r b.pcap", Config{Files: []string{"a.pcap", "b.pcap"}, Output: "json", Host: host}},
 		{"-r a.pcap --listen :0", Config{Files: []string{"a.pcap"}, Output: "json", Listen: ":0", Host: host}},
 		{"--nats nats://n -l error", Config{NATS: "nats://n", Output: "json", Level: slog.LevelError, Listen: DefaultListen, Host: host}},
@@ -48,6 +49,11 @@ func TestParseArgsRefuses(t *testing.T) {
 		"eth0":                   `"eth0" is not an option`,
 		"-m eth0":                "--master: needs --slaves",
 		"-s eth0":                "--slaves: needs --master",
+		"--route":                "--route: needs --master and --slaves",
+		"-i eth0 --proxy":        "--proxy: needs --master and --slaves",
+		"-r f --proxy":           "--proxy: needs",
+		"-m eth0 --route":        "--master: needs --slaves",
+		"-l debug find ::2":      `"find" is not an option`,
 		"-r f -i eth0":           "--read",
 		"-r f -d":                "--read",
 		"-o xml":                 "--output",
@@ -73,7 +79,7 @@ func TestHelpAndVersion(t *testing.T) {
 	if _, err := ParseArgs([]string{"-h"}, false, &help); !errors.Is(err, ErrHelp) {
 		t.Errorf("-h: %v", err)
 	}
-	for _, option := range []string{"--master", "--slaves", "--daemon", "--nats", "nats sub nd.alerts"} {
+	for _, option := range []string{"--master", "--slaves", "--daemon", "--nats", "--route", "--proxy", "ndmon find", "nats sub nd.alerts"} {
 		if !strings.Contains(help.String(), option) {
 			t.Errorf("the help does not have %s", option)
 		}

@@ -47,8 +47,8 @@ func keysCommand(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "ndmon keys: %q is unknown\n%s", args[0], keysUsage)
 		return process.ExitUsage
 	}
-	if !arguments(flags, flags.Name()+" DIR --hosts r1,r2", 1, args[1:], stderr) {
-		return process.ExitUsage
+	if status, ok := arguments(flags, flags.Name()+" DIR --hosts r1,r2", 1, args[1:], stdout, stderr); !ok {
+		return status
 	}
 	dir := flags.Arg(0)
 	err := run(dir)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -289,9 +290,13 @@ func (p *parts) settings() (rules ruled.Config, pings pinger.Config, capture sen
 			rules.Learn = math.MaxInt64 // until its end
 		}
 	}
-	pings.Host, pings.Slaves = p.cfg.Host, p.cfg.Slaves
+	pings.Host, pings.Masters, pings.Slaves = p.cfg.Host, p.cfg.Masters, p.cfg.Slaves
+	pings.Route, pings.Proxy = pings.Route || p.cfg.Route, pings.Proxy || p.cfg.Proxy
 	capture.Host, capture.ReadFiles = p.cfg.Host, p.cfg.Files
-	capture.Interfaces, capture.Masters = p.cfg.Interfaces, p.cfg.Masters
+	capture.Interfaces, capture.Masters, capture.Proxies = p.cfg.Interfaces, p.cfg.Masters, nil
+	if pings.Proxy {
+		capture.Proxies = slices.Concat(p.cfg.Masters, p.cfg.Slaves)
+	}
 	return rules, pings, capture, err
 }
 

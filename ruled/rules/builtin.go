@@ -15,7 +15,8 @@ var builtinXML []byte
 func BuiltinXML() []byte { return append([]byte(nil), builtinXML...) }
 
 // Builtin returns the rules that are used when there is no rule file: what
-// leaves a master is relayed, and what is wrong in a frame raises an alert.
+// leaves a master is relayed, and what comes in where the host answers for
+// others; and what is wrong in a frame raises an alert.
 func Builtin() *Set {
 	p := newParser("builtin.xml")
 	p.builtin.reading = true

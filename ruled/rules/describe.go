@@ -29,15 +29,12 @@ func (s *Set) Describe(w io.Writer) error {
 
 func (s *Set) describeRules(w io.Writer) {
 	bySeverity := map[schemas.Severity]int{}
-	alerts, relays, builtin := 0, 0, 0
+	alerts, builtin := 0, 0
 	for i := range s.Rules {
 		r := &s.Rules[i]
 		if r.Severity != "" {
 			alerts++
 			bySeverity[r.Severity]++
-		}
-		if r.Relay {
-			relays++
 		}
 		if r.Builtin {
 			builtin++
@@ -46,7 +43,31 @@ func (s *Set) describeRules(w io.Writer) {
 	fmt.Fprintf(w, "rules: %d, of which %d built in\n", len(s.Rules), builtin)
 	fmt.Fprintf(w, "  alert: %d (critical %d, warning %d, info %d)\n", alerts,
 		bySeverity[schemas.Critical], bySeverity[schemas.Warning], bySeverity[schemas.Info])
+	s.describeRelays(w)
+}
+
+// describeRelays writes how many rules relay, and where to.
+func (s *Set) describeRelays(w io.Writer) {
+	relays := 0
+	var order []string
+	rules := map[string]int{}
+	for i := range s.Rules {
+		if hosts := s.Rules[i].Relay; len(hosts) > 0 {
+			relays++
+			to := strings.Join(hosts, " ")
+			if rules[to]++; rules[to] == 1 {
+				order = append(order, to)
+			}
+		}
+	}
 	fmt.Fprintf(w, "  relay: %d\n", relays)
+	const most = 10
+	for _, to := range order[:min(most, len(order))] {
+		fmt.Fprintf(w, "    to %s: %d\n", to, rules[to])
+	}
+	if n := len(order) - most; n > 0 {
+		fmt.Fprintf(w, "    and to %d other choices of hosts\n", n)
+	}
 }
 
 // describeThresholds writes each threshold of the file's own rules once, with the

@@ -236,26 +236,39 @@ func TestBuiltinRules(t *testing.T) {
 // built-in rules make of it.
 func TestBuiltinOne(t *testing.T) {
 	ev := Compile(Builtin()).NewEvaluator()
-	relay := []string{"relay-ns"}
+	relay, proxy := []string{"relay-ns"}, []string{"relay-proxy"}
+	received := func(e *schemas.Event) { e.Direction, e.Master, e.Proxy = schemas.In, false, true }
 	for name, tt := range map[string]struct {
 		change func(*schemas.Event)
 		want   []string
 	}{
-		"as it is":           {func(*schemas.Event) {}, relay},
-		"received":           {func(e *schemas.Event) { e.Direction = schemas.In }, nil},
-		"not a master":       {func(e *schemas.Event) { e.Master = false }, nil},
-		"tagged":             {func(e *schemas.Event) { e.Ethernet.VLAN = new(uint16) }, relay},
-		"DAD":                {func(e *schemas.Event) { e.Inet6.Source = addr("::") }, nil},
-		"link-local source":  {func(e *schemas.Event) { e.Inet6.Source = addr("fe80::1") }, relay},
-		"link-local target":  {func(e *schemas.Event) { e.ND.NS.TargetAddress = addr("febf::1") }, nil},
-		"unique local":       {func(e *schemas.Event) { e.ND.NS.TargetAddress = addr("fd00::1") }, relay},
-		"multicast target":   {func(e *schemas.Event) { e.ND.NS.TargetAddress = addr("ff02::1") }, nil},
-		"unspecified target": {func(e *schemas.Event) { e.ND.NS.TargetAddress = addr("::") }, nil},
-		"loopback target":    {func(e *schemas.Event) { e.ND.NS.TargetAddress = addr("::1") }, nil},
-		"hop limit":          {func(e *schemas.Event) { e.Inet6.HopLimit = 254 }, []string{"hop-limit"}},
-		"malformed":          {func(e *schemas.Event) { e.ND.Malformed, e.Fault = "x", &schemas.Fault{Length: true} }, []string{"malformed-nd"}},
-		"fragment":           {func(e *schemas.Event) { e.Inet6.Fragment = &schemas.Fragment{} }, []string{"relay-ns", "fragmented-nd"}},
-		"group source":       {func(e *schemas.Event) { e.Ethernet.SourceMulticast = true }, []string{"relay-ns", "ethernet-source-multicast"}},
+		"as it is":                 {func(*schemas.Event) {}, relay},
+		"received":                 {func(e *schemas.Event) { e.Direction = schemas.In }, nil},
+		"not a master":             {func(e *schemas.Event) { e.Master = false }, nil},
+		"tagged":                   {func(e *schemas.Event) { e.Ethernet.VLAN = new(uint16) }, relay},
+		"DAD":                      {func(e *schemas.Event) { e.Inet6.Source = addr("::") }, nil},
+		"link-local source":        {func(e *schemas.Event) { e.Inet6.Source = addr("fe80::1") }, relay},
+		"link-local target":        {func(e *schemas.Event) { e.ND.NS.TargetAddress = addr("febf::1") }, nil},
+		"unique local":             {func(e *schemas.Event) { e.ND.NS.TargetAddress = addr("fd00::1") }, relay},
+		"multicast target":         {func(e *schemas.Event) { e.ND.NS.TargetAddress = addr("ff02::1") }, nil},
+		"unspecified target":       {func(e *schemas.Event) { e.ND.NS.TargetAddress = addr("::") }, nil},
+		"loopback target":          {func(e *schemas.Event) { e.ND.NS.TargetAddress = addr("::1") }, nil},
+		"hop limit":                {func(e *schemas.Event) { e.Inet6.HopLimit = 254 }, []string{"hop-limit"}},
+		"malformed":                {func(e *schemas.Event) { e.ND.Malformed, e.Fault = "x", &schemas.Fault{Length: true} }, []string{"malformed-nd"}},
+		"fragment":                 {func(e *schemas.Event) { e.Inet6.Fragment = &schemas.Fragment{} }, []string{"relay-ns", "fragmented-nd"}},
+		"group source":             {func(e *schemas.Event) { e.Ethernet.SourceMulticast = true }, []string{"relay-ns", "ethernet-source-multicast"}},
+		"relayed and answered for": {func(e *schemas.Event) { e.Proxy = true }, relay},
+		"received for others":      {received, proxy},
+		"DAD for others":           {func(e *schemas.Event) { received(e); e.Inet6.Source = addr("::") }, proxy},
+		"off-link for others":      {func(e *schemas.Event) { received(e); e.Inet6.HopLimit = 64 }, []string{"hop-limit"}},
+		"link-local for others":    {func(e *schemas.Event) { received(e); e.ND.NS.TargetAddress = addr("fe80::1") }, nil},
+		"multicast for others":     {func(e *schemas.Event) { received(e); e.ND.NS.TargetAddress = addr("ff02::1") }, nil},
+		"unspecified for others":   {func(e *schemas.Event) { received(e); e.ND.NS.TargetAddress = addr("::") }, nil},
+		"loopback for others":      {func(e *schemas.Event) { received(e); e.ND.NS.TargetAddress = addr("::1") }, nil},
+		"malformed for others": {func(e *schemas.Event) {
+			received(e)
+			e.ND.Malformed, e.Fault = "x", &schemas.Fault{Length: true}
+		}, []string{"malformed-nd"}},
 		"other without ICMPv6": {func(e *schemas.Event) {
 			e.ICMP6, e.ND.NS, e.ND.Malformed, e.Inet6.HopLimit = nil, nil, "cut", 64
 			e.Fault = &schemas.Fault{Length: true}

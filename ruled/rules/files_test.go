@@ -99,7 +99,7 @@ func FuzzParse(f *testing.F) {
 		if err == nil {
 			ids := map[string]bool{}
 			for _, r := range set.Rules {
-				if r.ID == "" || ids[r.ID] || len(r.Conditions) == 0 || r.Severity == "" && !r.Relay {
+				if r.ID == "" || ids[r.ID] || len(r.Conditions) == 0 || r.Severity == "" && len(r.Relay) == 0 {
 					t.Fatalf("rule %+v", r)
 				}
 				ids[r.ID] = true

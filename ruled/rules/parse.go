@@ -16,6 +16,8 @@ const (
 	maxDepth       = 32
 	maxID          = 128  // bytes
 	maxDescription = 1024 // bytes
+	maxHost        = 255  // bytes, as a sensor's name of its host
+	maxRelayHosts  = 256
 )
 
 // Parse reads a rule file, NDPMon's configuration or one of ours. The name is

@@ -70,7 +70,7 @@ func TestParseFaults(t *testing.T) {
 		"attribute of rule":       {rules("<rule descripton='x'>" + ok + "</rule>"), []string{`2: unknown attribute "descripton" of <rule>; did you mean "description"?`}},
 		"attribute of match":      {condition("field='nd.ra.lifetime' valeu='1'"), []string{`3: unknown attribute "valeu" of <match>; did you mean "value"?`, `3: field nd.ra.lifetime: no value; it takes a value of type uint16, such as 1800`}},
 		"attribute of alert":      {inRule(ok + "<alert level='x'/>"), []string{`3: unknown attribute "level" of <alert>`}},
-		"attribute of relay":      {inRule(ok + "<relay to='x'/>"), []string{`3: unknown attribute "to" of <relay>`}},
+		"attribute of relay":      {inRule(ok + "<relay too='x'/>"), []string{`3: unknown attribute "too" of <relay>; did you mean "to"?`}},
 		"attribute of probe":      {rules("<probe nam='x'/>"), []string{`2: unknown attribute "nam" of <probe>; did you mean "name"?`, `2: <probe> has no name; it takes an interface, or host/interface`}},
 		"attribute of probes":     {rules("<probes name='x'/>"), []string{`2: unknown attribute "name" of <probes>`}},
 		"attribute twice":         {condition("field='nd.ns' field='nd.ns'"), []string{`3: attribute "field" of <match> stands twice`}},
@@ -134,6 +134,14 @@ func TestParseFaults(t *testing.T) {
 		"empty severity":      {inRule(ok + "<alert severity=''/>"), []string{`3: severity "" is not one of info, warning, critical`}},
 		"two alerts":          {inRule(ok + "<alert/>\n<alert/>"), []string{"4: second <alert> in <rule>; the first is on line 3"}},
 		"two relays":          {inRule(ok + "<relay/>\n<relay/>"), []string{"4: second <relay> in <rule>; the first is on line 3"}},
+		"relay to nobody":     {inRule(ok + "\n<relay to=''/>"), []string{`4: to "" of <relay> is not origin, all, or names of hosts separated by spaces or commas`}},
+		"relay to commas":     {inRule(ok + "<relay to=' , '/>"), []string{`3: to " , " of <relay> is not origin, all, or names of hosts separated by spaces or commas`}},
+		"relay to all and r1": {inRule(ok + "<relay to='r1,all'/>"), []string{`3: <relay> to "all", which is every host, and to others`}},
+		"relay to r1 twice":   {inRule(ok + "<relay to='r1 r2, r1'/>"), []string{`3: <relay> to "r1" twice`}},
+		"relay to a pattern":  {inRule(ok + "<relay to='r* r?'/>"), []string{`3: <relay> to "r*", a pattern; it takes whole names, and "all" is every host`, `3: <relay> to "r?", a pattern; it takes whole names, and "all" is every host`}},
+		"relay to a control":  {inRule(ok + "<relay to='r&#x200b;1'/>"), []string{"3: the host \"r\\u200b1\" in <relay> has the character U+200B in it"}},
+		"relay to a novel":    {inRule(ok + "<relay to='" + strings.Repeat("x", 256) + "'/>"), []string{`3: the host "` + strings.Repeat("x", 80) + `…" in <relay> has 256 bytes; at most 255 are taken`}},
+		"relay to too many":   {inRule(ok + "<relay to='" + strings.Join(manyHosts(257), " ") + "'/>"), []string{`3: <relay> to 257 hosts; at most 256 are taken, and "all" is every host`}},
 		"line of the element": {inRule("<match\nfield='nd.ns'\nvalue='1'/>"), []string{`3: field nd.ns takes no value, but has "1"`}},
 		"Windows line ends":   {"<rules>\r\n<rule>\r\n<match field='x'/>\r\n</rule></rules>", []string{`3: unknown field "x"`}},
 		"after Latin-1": {"<?xml version='1.0' encoding='ISO-8859-1'?>\n<rules><!-- \xe9\xe8 -->\n<rule/></rules>",
@@ -149,6 +157,32 @@ func TestParseFaults(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			wantFaults(t, tt.file, tt.want)
 		})
+	}
+}
+
+func manyHosts(n int) []string {
+	var hosts []string
+	for i := range n {
+		hosts = append(hosts, fmt.Sprintf("r%d", i))
+	}
+	return hosts
+}
+
+func TestParseRelay(t *testing.T) {
+	for relay, want := range map[string][]string{
+		`<relay/>`:                           {"origin"},
+		`<relay to="origin"/>`:               {"origin"},
+		`<relay to=" all "/>`:                {"all"},
+		`<relay to="r2"/>`:                   {"r2"},
+		"<relay to='r1, r2.example\tö,r3'/>": {"r1", "r2.example", "ö", "r3"},
+		`<relay to="r2 origin"/>`:            {"r2", "origin"},
+		`<alert/>`:                           nil,
+		`<relay to="` + strings.Join(manyHosts(256), ",") + `"/>`: manyHosts(256),
+	} {
+		got := mustParse(t, `<rules><rule><match field="nd.ns"/>`+relay+`</rule></rules>`).Rules[0].Relay
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", relay, diff)
+		}
 	}
 }
 
@@ -291,13 +325,13 @@ func TestParse(t *testing.T) {
 </rules>`)
 	mac := uint64(0x001b020c0dff)
 	want := []Rule{
-		{ID: "a", Description: "x  y", Line: 2, Relay: true, Conditions: []Condition{
+		{ID: "a", Description: "x  y", Line: 2, Relay: []string{"origin"}, Conditions: []Condition{
 			{Field: field("nd.ns")},
 			{Field: field("inet6.source"), Negate: true, Values: prefixValues("2001:db8::/32")},
 			{Field: field("ethernet.source"), Negate: true, Values: numberValues(mac)},
 		}},
 		{ID: "rule-2", Line: 9, Severity: schemas.Warning, Conditions: []Condition{{Field: field("ethernet.source"), Values: numberValues(mac)}}},
-		{ID: "rule-4", Line: 11, Severity: schemas.Critical, Relay: true, Conditions: []Condition{{Field: field("inet6.hoplimit"), Values: numberValues(7)}}},
+		{ID: "rule-4", Line: 11, Severity: schemas.Critical, Relay: []string{"origin"}, Conditions: []Condition{{Field: field("inet6.hoplimit"), Values: numberValues(7)}}},
 		{ID: "rule-4-2", Line: 12, Severity: schemas.Warning, Conditions: []Condition{
 			{Field: field("inet6.source"), Values: prefixValues("::ffff:192.0.2.1/128")},
 		}},
@@ -348,7 +382,7 @@ func TestBuiltin(t *testing.T) {
 		if r.ID == "" || strings.HasPrefix(r.ID, "rule-") || r.Description == "" {
 			t.Errorf("line %d: the rule has no id or no description", r.Line)
 		}
-		if r.Severity == "" && !r.Relay {
+		if r.Severity == "" && len(r.Relay) == 0 {
 			t.Errorf("rule %s does nothing", r.ID)
 		}
 	}

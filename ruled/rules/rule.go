@@ -95,9 +95,37 @@ func (p *parser) alert(r *Rule, el element) {
 }
 
 func (p *parser) relay(r *Rule, el element) {
-	p.attributes(el)
+	attrs := p.attributes(el, "to")
 	p.empty(el)
-	r.Relay = true
+	r.Relay = []string{RelayOrigin}
+	if to, ok := attrs["to"]; ok {
+		r.Relay = p.relayHosts(el, to)
+	}
+}
+
+// relayHosts reads the hosts that a rule relays to.
+func (p *parser) relayHosts(el element, to string) []string {
+	hosts := strings.FieldsFunc(to, func(c rune) bool { return c == ',' || unicode.IsSpace(c) })
+	switch {
+	case len(hosts) == 0:
+		p.wrongAttribute(el, "to", to, true, fmt.Sprintf("%s, %s, or names of hosts separated by spaces or commas", RelayOrigin, RelayAll))
+	case len(hosts) > maxRelayHosts:
+		p.faultf(el.line, "<relay> to %d hosts; at most %d are taken, and %q is every host", len(hosts), maxRelayHosts, RelayAll)
+	case len(hosts) > 1 && slices.Contains(hosts, RelayAll):
+		p.faultf(el.line, "<relay> to %q, which is every host, and to others", RelayAll)
+	}
+	for i, host := range hosts[:min(len(hosts), maxRelayHosts)] {
+		if fault := unprintable(host, maxHost); fault != "" {
+			p.faultf(el.line, "the host %s in <relay> %s", quote(host), fault)
+		}
+		if strings.ContainsAny(host, "*?") {
+			p.faultf(el.line, "<relay> to %s, a pattern; it takes whole names, and %q is every host", quote(host), RelayAll)
+		}
+		if slices.Contains(hosts[:i], host) {
+			p.faultf(el.line, "<relay> to %s twice", quote(host))
+		}
+	}
+	return hosts
 }
 
 func (p *parser) threshold(r *Rule, el element) {

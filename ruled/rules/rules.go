@@ -55,6 +55,14 @@ type Set struct {
 	Notices []Remark
 }
 
+// The words that stand for hosts in <relay to="…"/>.
+const (
+	// RelayOrigin is the host on which the solicitation was captured.
+	RelayOrigin = "origin"
+	// RelayAll is every host.
+	RelayAll = "all"
+)
+
 // Rule is one rule.
 type Rule struct {
 	// ID is unique in the set: the attribute id, or rule-N for the Nth rule of
@@ -72,8 +80,10 @@ type Rule struct {
 	// Severity is that of the rule's alert; it is empty for a rule that does
 	// not alert.
 	Severity schemas.Severity
-	// Relay is true for a rule that relays.
-	Relay bool
+	// Relay has the hosts that are to look for the target of a solicitation, by
+	// name, with RelayOrigin for the one that saw it; or RelayAll alone. It is
+	// empty for a rule that does not relay.
+	Relay []string
 	// Threshold holds back some of what the rule does; nil holds back nothing.
 	Threshold *Threshold
 }

@@ -196,6 +196,35 @@ func Connect(cfg Config, o Options) (*Conn, error) {
 	return c, nil
 }
 
+// Dial connects for a command that somebody waits for: it fails where Connect
+// waits for the server, and does not come back. What goes wrong later is told to
+// failed, in goroutines of the connection's.
+func Dial(cfg Config, name string, failed func(error)) (*nats.Conn, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	opts, err := cfg.options()
+	if err != nil {
+		return nil, err
+	}
+	opts = append(opts,
+		nats.Name(name),
+		nats.Timeout(connectTimeout),
+		nats.NoReconnect(),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				failed(fmt.Errorf("lost the connection to NATS: %w", err))
+			}
+		}),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { failed(err) }),
+	)
+	nc, err := nats.Connect(cfg.URL, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to NATS at %s: %w", cfg.URL, err)
+	}
+	return nc, nil
+}
+
 // NATS returns the connection itself.
 func (c *Conn) NATS() *nats.Conn { return c.nc }
 

@@ -4,6 +4,7 @@ package testlab
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -229,13 +230,41 @@ type Tap struct {
 // Tap opens a tap on an interface.
 func (n *Namespace) Tap(name string) *Tap {
 	n.t.Helper()
+	return n.tap(name, unix.SOCK_DGRAM)
+}
+
+// Frames opens a tap that sees whole frames.
+func (n *Namespace) Frames(name string) *Tap {
+	n.t.Helper()
+	return n.tap(name, unix.SOCK_RAW)
+}
+
+// Next returns the next frame with a Neighbor Solicitation or Advertisement; it
+// waits for it.
+func (tap *Tap) Next() []byte {
+	tap.t.Helper()
+	for b := make([]byte, 2048); ; {
+		n, _, err := unix.Recvfrom(tap.fd, b, 0)
+		if err != nil {
+			tap.t.Fatalf("no frame: %v", err)
+		}
+		const icmp = 54
+		if n > icmp && b[20] == unix.IPPROTO_ICMPV6 && (b[icmp] == 135 || b[icmp] == 136) {
+			return b[:n]
+		}
+	}
+}
+
+func (n *Namespace) tap(name string, kind int) *Tap {
+	n.t.Helper()
 	tap := &Tap{t: n.t}
 	index := n.Index(name)
 	var err error
 	n.Do(func() {
 		const protocol = unix.ETH_P_IPV6
-		if tap.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err == nil {
-			err = unix.Bind(tap.fd, &unix.SockaddrLinklayer{Protocol: protocol<<8&0xff00 | protocol>>8, Ifindex: index})
+		if tap.fd, err = unix.Socket(unix.AF_PACKET, kind|unix.SOCK_CLOEXEC, 0); err == nil {
+			err = errors.Join(unix.Bind(tap.fd, &unix.SockaddrLinklayer{Protocol: protocol<<8&0xff00 | protocol>>8, Ifindex: index}),
+				unix.SetsockoptTimeval(tap.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 10}))
 		}
 	})
 	n.must(err)

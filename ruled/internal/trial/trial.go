@@ -127,8 +127,12 @@ func action(m Match) string {
 	if m.Rule.Severity != "" {
 		does = append(does, string(m.Rule.Severity))
 	}
-	if m.Rule.Relay {
+	switch to := strings.Join(m.Rule.Relay, " "); to {
+	case "":
+	case rules.RelayOrigin:
 		does = append(does, "relay")
+	default:
+		does = append(does, "relay to "+to)
 	}
 	text := strings.Join(does, "+")
 	switch {
