@@ -51,3 +51,5 @@ replace (
 	github.com/ndmon/ndmon/schemas => ../schemas
 	github.com/ndmon/ndmon/sensor => ../sensor
 )
+
+tool github.com/nats-io/nats-server/v2

@@ -59,8 +59,11 @@ func checksum(b []byte) uint16 {
 	return ^uint16(sum)
 }
 
-// AllNodes is the group of all nodes on the link.
-var AllNodes = netip.MustParseAddr("ff02::1")
+// The groups of all nodes and of all routers on the link.
+var (
+	AllNodes   = netip.MustParseAddr("ff02::1")
+	AllRouters = netip.MustParseAddr("ff02::2")
+)
 
 // MulticastMAC returns the Ethernet address of an IPv6 group (RFC 2464, section
 // 7).
@@ -90,6 +93,48 @@ func Solicitation(mac net.HardwareAddr, source, target netip.Addr) Message {
 		EthernetSource: mac, EthernetDestination: MulticastMAC(group),
 		Source: source, Destination: group, HopLimit: 255, Type: 135, Body: body,
 	}
+}
+
+// Advertisement returns a Neighbor Advertisement to all nodes that nobody asked
+// for and that overrides what they know (RFC 4861, section 4.4).
+func Advertisement(mac net.HardwareAddr, source, target netip.Addr) Message {
+	const override = 0x20
+	a := target.As16()
+	body := append([]byte{override, 0, 0, 0}, a[:]...)
+	body = append(append(body, 2, 1), mac...)
+	return Message{
+		EthernetSource: mac, EthernetDestination: MulticastMAC(AllNodes),
+		Source: source, Destination: AllNodes, HopLimit: 255, Type: 136, Body: body,
+	}
+}
+
+// RouterSolicitation returns a Router Solicitation as a host sends it (RFC 4861,
+// section 4.1).
+func RouterSolicitation(mac net.HardwareAddr, source netip.Addr) Message {
+	return Message{
+		EthernetSource: mac, EthernetDestination: MulticastMAC(AllRouters),
+		Source: source, Destination: AllRouters, HopLimit: 255, Type: 133, Body: append([]byte{0, 0, 0, 0, 1, 1}, mac...),
+	}
+}
+
+// PrefixInformation returns the option of a Router Advertisement that announces
+// a prefix for on-link determination and autoconfiguration, for a day (RFC 4861,
+// section 4.6.2).
+func PrefixInformation(prefix netip.Prefix) []byte {
+	const onLink, autonomous, day = 0x80, 0x40, 86400
+	option := []byte{3, 4, byte(prefix.Bits()), onLink | autonomous}
+	option = binary.BigEndian.AppendUint32(option, day)
+	option = binary.BigEndian.AppendUint32(option, day)
+	option = append(option, 0, 0, 0, 0)
+	return append(option, prefix.Masked().Addr().AsSlice()...)
+}
+
+// LinkLocal returns the address that a station makes itself of its Ethernet
+// address (RFC 4291, appendix A).
+func LinkLocal(mac net.HardwareAddr) netip.Addr {
+	const local = 2
+	return netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80,
+		8: mac[0] ^ local, 9: mac[1], 10: mac[2], 11: 0xff, 12: 0xfe, 13: mac[3], 14: mac[4], 15: mac[5]})
 }
 
 // RouterAdvertisement returns a Router Advertisement to all nodes without

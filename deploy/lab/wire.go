@@ -5,6 +5,7 @@ package lab
 import (
 	"errors"
 	"fmt"
+	"net"
 
 	"golang.org/x/sys/unix"
 )
@@ -56,11 +57,39 @@ func (w *Wire) Send(frames ...[]byte) {
 // Write puts one frame on the wire, for those who may not end the test. It may
 // be called beside the other methods.
 func (w *Wire) Write(frame []byte) (int, error) {
-	if err := unix.Sendto(w.fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: w.index}); err != nil {
-		return 0, fmt.Errorf("send a frame on %s: %w", w.name, err)
+	return (&Sender{w.fd, w.index, w.name}).Write(frame)
+}
+
+// Sender takes frames for an interface, like a Wire, and belongs to no test.
+type Sender struct {
+	fd, index int
+	name      string
+}
+
+// NewSender opens an interface of the network namespace that the program is in.
+// It needs CAP_NET_RAW.
+func NewSender(name string) (*Sender, error) {
+	i, err := net.InterfaceByName(name)
+	if err != nil {
+		return nil, fmt.Errorf("find interface %s: %w", name, err)
+	}
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open a packet socket: %w", err)
+	}
+	return &Sender{fd, i.Index, name}, nil
+}
+
+// Write puts one frame on the wire.
+func (s *Sender) Write(frame []byte) (int, error) {
+	if err := unix.Sendto(s.fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: s.index}); err != nil {
+		return 0, fmt.Errorf("send a frame on %s: %w", s.name, err)
 	}
 	return len(frame), nil
 }
+
+// Close closes the interface.
+func (s *Sender) Close() error { return unix.Close(s.fd) }
 
 // Frames returns the frames that have passed since the last call. A veth pair
 // hands frames on at once: what was sent before is among them. It fails the test

@@ -65,6 +65,7 @@ const usage = `ndmon: IPv6 Neighbor Discovery monitoring and relaying
   ndmon -m eth0 -s eth1,eth2    watch the solicitations that leave eth0, and look
                                 for their targets behind eth1 and eth2
   ndmon -r FILE                 read a capture file (pcap or pcapng) and exit
+  ndmon alerts                  write the alerts of a fleet, see ndmon alerts --help
   ndmon find ADDRESS            ask all routers for an address now (ndmon find --help)
   ndmon health --metrics ADDR   ask the ndmon that serves its metrics there how it is
   ndmon keys init DIR           make the keys of a fleet and its NATS server's configuration

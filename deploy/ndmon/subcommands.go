@@ -12,7 +12,9 @@ import (
 // Subcommands are what ndmon does beside running, by name. They return the exit
 // status.
 func Subcommands() map[string]func(args []string, stdout, stderr io.Writer) int {
-	return map[string]func(args []string, stdout, stderr io.Writer) int{"find": FindCommand, "health": health, "keys": keysCommand}
+	return map[string]func(args []string, stdout, stderr io.Writer) int{
+		"alerts": alertsCommand, "find": FindCommand, "health": health, "keys": keysCommand,
+	}
 }
 
 // arguments reads the arguments of a subcommand, whose usage line says what they

@@ -65,8 +65,9 @@ type Env struct {
 
 // common are the variables that every program has, with its prefix.
 type common struct {
-	LogLevel string `split_words:"true" default:"info" desc:"what is logged: error, warn, info, debug or trace"`
-	Metrics  string `desc:"address on which Prometheus metrics are served, and the health, such as 127.0.0.1:9100 (default: none)"`
+	LogLevel string        `split_words:"true" default:"info" desc:"what is logged: error, warn, info, debug or trace"`
+	Metrics  string        `desc:"address on which Prometheus metrics are served, and the health, such as 127.0.0.1:9100 (default: none)"`
+	Alone    time.Duration `split_words:"true" default:"0s" desc:"end after so long without any network interface that is up but loopback, for a container that has joined the network of another one: once that has ended, only a new start joins the new network; 0s: never"`
 }
 
 // Main runs a program to its end and returns the exit status.
@@ -97,6 +98,10 @@ func Main(p Program, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "%s: %s_LOG_LEVEL: %v\n", p.Name, p.Prefix, err)
 		return ExitUsage
 	}
+	if shared.Alone != 0 && shared.Alone < minAlone {
+		fmt.Fprintf(stderr, "%s: %s_ALONE: takes 0s or a duration of at least %v\n", p.Name, p.Prefix, minAlone)
+		return ExitUsage
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	env := Env{Log: NewLogger(stderr, level), Registry: NewRegistry(), Health: new(Health)}
@@ -108,7 +113,16 @@ func Main(p Program, args []string, stdout, stderr io.Writer) int {
 	for _, name := range p.unknown(&shared) {
 		env.Log.Warn("there is no such variable, it does nothing; see --help", "variable", name)
 	}
-	if err := p.Run(ctx, env); err != nil && !errors.Is(err, context.Canceled) {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	if shared.Alone > 0 {
+		go func() { end(alone(ctx, shared.Alone, net.Interfaces)) }()
+	}
+	err = p.Run(ctx, env)
+	if context.Cause(ctx) == errAlone {
+		err = errAlone
+	}
+	if err != nil && !errors.Is(err, context.Canceled) {
 		var usage UsageError
 		if errors.As(err, &usage) {
 			usage.Print(stderr, p.Name)

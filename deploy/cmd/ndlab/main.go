@@ -1,0 +1,30 @@
+// Ndlab is what the containers of the lab run beside ndmon's own programs, see
+// docker-compose.yml.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/ndmon/ndmon/deploy/compose"
+	"github.com/ndmon/ndmon/schemas/process"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := compose.Command(ctx, os.Args[1:], os.Stdout, process.NewLogger(os.Stderr, 0))
+	var usage process.UsageError
+	switch {
+	case errors.As(err, &usage):
+		usage.Print(os.Stderr, "ndlab")
+		os.Exit(process.ExitUsage)
+	case err != nil:
+		fmt.Fprintf(os.Stderr, "ndlab: %v\n", err)
+		os.Exit(process.ExitFailure)
+	}
+}

@@ -1,0 +1,106 @@
+//go:build linux
+
+package compose
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/vishvananda/netlink"
+)
+
+// hold does nothing until the context ends: the namespace of a container lives
+// as long as its process. An engine gives a container addresses of its networks
+// alone, and no two networks can have the same prefix: so a host behind a router
+// that relays takes its address in the prefix upstream itself.
+func hold(ctx context.Context, addresses []string) error {
+	for _, text := range addresses {
+		if err := giveAddress(text); err != nil {
+			return err
+		}
+	}
+	<-ctx.Done()
+	return nil
+}
+
+func giveAddress(text string) error {
+	address, err := netlink.ParseAddr(text)
+	if err != nil {
+		return usageError("hold: %q is not an address such as 2001:db8::1/64", text)
+	}
+	list, err := netlink.LinkList()
+	if err != nil {
+		return fmt.Errorf("list the interfaces: %w", err)
+	}
+	var ours []netlink.Link
+	for _, l := range list {
+		// Tunnels that the kernel puts into every namespace are down.
+		if a := l.Attrs(); a.Flags&net.FlagLoopback == 0 && a.Flags&net.FlagUp != 0 {
+			ours = append(ours, l)
+		}
+	}
+	if len(ours) != 1 {
+		return fmt.Errorf("give %s to the only interface: %d are up", text, len(ours))
+	}
+	if err := netlink.AddrReplace(ours[0], address); err != nil {
+		return fmt.Errorf("give %s to %s: %w", text, ours[0].Attrs().Name, err)
+	}
+	return nil
+}
+
+// readyTimeout is less than the time that container engines give a check.
+const readyTimeout = 5 * time.Second
+
+// ready returns what is not ready of addresses and NATS servers.
+func ready(ctx context.Context, args []string) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	var errs []error
+	for _, arg := range args {
+		if server, ok := strings.CutPrefix(arg, "nats://"); ok {
+			errs = append(errs, greets(ctx, server))
+			continue
+		}
+		addr, err := netip.ParseAddr(arg)
+		if err != nil {
+			return usageError("ready: %q is neither an address nor a URL such as nats://127.0.0.1:4222", arg)
+		}
+		// Nobody can use an address as long as it is tentative (RFC 4862, section
+		// 2).
+		conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, 0)))
+		if err == nil {
+			err = conn.Close()
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// greets reports whether a NATS server is there: it speaks first, which needs no
+// credentials.
+func greets(ctx context.Context, server string) error {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", server)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if deadline, ok := ctx.Deadline(); ok {
+		conn.SetDeadline(deadline)
+	}
+	const greeting = "INFO "
+	got := make([]byte, len(greeting))
+	if _, err := io.ReadFull(conn, got); err != nil {
+		return fmt.Errorf("%s does not greet: %w", server, err)
+	}
+	if string(got) != greeting {
+		return fmt.Errorf("%s is no NATS server: it begins with %q", server, got)
+	}
+	return nil
+}
