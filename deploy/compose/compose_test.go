@@ -43,7 +43,8 @@ const patience = 3 * time.Minute
 
 // TestLab brings up the lab of docker-compose.yml under a name and a prefix of
 // its own, with traffic, and breaks one part after the other. Images are built
-// from GO_IMAGE.
+// from GO_IMAGE or, where that is not set, from this machine's own Go, for a
+// registry may not be reached.
 func TestLab(t *testing.T) {
 	l := newCompose(t)
 	began := time.Now()
@@ -173,7 +174,7 @@ func newCompose(t *testing.T) *composed {
 	if os.Getenv("CI") == "true" {
 		unfit = t.Fatalf
 	}
-	l := &composed{T: t, command: []string{"docker-compose"}}
+	l := &composed{T: t, command: []string{"docker-compose"}, env: os.Environ()}
 	if os.Geteuid() != 0 {
 		unfit("needs root, for frames on the lab's networks")
 	}
@@ -186,11 +187,14 @@ func newCompose(t *testing.T) *composed {
 			unfit("there is neither docker-compose nor docker compose")
 		}
 	}
+	if os.Getenv("GO_IMAGE") == "" {
+		l.env = append(l.env, "GO_IMAGE="+goImage(t))
+	}
 	// Two labs on one engine can have neither the same name nor the same
 	// networks.
 	id := os.Getpid()
 	l.prefix = fmt.Sprintf("fd4e:444d:%x", id&0xffff)
-	l.env = append(os.Environ(), "COMPOSE_PROJECT_NAME=ndmontest"+strconv.Itoa(id), "NDMON_PREFIX="+l.prefix, "NDMON_PORT="+freePort(t))
+	l.env = append(l.env, "COMPOSE_PROJECT_NAME=ndmontest"+strconv.Itoa(id), "NDMON_PREFIX="+l.prefix, "NDMON_PORT="+freePort(t))
 	t.Cleanup(func() {
 		if t.Failed() {
 			out, _ := l.try("logs", "--no-color", "--tail", "30")
@@ -201,6 +205,22 @@ func newCompose(t *testing.T) *composed {
 		}
 	})
 	return l
+}
+
+// goImage makes a stand-in for the image golang and returns its name. It goes with
+// the test, and so does what was built on it.
+func goImage(t *testing.T) string {
+	t.Helper()
+	name := "ndmontest-go:" + strconv.Itoa(os.Getpid())
+	t.Cleanup(func() {
+		// Images that were built on it have its label.
+		_ = exec.Command("docker", "image", "prune", "--force", "--filter", "label=ndmon=build").Run()
+		_ = exec.Command("docker", "image", "rm", name).Run()
+	})
+	if out, err := exec.Command(filepath.Join("..", "..", ".ci", "go-image"), name).CombinedOutput(); err != nil {
+		t.Fatalf("make an image of this machine's Go: %v\n%s", err, out)
+	}
+	return name
 }
 
 // try runs docker-compose and returns what it printed.
