@@ -1,11 +1,18 @@
-// Package pinger carries relay commands out: for each it sends one ICMPv6 echo
-// request out of every slave interface, so that the kernel looks for the target
-// there, and publishes for each slave what came of it.
+// Package pinger carries relay commands out: it looks for the target of each behind
+// the slave interfaces and publishes for each slave what came of it.
+//
+// It solicits for the target itself, and when that answers it sends an ICMPv6 echo
+// request, so that the kernel discovers the neighbour. So a target that nobody has
+// takes no room in the kernel's neighbour table. Where Neighbor Discovery is not to
+// be had, on other links than Ethernet and without CAP_NET_RAW, the echo alone has to
+// do, and the kernel solicits.
+//
+// With Config.Route and Config.Proxy the way to a target that was found is kept.
 //
 // A command is carried out on the goroutine that brings it, from a table of the
 // slaves that netlink notifications keep up to date: no goroutine, no lookup and
-// no netlink request stands between it and the echoes. Nothing runs while nothing
-// happens.
+// no netlink request stands between it and the probes. Nothing runs while nothing
+// happens, but for the asking of those to whom a way is kept.
 package pinger
 
 import (
