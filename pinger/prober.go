@@ -226,7 +226,9 @@ func (p *prober) begin(q question, now time.Time) ([]failure, *refusal) {
 	if len(p.waiting.probes)+n > maxWaiting {
 		return nil, refuse(overBudget, "%d probes wait for an answer", len(p.waiting.probes))
 	}
-	if !p.budget.allow(now, n, q.source, q.first || t.priority(now)) {
+	// Who asks whatever the hold-down says has no priority by it: one target would
+	// take all.
+	if !p.budget.allow(now, n, q.source, q.first || !q.now && t.priority(now)) {
 		t.refused = now
 		return nil, refuse(overBudget, "%d of %d probes of this second are used up (PINGER_RATE), %d of them by this source, and this one takes %d",
 			p.budget.used, len(p.budget.sent), p.budget.bySource[q.source], n)

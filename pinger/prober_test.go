@@ -342,6 +342,34 @@ func TestProberStops(t *testing.T) {
 	})
 }
 
+// Forged commands that are to be carried out at once, for a target that is there,
+// leave room for others.
+func TestProberUnderFloodOfNow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{Rate: 100, HoldDown: 3 * time.Second, Timeout: 3 * time.Second}, 1)
+		for i := range 2000 {
+			b.commandWith("f", "2001:db8::42", func(c *schemas.Relay) { c.Now = true })
+			for _, sent := range b.senders[0].sent {
+				b.replied(b.slaves[0], sent)
+			}
+			if i%400 == 399 {
+				// One that nobody has asked for before.
+				before := len(b.senders[0].sent)
+				b.commandWith("honest", numbered(i).String(), func(c *schemas.Relay) {
+					c.Solicitation = &schemas.Solicitation{Host: "r1", Interface: "m0", Direction: schemas.Out, Source: honest}
+				})
+				if len(b.senders[0].sent) != before+1 {
+					t.Fatalf("after %d forged commands an honest one is refused", i)
+				}
+			}
+			advance(100 * time.Microsecond)
+		}
+		if n := len(b.senders[0].sent); n > 100 {
+			t.Errorf("%d echoes in 200 ms at a rate of 100 a second", n)
+		}
+	})
+}
+
 // Under a stream of forged commands the prober stays within its bounds.
 func TestProberUnderFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
