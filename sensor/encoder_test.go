@@ -41,7 +41,7 @@ func newTestSensor(t testing.TB, p Publisher) *sensor {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &sensor{Deps: Deps{Publisher: p, Now: time.Now}, config: config(), host: "r1", metrics: m}
+	return &sensor{Deps: Deps{Health: func(error) {}, Publisher: p, Now: time.Now}, config: config(), host: "r1", metrics: m}
 }
 
 func TestDeliverAllocatesNothing(t *testing.T) {
