@@ -139,7 +139,7 @@ func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
 		deps.Health(nil)
 	}
 	if deps.Commands != nil {
-		defer deps.Commands(p.take)()
+		defer deps.Commands(p.handleDirect)()
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return k.follow(ctx, w.notify) })

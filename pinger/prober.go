@@ -89,8 +89,8 @@ func (p *prober) handle(data []byte) {
 	p.carryOut(&cmd, refused)
 }
 
-// take carries out one relay command of this process.
-func (p *prober) take(cmd *schemas.Relay) { p.carryOut(cmd, nil) }
+// handleDirect carries out one relay command of this process.
+func (p *prober) handleDirect(cmd *schemas.Relay) { p.carryOut(cmd, nil) }
 
 // carryOut carries out a command, unless it is refused already, and says what
 // became of it.
@@ -349,13 +349,11 @@ func (p *prober) advertised(sl *slave, a advertisement) {
 	p.ways.heard(sl, &a)
 	now := time.Now()
 	p.mu.Lock()
-	pr, ok := p.waiting.take(place{a.target, sl.index}, func(pr *probe) bool { return pr.cookie == 0 })
-	if !ok {
+	pr, askers := p.take(place{a.target, sl.index}, func(pr *probe) bool { return pr.cookie == 0 })
+	if pr == nil {
 		p.mu.Unlock()
 		return
 	}
-	p.metrics.waiting.Set(float64(len(p.waiting.probes)))
-	askers := p.found(pr)
 	// It is there: to have the kernel discover it costs no more than its entry.
 	var told *failure
 	if p.room.take(now) {
@@ -379,15 +377,12 @@ func (p *prober) advertised(sl *slave, a advertisement) {
 func (p *prober) replied(sl *slave, r echoReply) {
 	now := time.Now()
 	p.mu.Lock()
-	pr, ok := p.waiting.take(place{r.from, sl.index}, func(pr *probe) bool { return pr.cookie == r.cookie && pr.seq == r.seq })
-	if !ok {
-		p.mu.Unlock()
+	pr, askers := p.take(place{r.from, sl.index}, func(pr *probe) bool { return pr.cookie == r.cookie && pr.seq == r.seq })
+	p.mu.Unlock()
+	if pr == nil {
 		p.metrics.strayReplies.Inc()
 		return
 	}
-	p.metrics.waiting.Set(float64(len(p.waiting.probes)))
-	askers := p.found(pr)
-	p.mu.Unlock()
 	n := p.lookUp(pr)
 	p.answered(pr, answer{rtt: since(pr.sent, now), mac: n.mac})
 	p.ways.found(pr.target, sl, n.mac, askers)
@@ -396,6 +391,17 @@ func (p *prober) replied(sl *slave, r echoReply) {
 // since is a round-trip time: that of what was answered at once is not zero, which
 // would be none.
 func since(sent, now time.Time) time.Duration { return max(now.Sub(sent), time.Microsecond) }
+
+// take takes out the probe for a place that was answered, and returns who asked; nil
+// if none waits for which match holds. p.mu is held.
+func (p *prober) take(at place, match func(*probe) bool) (*probe, []asker) {
+	pr, ok := p.waiting.take(at, match)
+	if !ok {
+		return nil, nil
+	}
+	p.metrics.waiting.Set(float64(len(p.waiting.probes)))
+	return pr, p.found(pr)
+}
 
 // found notes that a probe was answered, and returns who asked. p.mu is held.
 func (p *prober) found(pr *probe) []asker {
@@ -575,23 +581,13 @@ func (p *prober) silent(pr *probe) bool {
 	return true
 }
 
-// seen ends the hold-down of a target that was silent: it is there now, as the
-// kernel has found out.
-func (p *prober) seen(a netip.Addr) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if t, ok := p.targets.byAddr[a]; ok && t.silent > 0 {
-		t.until, t.silent = time.Time{}, 0
-	}
-}
-
-// release ends the hold-down of a target that was where it is looked for no more:
-// it may be anywhere.
+// release ends the hold-down of a target that was silent: the kernel has heard of
+// it, or it was where it is no more, and may be anywhere.
 func (p *prober) release(a netip.Addr) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if t, ok := p.targets.byAddr[a]; ok {
-		t.until, t.silent = time.Time{}, 0
+	if t, ok := p.targets.byAddr[a]; ok && t.silent > 0 {
+		t.release()
 	}
 }
 

@@ -101,9 +101,12 @@ func (ts *targets) forgetOldest() {
 	}
 }
 
+// release ends the hold-down.
+func (t *target) release() { t.until, t.silent = time.Time{}, 0 }
+
 // release ends all hold-downs.
 func (ts *targets) release() {
 	for _, t := range ts.byAddr {
-		t.until, t.silent = time.Time{}, 0
+		t.release()
 	}
 }

@@ -258,7 +258,7 @@ func (w *watcher) neighbour(n *netlink.Neigh, gone bool) {
 	case gone, n.State&unix.NUD_FAILED != 0:
 		w.prober.ways.gone(addr, sl.index)
 	case n.State&there != 0:
-		w.prober.seen(addr)
+		w.prober.release(addr)
 		if !sl.master {
 			w.prober.ways.hint(addr, sl)
 		}
