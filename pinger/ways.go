@@ -247,7 +247,7 @@ func (w *ways) look(n *note) {
 	case noteFound:
 		w.place(way, n)
 	case noteHint:
-		if !w.takesHint(time.Now()) || way == nil && !w.foreign(n.target, n.on) {
+		if !w.takesHint(time.Now()) || way == nil && w.standing(n.target, n.on) != foreign {
 			return
 		}
 		w.prober.probe(question{target: n.target, source: n.on.source, slaves: []*slave{n.on}}, time.Now())
@@ -312,20 +312,35 @@ func (w *ways) put(at *way, change func()) {
 	change()
 }
 
-// foreign reports whether a target was found behind an interface where the kernel
-// would not look for it, while it would on a master. To nothing else a way is kept:
-// whatever a host claims to be, only what it could take from a master's link comes
-// to it.
-func (w *ways) foreign(target netip.Addr, on *slave) bool {
-	if home, err := w.kernel.home(target); err != nil || home == on.index {
-		return false
+// standing is what there is to be done for a target behind an interface.
+type standing uint8
+
+const (
+	// stranger: nothing. Whatever a host claims to be, only what it could take
+	// from a master's link comes to it.
+	stranger standing = iota
+	// atHome: nothing has to be, the kernel looks for it there.
+	atHome
+	// foreign: the kernel would look for it on a master's link. To such a target
+	// alone a way is kept.
+	foreign
+)
+
+// standing returns that of a target behind an interface.
+func (w *ways) standing(target netip.Addr, on *slave) standing {
+	home, err := w.kernel.home(target)
+	switch {
+	case err != nil:
+		return stranger
+	case home == on.index:
+		return atHome
 	}
 	for _, m := range w.masters(on) {
 		if there, err := w.kernel.onLink(target, m.index); err == nil && there {
-			return true
+			return foreign
 		}
 	}
-	return false
+	return stranger
 }
 
 // masters are those that exist, but for one that the target is behind itself.
@@ -333,16 +348,10 @@ func (w *ways) masters(on *slave) []*slave {
 	return slices.DeleteFunc(slices.Clone(w.prober.state.Load().masters), func(m *slave) bool { return m.index == 0 || m.index == on.index })
 }
 
-// atHome reports whether the kernel looks for a target where it was found.
-func (w *ways) atHome(target netip.Addr, on *slave) bool {
-	home, err := w.kernel.home(target)
-	return err == nil && home == on.index
-}
-
 // add makes a way, nil if there may be none.
 func (w *ways) add(n *note, now time.Time) *way {
-	atHome := w.atHome(n.target, n.on)
-	if !atHome && !w.foreign(n.target, n.on) {
+	standing := w.standing(n.target, n.on)
+	if standing == stranger {
 		w.log.Debug("no way is kept to a target: no master has its prefix on the link", "target", n.target, "slave", n.on.name)
 		return nil
 	}
@@ -351,7 +360,7 @@ func (w *ways) add(n *note, now time.Time) *way {
 		w.log.Debug("no way is kept to a target: there are too many, or too many to its Ethernet address", "target", n.target, "ways", len(w.byTarget), "ethernet", n.mac)
 		return nil
 	}
-	at := &way{target: n.target, on: n.on, atHome: atHome, answered: now}
+	at := &way{target: n.target, on: n.on, atHome: standing == atHome, answered: now}
 	w.setMAC(at, n.mac)
 	if err := w.install(at, now); err != nil {
 		w.log.Error("making the way to a target", "target", n.target, "slave", n.on.name, "error", err)
@@ -398,6 +407,13 @@ func (w *ways) install(at *way, now time.Time) error {
 	return w.proxies(at, w.kernel.setProxy)
 }
 
+// assure looks after the kernel's part of a way that was made.
+func (w *ways) assure(at *way, now time.Time) {
+	if err := w.install(at, now); err != nil {
+		w.log.Error("looking after the way to a target", "target", at.target, "slave", at.on.name, "error", err)
+	}
+}
+
 // uninstall removes the kernel's part of a way. That it has gone already is no
 // error.
 func (w *ways) uninstall(at *way) error {
@@ -427,12 +443,12 @@ func (w *ways) proxies(at *way, change func(target netip.Addr, index int) error)
 // move has a way lead to where its target is now.
 func (w *ways) move(at *way, to sighting, now time.Time) {
 	from := at.on
-	atHome, err := w.leave(at, to.on)
+	home, err := w.leave(at, to.on)
 	if err != nil {
 		w.log.Error("removing the way to a target", "target", at.target, "slave", from.name, "error", err)
 	}
 	w.put(at, func() {
-		at.on, at.atHome, at.answered, at.lookedFor, at.rival = to.on, atHome, now, false, nil
+		at.on, at.atHome, at.answered, at.lookedFor, at.rival = to.on, home, now, false, nil
 	})
 	w.setMAC(at, to.mac)
 	if err := w.install(at, now); err != nil {
@@ -447,10 +463,10 @@ func (w *ways) move(at *way, to sighting, now time.Time) {
 // leave removes of a way what would be wrong when its target is behind another
 // interface, and reports whether it is at home there. The route may stay where it is
 // replaced.
-func (w *ways) leave(at *way, to *slave) (atHome bool, err error) {
+func (w *ways) leave(at *way, to *slave) (home bool, err error) {
 	if onLink, _ := w.kernel.onLink(at.target, to.index); onLink {
 		err = w.uninstall(at)
-		return w.atHome(at.target, to), err
+		return w.standing(at.target, to) == atHome, err
 	}
 	if w.proxy {
 		err = w.kernel.removeProxy(at.target, to.index) // where there are several masters
@@ -507,9 +523,7 @@ func (w *ways) ask(now time.Time) {
 		default:
 			at.rival = nil
 			if now.Sub(at.assured) > reassure {
-				if err := w.install(at, now); err != nil {
-					w.log.Error("looking after the way to a target", "target", at.target, "slave", at.on.name, "error", err)
-				}
+				w.assure(at, now)
 			}
 		}
 	}
@@ -553,8 +567,6 @@ func (w *ways) follow(st *state) {
 		w.put(at, func() { at.on = on })
 		// The kernel removes routes when an interface goes down, which may be up
 		// again by now, and a master may be a new one.
-		if err := w.install(at, now); err != nil {
-			w.log.Error("looking after the way to a target", "target", at.target, "slave", at.on.name, "error", err)
-		}
+		w.assure(at, now)
 	}
 }
