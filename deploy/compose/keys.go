@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -45,12 +46,7 @@ func dealKeys(hosts, deals []string) error {
 
 // addHosts makes keys for those hosts that have none.
 func addHosts(hosts []string) error {
-	var more []string
-	for _, host := range hosts {
-		if _, err := os.Stat(filepath.Join(keysFolder, "sensor-"+host+".nk")); errors.Is(err, fs.ErrNotExist) {
-			more = append(more, host)
-		}
-	}
+	more := slices.DeleteFunc(slices.Clone(hosts), func(host string) bool { return keys.HasHost(keysFolder, host) })
 	if len(more) == 0 {
 		return nil
 	}

@@ -247,6 +247,12 @@ func (u user) seedFile(dir string) string {
 	return filepath.Join(dir, name+seedSuffix)
 }
 
+// HasHost reports whether there are keys of a host in the folder.
+func HasHost(dir, host string) bool {
+	_, err := os.Stat(user{role: Sensor, host: host}.seedFile(dir))
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
 // userOf returns the user of a seed file.
 func userOf(file string) (u user, ok bool) {
 	name, ok := strings.CutSuffix(file, seedSuffix)
