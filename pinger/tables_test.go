@@ -48,6 +48,8 @@ func TestTablesComeAndGo(t *testing.T) {
 	l.router.Up("s1")
 	r.untilStatus(onHost1, "s1", schemas.Reachable)
 	_, routes = ours(l, 4861000, "s1", "s2")
+	// The host is found at once, also while the route is being made again.
+	l.router.Eventually("the routes are back", func() bool { return slices.Equal(l.router.Routes(4861000), routes) })
 	check(t, "routes after down and up", l.router.Routes(4861000), routes)
 
 	r.stop()
