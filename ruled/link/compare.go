@@ -15,6 +15,8 @@ type comparison struct {
 	// beside is what a configuration tells of the router. That was compared by
 	// itself, so here only the rest is. It is nil where nothing is configured.
 	beside *Router
+	// once is true where the router was heard once only.
+	once bool
 	// since is how many nanoseconds ago the router was heard last, or exactly.
 	since int64
 
@@ -134,8 +136,8 @@ func (c *comparison) parameters(ra *schemas.RA) {
 		known := uint32(*r.Lifetime)
 		differs := differ(r.Lifetime, ra.Lifetime)
 		if c.since != exactly {
-			// A router that was none before and is one now has taken a step.
-			differs = known == 0 && ra.Lifetime != 0 || c.lifetime(&known, uint32(ra.Lifetime))
+			// One that was heard once with lifetime 0 has maybe just stopped.
+			differs = known == 0 && ra.Lifetime != 0 && !c.once || c.lifetime(&known, uint32(ra.Lifetime))
 		}
 		if differs {
 			c.says(&d.Lifetime, "router lifetime was %d s, is %d s", known, ra.Lifetime)

@@ -91,6 +91,9 @@ func options(e *schemas.Event) *schemas.Options {
 	return e.ND.Opt
 }
 
+// stub makes it the RA of a stub router.
+func stub(r *schemas.RA) { r.Lifetime, r.Flag.SNAC = 0, true }
+
 func radvert(change func(*schemas.RA)) option { return func(e *schemas.Event) { change(e.ND.RA) } }
 
 func mtu(n uint32) option {

@@ -25,7 +25,7 @@ func TestObserve(t *testing.T) {
 	}{
 		{"new station", []*schemas.Event{ns(host, global, "2001:db8::1")}, "station.new claim.new"},
 		{"nothing new", seen(ns(host, global, "2001:db8::1", after(minute))), ""},
-		{"new address of a known station", seen(ns(host, "2001:db8::aa", "2001:db8::1")), "claim.new"},
+		{"new address of a known station", seen(ns(host, "2001:db8::aa", "2001:db8::1")), "claim.new claim.early"},
 		{"another link", seen(ns(host, global, "2001:db8::1", on("eth1"))), "station.new claim.new"},
 		{"another VLAN", seen(ns(host, global, "2001:db8::1", vlan(7))), "station.new claim.new"},
 		{"another inner VLAN", []*schemas.Event{ns(host, global, "2001:db8::1", vlan(7), inner(1)), ns(host, global, "2001:db8::1", vlan(7), inner(2))}, "station.new claim.new"},
@@ -81,30 +81,30 @@ func TestObserve(t *testing.T) {
 			na(gateway, global, from(gatewayLL), flags("S"), proxied), ns(host, global, "2001:db8::1")), ""},
 
 		{"duplicate address detection", []*schemas.Event{ns(host, "::", global)}, "station.new"},
-		{"denied", []*schemas.Event{ns(host, "::", global), na(other, global, after(time.Second))}, "station.new claim.new dad dad.stranger"},
+		{"denied", []*schemas.Event{ns(host, "::", global), na(other, global, after(time.Second))}, "station.new claim.new claim.expected dad dad.stranger"},
 		{"denied to a multiple of what the last one remembers", []*schemas.Event{ns(host, "::", global), ns(other, "::", hostLL), ns(other, "::", "fe80::c"), na(attacker, global, after(50*time.Second))},
 			"unsolicited station.new claim.new dad dad.stranger"},
-		{"not denied by oneself", []*schemas.Event{ns(host, "::", global), na(host, global, after(time.Second))}, "claim.new"},
+		{"not denied by oneself", []*schemas.Event{ns(host, "::", global), na(host, global, after(time.Second))}, "claim.new claim.early claim.expected"},
 		{"not denied a minute later", []*schemas.Event{ns(host, "::", global), na(other, global, after(61*time.Second))}, "unsolicited station.new claim.new"},
 		{"denied by a test at the same time", []*schemas.Event{ns(host, "::", global), ns(other, "::", global, after(time.Second))}, "station.new dad dad.stranger"},
 		{"its own test again", []*schemas.Event{ns(host, "::", global), ns(host, "::", global, after(time.Second))}, ""},
 		{"denied again", []*schemas.Event{
 			ns(host, "::", global), na(attacker, global, after(time.Second)),
 			ns(host, "::", "2001:db8::aa", after(2*time.Second)), na(other, "2001:db8::aa", after(3*time.Second)),
-		}, "station.new claim.new dad dad.stranger dad.again"},
+		}, "station.new claim.new claim.expected dad dad.stranger dad.again"},
 		{"denied to two by one", []*schemas.Event{
 			ns(host, "::", global), na(attacker, global, after(time.Second)),
 			ns(other, "::", "2001:db8::b", after(2*time.Second)), na(attacker, "2001:db8::b", after(3*time.Second)),
-		}, "claim.new dad dad.stranger dad.again"},
+		}, "claim.new claim.early claim.expected dad dad.stranger dad.again"},
 		{"denied by one who is known to have it", []*schemas.Event{ns(other, global, "2001:db8::1"), ns(host, "::", global), na(other, global, after(time.Second))}, "dad"},
-		{"denied by one who has tested it before", []*schemas.Event{ns(other, "::", global), ns(host, "::", global, after(3*time.Second)), na(other, global, after(4*time.Second))}, "claim.new dad"},
+		{"denied by one who has tested it before", []*schemas.Event{ns(other, "::", global), ns(host, "::", global, after(3*time.Second)), na(other, global, after(4*time.Second))}, "claim.new claim.early claim.expected dad"},
 		{"two denied by one who is known to have them", []*schemas.Event{
 			ns(other, global, "2001:db8::1"), ns(other, "2001:db8::aa", "2001:db8::1"),
 			ns(host, "::", global), na(other, global, after(time.Second)), ns(host, "::", "2001:db8::aa"), na(other, "2001:db8::aa", after(time.Second)),
 		}, "dad"},
 		{"the prober has used it since", []*schemas.Event{ns(host, "::", global), na(host, global, after(time.Second)), na(other, global, after(2*time.Second))},
 			"station.new claim.changed claim.contested"},
-		{"an answer to another", []*schemas.Event{ns(host, "::", global), na(other, global, to("fe80::c"), after(time.Second))}, "station.new claim.new"},
+		{"an answer to another", []*schemas.Event{ns(host, "::", global), na(other, global, to("fe80::c"), after(time.Second))}, "station.new claim.new claim.expected"},
 		{"the same denied twice", []*schemas.Event{ns(host, "::", global), na(other, global, after(time.Second)), na(other, global, after(2*time.Second))}, "dad"},
 	} {
 		t.Run(test.name, func(t *testing.T) { check(t, newTable(), test.want, test.events...) })

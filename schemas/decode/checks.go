@@ -123,7 +123,10 @@ func (d *Decoder) cut() { d.refused(&d.fault.Length, !d.checked.snapped) }
 func (d *Decoder) check() {
 	c, f := &d.checked, &d.fault
 	d.found(&f.EthernetDestination, !carries(d.ethernet.Destination, c.to))
-	d.found(&f.EUI64, c.from.isEUI64() && c.from.low != eui64(d.ethernet.Source))
+	if own := eui64(d.ethernet.Source); c.from.isEUI64() && c.from.low != own {
+		d.found(&f.EUI64, true)
+		d.found(&f.EUI64Bit, c.from.low == own^1<<57)
+	}
 	if d.event.ICMP6 == nil {
 		return // it may be anything
 	}

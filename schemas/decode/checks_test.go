@@ -190,7 +190,7 @@ func TestFaults(t *testing.T) {
 		{"modified EUI-64", from(eui, send(eui64, allRouters, rs())), ""},
 		{"modified EUI-64 of another", send(eui64, allRouters, rs()), "eui64"},
 		{"modified EUI-64 of another, chain cut", ether(packet(eui64, solicitedFor, 0, ext(58, 0))), "discarded length eui64"},
-		{"EUI-64 that is not modified", from(eui, send("fe80::1b:21ff:fe0a:b0c", allRouters, rs())), "eui64"},
+		{"EUI-64 that is not modified", from(eui, send("fe80::1b:21ff:fe0a:b0c", allRouters, rs())), "eui64 eui64bit"},
 		{"almost modified EUI-64", from(eui, send("fe80::21b:21ff:ff0a:b0c", allRouters, rs())), ""},
 		{"group that looks like it", send("ff02::ff:fe00:1", allRouters, rs()), "discarded source"},
 
