@@ -270,7 +270,7 @@ func (t *Table) observeUnknown(r *routers, e *schemas.Event, now int64, whole bo
 // compare says how an RA differs from what was learned of its router, but for
 // what beside tells of it, and takes over what it may.
 func (t *Table) compare(r *routers, known *learned, beside *Router, e *schemas.Event, now int64, whole bool) schemas.LinkRA {
-	c := &comparison{known: &known.Router, beside: beside, once: known.heard == known.since, since: max(now-known.heard, 0)}
+	c := &comparison{known: &known.Router, beside: beside, once: known.heard == known.since && !known.stub, since: max(now-known.heard, 0)}
 	d := c.compare(e)
 	switch {
 	case len(d.Change) == 0:

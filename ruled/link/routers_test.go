@@ -143,6 +143,10 @@ func TestLearnedRouters(t *testing.T) {
 	again := func(d time.Duration, opts ...option) *schemas.Event {
 		return ra(gateway, gatewayLL, append([]option{prefix("2001:db8::/64"), mtu(1500), after(d)}, opts...)...)
 	}
+	// lasting0 is a router that is none by default and says so again.
+	lasting0 := func(last *schemas.Event) []*schemas.Event {
+		return []*schemas.Event{again(0, radvert(stops)), again(2*minute, radvert(stops)), last}
+	}
 	for _, test := range []struct {
 		name   string
 		events []*schemas.Event
@@ -169,6 +173,42 @@ func TestLearnedRouters(t *testing.T) {
 		{"an option that was not there", then(again(minute, unknown(37))), "ra.option"},
 		{"options over two RAs", []*schemas.Event{heard[0], again(time.Second/2, rdnss("2001:db8::53", 900), unknown(37), pref64("64:ff9b::/96")), again(minute), again(minute, rdnss("2001:db8::53", 900), unknown(37))}, ""},
 		{"other parameters in the same second", []*schemas.Event{heard[0], again(time.Second/2, flags("O"))}, "ra.flags ra.params"},
+		{"a router with lifetime 0 changes", lasting0(again(4*minute, radvert(stops), rdnss("2001:db8:bad::53", 900))), "ra.rdnss"},
+		{"a router with lifetime 0 becomes a default router", lasting0(again(4 * minute)), "ra.lifetime ra.params"},
+		{"a stranger beside a router with lifetime 0", lasting0(ra(attacker, attackerLL, after(4*minute))), "station.new claim.new router.unknown router.default router.rogue"},
+		{"a router first heard when it stops", []*schemas.Event{again(0, radvert(stops)), again(minute)}, ""},
+		{"a stranger with a network of its own", then(ra(attacker, attackerLL, radvert(stops), prefix("2001:db8:9::/64"), after(minute))), "router.unknown"},
+		{"a stranger with a route to the Internet", then(ra(attacker, attackerLL, radvert(stops), route("::/0", "medium", 600), after(minute))), "router.unknown router.default router.rogue"},
+		{"a stranger with a route to half of it", then(ra(attacker, attackerLL, radvert(stops), route("2000::/4", "medium", 600), after(minute))), "router.unknown router.default router.rogue"},
+		{"a stranger with a DNS server", then(ra(attacker, attackerLL, radvert(stops), rdnss("2001:db8:9::53", 600), after(minute))), "router.unknown router.rogue"},
+		{"a stranger with an encrypted DNS server", then(ra(attacker, attackerLL, radvert(stops), encryptedDNS("dns.example", 600), after(minute))), "router.unknown router.rogue"},
+		{"a stranger with the router's prefix", then(ra(attacker, attackerLL, radvert(stops), prefix("2001:db8::/65"), after(minute))), "router.unknown router.rogue"},
+		{"a stranger that takes the router's prefix back", then(ra(attacker, attackerLL, radvert(stops), prefix("2001:db8::/64", 0, 0), after(minute))), "router.unknown router.rogue"},
+		{"a stranger with a provisioning domain", then(ra(attacker, attackerLL, radvert(stops), pvd(rdnss("2001:db8:9::53", 600)), after(minute))), "router.unknown router.rogue"},
+		{"a stub router", then(ra(attacker, attackerLL, radvert(stub), prefix("fd00::/64"), route("fd01::/64", "low", 600), after(minute))), "router.unknown router.stub"},
+		{"a stub router again", then(ra(attacker, attackerLL, radvert(stub), prefix("fd00::/64"), after(minute)), ra(attacker, attackerLL, radvert(stub), prefix("fd00::/64"), after(2*minute))), ""},
+		{"a stub router with another prefix", then(ra(attacker, attackerLL, radvert(stub), prefix("fd00::/64"), after(minute)), ra(attacker, attackerLL, radvert(stub), prefix("fd02::/64"), after(2*minute))), "ra.prefix"},
+		{"a stub router that wants more", then(ra(attacker, attackerLL, radvert(stub), prefix("fd00::/64"), after(minute)), ra(attacker, attackerLL, prefix("fd00::/64"), after(2*minute))),
+			"router.unknown router.default router.rogue ra.flags ra.lifetime ra.params"},
+		{"a stub router with a global prefix", then(ra(attacker, attackerLL, radvert(stub), prefix("2001:db8:9::/64"), after(minute))), "router.unknown"},
+		{"a stub router with the router's prefix", []*schemas.Event{ra(gateway, gatewayLL, prefix("fd00::/64")), ra(attacker, attackerLL, radvert(stub), prefix("fd00::/64"), after(minute))},
+			"station.new claim.new router.unknown router.rogue"},
+		{"a router after a stub router", []*schemas.Event{ra(attacker, attackerLL, radvert(stub), prefix("fd00::/64")), ra(gateway, gatewayLL, after(minute))}, "station.new claim.new router.new"},
+		{"the host itself as a router", then(ra(host, hostLL, sent, after(minute))), ""},
+		{"the host itself as a router first, then a stranger", []*schemas.Event{ra(host, hostLL, sent), ra(attacker, attackerLL, after(minute))}, "station.new claim.new router.unknown router.default router.rogue"},
+		{"the router is back after hours", then(again(5 * 60 * minute)), ""},
+		{"the router is back after another took its place", then(ra(other, "fe80::b", after(31*minute)), again(60*minute)), ""},
+		{"kill_router6 first, then the change", then(again(minute, radvert(stops)), again(2*minute, rdnss("2001:db8:bad::53", 900))), "ra.rdnss"},
+		{"NAT64 taken back", []*schemas.Event{again(0, pref64("64:ff9b::/96", 1800)), again(minute, pref64("64:ff9b::/96", 0))}, "ra.pref64"},
+		{"another captive portal", []*schemas.Event{again(0, captivePortal("https://a.example")), again(minute, captivePortal("https://b.example"))}, "ra.option"},
+		{"the same captive portal", []*schemas.Event{again(0, captivePortal("https://a.example")), again(minute, captivePortal("https://a.example"))}, ""},
+		{"an encrypted DNS server taken back", []*schemas.Event{again(0, encryptedDNS("dns.example", 1800)), again(minute, encryptedDNS("dns.example", 0))}, "ra.option"},
+		{"one whose lifetime runs down", []*schemas.Event{again(0, encryptedDNS("dns.example", 1800)), again(10*minute, encryptedDNS("dns.example", 1200))}, ""},
+		{"another content of an unknown option", []*schemas.Event{again(0, unknown(200, "0102")), again(minute, unknown(200, "0103"))}, "ra.option"},
+		{"another server in a provisioning domain", []*schemas.Event{again(0, pvd(rdnss("2001:db8::53", 900))), again(minute, pvd(rdnss("2001:db8:bad::53", 900)))}, "ra.option"},
+		{"the flag of a prefix", then(again(minute, func(e *schemas.Event) { e.ND.Opt.PrefixInfo[0].Flag.PDPreferred = true })), "ra.prefixparams"},
+		{"a reserved flag", then(again(minute, radvert(func(r *schemas.RA) { r.Flag.Reserved = true }))), "ra.flags ra.params"},
+		{"the link-layer address of somebody", then(again(minute, told(gateway)), again(2*minute, told(other))), "claim.changed claim.contested claim.router ra.option"},
 		{"a second router, cut short by the capture", then(ra(attacker, attackerLL, cut, after(minute))), "router.unknown router.default router.rogue"},
 		{"one cut short by the capture teaches nothing", []*schemas.Event{ra(attacker, attackerLL, cut), ra(gateway, gatewayLL)}, "station.new claim.new router.new"},
 		{"priority tag", then(ra(attacker, attackerLL, vlan(0), after(minute))), "router.unknown router.default router.rogue"},

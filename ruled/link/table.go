@@ -316,8 +316,10 @@ func (t *Table) observeSolicitation(l *link, e *schemas.Event, now int64) {
 		t.asked.put(&l.asked, to, asked{at: now, who: e.Ethernet.Source.Uint64()})
 	case e.ND.NA != nil:
 		to := target{l.number, e.ND.NA.TargetAddress.As16()}
-		_, asked := t.asked.get(to, now)
-		t.out.Unsolicited = !asked && !t.tested(l, to, e.Ethernet.Source.Uint64(), now)
+		sender := e.Ethernet.Source.Uint64()
+		a, ok := t.asked.get(to, now)
+		asked := ok && a.who != sender // one who asks for its own answer proves nothing
+		t.out.Unsolicited = !asked && !t.tested(l, to, sender, now)
 	}
 }
 
