@@ -78,7 +78,9 @@ type Table struct {
 	dad    schemas.LinkDAD
 	router schemas.LinkRouter
 	ra     schemas.LinkRA
-	offers []offer
+	// What is used again.
+	offers     []offer
+	comparison comparison
 }
 
 type linkKey struct {
@@ -326,6 +328,9 @@ func (t *Table) observeSolicitation(l *link, e *schemas.Event, now int64) {
 // tested reports whether a station has tested an address for uniqueness lately,
 // and no other has claimed it.
 func (t *Table) tested(l *link, to target, mac uint64, now int64) bool {
+	if len(l.probed) == 0 {
+		return false
+	}
 	if p, ok := t.probed.get(to, now); !ok || p.who != mac {
 		return false
 	}

@@ -93,7 +93,7 @@ func TestObserve(t *testing.T) {
 			"unsolicited claim.changed claim.contested claim.unasked"},
 		{"an address long after the start", []*schemas.Event{ns(host, hostLL, "2001:db8::1"), ns(host, global, "2001:db8::1", after(minute))}, "claim.new"},
 
-		{"an advertisement without an address claims nothing for its target", seen(ns(gateway, gatewayLL, global), na(gateway, global, from(gatewayLL), flags("S"), bare)), ""},
+		{"an advertisement without an address claims nothing for its target", seen(ns(gateway, gatewayLL, "2001:db8::1"), ns(host, global, global), na(gateway, global, from(gatewayLL), flags("S"), bare)), ""},
 		{"but its sender has its source", seen(na(attacker, global, bare, after(minute))), "unsolicited station.new claim.changed claim.contested claim.unasked"},
 		{"the second of two addresses in an advertisement", seen(na(host, global, func(e *schemas.Event) {
 			e.ND.Opt.TargetLinkLayer = append(e.ND.Opt.TargetLinkLayer, schemas.LinkLayer{Address: mac(attacker)})
