@@ -49,6 +49,9 @@ type Event struct {
 	Interface string `json:"interface" doc:"name of the interface that the frame was captured on" example:"eth0"`
 	// Direction is In or Out.
 	Direction string `json:"direction" doc:"in, or out for a frame that the host sent (the kernel's packet type)" enum:"in,out" example:"out"`
+	// Forwarded is true for a frame that the host sent in the name of another
+	// station; see the doc tag.
+	Forwarded bool `json:"forwarded,omitempty" doc:"the host sent the frame for another station: the Ethernet source is none of the host's own addresses, as on a bridge port, or with a container or virtual machine behind the interface"`
 	// Master is true on an interface whose solicitations are relayed.
 	Master bool `json:"master,omitempty" doc:"the frame was captured on a master interface"`
 	// Proxy is true on an interface on which the host answers for hosts behind its
@@ -128,8 +131,11 @@ type ND struct {
 
 	Opt *Options `json:"opt,omitempty"`
 
-	// Malformed says, for a person, what is wrong with a message that a
-	// receiver has to discard or cannot read.
+	// Truncated is true when only the capture has cut the message short: nothing
+	// is known of what is behind.
+	Truncated bool `json:"truncated,omitempty" doc:"the capture holds only the beginning of the message; this is no fault of the sender"`
+	// Malformed says, for a person, what is wrong with a message;
+	// Fault.Discarded tells whether receivers discard it.
 	Malformed string `json:"malformed,omitempty" doc:"the frame claims to be ND but is truncated, or has a bad option, code or checksum, or it is a later fragment that may complete a hidden ND message" field:"presence"`
 }
 
@@ -143,7 +149,7 @@ type RA struct {
 	// Preference is the default router preference (RFC 4191, section 2.2).
 	Preference string `json:"preference" doc:"default router preference of the RA (RFC 4191)" enum:"low,medium,high,reserved" example:"medium"`
 	// Lifetime is in seconds.
-	Lifetime uint16 `json:"lifetime" doc:"router lifetime of the RA, in seconds; 0: not a default router" ndpmon:"true" example:"1800"`
+	Lifetime uint16 `json:"lifetime" doc:"router lifetime of the RA, in seconds; 0: not a default router" ndpmon:"true" lifetime:"true" example:"1800"`
 	// ReachableTimer is in milliseconds.
 	ReachableTimer uint32 `json:"reachabletimer" doc:"reachable time of the RA, in milliseconds; 0 is unspecified" ndpmon:"true" example:"30000"`
 	// RetransTimer is in milliseconds.
@@ -164,6 +170,8 @@ type RAFlags struct {
 	Other     bool `json:"other,omitempty" doc:"O flag of the RA: other configuration by DHCPv6" ndpmon:"true"`
 	HomeAgent bool `json:"homeagent,omitempty" doc:"H flag of the RA: the router is a Mobile IPv6 home agent (RFC 6275)" ndpmon:"true"`
 	Proxy     bool `json:"proxy,omitempty" doc:"P flag of the RA: it was proxied (RFC 4389)"`
+	SNAC      bool `json:"snac,omitempty" doc:"SNAC router flag of the RA: a stub router, such as a Thread border router (draft-ietf-6man-snac-router-ra-flag)"`
+	Reserved  bool `json:"reserved,omitempty" doc:"the last bit of the RA's flags, which is reserved, is set"`
 }
 
 // NS is a Neighbor Solicitation (RFC 4861, section 4.3).
@@ -203,7 +211,28 @@ type Options struct {
 	RDNSS            []RDNSS            `json:"rdnss,omitempty" doc:"the message has a Recursive DNS Server option (RFC 8106)"`
 	DNSSL            []DNSSL            `json:"dnssl,omitempty" doc:"the message has a DNS Search List option (RFC 8106)"`
 	PREF64           []PREF64           `json:"pref64,omitempty" doc:"the message has a PREF64 option (RFC 8781)"`
-	Unknown          []UnknownOption    `json:"unknown,omitempty" doc:"the message has an option that is not decoded"`
+
+	AdvInterval       []AdvInterval       `json:"advinterval,omitempty" doc:"the message has an Advertisement Interval option (RFC 6275)"`
+	HomeAgent         []HomeAgent         `json:"homeagent,omitempty" doc:"the message has a Home Agent Information option (RFC 6275)"`
+	CGA               []CGA               `json:"cga,omitempty" doc:"the message has a CGA option (RFC 3971)"`
+	RSA               []RSA               `json:"rsa,omitempty" doc:"the message has an RSA Signature option (RFC 3971)"`
+	Timestamp         []Timestamp         `json:"timestamp,omitempty" doc:"the message has a Timestamp option (RFC 3971)"`
+	TrustAnchor       []TrustAnchor       `json:"trustanchor,omitempty" doc:"the message has a Trust Anchor option (RFC 3971)"`
+	Certificate       []Certificate       `json:"certificate,omitempty" doc:"the message has a Certificate option (RFC 3971)"`
+	AddressPrefix     []AddressPrefix     `json:"addressprefix,omitempty" doc:"the message has an IP Address/Prefix option (RFC 5568)"`
+	NAAck             []NAAck             `json:"naack,omitempty" doc:"the message has a Neighbor Advertisement Acknowledgment option (RFC 5568)"`
+	PvD               []PvD               `json:"pvd,omitempty" doc:"the message has a PvD option (RFC 8801): hosts that know provisioning domains read the options in it, others do not"`
+	FlagsExtension    []FlagsExtension    `json:"flagsextension,omitempty" doc:"the message has an RA Flags Extension option (RFC 5175)"`
+	Registration      []Registration      `json:"registration,omitempty" doc:"the message has an Address Registration option, plain (RFC 6775) or extended (RFC 8505)"`
+	Context           []Context           `json:"context,omitempty" doc:"the message has a 6LoWPAN Context option (RFC 6775)"`
+	BorderRouter      []BorderRouter      `json:"borderrouter,omitempty" doc:"the message has an Authoritative Border Router option (RFC 6775)"`
+	CaptivePortal     []CaptivePortal     `json:"captiveportal,omitempty" doc:"the message has a Captive-Portal option (RFC 8910)"`
+	CryptoID          []CryptoID          `json:"cryptoid,omitempty" doc:"the message has a Crypto-ID Parameters option (RFC 8928)"`
+	NDPSignature      []NDPSignature      `json:"ndpsignature,omitempty" doc:"the message has an NDP Signature option (RFC 8928)"`
+	ResourceDirectory []ResourceDirectory `json:"resourcedirectory,omitempty" doc:"the message has a Resource Directory Address option (RFC 9176)"`
+	EncryptedDNS      []EncryptedDNS      `json:"encrypteddns,omitempty" doc:"the message has an Encrypted DNS option (RFC 9463)"`
+
+	Unknown []UnknownOption `json:"unknown,omitempty" doc:"the message has an option that is not decoded"`
 }
 
 // LinkLayer is a Source or Target Link-Layer Address option (RFC 4861, section
@@ -219,8 +248,8 @@ type PrefixInfo struct {
 	PrefixLength uint8           `json:"prefixlength" doc:"length of that prefix in bits, 0 to 128" max:"128" example:"64"`
 	Flag         PrefixInfoFlags `json:"flag"`
 	// ValidLifetime and PreferredLifetime are in seconds; 4294967295 is infinity.
-	ValidLifetime     uint32 `json:"validlifetime" doc:"valid lifetime of that prefix, in seconds; 4294967295 is infinity" ndpmon:"true" example:"86400"`
-	PreferredLifetime uint32 `json:"preferredlifetime" doc:"preferred lifetime of that prefix, in seconds; 4294967295 is infinity" ndpmon:"true" example:"14400"`
+	ValidLifetime     uint32 `json:"validlifetime" doc:"valid lifetime of that prefix, in seconds; 4294967295 is infinity" ndpmon:"true" lifetime:"true" example:"86400"`
+	PreferredLifetime uint32 `json:"preferredlifetime" doc:"preferred lifetime of that prefix, in seconds; 4294967295 is infinity" ndpmon:"true" lifetime:"true" example:"14400"`
 }
 
 // PrefixInfoFlags are the flags of a Prefix Information option.
@@ -228,6 +257,10 @@ type PrefixInfoFlags struct {
 	OnLink   bool `json:"onlink,omitempty" doc:"L flag: the prefix is on link" ndpmon:"true"`
 	Autoconf bool `json:"autoconf,omitempty" doc:"A flag: hosts make addresses from the prefix" ndpmon:"true"`
 	Router   bool `json:"router,omitempty" doc:"R flag: the prefix holds the router's whole address (RFC 6275)"`
+	// PDPreferred is the P flag.
+	PDPreferred bool `json:"pdpreferred,omitempty" doc:"P flag: hosts get a prefix of their own by DHCPv6 rather than an address (RFC 9762)"`
+	// Reserved are the last four bits.
+	Reserved uint8 `json:"reserved,omitempty" doc:"reserved bits of the prefix's flags, 1 to 15" max:"15"`
 }
 
 // RedirectedHeader is a Redirected Header option (RFC 4861, section 4.6.3): the
@@ -264,21 +297,23 @@ type RouteInfo struct {
 	Prefix       netip.Addr `json:"prefix" doc:"prefix in the Route Information option" example:"2001:db8::/32"`
 	PrefixLength uint8      `json:"prefixlength" doc:"length of that prefix in bits, 0 to 128" max:"128" example:"48"`
 	Preference   string     `json:"preference" doc:"preference of that route" enum:"low,medium,high,reserved" example:"medium"`
+	// Reserved are the bits of the flags beside the preference.
+	Reserved uint8 `json:"reserved,omitempty" doc:"reserved bits of the route's flags"`
 	// Lifetime is in seconds; 4294967295 is infinity.
-	Lifetime uint32 `json:"lifetime" doc:"lifetime of that route, in seconds; 4294967295 is infinity" example:"1800"`
+	Lifetime uint32 `json:"lifetime" doc:"lifetime of that route, in seconds; 4294967295 is infinity" lifetime:"true" example:"1800"`
 }
 
 // RDNSS is a Recursive DNS Server option (RFC 8106, section 5.1).
 type RDNSS struct {
 	// Lifetime is in seconds; 4294967295 is infinity.
-	Lifetime uint32       `json:"lifetime" doc:"lifetime of the DNS servers, in seconds; 4294967295 is infinity" example:"900"`
+	Lifetime uint32       `json:"lifetime" doc:"lifetime of the DNS servers, in seconds; 4294967295 is infinity" lifetime:"true" example:"900"`
 	Address  []netip.Addr `json:"address" doc:"address of a recursive DNS server"`
 }
 
 // DNSSL is a DNS Search List option (RFC 8106, section 5.2).
 type DNSSL struct {
 	// Lifetime is in seconds; 4294967295 is infinity.
-	Lifetime uint32   `json:"lifetime" doc:"lifetime of the DNS search list, in seconds; 4294967295 is infinity" example:"900"`
+	Lifetime uint32   `json:"lifetime" doc:"lifetime of the DNS search list, in seconds; 4294967295 is infinity" lifetime:"true" example:"900"`
 	Domain   []string `json:"domain" doc:"domain in the DNS search list, without the final dot" example:"example.org"`
 }
 
@@ -287,14 +322,7 @@ type PREF64 struct {
 	Prefix       netip.Addr `json:"prefix" doc:"NAT64 prefix in the PREF64 option" example:"64:ff9b::"`
 	PrefixLength uint8      `json:"prefixlength" doc:"length of that prefix in bits: 32, 40, 48, 56, 64 or 96" max:"128" example:"96"`
 	// Lifetime is in seconds, at most 65528.
-	Lifetime uint16 `json:"lifetime" doc:"lifetime of that prefix, in seconds" example:"1800"`
-}
-
-// UnknownOption is an option that is not decoded.
-type UnknownOption struct {
-	Type uint8 `json:"type" doc:"type of an option that is not decoded" example:"34"`
-	// Length is the option's whole length in bytes.
-	Length uint16 `json:"length" doc:"length of an option that is not decoded, in bytes" example:"16"`
+	Lifetime uint16 `json:"lifetime" doc:"lifetime of that prefix, in seconds" lifetime:"true" example:"1800"`
 }
 
 // Lost counts frames that a sensor dropped, so that a gap in the events is an

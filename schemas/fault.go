@@ -3,19 +3,27 @@ package schemas
 // Fault is what is wrong with a frame, each fault a member. A frame in order has
 // none. The sensor finds them in the frame alone, without knowing the link.
 //
-// The first group are faults for which a receiver discards the message (RFC
-// 4861, sections 6.1, 7.1 and 8.1; RFC 6980 for fragments, which are the field
-// inet6.fragment); see Discard. The others are what no sender should do.
+// Discarded tells those for which receivers discard the message from those
+// that are in a message which has its effect all the same.
 type Fault struct {
-	Checksum    bool `json:"checksum,omitempty" doc:"the ICMPv6 checksum is wrong: a broken sender, or a fuzzer; receivers discard the message"`
-	Code        bool `json:"code,omitempty" doc:"the ICMPv6 code is not 0; receivers discard the message"`
-	Length      bool `json:"length,omitempty" doc:"the packet or the message is cut short; receivers discard it"`
-	BadOption   bool `json:"badoption,omitempty" doc:"an option has length 0, runs past the end or has the wrong size for its type: a fuzzer, or an attack on the receiver's parser"`
-	HopLimit    bool `json:"hoplimit,omitempty" doc:"the hop limit is not 255: the message was sent from behind a router; receivers discard it"`
-	Source      bool `json:"source,omitempty" doc:"source address that the message must not have: an RA or Redirect not from a link-local address, an NA from ::, anything from a multicast or loopback address; receivers discard it"`
-	Target      bool `json:"target,omitempty" doc:"target that the message must not have: multicast, :: or loopback, or in a Redirect neither link-local nor the destination itself; receivers discard it"`
-	Unspecified bool `json:"unspecified,omitempty" doc:"solicitation from :: with a Source Link-Layer Address option, or an NS from :: not sent to the target's solicited-node address; receivers discard it"`
-	Solicited   bool `json:"solicited,omitempty" doc:"NA to a multicast address with the S flag, which only an answer to one neighbour has; receivers discard it"`
+	// Discarded is for the conditions of RFC 4861, sections 6.1.1, 6.1.2, 7.1.1,
+	// 7.1.2 and 8.1, and for what IPv6 itself refuses: receivers believe nothing
+	// of the message. RFC 6980 has them ignore fragments too, but not all do: see
+	// the field inet6.fragment.
+	Discarded bool `json:"discarded,omitempty" doc:"receivers discard the message, so it changes nothing on the link; without it, a message with a fault has its effect"`
+
+	Checksum     bool `json:"checksum,omitempty" doc:"the ICMPv6 checksum is wrong: a broken sender, or a fuzzer; receivers discard the message"`
+	Code         bool `json:"code,omitempty" doc:"the ICMPv6 code is not 0; receivers discard the message"`
+	Length       bool `json:"length,omitempty" doc:"the packet or the message is cut short; receivers discard it"`
+	BadOption    bool `json:"badoption,omitempty" doc:"an option has length 0, runs past the end, or has a size or content that its type does not have: a fuzzer, or an attack on the receiver's parser. Receivers take what is good in the message, unless fault.optionlength"`
+	OptionLength bool `json:"optionlength,omitempty" doc:"an option has length 0 or runs past the end; receivers discard the message"`
+	Version      bool `json:"version,omitempty" doc:"the version in the IPv6 header is not 6; receivers discard the message"`
+	ZeroPayload  bool `json:"zeropayload,omitempty" doc:"the payload length in the IPv6 header is 0 and a hop-by-hop options header follows, as in a jumbogram: Linux takes the packet"`
+	HopLimit     bool `json:"hoplimit,omitempty" doc:"the hop limit is not 255: the message was sent from behind a router; receivers discard it"`
+	Source       bool `json:"source,omitempty" doc:"source address that the message must not have: an RA or Redirect not from a link-local address, an NA from ::, anything from a multicast or loopback address; receivers discard all but the NA"`
+	Target       bool `json:"target,omitempty" doc:"target that the message must not have: multicast, :: or loopback, or in a Redirect neither link-local nor the destination itself; receivers discard it, or have no use for it"`
+	Unspecified  bool `json:"unspecified,omitempty" doc:"solicitation from :: with a Source Link-Layer Address option, or an NS from :: not sent to a solicited-node address; receivers discard it"`
+	Solicited    bool `json:"solicited,omitempty" doc:"NA to a multicast address with the S flag, which only an answer to one neighbour has; receivers discard it"`
 
 	Destination         bool `json:"destination,omitempty" doc:"destination that the message never has: an RS not to all routers, an RA to a group that is not all nodes, an NA to a group that is neither all nodes nor all routers (RFC 9131), a Redirect to a group, an NS to a unicast address that is not its target"`
 	SolicitedNode       bool `json:"solicitednode,omitempty" doc:"NS to a multicast group that is not the solicited-node address of its target, as fake_solicitate6 and scanners send it to make everybody listen"`
@@ -37,12 +45,12 @@ type Fault struct {
 	ReachableTimer   bool `json:"reachabletimer,omitempty" doc:"RA with a reachable time of more than an hour, which no router may send (RFC 4861, section 6.2.1): the SI6 toolkit's ra6"`
 	MTU              bool `json:"mtu,omitempty" doc:"RA with an MTU below 1280, the least that IPv6 works with; hosts ignore it"`
 	DNS              bool `json:"dns,omitempty" doc:"RA with a DNS server at a multicast, loopback or unspecified address"`
+	DNSName          bool `json:"dnsname,omitempty" doc:"domain name with a character that no host name has, such as a space, a line feed or one that means something to a shell (CVE-2025-14558): in a DNS search list, an encrypted DNS server or a provisioning domain"`
+	URI              bool `json:"uri,omitempty" doc:"captive portal with a character that no URI has (RFC 3986)"`
 	Route            bool `json:"route,omitempty" doc:"RA with a route to a link-local or multicast prefix"`
 	RedirectedHeader bool `json:"redirectedheader,omitempty" doc:"Redirect whose Redirected Header option holds another packet than one from its receiver to its destination: whoever sent it did not forward that packet"`
 }
 
-// Discard reports whether receivers discard the message for one of its faults,
-// so that it changes nothing on the link.
-func (f *Fault) Discard() bool {
-	return f != nil && (f.Checksum || f.Code || f.Length || f.BadOption || f.HopLimit || f.Source || f.Target || f.Unspecified || f.Solicited)
-}
+// Discard reports whether receivers discard the message, so that it changes
+// nothing on the link. A nil Fault is that of a message in order.
+func (f *Fault) Discard() bool { return f != nil && f.Discarded }

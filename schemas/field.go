@@ -2,6 +2,7 @@ package schemas
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -135,10 +136,11 @@ func (t *fields) add(s *shape, names []string, path []*member) {
 				Example: m.example,
 				Max:     m.max,
 				Enum:    m.enum,
-				NDPMon:  m.ndpmon,
-				Index:   len(t.list),
-				Gate:    t.gate(names, path),
-				path:    path,
+				// NDPMon does not look into a provisioning domain.
+				NDPMon: m.ndpmon && !slices.Contains(names[:len(names)-1], "pvd"),
+				Index:  len(t.list),
+				Gate:   t.gate(names, path),
+				path:   path,
 			}
 			if f.Example == "" {
 				f.Example = f.Type.example()

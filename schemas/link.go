@@ -12,7 +12,10 @@ type Link struct {
 	// Bogon needs a prefix: one that is configured or, without any, learned.
 	Bogon bool `json:"bogon,omitempty" doc:"the source address is outside every prefix of the link (NDPMon: bogon): a forged or misconfigured sender"`
 	// Unsolicited is about the last ten seconds.
-	Unsolicited bool `json:"unsolicited,omitempty" doc:"NA that nobody asked for within the last 10 seconds: how caches are poisoned, but also how a station makes a new address known"`
+	Unsolicited bool `json:"unsolicited,omitempty" doc:"NA that no NS asked for within the last 10 seconds, and that does not follow the sender's own test of the address (DAD): how caches are poisoned, but also how an address is moved"`
+
+	// Flood is about entries that began while entries were added very fast.
+	Flood bool `json:"flood,omitempty" doc:"the station, or an address that the frame claims, was first seen in a flood of new ones that is still going on: it may be made up"`
 
 	Station *LinkStation `json:"station,omitempty"`
 	Claim   []LinkClaim  `json:"claim,omitempty"`
@@ -40,6 +43,9 @@ type LinkClaim struct {
 	Previous *MAC `json:"previous,omitempty" doc:"Ethernet address that the address was claimed for until now"`
 
 	New       bool `json:"new,omitempty" doc:"address never seen on the link before (NDPMon: new IP, new lla)"`
+	Early     bool `json:"early,omitempty" doc:"new address of a station that was seen for the first time less than a minute before: part of its start"`
+	Expected  bool `json:"expected,omitempty" doc:"new address that the station has tested for uniqueness before, or that a solicitation has asked for"`
+	Own       bool `json:"own,omitempty" doc:"contested address of the host itself, whose sensor captured the frame"`
 	Changed   bool `json:"changed,omitempty" doc:"address claimed by a further station for the first time (NDPMon: changed ethernet address, wrong couple MAC/LLA): neighbour spoofing (parasite6, fake_advertise6), or a station that changed its Ethernet address"`
 	FlipFlop  bool `json:"flipflop,omitempty" doc:"address claimed again by the station before the last (NDPMon: flip flop): spoofing while the owner defends itself, or two stations with one address"`
 	Reused    bool `json:"reused,omitempty" doc:"address claimed again by a station that claimed it earlier (NDPMon: reused old ethernet address)"`
@@ -67,8 +73,12 @@ type LinkDAD struct {
 // LinkRouter says how the sender of an RA, Redirect or NA stands to the routers
 // of the link.
 type LinkRouter struct {
-	New          bool `json:"new,omitempty" doc:"first router heard on a link without configured routers, or one heard after the last of them fell silent: it is learned"`
+	New          bool `json:"new,omitempty" doc:"first router heard on a link without configured routers: it is learned"`
+	Next         bool `json:"next,omitempty" doc:"another router, heard after all that were known have been silent for their lifetimes: it is learned beside them"`
 	Unknown      bool `json:"unknown,omitempty" doc:"RA or Redirect from a router that is not one of the link's (NDPMon: wrong ipv6 router, wrong router redirect): a rogue router"`
+	Stub         bool `json:"stub,omitempty" doc:"unknown router that only connects a stub network: router lifetime 0, SNAC flag, and no prefixes or routes but unique local ones (fc00::/7). A Thread border router, say"`
+	Default      bool `json:"default,omitempty" doc:"unknown router that wants to be a default router: its router lifetime is not 0, or it has a route to ::/0 or to most of the Internet (RFC 4191)"`
+	Rogue        bool `json:"rogue,omitempty" doc:"unknown router that can take over traffic: it wants to be a default router, names DNS servers, or announces a prefix of another router; or any but a stub router where the routers are configured"`
 	WrongAddress bool `json:"wrongaddress,omitempty" doc:"RA or Redirect from a router's Ethernet address but not from its link-local address (NDPMon: wrong router ip, wrong router redirect ip)"`
 	WrongMAC     bool `json:"wrongmac,omitempty" doc:"RA or Redirect from a router's link-local address but not from its Ethernet address (NDPMon: wrong router mac, wrong router redirect mac): somebody speaks for the router (kill_router6)"`
 	WrongCouple  bool `json:"wrongcouple,omitempty" doc:"RA or Redirect with the Ethernet address of one router and the link-local address of another (NDPMon: wrong couple IP/MAC)"`
@@ -82,21 +92,25 @@ type LinkRouter struct {
 // LinkRA is how an RA of a router of the link differs from what is configured or,
 // without configuration, from what was learned.
 type LinkRA struct {
-	CurHopLimit     bool `json:"curhoplimit,omitempty" doc:"the RA's cur hop limit is not the router's"`
-	Flags           bool `json:"flags,omitempty" doc:"the RA's flags are not the router's"`
-	Preference      bool `json:"preference,omitempty" doc:"the RA's preference is not the router's"`
-	Lifetime        bool `json:"lifetime,omitempty" doc:"the RA's router lifetime is not the router's"`
-	ReachableTimer  bool `json:"reachabletimer,omitempty" doc:"the RA's reachable time is not the router's"`
-	RetransTimer    bool `json:"retranstimer,omitempty" doc:"the RA's retransmission timer is not the router's"`
-	Params          bool `json:"params,omitempty" doc:"one of the RA's parameters is not the router's: curhoplimit, flags, preference, lifetime (but for one of 0: the router stops), reachabletimer or retranstimer (NDPMon: wrong RA params)"`
-	MTU             bool `json:"mtu,omitempty" doc:"the RA's MTU is not the router's (NDPMon: wrong RA mtu option)"`
-	Prefix          bool `json:"prefix,omitempty" doc:"the RA has a prefix that is not the router's (NDPMon: wrong prefix)"`
-	PrefixParams    bool `json:"prefixparams,omitempty" doc:"the RA has a prefix of the router's with other flags or lifetimes (NDPMon: wrong RA prefix option params)"`
-	RDNSS           bool `json:"rdnss,omitempty" doc:"the RA has a DNS server, or a lifetime of it, that is not the router's (NDPMon: wrong RA RDNSS option)"`
-	DNSSL           bool `json:"dnssl,omitempty" doc:"the RA has a search domain, or a lifetime of it, that is not the router's (NDPMon: wrong RA DNSSL option)"`
-	PREF64          bool `json:"pref64,omitempty" doc:"the RA has a NAT64 prefix that was not learned of the router (nor can be configured)"`
-	Option          bool `json:"option,omitempty" doc:"the RA has an option, of a type that is not decoded, that was not learned of the router (nor can be configured): a captive portal (RFC 8910), say"`
-	Route           bool `json:"route,omitempty" doc:"the RA has a route that is not the router's (NDPMon: wrong RA Route Info option)"`
-	RouteLifetime   bool `json:"routelifetime,omitempty" doc:"the RA has a route of the router's with another lifetime (NDPMon: wrong RA Route Info lifetime)"`
-	RoutePreference bool `json:"routepreference,omitempty" doc:"the RA has a route of the router's with another preference (NDPMon: wrong RA Route Info preference)"`
+	// Change has at most 8 elements. Not every difference is one of the flags below.
+	Change          []string `json:"change,omitempty" doc:"what is different, in words: what it was and what it is" example:"captive portal was uri https://a.example, is uri https://b.example"`
+	Stops           bool     `json:"stops,omitempty" doc:"the RA has router lifetime 0, and the router was a default router before: hosts stop using it by default"`
+	Unconfigured    bool     `json:"unconfigured,omitempty" doc:"the RA of a configured router differs from what was learned of it, in something that the configuration does not tell"`
+	CurHopLimit     bool     `json:"curhoplimit,omitempty" doc:"the RA's cur hop limit is not the router's"`
+	Flags           bool     `json:"flags,omitempty" doc:"the RA's flags are not the router's"`
+	Preference      bool     `json:"preference,omitempty" doc:"the RA's preference is not the router's"`
+	Lifetime        bool     `json:"lifetime,omitempty" doc:"the RA's router lifetime is not the router's"`
+	ReachableTimer  bool     `json:"reachabletimer,omitempty" doc:"the RA's reachable time is not the router's"`
+	RetransTimer    bool     `json:"retranstimer,omitempty" doc:"the RA's retransmission timer is not the router's"`
+	Params          bool     `json:"params,omitempty" doc:"one of the RA's parameters is not the router's: curhoplimit, flags, preference, lifetime (but for one of 0: the router stops), reachabletimer or retranstimer (NDPMon: wrong RA params)"`
+	MTU             bool     `json:"mtu,omitempty" doc:"the RA's MTU is not the router's (NDPMon: wrong RA mtu option)"`
+	Prefix          bool     `json:"prefix,omitempty" doc:"the RA has a prefix that is not the router's (NDPMon: wrong prefix)"`
+	PrefixParams    bool     `json:"prefixparams,omitempty" doc:"the RA has a prefix of the router's with other flags or lifetimes (NDPMon: wrong RA prefix option params)"`
+	RDNSS           bool     `json:"rdnss,omitempty" doc:"the RA has a DNS server, or a lifetime of it, that is not the router's (NDPMon: wrong RA RDNSS option)"`
+	DNSSL           bool     `json:"dnssl,omitempty" doc:"the RA has a search domain, or a lifetime of it, that is not the router's (NDPMon: wrong RA DNSSL option)"`
+	PREF64          bool     `json:"pref64,omitempty" doc:"the RA has a NAT64 prefix, or a lifetime of it, that was not learned of the router (nor can be configured)"`
+	Option          bool     `json:"option,omitempty" doc:"the RA has another option, or another content of it, than was learned of the router (nor can be configured): a captive portal (RFC 8910) or encrypted DNS server (RFC 9463), say"`
+	Route           bool     `json:"route,omitempty" doc:"the RA has a route that is not the router's (NDPMon: wrong RA Route Info option)"`
+	RouteLifetime   bool     `json:"routelifetime,omitempty" doc:"the RA has a route of the router's with another lifetime (NDPMon: wrong RA Route Info lifetime)"`
+	RoutePreference bool     `json:"routepreference,omitempty" doc:"the RA has a route of the router's with another preference (NDPMon: wrong RA Route Info preference)"`
 }

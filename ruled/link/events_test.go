@@ -63,9 +63,12 @@ func flags(f string) option {
 }
 
 // cut makes it a frame of which only a part was captured.
-func cut(e *schemas.Event) { e.ND.Malformed = "truncated: 40 bytes of it were captured" }
+func cut(e *schemas.Event) { e.ND.Truncated = true }
 
 func fault(f schemas.Fault) option { return func(e *schemas.Event) { e.Fault = &f } }
+
+// discard is a fault for which receivers discard the message.
+func discard(e *schemas.Event) { e.Fault = &schemas.Fault{Checksum: true, Discarded: true} }
 
 func prefix(p string, lifetimes ...uint32) option {
 	return func(e *schemas.Event) {

@@ -20,6 +20,8 @@ type target struct {
 type asked struct {
 	at  int64
 	who uint64 // MAC.Uint64
+	// nonce is that of duplicate address detection (RFC 7527), as a hash; 0 for none.
+	nonce uint32
 }
 
 // queue is the targets of one link in the order in which they came.

@@ -41,6 +41,8 @@ type Neighbour struct {
 	Anycast  bool `json:"anycast,omitempty"`
 	// Tentative is true while a station has only tested the address.
 	Tentative bool `json:"tentative,omitempty"`
+	// Own is true for an address of the host itself.
+	Own bool `json:"own,omitempty"`
 	// Lasting is true for one that was seen more than once.
 	Lasting bool `json:"lasting,omitempty"`
 }
@@ -77,8 +79,10 @@ type LearnedRouter struct {
 	Heard    time.Time `json:"heard"`
 	Until    time.Time `json:"until"`
 	LastSeen time.Time `json:"lastseen"`
-	// Stopped is true after an RA with lifetime 0.
+	// Stopped is true after an RA with lifetime 0 of a router that had another.
 	Stopped bool `json:"stopped,omitempty"`
+	// Stub is true for a stub router.
+	Stub bool `json:"stub,omitempty"`
 }
 
 // Target is an address that somebody asked for.
@@ -86,6 +90,8 @@ type Target struct {
 	Address  netip.Addr  `json:"address"`
 	Ethernet schemas.MAC `json:"ethernet"`
 	Time     time.Time   `json:"time"`
+	// Nonce is a hash of that of a test for uniqueness, 0 for none.
+	Nonce uint32 `json:"nonce,omitempty"`
 }
 
 func timeOf(ns int64) time.Time { return time.Unix(0, ns).UTC() }
@@ -159,7 +165,7 @@ func (t *Table) state(l *link) State {
 		claims = append(claims, ordered[:b.count]...)
 		s.Neighbours = append(s.Neighbours, Neighbour{
 			Address: netip.AddrFrom16(addr), Claims: claims[from:len(claims):len(claims)],
-			Speaker: place(b.speaker), Before: place(b.before), Disputed: b.disputed, Anycast: b.anycast, Tentative: b.tentative, Lasting: lasting,
+			Speaker: place(b.speaker), Before: place(b.before), Disputed: b.disputed, Anycast: b.anycast, Tentative: b.tentative, Own: b.own, Lasting: lasting,
 		})
 	})
 	l.stations.each(func(mac uint64, st *station, lasting bool) {
@@ -169,7 +175,7 @@ func (t *Table) state(l *link) State {
 		})
 	})
 	for _, r := range l.routers.learned {
-		s.Routers = append(s.Routers, LearnedRouter{r.Router.clone(), timeOf(r.since), timeOf(r.heard), timeOf(r.until), timeOf(r.last), r.stopped})
+		s.Routers = append(s.Routers, LearnedRouter{r.Router.clone(), timeOf(r.since), timeOf(r.heard), timeOf(r.until), timeOf(r.last), r.stopped, r.stub})
 	}
 	return s
 }
@@ -192,7 +198,7 @@ func (t *Table) Restore(s State) error {
 			continue
 		}
 		b := l.bindings.insert(addr)
-		*b = binding{count: uint8(len(n.Claims)), speaker: uint8(n.Speaker), before: noClaim, disputed: n.Disputed, anycast: n.Anycast, tentative: n.Tentative}
+		*b = binding{count: uint8(len(n.Claims)), speaker: uint8(n.Speaker), before: noClaim, disputed: n.Disputed, anycast: n.Anycast, tentative: n.Tentative, own: n.Own}
 		if n.Before >= 0 {
 			b.before = uint8(n.Before)
 		}
@@ -220,7 +226,7 @@ func (t *Table) Restore(s State) error {
 	for _, r := range s.Routers {
 		l.routers.learned = append(l.routers.learned, learned{
 			Router: r.Router, since: r.Since.UnixNano(), heard: r.Heard.UnixNano(),
-			until: r.Until.UnixNano(), last: r.LastSeen.UnixNano(), stopped: r.Stopped,
+			until: r.Until.UnixNano(), last: r.LastSeen.UnixNano(), stopped: r.Stopped, stub: r.Stub,
 		})
 	}
 	l.routers.gather()
@@ -257,7 +263,7 @@ func (r *recent) targets(q queue) []Target {
 	list := make([]Target, 0, len(q))
 	for _, t := range q {
 		if a, ok := r.entries[t]; ok {
-			list = append(list, Target{netip.AddrFrom16(t.addr), schemas.MACOf(a.who), timeOf(a.at)})
+			list = append(list, Target{netip.AddrFrom16(t.addr), schemas.MACOf(a.who), timeOf(a.at), a.nonce})
 		}
 	}
 	return list
@@ -265,7 +271,7 @@ func (r *recent) targets(q queue) []Target {
 
 func (r *recent) restore(link int32, q *queue, list []Target) {
 	for _, t := range list {
-		r.put(q, target{link, t.Address.As16()}, asked{t.Time.UnixNano(), t.Ethernet.Uint64()})
+		r.put(q, target{link, t.Address.As16()}, asked{t.Time.UnixNano(), t.Ethernet.Uint64(), t.Nonce})
 	}
 }
 

@@ -52,6 +52,8 @@ const (
 	solicitedWindow = 10 * second
 	// dadWindow is how long a tested address is remembered.
 	dadWindow = 60 * second
+	// recently is how long the start of a station takes at most.
+	recently = 60 * second
 	// repeatWindow is the time in which doing the same again is no accident.
 	repeatWindow = 600 * second
 )
@@ -76,6 +78,7 @@ type Table struct {
 	dad    schemas.LinkDAD
 	router schemas.LinkRouter
 	ra     schemas.LinkRA
+	offers []offer
 }
 
 type linkKey struct {
@@ -172,9 +175,8 @@ func (t *Table) Observe(e *schemas.Event) {
 	t.claims = t.claims[:0]
 	switch {
 	case discarded(e):
-	case e.ND.Malformed != "":
-		// Only the capture has cut it short: who sent it is there to see, but not
-		// all that it says.
+	case e.ND.Truncated:
+		// Who sent it is there to see, but not all that it says.
 		t.observeRouter(l, e, now)
 	default:
 		s := t.observeStation(l, e, now)
@@ -184,6 +186,9 @@ func (t *Table) Observe(e *schemas.Event) {
 		t.out.Bogon = l.routers.bogon(e.Inet6.Source)
 	}
 	t.out.Claim = t.remarkable()
+	if own(e) { // the host itself is neither new nor to be accused
+		t.out = schemas.Link{Configured: t.out.Configured}
+	}
 	if something(&t.out) {
 		e.Link = &t.out
 	}
@@ -204,7 +209,10 @@ func something(l *schemas.Link) bool {
 	return l.Configured || l.Bogon || l.Unsolicited || l.Station != nil || len(l.Claim) > 0 || l.DAD != nil || l.Router != nil || l.RA != nil
 }
 
-// discarded reports whether receivers discard the frame, or should (RFC 6980).
+// own reports whether the host that captured the frame has sent it itself.
+func own(e *schemas.Event) bool { return e.Direction == schemas.Out && !e.Forwarded }
+
+// discarded reports whether receivers discard the frame.
 func discarded(e *schemas.Event) bool {
 	return e.Fault.Discard() || e.ND.RS == nil && e.ND.RA == nil && e.ND.NS == nil && e.ND.NA == nil && e.ND.RD == nil
 }
@@ -299,16 +307,28 @@ func (t *Table) vendor(mac schemas.MAC) string {
 }
 
 // observeSolicitation remembers what is asked for, and notes an NA that nobody
-// has asked for.
+// has asked for. A station may announce an address that it has tested itself (RFC
+// 4861, section 7.2.6).
 func (t *Table) observeSolicitation(l *link, e *schemas.Event, now int64) {
 	switch {
 	case e.ND.NS != nil:
 		to := target{l.number, e.ND.NS.TargetAddress.As16()}
-		t.asked.put(&l.asked, to, asked{now, e.Ethernet.Source.Uint64()})
+		t.asked.put(&l.asked, to, asked{at: now, who: e.Ethernet.Source.Uint64()})
 	case e.ND.NA != nil:
-		_, ok := t.asked.get(target{l.number, e.ND.NA.TargetAddress.As16()}, now)
-		t.out.Unsolicited = !ok
+		to := target{l.number, e.ND.NA.TargetAddress.As16()}
+		_, asked := t.asked.get(to, now)
+		t.out.Unsolicited = !asked && !t.tested(l, to, e.Ethernet.Source.Uint64(), now)
 	}
+}
+
+// tested reports whether a station has tested an address for uniqueness lately,
+// and no other has claimed it.
+func (t *Table) tested(l *link, to target, mac uint64, now int64) bool {
+	if p, ok := t.probed.get(to, now); !ok || p.who != mac {
+		return false
+	}
+	b := l.bindings.get(to.addr)
+	return b == nil || b.count == 1 && b.claims[0].mac == mac
 }
 
 // hash shortens what need not be known exactly: it is compared with few others.

@@ -31,7 +31,7 @@ func TestObserve(t *testing.T) {
 		{"another inner VLAN", []*schemas.Event{ns(host, global, "2001:db8::1", vlan(7), inner(1)), ns(host, global, "2001:db8::1", vlan(7), inner(2))}, "station.new claim.new"},
 		{"a priority is no VLAN", []*schemas.Event{ns(host, global, "2001:db8::1", vlan(7)), ns(host, global, "2001:db8::1", vlan(0), inner(7))}, ""},
 		{"a frame that is discarded changes nothing", []*schemas.Event{
-			ns(host, global, "2001:db8::1", fault(schemas.Fault{Checksum: true})),
+			ns(host, global, "2001:db8::1", discard),
 			ns(host, global, "2001:db8::1"),
 		}, "station.new claim.new"},
 		{"back after a long silence", seen(ns(host, global, "2001:db8::1", after(31*24*time.Hour))), "station.returned"},
