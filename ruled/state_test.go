@@ -305,7 +305,7 @@ func TestLearn(t *testing.T) {
 // Where there is nothing to write, it is said why.
 func TestLearnNothing(t *testing.T) {
 	faulty := advertisement(1, "2001:db8::1") // RFC 4861, section 6.1.2: from a link-local address
-	faulty.Fault = &schemas.Fault{Source: true}
+	faulty.Fault = &schemas.Fault{Source: true, Discarded: true}
 	elsewhere := solicitation(2)
 	elsewhere.Interface = "eth1"
 	for _, tc := range []struct {
