@@ -15,6 +15,8 @@ type comparison struct {
 	// beside is what a configuration tells of the router. That was compared by
 	// itself, so here only the rest is. It is nil where nothing is configured.
 	beside *Router
+	// once is true where the router was heard once only.
+	once bool
 	// since is how many nanoseconds ago the router was heard last, or exactly.
 	since int64
 
@@ -22,6 +24,7 @@ type comparison struct {
 	// already, and does not only add to it.
 	changed bool
 	d       schemas.LinkRA
+	nothing Router // in place of what is beside
 }
 
 const (
@@ -70,19 +73,19 @@ func (c *comparison) jumps(known, sent uint64) bool {
 	return !c.d.Stops && jumps(int64(known)-c.since/second, int64(sent))
 }
 
-// compare says how an RA differs from what is known of its router. Where it does
-// not, Change is empty.
-func (c *comparison) compare(e *schemas.Event) schemas.LinkRA {
+// run says in d how an RA differs from what is known of its router. Where it does
+// not, d.Change is empty.
+func (c *comparison) run(e *schemas.Event) {
 	c.d.Stops = e.ND.RA.Lifetime == 0 && (c.known.Lifetime == nil || *c.known.Lifetime != 0)
 	if c.beside == nil {
-		c.beside = &Router{}
+		c.beside = &c.nothing
 	}
 	if !c.known.Volatile && !c.beside.Volatile {
 		c.parameters(e.ND.RA)
 	}
 	opt := e.ND.Opt
 	if opt == nil {
-		return c.d
+		return
 	}
 	for i := range opt.MTU {
 		if sent := opt.MTU[i].MTU; !c.known.Volatile && !c.beside.Volatile && c.beside.MTU == nil && differ(c.known.MTU, sent) {
@@ -112,7 +115,6 @@ func (c *comparison) compare(e *schemas.Event) schemas.LinkRA {
 		}
 		c.others(statements(e))
 	}
-	return c.d
 }
 
 // parameters compares the fixed part of the RA.
@@ -134,8 +136,8 @@ func (c *comparison) parameters(ra *schemas.RA) {
 		known := uint32(*r.Lifetime)
 		differs := differ(r.Lifetime, ra.Lifetime)
 		if c.since != exactly {
-			// A router that was none before and is one now has taken a step.
-			differs = known == 0 && ra.Lifetime != 0 || c.lifetime(&known, uint32(ra.Lifetime))
+			// One that was heard once with lifetime 0 has maybe just stopped.
+			differs = known == 0 && ra.Lifetime != 0 && !c.once || c.lifetime(&known, uint32(ra.Lifetime))
 		}
 		if differs {
 			c.says(&d.Lifetime, "router lifetime was %d s, is %d s", known, ra.Lifetime)

@@ -131,7 +131,8 @@ func (r *Router) merge(other Router, e *schemas.Event) {
 		return
 	}
 	stopped := *r.Lifetime == 0
-	if d := (&comparison{known: r, since: exactly}).compare(e); !stopped && (d.Params || d.MTU || d.PrefixParams) {
+	c := comparison{known: r, since: exactly}
+	if c.run(e); !stopped && (c.d.Params || c.d.MTU || c.d.PrefixParams) {
 		r.Volatile = true
 	}
 	r.CurHopLimit, r.Flags, r.Lifetime = other.CurHopLimit, other.Flags, other.Lifetime

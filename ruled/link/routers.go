@@ -229,17 +229,24 @@ func (t *Table) observeConfigured(r *routers, i int, e *schemas.Event, now int64
 		return
 	case i >= 0:
 		said := t.compare(r, &r.learned[i], router, e, now, whole)
-		t.ra = (&comparison{known: router, since: exactly}).compare(e)
+		t.ra = t.exactly(router, e)
 		t.ra.PREF64, t.ra.Option = said.PREF64, said.Option
 		t.ra.Unconfigured = len(said.Change) > 0
 		t.ra.Change = append(t.ra.Change, said.Change...)
 		t.ra.Change = t.ra.Change[:min(len(t.ra.Change), maxChanges)]
 	default:
-		t.ra = (&comparison{known: router, since: exactly}).compare(e)
+		t.ra = t.exactly(router, e)
 		if whole {
 			r.learn(e, now, t.cfg.ClaimTimeout, false)
 		}
 	}
+}
+
+// exactly says how an RA differs from what is configured of its router.
+func (t *Table) exactly(router *Router, e *schemas.Event) schemas.LinkRA {
+	t.comparison = comparison{known: router, since: exactly}
+	t.comparison.run(e)
+	return t.comparison.d
 }
 
 // observeUnknown judges an RA of a router that was not learned, on a link where
@@ -270,8 +277,10 @@ func (t *Table) observeUnknown(r *routers, e *schemas.Event, now int64, whole bo
 // compare says how an RA differs from what was learned of its router, but for
 // what beside tells of it, and takes over what it may.
 func (t *Table) compare(r *routers, known *learned, beside *Router, e *schemas.Event, now int64, whole bool) schemas.LinkRA {
-	c := &comparison{known: &known.Router, beside: beside, since: max(now-known.heard, 0)}
-	d := c.compare(e)
+	c := &t.comparison
+	*c = comparison{known: &known.Router, beside: beside, once: known.heard == known.since && !known.stub, since: max(now-known.heard, 0)}
+	c.run(e)
+	d := c.d
 	switch {
 	case len(d.Change) == 0:
 		known.refresh(e)

@@ -78,7 +78,9 @@ type Table struct {
 	dad    schemas.LinkDAD
 	router schemas.LinkRouter
 	ra     schemas.LinkRA
-	offers []offer
+	// What is used again.
+	offers     []offer
+	comparison comparison
 }
 
 type linkKey struct {
@@ -316,14 +318,19 @@ func (t *Table) observeSolicitation(l *link, e *schemas.Event, now int64) {
 		t.asked.put(&l.asked, to, asked{at: now, who: e.Ethernet.Source.Uint64()})
 	case e.ND.NA != nil:
 		to := target{l.number, e.ND.NA.TargetAddress.As16()}
-		_, asked := t.asked.get(to, now)
-		t.out.Unsolicited = !asked && !t.tested(l, to, e.Ethernet.Source.Uint64(), now)
+		sender := e.Ethernet.Source.Uint64()
+		a, ok := t.asked.get(to, now)
+		asked := ok && a.who != sender // one who asks for its own answer proves nothing
+		t.out.Unsolicited = !asked && !t.tested(l, to, sender, now)
 	}
 }
 
 // tested reports whether a station has tested an address for uniqueness lately,
 // and no other has claimed it.
 func (t *Table) tested(l *link, to target, mac uint64, now int64) bool {
+	if len(l.probed) == 0 {
+		return false
+	}
 	if p, ok := t.probed.get(to, now); !ok || p.who != mac {
 		return false
 	}
