@@ -248,6 +248,34 @@ func TestLearn(t *testing.T) {
 	}
 }
 
+// Where no router is heard there is no configuration, and it is said why.
+func TestLearnNothing(t *testing.T) {
+	t.Parallel()
+	r := lab.NewRouter(t)
+	startBroker(t, r.Namespace)
+	const server = "NATS_URL=" + localNATS
+	capture := corpus(t, "thc-fake_solicitate6")
+	for _, tc := range []struct {
+		name    string
+		command lab.Command
+		want    string
+	}{
+		{"interface", builtin("ndmon", "--learn", "1s", "-i", lab.Master, "--listen", "127.0.0.1:0", "--data", t.TempDir()),
+			"ndmon: listen on m0: no router was learned in 1s: no Neighbor Discovery message came"},
+		{"file", builtin("ndmon", "--learn", "1h", "-r", capture, "--host", "r1"),
+			"ndmon: read " + capture + ": no router was learned: 4 Neighbor Discovery messages came, from r1/thc-fake_solicitate6, but no Router Advertisement"},
+		{"fleet", with(builtin("nd-ruled", "--learn", "1s"), server),
+			"no router was learned in 1s: no Neighbor Discovery message came"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p := r.Start(tc.command)
+			if status := p.Wait(); status != 1 || p.Stdout.String() != "" || !strings.Contains(p.Stderr.String(), tc.want) {
+				t.Errorf("exit status %d, want 1 and %s\n%s%s", status, tc.want, p.Stdout.String(), p.Stderr.String())
+			}
+		})
+	}
+}
+
 func readFile(t *testing.T, path string) []byte {
 	t.Helper()
 	data, err := os.ReadFile(path)
