@@ -284,18 +284,13 @@ func TestBound(t *testing.T) {
 }
 
 // What both directions have queued is read in the order in which it came and
-// left, also of a handle that is being closed.
+// left, also when the handle is closed meanwhile.
 func TestOrder(t *testing.T) {
-	for _, closing := range []bool{false, true} {
-		t.Run(fmt.Sprintf("closing %v", closing), func(t *testing.T) {
+	const turns, turn = 24, 32 // more than a burst
+	for name, closeAt := range map[string]int{"open": turns*turn - 1, "closed": 0} {
+		t.Run(name, func(t *testing.T) {
 			h, a, b := lab(t, Options{ReceiveBuffer: 1 << 20})
-			const turns, turn = 8, 32
 			frames, done := read(h)
-			closed := make(chan error, 1)
-			end := func() {
-				_, err := h.Close()
-				closed <- err
-			}
 			for i := range turns {
 				var sent [][]byte
 				for n := range turn {
@@ -308,22 +303,23 @@ func TestOrder(t *testing.T) {
 				from.SendAll("eth0", sent)
 			}
 			var last time.Time
+			closed := make(chan error, 1)
 			for i := range turns * turn {
 				f := <-frames
 				if f.Data[14] != byte(i) || f.Out != (i/turn%2 != 0) {
-					t.Fatalf("frame %d, out %v, not %d", f.Data[14], f.Out, i)
+					t.Fatalf("frame %d, out %v, not %d", f.Data[14], f.Out, byte(i))
 				}
 				if f.Time.Before(last) {
 					t.Errorf("frame %d is %v older than the one before", i, last.Sub(f.Time))
 				}
 				last = f.Time
-				if closing && i == 0 {
-					go end()
+				if i == closeAt {
+					go func() {
+						_, err := h.Close()
+						closed <- err
+					}()
 					testlab.Wait(t, "the handle is being closed", h.closing.Load)
 				}
-			}
-			if !closing {
-				end()
 			}
 			if err := errors.Join(<-closed, <-done); err != nil {
 				t.Error(err)
