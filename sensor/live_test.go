@@ -7,7 +7,9 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 
@@ -95,6 +97,106 @@ func TestDirection(t *testing.T) {
 	if r.flushes != 1 {
 		t.Errorf("flushed %d times at the end", r.flushes)
 	}
+}
+
+// Both ends look for many addresses of each other at the same time. The router's
+// events come in the order of their times, and each answer behind its question.
+func TestOrder(t *testing.T) {
+	router, host := pair(t)
+	r := start(t, router, config("eth0"))
+	r.capturing(t, "eth0", 1)
+	const each = 40 // the kernel has one neighbour table for all namespaces
+	address := func(block, n int) string { return fmt.Sprintf("2001:db8::%x:%x", block, n) }
+	for i := range each {
+		router.Address("eth0", address(1, i)+"/128")
+		host.Address("eth0", address(2, i)+"/128")
+	}
+	var asking sync.WaitGroup
+	for from, block := range map[*testlab.Namespace]int{router: 2, host: 1} {
+		asking.Go(func() {
+			for i := range each {
+				from.Solicit("eth0", address(block, i))
+			}
+		})
+	}
+	asking.Wait()
+	// An address that has asked itself is known and not looked for.
+	testlab.Wait(t, "both ends have answered most", func() bool {
+		answers := map[string]int{}
+		for _, m := range r.events(func(m message) bool { return m.event.ND.NA != nil }) {
+			answers[m.event.Direction]++
+		}
+		return answers[schemas.In] > each/2 && answers[schemas.Out] > each/2
+	})
+	var last time.Time
+	asked, older, early, answers := map[netip.Addr]bool{}, 0, 0, 0
+	events := r.events(func(message) bool { return true })
+	for _, m := range events {
+		e := m.event
+		if e.Time.Before(last) {
+			older++
+		}
+		last = e.Time
+		switch {
+		case e.ND.NS != nil:
+			asked[e.ND.NS.TargetAddress] = true
+		case e.ND.NA != nil && e.ND.NA.Flag.Solicited:
+			answers++
+			if !asked[e.ND.NA.TargetAddress] {
+				early++
+			}
+		}
+	}
+	if older > 0 || early > 0 {
+		t.Errorf("%d of %d events are older than the one before, %d of %d answers come before their question",
+			older, len(events), early, answers)
+	}
+}
+
+// A bridge between two stations: what it passes on is forwarded, what it sends
+// itself is not, also from a new Ethernet address.
+func TestForwarded(t *testing.T) {
+	bridge, one, two := testlab.New(t), testlab.New(t), testlab.New(t)
+	bridge.Bridge("br0")
+	for port, station := range map[string]*testlab.Namespace{"p1": one, "p2": two} {
+		bridge.Veth(port, station, "eth0")
+		if err := bridge.Netlink.LinkSetMaster(bridge.Link(port), bridge.Link("br0")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bridge.Up("br0")
+	bridge.Address("br0", "2001:db8::1/64")
+	one.Address("eth0", "2001:db8::11/64")
+	two.Address("eth0", "2001:db8::12/64")
+	r := start(t, bridge, config("p*", "br0"))
+	for _, name := range []string{"p1", "p2", "br0"} {
+		r.capturing(t, name, 1)
+	}
+	check := func(what string, forwarded bool, match func(message) bool) {
+		t.Helper()
+		if m := r.sees(t, what, match); m.event.Forwarded != forwarded {
+			t.Errorf("%s, of %v, has forwarded %v", what, m.event.Ethernet.Source, m.event.Forwarded)
+		}
+	}
+
+	one.Solicit("eth0", "2001:db8::12")
+	check("the NS that comes from a station", false, solicitation("p1", schemas.In, "2001:db8::12"))
+	check("the NS that leaves for the other", true, solicitation("p2", schemas.Out, "2001:db8::12"))
+	check("the NA that leaves for the first", true, advertisement("p1", schemas.Out, "2001:db8::12"))
+
+	own := func(target string) {
+		bridge.Solicit("br0", target)
+		check("the bridge's own NS", false, solicitation("br0", schemas.Out, target))
+		check("its copy that leaves by a port", false, solicitation("p1", schemas.Out, target))
+	}
+	own("2001:db8::21")
+	link := bridge.Link("br0")
+	mac := schemas.MAC{2, 0, 0, 0, 0, 0x42}
+	if err := bridge.Netlink.LinkSetHardwareAddr(link, mac[:]); err != nil {
+		t.Fatal(err)
+	}
+	r.logs(t, 1, "changed its Ethernet address", "interface=br0", "to=02:00:00:00:00:42")
+	own("2001:db8::22")
 }
 
 // The kernel takes a VLAN tag out of a frame that it receives.

@@ -117,6 +117,9 @@ func (r *recorder) check(t *testing.T) {
 		if e.Time.Location() != time.UTC || e.Time.Year() < 2000 {
 			t.Errorf("event at %v", e.Time)
 		}
+		if e.Forwarded && e.Direction != schemas.Out {
+			t.Errorf("forwarded though it was not sent: %+v", e)
+		}
 		if e.Lost == nil && (e.ICMP6 == nil || e.ICMP6.Type < 133 || e.ICMP6.Type > 137) && e.ND.Malformed == "" && e.Inet6.Fragment == nil {
 			t.Errorf("event that is no ND: %+v", e)
 		}

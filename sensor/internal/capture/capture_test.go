@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/gopacket/pcapgo"
 	"go.uber.org/goleak"
@@ -44,7 +45,7 @@ func frame(n byte, length int) []byte {
 }
 
 // lab makes two namespaces joined by eth0 and opens it in the first.
-func lab(t *testing.T, o Options) (*Handle, *testlab.Namespace, *testlab.Namespace) {
+func lab(t testing.TB, o Options) (*Handle, *testlab.Namespace, *testlab.Namespace) {
 	t.Helper()
 	a, b := testlab.New(t), testlab.New(t)
 	a.Veth("eth0", b, "eth0")
@@ -276,6 +277,81 @@ func TestBound(t *testing.T) {
 	a.Delete("eth0")
 	if h.Bound() {
 		t.Error("bound to an interface that is gone")
+	}
+	if _, err := h.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// What both directions have queued is read in the order in which it came and
+// left, also when the handle is closed meanwhile.
+func TestOrder(t *testing.T) {
+	const turns, turn = 24, 32 // more than a burst
+	for name, closeAt := range map[string]int{"open": turns*turn - 1, "closed": 0} {
+		t.Run(name, func(t *testing.T) {
+			h, a, b := lab(t, Options{ReceiveBuffer: 1 << 20})
+			frames, done := read(h)
+			for i := range turns {
+				var sent [][]byte
+				for n := range turn {
+					sent = append(sent, frame(byte(i*turn+n), 60))
+				}
+				from := a
+				if i%2 == 0 {
+					from = b
+				}
+				from.SendAll("eth0", sent)
+			}
+			var last time.Time
+			closed := make(chan error, 1)
+			for i := range turns * turn {
+				f := <-frames
+				if f.Data[14] != byte(i) || f.Out != (i/turn%2 != 0) {
+					t.Fatalf("frame %d, out %v, not %d", f.Data[14], f.Out, byte(i))
+				}
+				if f.Time.Before(last) {
+					t.Errorf("frame %d is %v older than the one before", i, last.Sub(f.Time))
+				}
+				last = f.Time
+				if i == closeAt {
+					go func() {
+						_, err := h.Close()
+						closed <- err
+					}()
+					testlab.Wait(t, "the handle is being closed", h.closing.Load)
+				}
+			}
+			if err := errors.Join(<-closed, <-done); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// A socket that fails ends Frames, and what the other one holds is read.
+func TestSocketFails(t *testing.T) {
+	h, a, b := lab(t, Options{})
+	for i := range byte(10) {
+		a.Send("eth0", frame(i, 60), 1)
+		b.Send("eth0", frame(i, 60), 1)
+	}
+	in := h.merger.sides[0].read
+	h.merger.sides[0].read = func() (Frame, error) {
+		if f, err := in(); err != nil || f.Data[14] < 5 {
+			return f, err
+		}
+		return Frame{}, unix.ENOBUFS
+	}
+	var got [sides]int
+	err := h.Frames(func(f Frame) {
+		if f.Out {
+			got[1]++
+		} else {
+			got[0]++
+		}
+	})
+	if !errors.Is(err, unix.ENOBUFS) || got != [sides]int{5, 10} {
+		t.Errorf("read %v, then %v", got, err)
 	}
 	if _, err := h.Close(); err != nil {
 		t.Error(err)
