@@ -134,9 +134,9 @@ func (n *Node[T]) up(class, at int) {
 			break
 		}
 		n.put(class, at, heap[above])
+		n.put(class, above, child)
 		at = above
 	}
-	n.put(class, at, child)
 }
 
 func (n *Node[T]) down(class, at int) {
@@ -154,7 +154,7 @@ func (n *Node[T]) down(class, at int) {
 			break
 		}
 		n.put(class, at, heap[below])
+		n.put(class, below, child)
 		at = below
 	}
-	n.put(class, at, child)
 }
