@@ -34,7 +34,7 @@ var floods = map[string]func(e *schemas.Event, n int){
 // up; nothing grows past its bound; and the true alert in it is raised.
 func TestFloods(t *testing.T) {
 	for name, makeUp := range floods {
-		for _, lasts := range []time.Duration{time.Second, 10 * minute} {
+		for _, lasts := range []time.Duration{time.Second, 5 * minute} {
 			for _, twice := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s in %v, twice %t", name, lasts, twice), func(t *testing.T) {
 					testFlood(t, 20_000, lasts, twice, makeUp)

@@ -21,6 +21,9 @@ type pool[K comparable, V any] struct {
 	all *share.Node[part[K]]
 	// last returns when an entry was seen last.
 	last func(*V) int64
+	// wider is how many times as many new entries are a storm on an interface as
+	// on a link, and so on.
+	wider int
 	// forgotten, if it is not nil, is called with what is forgotten. Who sets it
 	// finds the entries without the shelves.
 	forgotten func(K, V)
@@ -88,8 +91,8 @@ const (
 	silentTime = 3600 * second
 )
 
-func newPool[K comparable, V any](most int, last func(*V) int64) *pool[K, V] {
-	return &pool[K, V]{max: max(most, 1), free: none, all: &share.Node[part[K]]{}, last: last}
+func newPool[K comparable, V any](most, wider int, last func(*V) int64) *pool[K, V] {
+	return &pool[K, V]{max: max(most, 1), wider: wider, free: none, all: &share.Node[part[K]]{}, last: last}
 }
 
 func (p *pool[K, V]) at(i int32) *node[K, V] { return &p.chunks[i>>chunkBits][i&(chunkSize-1)] }
@@ -198,13 +201,31 @@ func (s *shelf[K, V]) storms(now int64) bool {
 	}
 	most := stormCount
 	for n := s.part; n != nil; n = n.Parent() {
-		if n.Value.storm.add(now, most) {
+		storm := &n.Value.storm
+		before := storm.on(now)
+		if storm.add(now, most) {
+			if !before {
+				s.pool.keepAll(n)
+			}
 			return true
 		}
-		most *= 2
+		most *= s.pool.wider
 	}
 	return false
 }
+
+// keepAll makes all lasting that was there before a storm, as far as there is
+// room.
+func (p *pool[K, V]) keepAll(in *share.Node[part[K]]) {
+	for in.Count(once) > 0 && !p.fullOfLasting() {
+		of := in.Largest(once)
+		p.move(of, of.Value.lists[once].tail, lasting)
+	}
+}
+
+// fullOfLasting reports whether no further entry can be lasting: a fifth of the
+// room is for newcomers.
+func (p *pool[K, V]) fullOfLasting() bool { return p.all.Count(lasting) >= p.max-p.max/5 }
 
 // stormy reports whether there is a storm, on the link or around it.
 func (s *shelf[K, V]) stormy(now int64) bool {
@@ -262,7 +283,7 @@ func (s *shelf[K, V]) renew(i int32, class uint8) {
 // keep makes an entry lasting. Where there is no room for that, it is seen once.
 func (s *shelf[K, V]) keep(i int32, now int64) {
 	p := s.pool
-	if p.all.Count(lasting) >= p.max-p.max/5 {
+	if p.fullOfLasting() {
 		from := s.part.Most(lasting)
 		silent := from.Value.lists[lasting].tail
 		if now-p.last(&p.at(silent).value) < silentTime {
@@ -389,8 +410,8 @@ type storm struct {
 
 const (
 	stormWindow = 10 * second
-	// stormCount is how many new entries of a link within the window are a storm.
-	// It takes twice as many for a whole interface, and so on.
+	// stormCount is how many new entries of a link within the window are a storm
+	// (see pool.wider).
 	stormCount = 100
 )
 

@@ -32,7 +32,7 @@ const (
 )
 
 func newRecent(window int64) recent {
-	r := recent{newPool[target](maxRecent, func(a *asked) int64 { return a.at }), map[target]int32{}, window}
+	r := recent{newPool[target](maxRecent, 1, func(a *asked) int64 { return a.at }), map[target]int32{}, window}
 	r.forgotten = func(t target, _ asked) { delete(r.entries, t) }
 	return r
 }

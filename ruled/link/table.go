@@ -148,9 +148,9 @@ func New(cfg Config) *Table {
 	t := &Table{
 		cfg:      cfg,
 		links:    map[linkKey]*link{},
-		known:    newPool[linkKey](maxLinks, func(l **link) int64 { return (*l).last }),
-		bindings: newPool[[16]byte](cfg.Neighbours, (*binding).last),
-		stations: newPool[uint64](cfg.Neighbours, func(s *station) int64 { return s.last }),
+		known:    newPool[linkKey](maxLinks, 1, func(l **link) int64 { return (*l).last }),
+		bindings: newPool[[16]byte](cfg.Neighbours, 2, (*binding).last),
+		stations: newPool[uint64](cfg.Neighbours, 2, func(s *station) int64 { return s.last }),
 		asked:    newRecent(solicitedWindow),
 		probed:   newRecent(dadWindow),
 	}
