@@ -1,6 +1,10 @@
 package link
 
-import "github.com/ndmon/ndmon/ruled/internal/share"
+import (
+	"maps"
+
+	"github.com/ndmon/ndmon/ruled/internal/share"
+)
 
 // pool is room for a bounded number of entries, of all links together. It
 // forgets what matters least: what was first seen in a flood before what was seen
@@ -10,33 +14,33 @@ import "github.com/ndmon/ndmon/ruled/internal/share"
 // VLANs, interfaces or hosts it comes.
 type pool[K comparable, V any] struct {
 	max    int
-	index  map[place[K]]int32
+	used   int
 	chunks [][]node[K, V]
 	free   int32
 	// all has the hosts, these their interfaces, and these their links.
-	all *share.Node[part]
-	// last returns when an entry was seen last; forgotten, if it is not nil, is
-	// called with what is forgotten for want of room.
-	last      func(*V) int64
-	forgotten func(V)
+	all *share.Node[part[K]]
+	// last returns when an entry was seen last.
+	last func(*V) int64
+	// wider is how many times as many new entries are a storm on an interface as
+	// on a link, and so on.
+	wider int
+	// forgotten, if it is not nil, is called with what is forgotten. Who sets it
+	// finds the entries without the shelves.
+	forgotten func(K, V)
 	// evictions counts what was forgotten for want of room.
 	evictions uint64
 }
 
-// place is a key on a link. The links' numbers are never used again.
-type place[K comparable] struct {
-	link int64
-	key  K
-}
-
 // part is what a pool keeps of a host, an interface or a link.
-type part struct {
+type part[K comparable] struct {
 	storm storm
-	// The rest is that of a link: its number, how many shelves have it, and its
-	// entries by class.
-	link  int64
+	// The rest is that of a link: how many shelves have it, its entries by class,
+	// and where to find them. Most is how many there have been: a map does not
+	// shrink by itself.
 	users int
 	lists [share.Classes]list
+	index map[K]int32
+	most  int
 }
 
 // Classes of entries, the first to be forgotten first.
@@ -61,7 +65,7 @@ type node[K comparable, V any] struct {
 // shelf is the part of a pool that is one link's.
 type shelf[K comparable, V any] struct {
 	pool *pool[K, V]
-	part *share.Node[part]
+	part *share.Node[part[K]]
 	// doubtful is true while the link itself may be made up: then all that is new
 	// on it is a flood's.
 	doubtful bool
@@ -87,23 +91,24 @@ const (
 	silentTime = 3600 * second
 )
 
-func newPool[K comparable, V any](most int, last func(*V) int64) *pool[K, V] {
-	return &pool[K, V]{max: max(most, 1), index: map[place[K]]int32{}, free: none, all: &share.Node[part]{}, last: last}
+func newPool[K comparable, V any](most, wider int, last func(*V) int64) *pool[K, V] {
+	return &pool[K, V]{max: max(most, 1), wider: wider, free: none, all: &share.Node[part[K]]{}, last: last}
 }
 
 func (p *pool[K, V]) at(i int32) *node[K, V] { return &p.chunks[i>>chunkBits][i&(chunkSize-1)] }
 
-func (p *pool[K, V]) used() int { return len(p.index) }
-
-// shelf returns the shelf of a link with a number: its host, interface and what
-// else tells it from others.
-func (p *pool[K, V]) shelf(number int64, names ...string) *shelf[K, V] {
+// shelf returns the shelf of a link: its host, interface and what else tells it
+// from others.
+func (p *pool[K, V]) shelf(names ...string) *shelf[K, V] {
 	n := p.all
 	for _, name := range names {
 		n = n.Child(name)
 	}
 	if n.Value.users == 0 {
-		n.Value = part{link: number, lists: [share.Classes]list{{none, none, 0}, {none, none, 0}, {none, none, 0}}}
+		n.Value = part[K]{lists: [share.Classes]list{{none, none, 0}, {none, none, 0}, {none, none, 0}}}
+		if p.forgotten == nil {
+			n.Value.index = map[K]int32{}
+		}
 	}
 	n.Value.users++
 	return &shelf[K, V]{pool: p, part: n}
@@ -113,7 +118,7 @@ func (p *pool[K, V]) shelf(number int64, names ...string) *shelf[K, V] {
 func (s *shelf[K, V]) drop() {
 	for class := range s.part.Value.lists {
 		for l := &s.part.Value.lists[class]; l.len > 0; {
-			s.pool.remove(s.part, l.tail)
+			s.pool.remove(s.part, l.tail, false)
 		}
 	}
 	s.close()
@@ -132,43 +137,59 @@ func (s *shelf[K, V]) len() int {
 
 // find returns the place of a key's entry, or none.
 func (s *shelf[K, V]) find(key K) int32 {
-	if i, ok := s.pool.index[place[K]{s.part.Value.link, key}]; ok {
+	if i, ok := s.part.Value.index[key]; ok {
 		return i
 	}
 	return none
 }
 
-// get returns the entry of a key, or nil. It stays where it is until it is
-// forgotten.
+// at returns an entry. It stays where it is until it is forgotten.
+func (s *shelf[K, V]) at(i int32) *V { return &s.pool.at(i).value }
+
+// get returns the entry of a key, or nil.
 func (s *shelf[K, V]) get(key K) *V {
 	if i := s.find(key); i != none {
-		return &s.pool.at(i).value
+		return s.at(i)
 	}
 	return nil
 }
 
 // add makes an entry for a key that has none, its value zero.
-func (s *shelf[K, V]) add(key K, now int64) *V {
-	class := once
-	if s.storms(now) {
-		class = flooded
-	}
-	return s.insert(key, class)
-}
+func (s *shelf[K, V]) add(key K, now int64) *V { return s.at(s.insert(key, s.classify(now))) }
 
-// insert is add for an entry of a known class.
-func (s *shelf[K, V]) insert(key K, class int) *V {
+// insert makes an entry of a class.
+func (s *shelf[K, V]) insert(key K, class int) int32 {
 	p := s.pool
-	if p.used() >= p.max {
-		s.evict(class)
+	own := &s.part.Value
+	counted := false
+	if p.used >= p.max {
+		from := p.victims(class)
+		of := s.part.Most(from)
+		// Where a flood pushes out its own, the counts stay as they are.
+		counted = of == s.part && from == class
+		p.evictions++
+		p.remove(of, of.Value.lists[from].tail, counted)
 	}
 	i := p.take()
-	n := p.at(i)
-	*n = node[K, V]{key: key, class: uint8(class)}
-	p.index[place[K]{s.part.Value.link, key}] = i
-	p.push(&s.part.Value.lists[class], i)
-	s.part.Add(class)
-	return &n.value
+	*p.at(i) = node[K, V]{key: key, class: uint8(class)}
+	if own.index != nil {
+		own.index[key] = i
+		own.most = max(own.most, len(own.index))
+	}
+	p.push(&own.lists[class], i)
+	p.used++
+	if !counted {
+		s.part.Add(class)
+	}
+	return i
+}
+
+// classify counts a new entry and returns its class.
+func (s *shelf[K, V]) classify(now int64) int {
+	if s.storms(now) {
+		return flooded
+	}
+	return once
 }
 
 // storms counts a new entry and reports whether it is one of a storm. It is
@@ -180,13 +201,31 @@ func (s *shelf[K, V]) storms(now int64) bool {
 	}
 	most := stormCount
 	for n := s.part; n != nil; n = n.Parent() {
-		if n.Value.storm.add(now, most) {
+		storm := &n.Value.storm
+		before := storm.on(now)
+		if storm.add(now, most) {
+			if !before {
+				s.pool.keepAll(n)
+			}
 			return true
 		}
-		most *= 2
+		most *= s.pool.wider
 	}
 	return false
 }
+
+// keepAll makes all lasting that was there before a storm, as far as there is
+// room.
+func (p *pool[K, V]) keepAll(in *share.Node[part[K]]) {
+	for in.Count(once) > 0 && !p.fullOfLasting() {
+		of := in.Largest(once)
+		p.move(of, of.Value.lists[once].tail, lasting)
+	}
+}
+
+// fullOfLasting reports whether no further entry can be lasting: a fifth of the
+// room is for newcomers.
+func (p *pool[K, V]) fullOfLasting() bool { return p.all.Count(lasting) >= p.max-p.max/5 }
 
 // stormy reports whether there is a storm, on the link or around it.
 func (s *shelf[K, V]) stormy(now int64) bool {
@@ -217,18 +256,24 @@ func (s *shelf[K, V]) seen(key K, first, now int64) {
 	s.seenAt(s.find(key), first, now)
 }
 
-func (s *shelf[K, V]) seenAt(i int32, first, now int64) {
+// seenAt is seen for the place of an entry. It reports whether the entry is still
+// one of a flood that goes on.
+func (s *shelf[K, V]) seenAt(i int32, first, now int64) (flood bool) {
 	switch n := s.pool.at(i); {
-	case n.class == lasting, n.class == flooded && now-first < doubtTime && s.stormy(now):
-		s.renew(i)
+	case n.class == lasting:
+		s.renew(i, lasting)
+	case n.class == flooded && now-first < doubtTime && s.stormy(now):
+		s.renew(i, flooded)
+		return true
 	default:
 		s.keep(i, now)
 	}
+	return false
 }
 
 // renew makes an entry the most recently seen of its class.
-func (s *shelf[K, V]) renew(i int32) {
-	l := &s.part.Value.lists[s.pool.at(i).class]
+func (s *shelf[K, V]) renew(i int32, class uint8) {
+	l := &s.part.Value.lists[class]
 	if l.head != i {
 		s.pool.unlink(l, i)
 		s.pool.push(l, i)
@@ -238,7 +283,7 @@ func (s *shelf[K, V]) renew(i int32) {
 // keep makes an entry lasting. Where there is no room for that, it is seen once.
 func (s *shelf[K, V]) keep(i int32, now int64) {
 	p := s.pool
-	if p.all.Count(lasting) >= p.max-p.max/5 {
+	if p.fullOfLasting() {
 		from := s.part.Most(lasting)
 		silent := from.Value.lists[lasting].tail
 		if now-p.last(&p.at(silent).value) < silentTime {
@@ -251,7 +296,7 @@ func (s *shelf[K, V]) keep(i int32, now int64) {
 }
 
 // move gives an entry of a link another class.
-func (p *pool[K, V]) move(of *share.Node[part], i int32, class uint8) {
+func (p *pool[K, V]) move(of *share.Node[part[K]], i int32, class uint8) {
 	n := p.at(i)
 	p.unlink(&of.Value.lists[n.class], i)
 	if n.class != class {
@@ -260,19 +305,6 @@ func (p *pool[K, V]) move(of *share.Node[part], i int32, class uint8) {
 		n.class = class
 	}
 	p.push(&of.Value.lists[class], i)
-}
-
-// evict forgets an entry for a new one of a class.
-func (s *shelf[K, V]) evict(class int) {
-	p := s.pool
-	from := p.victims(class)
-	of := s.part.Most(from)
-	i := of.Value.lists[from].tail
-	p.evictions++
-	p.remove(of, i)
-	if p.forgotten != nil {
-		p.forgotten(p.at(i).value)
-	}
 }
 
 // victims returns the class that an entry has to be forgotten of for a new one of
@@ -289,13 +321,31 @@ func (p *pool[K, V]) victims(class int) int {
 	return once
 }
 
-// remove forgets an entry of a link.
-func (p *pool[K, V]) remove(of *share.Node[part], i int32) {
+// remove forgets an entry of a link. It is counted all the same if another of its
+// class takes its place.
+func (p *pool[K, V]) remove(of *share.Node[part[K]], i int32, counted bool) {
 	n := p.at(i)
 	p.unlink(&of.Value.lists[n.class], i)
-	of.Remove(int(n.class))
-	delete(p.index, place[K]{of.Value.link, n.key})
+	p.used--
+	if !counted {
+		of.Remove(int(n.class))
+	}
+	delete(of.Value.index, n.key)
+	of.Value.shrink()
 	n.next, p.free = p.free, i
+	if p.forgotten != nil {
+		p.forgotten(n.key, n.value)
+	}
+}
+
+// shrink gives back the memory of an index that has lost most of its entries.
+func (p *part[K]) shrink() {
+	if p.most < 2*chunkSize || len(p.index) > p.most/4 {
+		return
+	}
+	index := make(map[K]int32, len(p.index))
+	maps.Copy(index, p.index)
+	p.index, p.most = index, len(index)
 }
 
 // take returns a node that is not in use.
@@ -360,8 +410,8 @@ type storm struct {
 
 const (
 	stormWindow = 10 * second
-	// stormCount is how many new entries of a link within the window are a storm.
-	// It takes twice as many for a whole interface, and so on.
+	// stormCount is how many new entries of a link within the window are a storm
+	// (see pool.wider).
 	stormCount = 100
 )
 

@@ -92,8 +92,8 @@ func TestLinksAreBounded(t *testing.T) {
 	for n := range 2 * maxLinks {
 		table.Observe(ns(host, global, "2001:db8::1", on(fmt.Sprint("if", n)), after(time.Duration(n)*time.Second)))
 	}
-	if s := table.Stats(); s.Links != maxLinks || s.Addresses > 100 || table.asked.used() > maxLinks || table.known.used() != maxLinks {
-		t.Errorf("%+v, %d asked", s, table.asked.used())
+	if s := table.Stats(); s.Links != maxLinks || s.Addresses > 100 || table.asked.used > maxLinks || table.known.used != maxLinks {
+		t.Errorf("%+v, %d asked", s, table.asked.used)
 	}
 	check(t, table, "", ns(host, hostLL, "2001:db8::1", on(fmt.Sprint("if", 2*maxLinks-1)), after(2*maxLinks*time.Second)),
 		ns(host, hostLL, "2001:db8::1", on(fmt.Sprint("if", 2*maxLinks-1)), after(2*maxLinks*time.Second)))
@@ -108,7 +108,7 @@ func TestAskedIsBounded(t *testing.T) {
 		e.ND.NS.TargetAddress = netip.AddrFrom16(octets)
 		table.Observe(e)
 	}
-	if n := table.asked.used(); n != maxQueue {
+	if n := table.asked.used; n != maxQueue {
 		t.Errorf("%d targets are remembered, want %d", n, maxQueue)
 	}
 }

@@ -4,13 +4,17 @@ package link
 // It is bounded for each link, which forgets its own oldest, and in all, as every
 // pool is: what a flood asks for on made-up links goes first.
 type recent struct {
-	*pool[[16]byte, asked]
+	*pool[target, asked]
+	entries map[target]int32
 	// window is how long an entry is worth something.
 	window int64
 }
 
 // target is an address on a link.
-type target = place[[16]byte]
+type target struct {
+	link int64
+	addr [16]byte
+}
 
 // asked says when somebody asked for a target the last time, and who.
 type asked struct {
@@ -21,7 +25,7 @@ type asked struct {
 }
 
 // queue is the targets of one link in the order in which they were asked for.
-type queue = shelf[[16]byte, asked]
+type queue = shelf[target, asked]
 
 // maxQueue is how many targets of one link are remembered, maxRecent of all.
 const (
@@ -30,14 +34,17 @@ const (
 )
 
 func newRecent(window int64) recent {
-	return recent{newPool[[16]byte](maxRecent, func(a *asked) int64 { return a.at }), window}
+	r := recent{newPool[target](maxRecent, 1, func(a *asked) int64 { return a.at }), map[target]int32{}, window}
+	r.forgotten = func(t target, _ asked) { delete(r.entries, t) }
+	return r
 }
 
 // put remembers a target.
 func (r *recent) put(q *queue, t target, a asked) {
-	if i, ok := r.index[t]; ok {
-		r.at(i).value = a
-		q.renew(i)
+	if i, ok := r.entries[t]; ok {
+		n := r.at(i)
+		n.value = a
+		q.renew(i, n.class)
 		return
 	}
 	class := once
@@ -47,15 +54,17 @@ func (r *recent) put(q *queue, t target, a asked) {
 	full := q.len() >= maxQueue
 	for class := range q.part.Value.lists {
 		for l := &q.part.Value.lists[class]; l.len > 0 && (full || !r.fresh(r.at(l.tail).value, a.at)); full = false {
-			r.remove(q.part, l.tail)
+			r.remove(q.part, l.tail, false)
 		}
 	}
-	*q.insert(t.key, class) = a
+	i := q.insert(t, class)
+	r.entries[t] = i
+	*q.at(i) = a
 }
 
 // get returns who asked for a target within the window before now.
 func (r *recent) get(t target, now int64) (asked, bool) {
-	i, ok := r.index[t]
+	i, ok := r.entries[t]
 	if !ok {
 		return asked{}, false
 	}

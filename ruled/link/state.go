@@ -206,7 +206,7 @@ func (t *Table) Restore(s State) error {
 		return fmt.Errorf("state of %s/%s: it is known already", s.Host, s.Interface)
 	}
 	// A state of an older version does not have all of it.
-	l := t.addLink(t.known.shelf(0, key.host, key.iface), key, classOf(s.Flood), unixNano(s.FirstSeen))
+	l := t.addLink(t.known.shelf(key.host, key.iface), key, classOf(s.Flood), unixNano(s.FirstSeen))
 	l.last = unixNano(s.LastSeen)
 	if s.Lasting {
 		l.known.keep(l.entry, math.MaxInt64)
@@ -216,7 +216,8 @@ func (t *Table) Restore(s State) error {
 		if l.bindings.get(addr) != nil {
 			continue
 		}
-		b := l.bindings.insert(addr, classOf(n.Flood))
+		at := l.bindings.insert(addr, classOf(n.Flood))
+		b := l.bindings.at(at)
 		*b = binding{count: uint8(len(n.Claims)), speaker: uint8(n.Speaker), before: noClaim, disputed: n.Disputed, anycast: n.Anycast, tentative: n.Tentative, own: n.Own}
 		if n.Before >= 0 {
 			b.before = uint8(n.Before)
@@ -225,7 +226,7 @@ func (t *Table) Restore(s State) error {
 			b.claims[i] = claim{c.Ethernet.Uint64(), c.FirstSeen.UnixNano(), c.LastSeen.UnixNano()}
 		}
 		if n.Lasting {
-			l.bindings.keep(l.bindings.find(addr), math.MaxInt64)
+			l.bindings.keep(at, math.MaxInt64)
 		}
 	}
 	for _, known := range s.Stations {
@@ -233,12 +234,13 @@ func (t *Table) Restore(s State) error {
 		if l.stations.get(mac) != nil {
 			continue
 		}
-		*l.stations.insert(mac, classOf(known.Flood)) = station{
+		at := l.stations.insert(mac, classOf(known.Flood))
+		*l.stations.at(at) = station{
 			first: known.FirstSeen.UnixNano(), last: known.LastSeen.UnixNano(), own: known.Own,
 			taken: known.Taken, takenAt: nanoseconds(known.TakenAt), denied: denial{known.Denied, nanoseconds(known.DeniedAt)}, denies: denial{known.Denies, nanoseconds(known.DeniesAt)},
 		}
 		if known.Lasting {
-			l.stations.keep(l.stations.find(mac), math.MaxInt64)
+			l.stations.keep(at, math.MaxInt64)
 		}
 	}
 	for _, r := range s.Routers {
@@ -293,8 +295,8 @@ func (s *State) valid() error {
 
 func targets(q *queue) []Target {
 	list := make([]Target, 0, q.len())
-	q.each(func(addr [16]byte, a *asked, _ uint8) {
-		list = append(list, Target{netip.AddrFrom16(addr), schemas.MACOf(a.who), timeOf(a.at), a.nonce})
+	q.each(func(t target, a *asked, _ uint8) {
+		list = append(list, Target{netip.AddrFrom16(t.addr), schemas.MACOf(a.who), timeOf(a.at), a.nonce})
 	})
 	return list
 }

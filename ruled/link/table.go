@@ -153,9 +153,9 @@ func New(cfg Config) *Table {
 	t := &Table{
 		cfg:      cfg,
 		links:    map[linkKey]*link{},
-		known:    newPool[linkKey](maxLinks, func(l **link) int64 { return (*l).last }),
-		bindings: newPool[[16]byte](cfg.Neighbours, (*binding).last),
-		stations: newPool[uint64](cfg.Neighbours, func(s *station) int64 { return s.last }),
+		known:    newPool[linkKey](maxLinks, 1, func(l **link) int64 { return (*l).last }),
+		bindings: newPool[[16]byte](cfg.Neighbours, 2, (*binding).last),
+		stations: newPool[uint64](cfg.Neighbours, 2, func(s *station) int64 { return s.last }),
 		asked:    newRecent(solicitedWindow),
 		probed:   newRecent(dadWindow),
 	}
@@ -183,7 +183,7 @@ type Stats struct {
 
 // Stats returns how much the table remembers.
 func (t *Table) Stats() Stats {
-	return Stats{len(t.links), t.stations.used(), t.bindings.used(), t.bindings.evictions, t.known.evictions}
+	return Stats{len(t.links), t.stations.used, t.bindings.used, t.bindings.evictions, t.known.evictions}
 }
 
 // Observe sets e.Link to what is to be said of the event, or to nil, and
@@ -211,7 +211,9 @@ func (t *Table) Observe(e *schemas.Event) {
 		t.observeClaims(l, s, e, now)
 		t.observeRouter(l, e, now)
 		t.out.Bogon = l.routers.bogon(e.Inet6.Source)
-		t.out.Flood = t.flooding(l, e, now)
+		for i := range t.claims {
+			t.out.Flood = t.out.Flood || l.bindings.flooding(t.claims[i].Address.As16(), now)
+		}
 	}
 	t.out.Claim = t.remarkable()
 	if own(e) { // the host itself is neither new nor to be accused
@@ -220,13 +222,6 @@ func (t *Table) Observe(e *schemas.Event) {
 	if something(&t.out) {
 		e.Link = &t.out
 	}
-}
-
-// flooding reports whether the sender, or an address that it claims, may
-// be one of a flood's.
-func (t *Table) flooding(l *link, e *schemas.Event, now int64) bool {
-	return l.stations.flooding(e.Ethernet.Source.Uint64(), now) ||
-		slices.ContainsFunc(t.claims, func(c schemas.LinkClaim) bool { return l.bindings.flooding(c.Address.As16(), now) })
 }
 
 // remarkable returns the claims to be told of: if one contradicts another, what
@@ -276,11 +271,10 @@ func (t *Table) link(e *schemas.Event, now int64) *link {
 
 // seen notes a further event of a link.
 func (t *Table) seen(l *link, now int64) {
-	l.known.seenAt(l.entry, l.first, now)
-	l.last = now
-	if l.bindings.doubtful && t.known.at(l.entry).class != flooded {
-		l.doubt(false)
+	if flood := l.known.seenAt(l.entry, l.first, now); flood != l.bindings.doubtful {
+		l.doubt(flood)
 	}
+	l.last = now
 }
 
 func tagOf(identifier *uint16) int32 {
@@ -292,12 +286,8 @@ func tagOf(identifier *uint16) int32 {
 
 // newLink makes a link that is first seen now.
 func (t *Table) newLink(key linkKey, now int64) *link {
-	s := t.known.shelf(0, key.host, key.iface)
-	class := once
-	if s.storms(now) {
-		class = flooded
-	}
-	return t.addLink(s, key, class, now)
+	s := t.known.shelf(key.host, key.iface)
+	return t.addLink(s, key, s.classify(now), now)
 }
 
 // addLink makes a link of a class.
@@ -306,13 +296,13 @@ func (t *Table) addLink(s *shelf[linkKey, *link], key linkKey, class int, now in
 	vlans := strconv.Itoa(int(key.vlan)) + "." + strconv.Itoa(int(key.inner))
 	l := &link{
 		linkKey: key, number: t.numbers, first: now, last: now, known: s,
-		bindings: t.bindings.shelf(t.numbers, key.host, key.iface, vlans),
-		stations: t.stations.shelf(t.numbers, key.host, key.iface, vlans),
-		asked:    *t.asked.shelf(t.numbers, key.host, key.iface, vlans),
-		probed:   *t.probed.shelf(t.numbers, key.host, key.iface, vlans),
+		bindings: t.bindings.shelf(key.host, key.iface, vlans),
+		stations: t.stations.shelf(key.host, key.iface, vlans),
+		asked:    *t.asked.shelf(key.host, key.iface, vlans),
+		probed:   *t.probed.shelf(key.host, key.iface, vlans),
 	}
-	*s.insert(key, class) = l
-	l.entry = t.known.index[place[linkKey]{0, key}]
+	l.entry = s.insert(key, class)
+	*s.at(l.entry) = l
 	l.doubt(class == flooded)
 	l.routers.configure(t.configured, key)
 	t.links[key] = l
@@ -320,7 +310,7 @@ func (t *Table) addLink(s *shelf[linkKey, *link], key linkKey, class int, now in
 }
 
 // forget forgets all that is known of a link.
-func (t *Table) forget(l *link) {
+func (t *Table) forget(_ linkKey, l *link) {
 	l.bindings.drop()
 	l.stations.drop()
 	l.asked.drop()
@@ -341,16 +331,22 @@ func (t *Table) observeStation(l *link, e *schemas.Event, now int64) *station {
 	}
 	t.sender = schemas.LinkStation{Vendor: t.vendor(mac)}
 	key := mac.Uint64()
-	s := l.stations.get(key)
-	if s == nil {
-		s = l.stations.add(key, now)
+	i := l.stations.find(key)
+	known := i != none
+	if !known {
+		class := l.stations.classify(now)
+		i = l.stations.insert(key, class)
+		t.out.Flood = class == flooded
+	}
+	s := l.stations.at(i)
+	if !known {
 		s.first, s.last = now, now
 		t.sender.New = true
 		t.sender.UnknownVendor = t.cfg.Vendor != nil && t.sender.Vendor == "" && !mac.IsLocal()
 	} else {
 		t.sender.Returned = now-s.last > int64(t.cfg.Silence)
 		s.last = now
-		l.stations.seen(key, s.first, now)
+		t.out.Flood = l.stations.seenAt(i, s.first, now)
 	}
 	if t.sender != (schemas.LinkStation{}) {
 		t.out.Station = &t.sender

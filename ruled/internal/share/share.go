@@ -111,6 +111,15 @@ func (n *Node[T]) Most(class int) *Node[T] {
 	return most
 }
 
+// Largest returns the leaf of a node that has the most things of a class, found as
+// Most does. There must be one.
+func (n *Node[T]) Largest(class int) *Node[T] {
+	for len(n.children) > 0 {
+		n = n.classes[class].heap[0]
+	}
+	return n
+}
+
 // before reports whether a stands before b in a heap. Names decide where the
 // counts do not, so that the order does not depend on what was before.
 func before[T any](a, b *Node[T], class int) bool {
@@ -134,9 +143,9 @@ func (n *Node[T]) up(class, at int) {
 			break
 		}
 		n.put(class, at, heap[above])
+		n.put(class, above, child)
 		at = above
 	}
-	n.put(class, at, child)
 }
 
 func (n *Node[T]) down(class, at int) {
@@ -154,7 +163,7 @@ func (n *Node[T]) down(class, at int) {
 			break
 		}
 		n.put(class, at, heap[below])
+		n.put(class, below, child)
 		at = below
 	}
-	n.put(class, at, child)
 }
