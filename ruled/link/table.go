@@ -387,7 +387,7 @@ func (t *Table) tested(l *link, to target, mac uint64, now int64) bool {
 	if p, ok := t.probed.get(to, now); !ok || p.who != mac {
 		return false
 	}
-	b := l.bindings.get(to.key)
+	b := l.bindings.get(to.addr)
 	return b == nil || b.count == 1 && b.claims[0].mac == mac
 }
 
