@@ -105,11 +105,17 @@ func (d *Decoder) found(fault *bool, is bool) {
 	}
 }
 
+// refused is found for a fault for which receivers discard the message.
+func (d *Decoder) refused(fault *bool, is bool) {
+	d.found(fault, is)
+	d.found(&d.fault.Discarded, is)
+}
+
 // foundInRA is found for a fault of an option in an RA.
 func (d *Decoder) foundInRA(fault *bool, is bool) { d.found(fault, is && d.nd.RA != nil) }
 
 // cut notes that the packet or the message is cut short, if it was sent so.
-func (d *Decoder) cut() { d.found(&d.fault.Length, !d.checked.snapped) }
+func (d *Decoder) cut() { d.refused(&d.fault.Length, !d.checked.snapped) }
 
 // check finds the faults of what was decoded, beside those that decoding came
 // across: what hinders it, and those of single options. What is not known of a
@@ -121,8 +127,8 @@ func (d *Decoder) check() {
 	if d.event.ICMP6 == nil {
 		return // it may be anything
 	}
-	d.found(&f.HopLimit, d.inet6.HopLimit != 255)
-	d.found(&f.Source, c.from.isMulticast() || c.from.isLoopback())
+	d.refused(&f.HopLimit, d.inet6.HopLimit != 255)
+	d.refused(&f.Source, c.from.isMulticast() || c.from.isLoopback())
 	d.found(&f.NotAllowed, c.has(notAllowed(d.icmp6.Type)))
 	switch d.icmp6.Type {
 	case routerSolicitation:
@@ -141,14 +147,14 @@ func (d *Decoder) check() {
 // checkRS checks a Router Solicitation (RFC 4861, section 6.1.1).
 func (d *Decoder) checkRS() {
 	c, f := &d.checked, &d.fault
-	d.found(&f.Unspecified, c.from.isUnspecified() && c.has(sourceOption))
+	d.refused(&f.Unspecified, c.from.isUnspecified() && c.has(sourceOption))
 	d.found(&f.Destination, c.toGroup() && !c.to.isGroup(allRouters))
 }
 
 // checkRA checks a Router Advertisement (RFC 4861, section 6.1.2).
 func (d *Decoder) checkRA() {
 	c, f, ra := &d.checked, &d.fault, d.nd.RA
-	d.found(&f.Source, !c.from.isLinkLocal())
+	d.refused(&f.Source, !c.from.isLinkLocal())
 	d.found(&f.Destination, c.toGroup() && !c.to.isGroup(allNodes))
 	if ra == nil {
 		return
@@ -161,19 +167,30 @@ func (d *Decoder) checkRA() {
 func (d *Decoder) checkNS() {
 	c, f := &d.checked, &d.fault
 	unspecified := c.from.isUnspecified()
-	d.found(&f.Unspecified, unspecified && c.has(sourceOption))
+	d.refused(&f.Unspecified, unspecified && c.has(sourceOption))
 	if d.nd.NS == nil {
 		return
 	}
-	d.found(&f.Target, c.target.isNoHost())
+	d.checkTarget()
 	if c.rerouted {
 		return
 	}
+	// From ::, any solicited-node group will do for receivers.
+	nowhere := unspecified && !c.to.isSolicitedNode()
 	solicited := c.to.isGroup(solicitedNode | c.target.low&0xff_ffff)
-	d.found(&f.Unspecified, unspecified && !solicited)
-	d.found(&f.SolicitedNode, !unspecified && !solicited && c.to.isMulticast())
+	d.refused(&f.Unspecified, nowhere)
+	d.found(&f.SolicitedNode, !nowhere && !solicited && c.to.isMulticast())
 	// To a router, a host sends one to register its address (RFC 8505, section 5.6).
 	d.found(&f.Destination, !c.to.isMulticast() && c.to != c.target && c.complete && !c.has(registration))
+}
+
+// checkTarget checks the target of an NS or NA (RFC 4861, sections 7.1.1 and
+// 7.1.2). Receivers have no use for :: and loopback, but no condition forbids
+// them.
+func (d *Decoder) checkTarget() {
+	target := d.checked.target
+	d.refused(&d.fault.Target, target.isMulticast())
+	d.found(&d.fault.Target, target.isNoHost())
 }
 
 // checkNA checks a Neighbor Advertisement (RFC 4861, section 7.1.2).
@@ -185,8 +202,8 @@ func (d *Decoder) checkNA() {
 	if d.nd.NA == nil {
 		return
 	}
-	d.found(&f.Target, c.target.isNoHost())
-	d.found(&f.Solicited, flag.Solicited && c.toGroup())
+	d.checkTarget()
+	d.refused(&f.Solicited, flag.Solicited && c.toGroup())
 	d.found(&f.Override, flag.Override && c.complete && !c.has(targetOption))
 	d.found(&f.ProxyOverride, flag.Override && c.from != c.target)
 	d.found(&f.TargetMismatch, c.from != c.target && c.from.isLinkLocal() && c.target.isLinkLocal())
@@ -195,12 +212,12 @@ func (d *Decoder) checkNA() {
 // checkRD checks a Redirect (RFC 4861, section 8.1).
 func (d *Decoder) checkRD() {
 	c, f := &d.checked, &d.fault
-	d.found(&f.Source, !c.from.isLinkLocal())
+	d.refused(&f.Source, !c.from.isLinkLocal())
 	d.found(&f.Destination, c.toGroup())
 	if d.nd.RD == nil {
 		return
 	}
-	d.found(&f.Target, c.destination.isMulticast() || c.target != c.destination && !c.target.isLinkLocal())
+	d.refused(&f.Target, c.destination.isMulticast() || c.target != c.destination && !c.target.isLinkLocal())
 }
 
 // checkLinkLayer checks a link-layer address option of a type, in which the
@@ -273,6 +290,10 @@ func (a ip) isNoHost() bool { return a.isMulticast() || a.isUnspecified() || a.i
 // isGroup reports whether the address is that of a link-local group.
 func (a ip) isGroup(low uint64) bool { return a == ip{0xff02 << 48, low} }
 
+// isSolicitedNode reports whether the address is the solicited-node group of any
+// target.
+func (a ip) isSolicitedNode() bool { return a.isGroup(solicitedNode | a.low&0xff_ffff) }
+
 // groupOfND names the group if it is one that ND messages go to, and is "" for
 // any other address.
 func (a ip) groupOfND() string {
@@ -281,7 +302,7 @@ func (a ip) groupOfND() string {
 		return "all nodes"
 	case a.isGroup(allRouters):
 		return "all routers"
-	case a.isGroup(solicitedNode | a.low&0xff_ffff):
+	case a.isSolicitedNode():
 		return "a solicited-node group"
 	}
 	return ""

@@ -48,7 +48,10 @@ type Decoder struct {
 	ns       schemas.NS
 	na       schemas.NA
 	rd       schemas.RD
-	options  schemas.Options
+	// options has the lists of all options. Those that the message does not have
+	// are empty, with the memory of an earlier one.
+	options schemas.Options
+	used    []list // the lists of options that are not empty
 
 	memory    memory
 	fault     schemas.Fault
@@ -56,10 +59,26 @@ type Decoder struct {
 	checked   checked
 }
 
-// memory is what the lists of an event are made of.
+// list is a list of options whose memory is used again.
+type list interface{ empty() }
+
+type listOf[T any] []T
+
+func (l *listOf[T]) empty() { *l = (*l)[:0] }
+
+// add appends to a list of options of the event. It returns the new element.
+func add[T any](d *Decoder, options *[]T, option T) *T {
+	if len(*options) == 0 {
+		d.used = append(d.used, (*listOf[T])(options))
+		d.nd.Opt = &d.options
+	}
+	*options = append(*options, option)
+	return &(*options)[len(*options)-1]
+}
+
+// memory is what the lists in an event's options and headers are made of.
 type memory struct {
 	extensions []schemas.Extension
-	options    schemas.Options
 	addresses  []netip.Addr
 	echoes     []schemas.Echo
 	domains    []string
@@ -125,29 +144,18 @@ func (d *Decoder) reset() {
 	d.ethernet.VLAN, d.ethernet.InnerVLAN = nil, nil
 	d.inet6.Extension = nil
 	d.inet6.Fragment = nil
-	if d.nd.Opt != nil {
-		d.options = schemas.Options{}
-		d.memory.reset()
+	for _, list := range d.used {
+		list.empty()
 	}
+	d.used = d.used[:0]
 	d.nd = schemas.ND{}
-	d.memory.extensions = d.memory.extensions[:0]
+	d.memory.reset()
 	d.malformed = malformed{}
 	d.checked.reset()
 }
 
 func (m *memory) reset() {
-	o := &m.options
-	o.SourceLinkLayer = o.SourceLinkLayer[:0]
-	o.TargetLinkLayer = o.TargetLinkLayer[:0]
-	o.PrefixInfo = o.PrefixInfo[:0]
-	o.RedirectedHeader = o.RedirectedHeader[:0]
-	o.MTU = o.MTU[:0]
-	o.Nonce = o.Nonce[:0]
-	o.RouteInfo = o.RouteInfo[:0]
-	o.RDNSS = o.RDNSS[:0]
-	o.DNSSL = o.DNSSL[:0]
-	o.PREF64 = o.PREF64[:0]
-	o.Unknown = o.Unknown[:0]
+	m.extensions = m.extensions[:0]
 	m.addresses = m.addresses[:0]
 	m.echoes = m.echoes[:0]
 	m.domains = m.domains[:0]

@@ -11,35 +11,34 @@ const (
 	maxDomain = 255 // bytes of a domain name as sent, RFC 1035, section 2.3.4
 )
 
-// dnssl decodes a DNS Search List option. Names are looked for behind padding
-// too, because there are hosts that take them from there.
+// dnssl decodes a DNS Search List option: the domains before the first that is
+// bad. They are looked for behind padding too, because there are hosts that take
+// them from there.
 func (d *Decoder) dnssl(o []byte) (fault string) {
 	if len(o) < 16 {
 		return "must be 16 bytes long or more"
 	}
 	first := len(d.memory.domains)
-	for rest := o[8:]; len(rest) > 0; {
+	for rest := o[8:]; len(rest) > 0 && fault == ""; {
 		if rest[0] == 0 {
 			rest = rest[1:]
 			continue
 		}
-		text, size, fault := appendDomain(d.memory.text[:0], rest)
-		d.memory.text = text
-		if fault != "" {
-			d.memory.domains = d.memory.domains[:first]
-			return fault
+		var size int
+		d.memory.text, size, fault = appendDomain(d.memory.text[:0], rest)
+		if fault == "" {
+			d.memory.domains = append(d.memory.domains, string(d.memory.text))
+			rest = rest[size:]
 		}
-		d.memory.domains = append(d.memory.domains, string(text))
-		rest = rest[size:]
 	}
-	if first == len(d.memory.domains) {
+	domains := d.memory.domains[first:len(d.memory.domains):len(d.memory.domains)]
+	switch {
+	case len(domains) > 0:
+		add(d, &d.options.DNSSL, schemas.DNSSL{Lifetime: binary.BigEndian.Uint32(o[4:]), Domain: domains})
+	case fault == "":
 		return "holds no domain"
 	}
-	add(&d.options.DNSSL, &d.memory.options.DNSSL, schemas.DNSSL{
-		Lifetime: binary.BigEndian.Uint32(o[4:]),
-		Domain:   d.memory.domains[first:len(d.memory.domains):len(d.memory.domains)],
-	})
-	return ""
+	return fault
 }
 
 // appendDomain appends the text of the domain name that b starts with, without

@@ -2,6 +2,7 @@ package decode
 
 import (
 	"encoding/binary"
+	"reflect"
 	"slices"
 	"testing"
 )
@@ -36,10 +37,12 @@ func TestMemoryIsBounded(t *testing.T) {
 	} {
 		var d Decoder
 		sizes := func() []int {
-			o := &d.memory.options
-			return []int{cap(o.SourceLinkLayer), cap(o.TargetLinkLayer), cap(o.PrefixInfo), cap(o.RedirectedHeader),
-				cap(o.MTU), cap(o.Nonce), cap(o.RouteInfo), cap(o.RDNSS), cap(o.DNSSL), cap(o.PREF64), cap(o.Unknown),
-				cap(d.memory.extensions), cap(d.memory.addresses), cap(d.memory.echoes), cap(d.memory.domains), cap(d.memory.text)}
+			sizes := []int{cap(d.memory.extensions), cap(d.memory.addresses), cap(d.memory.echoes), cap(d.memory.domains), cap(d.memory.text), cap(d.used)}
+			options := reflect.ValueOf(d.options)
+			for i := range options.NumField() {
+				sizes = append(sizes, options.Field(i).Cap())
+			}
+			return sizes
 		}
 		decode := func() {
 			if _, ok := d.Decode(frame, len(frame)); !ok {
@@ -54,7 +57,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		if after := sizes(); !slices.Equal(before, after) {
 			t.Errorf("%s: memory grows with the number of frames: %v, then %v", name, before, after)
 		}
-		if name == "every option" && slices.Contains(before, 0) {
+		if name == "every option" && slices.Contains(before[:16], 0) {
 			t.Errorf("%s: a list was not used: %v", name, before)
 		}
 	}

@@ -34,7 +34,7 @@ func (d *Decoder) message(m []byte, whole bool) {
 		d.icmp6.Code = m[1]
 	}
 	if d.icmp6.Code != 0 {
-		d.found(&d.fault.Code, true)
+		d.refused(&d.fault.Code, true)
 		d.malformed.add("ICMPv6 code is %d, not 0", d.icmp6.Code)
 	}
 	name, size := fixedPart(d.icmp6.Type)
@@ -97,6 +97,8 @@ func (d *Decoder) routerAdvertisement(m []byte) {
 			Other:     m[5]&0x40 != 0,
 			HomeAgent: m[5]&0x20 != 0,
 			Proxy:     m[5]&0x04 != 0,
+			SNAC:      m[5]&0x02 != 0,
+			Reserved:  m[5]&0x01 != 0,
 		},
 		Preference:     preference(m[5]),
 		Lifetime:       binary.BigEndian.Uint16(m[6:]),
@@ -105,6 +107,9 @@ func (d *Decoder) routerAdvertisement(m []byte) {
 	}
 	d.nd.RA = &d.ra
 }
+
+// preferenceMask are the bits of the preference (RFC 4191, sections 2.2 and 2.3).
+const preferenceMask = 0x18
 
 // preference decodes the preference in a byte of flags, the same in an RA and
 // in a Route Information option (RFC 4191, sections 2.1 to 2.3).

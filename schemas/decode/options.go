@@ -55,8 +55,6 @@ func (d *Decoder) walkOptions(m []byte, at int, whole bool) {
 		if fault := d.option(option[:size]); fault != "" {
 			d.found(&d.fault.BadOption, true)
 			d.malformed.addOption(option[0], at, size, fault)
-		} else {
-			d.nd.Opt = &d.options
 		}
 		at += size
 	}
@@ -66,6 +64,7 @@ func (d *Decoder) walkOptions(m []byte, at int, whole bool) {
 // badOption notes an option that does not say where it ends in the message.
 func (d *Decoder) badOption(format string, args ...any) {
 	d.found(&d.fault.BadOption, true)
+	d.refused(&d.fault.OptionLength, true)
 	d.malformed.add(format, args...)
 }
 
@@ -80,20 +79,21 @@ func (m *malformed) addOption(option uint8, at, size int, fault string) {
 }
 
 // option decodes an option that is whole, its length a multiple of 8 that is
-// not 0. It returns what is wrong with it, and then does not list it.
+// not 0. It returns what is wrong with it. What is good in it is listed all the
+// same, because there are receivers that take it.
 func (d *Decoder) option(o []byte) (fault string) {
-	list, mem := &d.options, &d.memory.options
+	list := &d.options
 	switch o[0] {
 	case optSourceLinkLayer, optTargetLinkLayer:
-		if len(o) != 8 {
-			return "must be 8 bytes long on Ethernet"
-		}
 		lla := schemas.LinkLayer{Address: schemas.MAC(o[2:8])}
 		d.checkLinkLayer(o[0], lla.Address)
 		if o[0] == optSourceLinkLayer {
-			add(&list.SourceLinkLayer, &mem.SourceLinkLayer, lla)
+			add(d, &list.SourceLinkLayer, lla)
 		} else {
-			add(&list.TargetLinkLayer, &mem.TargetLinkLayer, lla)
+			add(d, &list.TargetLinkLayer, lla)
+		}
+		if len(o) != 8 {
+			return "must be 8 bytes long on Ethernet"
 		}
 	case optPrefixInfo:
 		return d.prefixInfo(o)
@@ -101,7 +101,7 @@ func (d *Decoder) option(o []byte) (fault string) {
 		// What is sent back is as much as there was room for, maybe not even an
 		// IPv6 header.
 		if packet := o[8:]; len(packet) >= inet6Size && packet[0]>>4 == inet6Version {
-			add(&list.RedirectedHeader, &mem.RedirectedHeader, schemas.RedirectedHeader{
+			add(d, &list.RedirectedHeader, schemas.RedirectedHeader{
 				Source:      address(packet[8:24]),
 				Destination: address(packet[24:40]),
 				NextHeader:  packet[6],
@@ -112,15 +112,15 @@ func (d *Decoder) option(o []byte) (fault string) {
 			d.unknown(o)
 		}
 	case optMTU:
+		mtu := binary.BigEndian.Uint32(o[4:])
+		add(d, &list.MTU, schemas.MTU{MTU: mtu})
+		d.foundInRA(&d.fault.MTU, mtu < minMTU)
 		if len(o) != 8 {
 			return "must be 8 bytes long"
 		}
-		mtu := binary.BigEndian.Uint32(o[4:])
-		add(&list.MTU, &mem.MTU, schemas.MTU{MTU: mtu})
-		d.foundInRA(&d.fault.MTU, mtu < minMTU)
 	case optNonce:
 		d.memory.text = hex.AppendEncode(d.memory.text[:0], o[2:])
-		add(&list.Nonce, &mem.Nonce, schemas.Nonce{Value: string(d.memory.text)})
+		add(d, &list.Nonce, schemas.Nonce{Value: string(d.memory.text)})
 	case optRouteInfo:
 		return d.routeInfo(o)
 	case optRDNSS:
@@ -151,60 +151,68 @@ func (d *Decoder) echo(packet []byte) *schemas.Echo {
 
 func (d *Decoder) prefixInfo(o []byte) (fault string) {
 	switch {
-	case len(o) != 32:
+	case len(o) < 32:
 		return "must be 32 bytes long"
 	case o[2] > 128:
 		return "prefix length is over 128"
 	}
-	info := add(&d.options.PrefixInfo, &d.memory.options.PrefixInfo, schemas.PrefixInfo{
+	info := add(d, &d.options.PrefixInfo, schemas.PrefixInfo{
 		Prefix:       address(o[16:32]),
 		PrefixLength: o[2],
 		Flag: schemas.PrefixInfoFlags{
-			OnLink:   o[3]&0x80 != 0,
-			Autoconf: o[3]&0x40 != 0,
-			Router:   o[3]&0x20 != 0,
+			OnLink:      o[3]&0x80 != 0,
+			Autoconf:    o[3]&0x40 != 0,
+			Router:      o[3]&0x20 != 0,
+			PDPreferred: o[3]&0x10 != 0,
+			Reserved:    o[3] & 0x0f,
 		},
 		ValidLifetime:     binary.BigEndian.Uint32(o[4:]),
 		PreferredLifetime: binary.BigEndian.Uint32(o[8:]),
 	})
 	d.checkPrefix(info, number(o[16:32]))
+	if len(o) > 32 {
+		return "must be 32 bytes long"
+	}
 	return ""
 }
 
+// routeInfo decodes a Route Information option. Where the prefix is cut short,
+// the bits that are there are listed: Linux takes such a route.
 func (d *Decoder) routeInfo(o []byte) (fault string) {
-	switch {
-	case len(o) > 24:
-		return "must be 8, 16 or 24 bytes long"
-	case o[2] > 128:
+	if o[2] > 128 {
 		return "prefix length is over 128"
-	case o[2] > 64 && len(o) < 24, o[2] > 0 && len(o) < 16:
-		return "too short for its prefix length"
 	}
 	var prefix [16]byte
 	copy(prefix[:], o[8:])
-	route := add(&d.options.RouteInfo, &d.memory.options.RouteInfo, schemas.RouteInfo{
+	route := add(d, &d.options.RouteInfo, schemas.RouteInfo{
 		Prefix:       address(prefix[:]),
 		PrefixLength: o[2],
 		Preference:   preference(o[3]),
+		Reserved:     o[3] &^ preferenceMask,
 		Lifetime:     binary.BigEndian.Uint32(o[4:]),
 	})
 	d.checkRoute(route, number(prefix[:]))
+	switch {
+	case len(o) > 24:
+		return "must be 8, 16 or 24 bytes long"
+	case o[2] > 64 && len(o) < 24, o[2] > 0 && len(o) < 16:
+		return "too short for its prefix length"
+	}
 	return ""
 }
 
 func (d *Decoder) rdnss(o []byte) (fault string) {
-	if len(o) < 24 || len(o)%16 != 8 {
-		return "must be 8 bytes and 16 for each address"
-	}
 	first := len(d.memory.addresses)
-	for server := o[8:]; len(server) > 0; server = server[16:] {
+	for server := o[8:]; len(server) >= 16; server = server[16:] {
 		d.memory.addresses = append(d.memory.addresses, address(server[:16]))
 		d.foundInRA(&d.fault.DNS, number(server[:16]).isNoHost())
 	}
-	add(&d.options.RDNSS, &d.memory.options.RDNSS, schemas.RDNSS{
-		Lifetime: binary.BigEndian.Uint32(o[4:]),
-		Address:  d.memory.addresses[first:len(d.memory.addresses):len(d.memory.addresses)],
-	})
+	if servers := d.memory.addresses[first:len(d.memory.addresses):len(d.memory.addresses)]; len(servers) > 0 {
+		add(d, &d.options.RDNSS, schemas.RDNSS{Lifetime: binary.BigEndian.Uint32(o[4:]), Address: servers})
+	}
+	if len(o) < 24 || len(o)%16 != 8 {
+		return "must be 8 bytes and 16 for each address"
+	}
 	return ""
 }
 
@@ -229,7 +237,7 @@ func pref64Length(code uint8) (bits uint8, ok bool) {
 }
 
 func (d *Decoder) pref64(o []byte) (fault string) {
-	if len(o) != 16 {
+	if len(o) < 16 {
 		return "must be 16 bytes long"
 	}
 	bits, ok := pref64Length(o[3] & 7)
@@ -238,25 +246,19 @@ func (d *Decoder) pref64(o []byte) (fault string) {
 	}
 	var prefix [16]byte
 	copy(prefix[:12], o[4:])
-	add(&d.options.PREF64, &d.memory.options.PREF64, schemas.PREF64{
+	add(d, &d.options.PREF64, schemas.PREF64{
 		Prefix:       address(prefix[:]),
 		PrefixLength: bits,
 		Lifetime:     binary.BigEndian.Uint16(o[2:]) &^ 7, // sent in units of 8 s
 	})
+	if len(o) > 16 {
+		return "must be 16 bytes long"
+	}
 	return ""
 }
 
 func (d *Decoder) unknown(o []byte) {
-	add(&d.options.Unknown, &d.memory.options.Unknown,
-		schemas.UnknownOption{Type: o[0], Length: uint16(len(o))})
-}
-
-// add appends to a list of the event, which is made of memory that is kept. It
-// returns the new element.
-func add[T any](list, memory *[]T, option T) *T {
-	*memory = append(*memory, option)
-	*list = *memory
-	return &(*memory)[len(*memory)-1]
+	add(d, &d.options.Unknown, schemas.UnknownOption{Type: o[0], Length: uint16(len(o))})
 }
 
 // optionName returns the name of an option type as it follows the type in a
