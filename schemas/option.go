@@ -234,6 +234,7 @@ type Registration struct {
 
 // RegistrationFlags are the flags of an extended Address Registration option.
 type RegistrationFlags struct {
+	CryptoID    bool `json:"cryptoid,omitempty" doc:"C flag: the owner is a Crypto-ID (RFC 8928)"`
 	Router      bool `json:"router,omitempty" doc:"R flag: the router is asked to make the address reachable by routing"`
 	Transaction bool `json:"transaction,omitempty" doc:"T flag: the transaction identifier counts"`
 }

@@ -1,7 +1,6 @@
 package decode
 
 import (
-	"bytes"
 	"encoding/binary"
 
 	"github.com/ndmon/ndmon/schemas"
@@ -21,37 +20,6 @@ const (
 	solicitedNode = 0x1_ff00_0000 // and the last 24 bits of the target
 )
 
-// Sets of option types, a bit for each.
-const (
-	sourceOption   = 1 << optSourceLinkLayer
-	targetOption   = 1 << optTargetLinkLayer
-	redirectOption = 1 << optRedirectedHeader
-	registration   = 1 << optRegistration
-	routerOptions  = 1<<optPrefixInfo | 1<<optMTU | 1<<optAdvInterval | 1<<optHomeAgent | 1<<optRouteInfo |
-		1<<optRDNSS | 1<<optRAFlags | 1<<optDNSSL | 1<<opt6LoWPANContext | 1<<optBorderRouter |
-		1<<optCaptivePortal | 1<<optPREF64
-
-	// onceOptions are those of which a message has one.
-	onceOptions = sourceOption | targetOption | redirectOption | 1<<optMTU | 1<<optNonce
-)
-
-// notAllowed returns the options that a message does not have. Those that may
-// stand in any, and those that nobody has defined, are never among them.
-func notAllowed(icmp6Type uint8) uint64 {
-	switch icmp6Type {
-	case routerSolicitation:
-		return targetOption | redirectOption | registration | routerOptions
-	case routerAdvertisement:
-		return targetOption | redirectOption | registration
-	case neighborSolicitation:
-		return targetOption | redirectOption | routerOptions
-	case neighborAdvertisement:
-		return sourceOption | redirectOption | routerOptions
-	default:
-		return sourceOption | registration | routerOptions
-	}
-}
-
 // checked is what the checks need to know of a message beside its event.
 type checked struct {
 	// from and to are the packet's addresses; target and destination those in an
@@ -66,33 +34,14 @@ type checked struct {
 	// so that one that was not seen is not there.
 	complete bool
 	// seen has the types of the options, those with bad content too.
-	seen uint64
-	// first is where the first one of a type in onceOptions stands, in bytes from
-	// the message's start.
-	first [optNonce + 1]uint16
+	seen optionSet
+	// first is where the first one of a type that a message has once stands, in
+	// bytes from the message's start.
+	first [256]uint16
 }
 
 // reset forgets the last message. The rest is not read before it is set.
-func (c *checked) reset() { c.rerouted, c.complete, c.seen = false, false, 0 }
-
-func (c *checked) has(options uint64) bool { return c.seen&options != 0 }
-
-// option notes an option of a message. It reports whether it is there again and
-// not the same.
-func (c *checked) option(m []byte, at, size int) (differs bool) {
-	kind := m[at]
-	set := uint64(1) << kind // 0 for a type over 63, about which nothing is asked
-	if set&onceOptions != 0 {
-		if c.has(set) {
-			first := m[c.first[kind]:]
-			differs = !bytes.Equal(first[:8*int(first[1])], m[at:at+size])
-		} else {
-			c.first[kind] = uint16(at)
-		}
-	}
-	c.seen |= set
-	return differs
-}
+func (c *checked) reset() { c.rerouted, c.complete, c.seen = false, false, optionSet{} }
 
 // toGroup reports whether the message is known to go to a multicast group.
 func (c *checked) toGroup() bool { return c.to.isMulticast() && !c.rerouted }
@@ -129,7 +78,7 @@ func (d *Decoder) check() {
 	}
 	d.refused(&f.HopLimit, d.inet6.HopLimit != 255)
 	d.refused(&f.Source, c.from.isMulticast() || c.from.isLoopback())
-	d.found(&f.NotAllowed, c.has(notAllowed(d.icmp6.Type)))
+	d.found(&f.NotAllowed, c.seen.meets(&optionKinds().notAllowed[d.icmp6.Type-routerSolicitation]))
 	switch d.icmp6.Type {
 	case routerSolicitation:
 		d.checkRS()
@@ -147,7 +96,7 @@ func (d *Decoder) check() {
 // checkRS checks a Router Solicitation (RFC 4861, section 6.1.1).
 func (d *Decoder) checkRS() {
 	c, f := &d.checked, &d.fault
-	d.refused(&f.Unspecified, c.from.isUnspecified() && c.has(sourceOption))
+	d.refused(&f.Unspecified, c.from.isUnspecified() && c.seen.has(optSourceLinkLayer))
 	d.found(&f.Destination, c.toGroup() && !c.to.isGroup(allRouters))
 }
 
@@ -167,7 +116,7 @@ func (d *Decoder) checkRA() {
 func (d *Decoder) checkNS() {
 	c, f := &d.checked, &d.fault
 	unspecified := c.from.isUnspecified()
-	d.refused(&f.Unspecified, unspecified && c.has(sourceOption))
+	d.refused(&f.Unspecified, unspecified && c.seen.has(optSourceLinkLayer))
 	if d.nd.NS == nil {
 		return
 	}
@@ -181,7 +130,7 @@ func (d *Decoder) checkNS() {
 	d.refused(&f.Unspecified, nowhere)
 	d.found(&f.SolicitedNode, !nowhere && !solicited && c.to.isMulticast())
 	// To a router, a host sends one to register its address (RFC 8505, section 5.6).
-	d.found(&f.Destination, !c.to.isMulticast() && c.to != c.target && c.complete && !c.has(registration))
+	d.found(&f.Destination, !c.to.isMulticast() && c.to != c.target && c.complete && !c.seen.has(optRegistration))
 }
 
 // checkTarget checks the target of an NS or NA (RFC 4861, sections 7.1.1 and
@@ -204,7 +153,7 @@ func (d *Decoder) checkNA() {
 	}
 	d.checkTarget()
 	d.refused(&f.Solicited, flag.Solicited && c.toGroup())
-	d.found(&f.Override, flag.Override && c.complete && !c.has(targetOption))
+	d.found(&f.Override, flag.Override && c.complete && !c.seen.has(optTargetLinkLayer))
 	d.found(&f.ProxyOverride, flag.Override && c.from != c.target)
 	d.found(&f.TargetMismatch, c.from != c.target && c.from.isLinkLocal() && c.target.isLinkLocal())
 }
@@ -306,6 +255,13 @@ func (a ip) groupOfND() string {
 		return "a solicited-node group"
 	}
 	return ""
+}
+
+// bytes is the inverse of number.
+func (a ip) bytes() (b [16]byte) {
+	binary.BigEndian.PutUint64(b[:], a.high)
+	binary.BigEndian.PutUint64(b[8:], a.low)
+	return b
 }
 
 // masked clears the bits behind a prefix.

@@ -199,7 +199,7 @@ func TestFaults(t *testing.T) {
 
 		{"source link-layer address twice", nsTo(ns(slla(), slla())), ""},
 		{"two source link-layer addresses", nsTo(ns(slla(), slla(), option(1, []byte{2, 0, 0, 0, 0, 2}))), "ethernetmismatch repeated"},
-		{"two target link-layer addresses", naTo(na(0x20, tlla(), some(9), option(2, []byte{2, 0, 0, 0, 0, 2}))), "ethernetmismatch repeated"},
+		{"two target link-layer addresses", naTo(na(0x20, tlla(), some(90), option(2, []byte{2, 0, 0, 0, 0, 2}))), "ethernetmismatch repeated"},
 		{"source and target link-layer address", nsTo(ns(slla(), option(2, []byte{2, 0, 0, 0, 0, 2}))), "notallowed"},
 		{"MTU twice", raWith(mtu(1500), mtu(1500)), ""},
 		{"two MTUs", raWith(mtu(1500), mtu(1400)), "repeated"},
@@ -255,6 +255,8 @@ func TestFaults(t *testing.T) {
 		{"DNS server at ::", raWith(server("::")), "dns"},
 		{"DNS server on the link", raWith(server("fe80::53")), ""},
 		{"second DNS server at ::", raWith(server(host), option(25, make([]byte, 2), be32(1), addr(host), addr("::"))), "dns"},
+		{"search list with a space", raWith(dnssl("\x03a b\x00")), "dnsname"},
+		{"captive portal with a space", raWith(padded(37, []byte("a b"))), "uri"},
 		{"route to the link", raWith(routeOf(64, 0, "fe80::")), "route"},
 		{"route to a group", raWith(routeOf(8, 0, "ff00::")), "route"},
 		{"route to everywhere", raWith(routeOf(0, 0, "::")), ""},
@@ -294,7 +296,7 @@ func TestFaults(t *testing.T) {
 		})
 	}
 	for _, name := range allFaults() {
-		if !seen[name] && name != "dnsname" && name != "uri" {
+		if !seen[name] {
 			t.Errorf("no frame has the fault %s", name)
 		}
 	}
@@ -309,9 +311,12 @@ func TestNotAllowed(t *testing.T) {
 		"NA": func(o []byte) []byte { return send(targetText, allNodes, na(0, o)) },
 		"RD": func(o []byte) []byte { return send(router, host, rdFor("fe80::2", targetText, o)) },
 	}
-	only := map[int]string{1: "RS RA NS", 2: "NA RD", 4: "RD", 33: "NS NA"}
-	for _, typ := range []int{3, 5, 7, 8, 24, 25, 26, 31, 34, 35, 37, 38} {
+	only := map[int]string{1: "RS RA NS", 2: "NA RD", 4: "RD", 6: "NS", 33: "NS NA", 39: "NS NA", 40: "NS NA"}
+	for _, typ := range []int{3, 5, 7, 8, 20, 21, 23, 24, 25, 26, 31, 34, 35, 37, 38, 41, 144} {
 		only[typ] = "RA"
+	}
+	for _, typ := range []int{9, 10, 15, 16, 17, 18, 19, 27, 28, 29, 30, 138, 139} {
+		only[typ] = "" // in none of these
 	}
 	for typ := range 256 {
 		for name, message := range messages {

@@ -53,7 +53,8 @@ type Decoder struct {
 	// options has the lists of all options. Those that the message does not have
 	// are empty, with the memory of an earlier one.
 	options schemas.Options
-	used    []list // the lists of options that are not empty
+	used    []list          // the lists of options that are not empty
+	inner   schemas.Options // those of the PvD option that is being decoded
 
 	memory    memory
 	fault     schemas.Fault
@@ -83,7 +84,7 @@ type memory struct {
 	extensions []schemas.Extension
 	addresses  []netip.Addr
 	echoes     []schemas.Echo
-	domains    []string
+	texts      []string
 	text       []byte
 }
 
@@ -171,7 +172,7 @@ func (m *memory) reset() {
 	m.extensions = m.extensions[:0]
 	m.addresses = m.addresses[:0]
 	m.echoes = m.echoes[:0]
-	m.domains = m.domains[:0]
+	m.texts = m.texts[:0]
 }
 
 // ethernetHeader decodes the Ethernet header and returns the IPv6 packet.

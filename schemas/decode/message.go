@@ -18,7 +18,10 @@ const (
 	redirect              = 137
 )
 
-const icmp6Size = 4 // type, code and checksum
+const (
+	icmp6Size = 4  // type, code and checksum
+	raSize    = 16 // of an RA before its options
+)
 
 // isND reports whether an ICMPv6 type is a Neighbor Discovery message.
 func isND(icmp6Type uint8) bool {
@@ -47,7 +50,8 @@ func (d *Decoder) message(m []byte, whole bool) {
 	case routerSolicitation:
 		d.nd.RS = &d.rs
 	case routerAdvertisement:
-		d.routerAdvertisement(m)
+		d.ra = decodeRA(m)
+		d.nd.RA = &d.ra
 	case neighborSolicitation:
 		d.checked.target = number(m[8:24])
 		d.ns.TargetAddress = address(m[8:24])
@@ -77,7 +81,7 @@ func fixedPart(icmp6Type uint8) (name string, size int) {
 	case routerSolicitation:
 		return "router solicitation", 8
 	case routerAdvertisement:
-		return "router advertisement", 16
+		return "router advertisement", raSize
 	case neighborSolicitation:
 		return "neighbor solicitation", 24
 	case neighborAdvertisement:
@@ -87,10 +91,10 @@ func fixedPart(icmp6Type uint8) (name string, size int) {
 	}
 }
 
-// routerAdvertisement decodes the fixed part of an RA (RFC 4861, section 4.2;
+// decodeRA decodes the fixed part of an RA (RFC 4861, section 4.2;
 // flags by RFC 5175).
-func (d *Decoder) routerAdvertisement(m []byte) {
-	d.ra = schemas.RA{
+func decodeRA(m []byte) schemas.RA {
+	return schemas.RA{
 		CurHopLimit: m[4],
 		Flag: schemas.RAFlags{
 			Managed:   m[5]&0x80 != 0,
@@ -105,7 +109,6 @@ func (d *Decoder) routerAdvertisement(m []byte) {
 		ReachableTimer: binary.BigEndian.Uint32(m[8:]),
 		RetransTimer:   binary.BigEndian.Uint32(m[12:]),
 	}
-	d.nd.RA = &d.ra
 }
 
 // preferenceMask are the bits of the preference (RFC 4191, sections 2.2 and 2.3).

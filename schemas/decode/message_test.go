@@ -2,6 +2,8 @@ package decode_test
 
 import (
 	"bytes"
+	"encoding/hex"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -72,9 +74,9 @@ func TestND(t *testing.T) {
 			nsWith(`"redirectedheader":[{"source":"fe80::1","destination":"ff02::1:ff00:42","nextheader":58}]`)},
 		"redirected packet that looks like an echo": {ns(option(4, make([]byte, 6), ip6(17, icmp(128, 0, be16(1), be16(0))))),
 			nsWith(`"redirectedheader":[{"source":"fe80::1","destination":"ff02::1:ff00:42","nextheader":17}]`)},
-		"redirected header of nothing":  {ns(option(4, make([]byte, 6))), nsWith(`"unknown":[{"type":4,"length":8}]`)},
-		"redirected header of a bit":    {ns(option(4, make([]byte, 6), ip6(6)[:32])), nsWith(`"unknown":[{"type":4,"length":40}]`)},
-		"redirected header of not IPv6": {ns(option(4, make([]byte, 46))), nsWith(`"unknown":[{"type":4,"length":48}]`)},
+		"redirected header of nothing":  {ns(option(4, make([]byte, 6))), nsWith(`"unknown":[{"type":4,"length":8,"content":"000000000000"}]`)},
+		"redirected header of a bit":    {ns(option(4, make([]byte, 6), ip6(6)[:32])), nsWith(`"unknown":[{"type":4,"length":40,"content":"` + hex.EncodeToString(cat(make([]byte, 6), ip6(6)[:32])) + `"}]`)},
+		"redirected header of not IPv6": {ns(option(4, make([]byte, 46))), nsWith(`"unknown":[{"type":4,"length":48,"content":"` + strings.Repeat("00", 46) + `"}]`)},
 		"MTU":                           {ns(option(5, []byte{0xff, 0xff}, be32(0xfffffffe))), nsWith(`"mtu":[{"mtu":4294967294}]`)},
 		"nonce":                         {ns(option(14, []byte{1, 0x23, 0x45, 0x67, 0x89, 0xab})), nsWith(`"nonce":[{"value":"0123456789ab"}]`)},
 		"longer nonce": {ns(option(14, bytes.Repeat([]byte{0xff}, 14))),
@@ -107,7 +109,7 @@ func TestND(t *testing.T) {
 		"PREF64 /48":               {pref64(3), nsWith(`"pref64":[{"prefix":"2001:db8:1:2:3:4::","prefixlength":48,"lifetime":65528}]`)},
 		"PREF64 /40":               {pref64(4), nsWith(`"pref64":[{"prefix":"2001:db8:1:2:3:4::","prefixlength":40,"lifetime":65528}]`)},
 		"PREF64 /32":               {pref64(5), nsWith(`"pref64":[{"prefix":"2001:db8:1:2:3:4::","prefixlength":32,"lifetime":65528}]`)},
-		"options that are unknown": {ns(option(0, make([]byte, 6)), option(255, make([]byte, 2038))), nsWith(`"unknown":[{"type":0,"length":8},{"type":255,"length":2040}]`)},
+		"options that are unknown": {ns(option(0, make([]byte, 6)), option(255, make([]byte, 2038))), nsWith(`"unknown":[{"type":0,"length":8,"content":"000000000000"},{"type":255,"length":2040,"content":"` + strings.Repeat("00", 2038) + `"}]`)},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
