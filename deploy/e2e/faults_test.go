@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -58,6 +59,7 @@ func (g *given) route() netip.Prefix {
 
 // target is what NA number n is about, destination what a Redirect is.
 func (g *given) target() netip.Addr { return g.at("2001:db8:1::aaaa:0") }
+func (g *given) second() netip.Addr { return g.at("2001:db8:1::bbbb:0") }
 func (g *given) destination() netip.Addr {
 	if g.kind.fixed != rdFixed {
 		return netip.Addr{}
@@ -99,9 +101,8 @@ func kinds() []*kind {
 	// tested has the host test two addresses, the first of which the message is
 	// about: once it has given up the second, which is denied properly, it has
 	// done what the message makes it do with the first.
-	second := func(g *given) netip.Addr { return g.at("2001:db8:1::bbbb:0") }
 	tested := func(g *given) {
-		for _, addr := range []netip.Addr{g.target(), second(g)} {
+		for _, addr := range []netip.Addr{g.target(), g.second()} {
 			g.v.AddressWithDAD("eth0", addr.String()+"/64")
 			g.v.await("the host tests "+addr.String(), func(icmp6 []byte) bool {
 				return icmp6[0] == 135 && addressOf(net.IP(icmp6[8:24])) == addr
@@ -109,9 +110,9 @@ func kinds() []*kind {
 		}
 	}
 	denied := func(g *given) {
-		addr := second(g)
+		addr := g.second()
 		g.v.deliver(lab.Advertisement(peerMAC, addr, addr).Frame())
-		lab.Eventually(g.v.t, "the host gives up "+addr.String(), func() bool { return g.v.beliefs(netip.Addr{})[""+addr.String()+" is another's"] })
+		lab.Eventually(g.v.t, "the host gives up "+addr.String(), func() bool { return g.v.beliefs(netip.Addr{})[fmt.Sprintf(taken, addr)] })
 	}
 	return []*kind{
 		{name: "RS", router: true, fixed: rsFixed, message: func(g *given) lab.Message {
@@ -127,7 +128,7 @@ func kinds() []*kind {
 		{name: "NS", fixed: nsFixed, message: func(g *given) lab.Message {
 			return lab.Solicitation(g.mac(), g.at("fe80::a:0"), g.v.address)
 		}},
-		{name: "NS that tests an address", fixed: nsFixed, prepare: tested, settle: denied, message: func(g *given) lab.Message {
+		{name: "NS for DAD", fixed: nsFixed, prepare: tested, settle: denied, message: func(g *given) lab.Message {
 			return lab.Solicitation(g.mac(), netip.IPv6Unspecified(), g.target())
 		}},
 		{name: "NA that overrides", fixed: naFixed, prepare: func(g *given) {
@@ -141,7 +142,7 @@ func kinds() []*kind {
 			m.Body[0] |= solicitedFlag
 			return m
 		}},
-		{name: "NA that denies an address", fixed: naFixed, prepare: tested, settle: denied, message: func(g *given) lab.Message {
+		{name: "NA against DAD", fixed: naFixed, prepare: tested, settle: denied, message: func(g *given) lab.Message {
 			return lab.Advertisement(g.mac(), g.target(), g.target())
 		}},
 		{name: "Redirect", fixed: rdFixed, message: func(g *given) lab.Message {
@@ -273,10 +274,10 @@ func sized(frame []byte) []byte {
 
 // inFragments splits a frame's message behind so many bytes, of which the second
 // fragment repeats some.
-func inFragments(first, overlap int) func([]byte) [][]byte {
+func inFragments(next byte, first, overlap int) func([]byte) [][]byte {
 	return func(frame []byte) [][]byte {
 		part := func(offset int, more byte, content []byte) []byte {
-			f := slices.Concat(frame[:icmp6At], []byte{58, 0, byte(offset >> 8), byte(offset) | more, 1, 2, 3, 4}, content)
+			f := slices.Concat(frame[:icmp6At], []byte{next, 0, byte(offset >> 8), byte(offset) | more, 1, 2, 3, 4}, content)
 			f[nextAt] = 44
 			return sized(f)
 		}
@@ -390,7 +391,7 @@ func headerFaults() []fault {
 	segments := header{43, append([]byte{2, 4, 0, 0, 0, 0, 0}, make([]byte, 16)...)}
 	empty := func(kind byte) header { return header{43, []byte{0, kind, 0, 0, 0, 0, 0}} }
 	alert := header{0, []byte{0, 5, 2, 0, 0, 1, 0}}
-	many := slices.Repeat([]header{destOpts}, 20)
+	many := slices.Repeat([]header{destOpts}, 300)
 	length0 := func(frame []byte) [][]byte {
 		f := behind(hopByHop)(frame)[0]
 		f[payloadAt], f[payloadAt+1] = 0, 0
@@ -406,7 +407,7 @@ func headerFaults() []fault {
 		{name: "hop-by-hop options", frames: behind(hopByHop)},
 		{name: "router alert", frames: behind(alert)},
 		{name: "destination options", frames: behind(destOpts)},
-		{name: "20 times destination options", frames: behind(many...)},
+		{name: "300 times destination options", frames: behind(many...)},
 		{name: "hop-by-hop and destination options", frames: behind(hopByHop, destOpts)},
 		{name: "destination options with one to skip", frames: behind(skipped)},
 		{name: "destination options with one to discard", frames: behind(discarded)},
@@ -422,8 +423,16 @@ func headerFaults() []fault {
 		{name: "atomic fragment", frames: behind(atomicFragment)},
 		{name: "atomic fragment behind hop-by-hop options", frames: behind(hopByHop, atomicFragment)},
 		{name: "destination options behind an atomic fragment", frames: behind(atomicFragment, destOpts)},
-		{name: "fragments", frames: inFragments(8, 0)},
-		{name: "fragments that overlap", frames: inFragments(16, 8)},
+		{name: "fragments", frames: inFragments(58, 8, 0)},
+		{name: "fragments that overlap", frames: inFragments(58, 16, 8)},
+		{name: "fragments of which the first has no message", frames: func(frame []byte) [][]byte {
+			return inFragments(60, 8, 0)(behind(destOpts)(frame)[0])
+		}},
+		{name: "segment routing header before another IPv6 header", frames: func(frame []byte) [][]byte {
+			f := slices.Concat(frame[:icmp6At], []byte{41}, segments.rest, frame[inet6At:])
+			f[nextAt] = 43
+			return [][]byte{sized(f)}
+		}},
 		{name: "payload length 0 before hop-by-hop options", frames: length0},
 		{name: "payload length 0 before a jumbogram", frames: jumbo},
 		{name: "payload length 0", frames: bytesAt(payloadAt, 0, 0)},
@@ -483,6 +492,11 @@ func addressFaults() []fault {
 			g.Body[0], g.Destination, g.EthernetDestination = solicitedFlag, g.v.address, g.v.mac
 		}},
 		{name: "from another address than the target", kinds: "NA", message: source("fe80::9")},
+		{name: "from a link-local address for another", kinds: "NA that overrides", message: func(g *given) {
+			g.v.neighbour(g.at("fe80::c:0"), net.HardwareAddr{2, 0, 0, 0, 0, 2}, netlink.NUD_STALE)
+			g.setTarget(g.at("fe80::c:0").String())
+			g.Source = netip.MustParseAddr("fe80::9")
+		}},
 
 		{name: "to the destination itself", kinds: "Redirect", message: func(g *given) { copy(g.Body[4:], g.destination().AsSlice()) }},
 		{name: "to a global router", kinds: "Redirect", message: func(g *given) { g.setTarget("2001:db8:1::9") }},
@@ -500,7 +514,7 @@ func optionFaults() []fault {
 	own := func(change func(g *given, option byte)) func(*given) {
 		return func(g *given) {
 			option := g.link()
-			if g.kind.name == "NS that tests an address" {
+			if g.kind.name == "NS for DAD" {
 				option = targetLL // it has no other
 			}
 			change(g, option)
@@ -600,15 +614,13 @@ func advertisementFaults() []fault {
 		{name: "MTU below 1280", message: size(1, 0, 0, 5, 0)},
 		{name: "MTU over Ethernet's", message: size(1, 0, 0, 9, 0)},
 		{name: "a second MTU", message: adding(option(mtuOption, 1, 0, 0, 0, 0, 5, 0x79))},
-		{name: "route of 8 bytes for 64 bits", message: route(1, 64)},
 		{name: "route of 8 bytes for 64 bits before an option", message: func(g *given) {
 			route(1, 64)(g)
 			g.add(option(200, 2, 0x20, 1, 0xd, 0xb8, 0, 6))
 		}},
-		{name: "route of 16 bytes for 128 bits", message: route(2, 128)},
-		{name: "route of 16 bytes for 65 bits before an option", message: func(g *given) {
-			route(2, 72)(g)
-			g.add(option(0x55, 1))
+		{name: "route of 16 bytes for 128 bits before an option", message: func(g *given) {
+			route(2, 128)(g)
+			g.add(option(0x55, 1, 1, 2, 3, 4, 5, 6))
 		}},
 		{name: "route of 24 bytes for 64 bits", message: route(3, 64)},
 		{name: "route of 24 bytes for 128 bits", message: route(3, 128)},
@@ -631,9 +643,11 @@ func advertisementFaults() []fault {
 		{name: "lifetime 0 with a preference", message: func(g *given) { g.Body[1], g.Body[2], g.Body[3] = 0x08, 0, 0 }},
 		{name: "reserved preference", message: func(g *given) { g.Body[1] = 0x10 }},
 		{name: "all flags", message: func(g *given) { g.Body[1] = 0xff }},
-		{name: "reachable time of more than an hour", message: func(g *given) { copy(g.Body[4:], []byte{0, 0x40, 0, byte(g.n)}) }},
+		{name: "reachable time of more than an hour", message: func(g *given) { copy(g.Body[4:], []byte{0, 0x40, 0, 0}) }},
 		{name: "hop limit 1", message: func(g *given) { g.Body[0] = 1 }},
 		{name: "DNS server at a group", message: adding(option(rdnss, 3, 0, 0, 0, 0, 7, 8, 0xff, 2))},
+		{name: "search domain with a line feed", message: adding(option(dnssl, 2, 0, 0, 0, 0, 7, 8, 3, 'a', '\n', 'b'))},
+		{name: "captive portal with a space", message: adding(option(37, 1, 'a', ' ', 'b'))},
 		{name: "no options", message: func(g *given) { g.Body = g.Body[:raFixed] }},
 	}
 	for i := range list {
@@ -642,8 +656,66 @@ func advertisementFaults() []fault {
 	return list
 }
 
-// differs says why a Linux host takes nothing of messages that ours does not
-// call discarded.
-func differs() map[string]string {
-	return map[string]string{}
+// difference says why a Linux host does otherwise than an event says.
+type difference struct {
+	kinds string // of messages, "" for all that have the fault
+	why   string
+}
+
+func (d difference) of(kind string) bool {
+	return d.kinds == "" || slices.Contains(strings.Split(d.kinds, ", "), kind)
+}
+
+// untaken are the faults for which a Linux host takes nothing of a message that
+// an event does not call discarded.
+func untaken() map[string]difference {
+	const (
+		noUse     = "the message is good, and says nothing that a host has a use for"
+		elsewhere = "hosts in that VLAN take it"
+		member    = "the host is not in that group"
+		others    = "RFC 8200 has hosts take it; Linux does for the routing headers that it knows"
+	)
+	return map[string]difference{
+		"LLC and SNAP":                            {"", "other hosts take it (CVE-2021-27854), as do those behind an access point"},
+		"a tag of a VLAN":                         {"", elsewhere},
+		"a priority tag and one of a VLAN":        {"", elsewhere},
+		"destination options with one to discard": {"", "the contents of extension headers are not decoded"},
+		"hop-by-hop options twice":                {"", "RFC 8200, section 4, only says that a host should discard it"},
+		"hop-by-hop options behind others":        {"", "RFC 8200, section 4, only says that a host should discard it"},
+		"payload length 0 before a jumbogram":     {"", "the contents of extension headers are not decoded: it is too short for a jumbogram (RFC 2675)"},
+		"routing header with segments left":       {"", "it has not come to its destination"},
+		"routing header without segments left":    {"RS, RA, NS, NS for DAD, NA that overrides, NA against DAD", others + ", to one host"},
+		"routing header twice":                    {"RS, RA, NS, NS for DAD, NA that overrides, NA against DAD", others + ", to one host"},
+		"routing header of mobility":              {"RS, RA, NS, NS for DAD, NA that overrides, NA against DAD", others + ", to one host"},
+		"empty routing header":                    {"RS, RA, NS, NS for DAD, NA that overrides, NA against DAD", others + ", to one host"},
+		"unknown routing header":                  {"RS, RA, NS, NS for DAD, NA that overrides, NA against DAD", others + ", to one host"},
+		"segment routing header":                  {"RS, RA, NS, NS for DAD, NA that overrides, NA against DAD", others + ", to one host"},
+		"fragments that overlap":                  {"", "RFC 5722; the later one is not seen to overlap"},
+
+		"from :: without link-layer address":   {"RS, NS", noUse + ": a router answers an RS, the host an NS for its own address"},
+		"no link-layer address":                {"RS, NS, NA that overrides, NA that answers", noUse},
+		"no flags":                             {"NA that overrides", "RFC 4861, section 7.2.5: it must not override"},
+		"solicited alone":                      {"NA that overrides", "RFC 4861, section 7.2.5: it must not override"},
+		"solicited without link-layer address": {"NA that answers", "RFC 4861, section 7.2.5: the host still looks for the link-layer address"},
+		"target ::":                            {"NS, NS for DAD, NA that overrides, NA that answers, NA against DAD", noUse},
+		"target loopback":                      {"NS, NS for DAD, NA that overrides, NA that answers, NA against DAD", noUse},
+		"from a global address on the link":    {"NS for DAD", "RFC 4862, section 5.4.3: the host ignores a question for an address that it is testing"},
+		"from an EUI-64 of another":            {"NS for DAD", "RFC 4862, section 5.4.3: the host ignores a question for an address that it is testing"},
+		"from an IPv4-mapped address":          {"NS for DAD", "RFC 4862, section 5.4.3: the host ignores a question for an address that it is testing"},
+		"from the host itself":                 {"NS for DAD, Redirect", "not the host's router, or the host's own question"},
+		"not from the router":                  {"Redirect", "RFC 4861, section 8.1: only the frames before tell who the router is"},
+		"to all routers":                       {"RA, NS, NA that overrides, NA against DAD, Redirect", member},
+		"to all nodes of the interface":        {"RS, RA, NS, NA that overrides, NA against DAD, Redirect", "RFC 4291, section 2.7.1: it does not leave a host; RFC 4861 has no such condition"},
+
+		"link-layer address of 16 bytes": {"RS, NS, NA that overrides, NA that answers, NA against DAD, Redirect", "Linux discards the message; RFC 4861 has no such condition"},
+		"redirected header of 8 bytes":   {"Redirect", "Linux discards the message; RFC 4861 has no such condition"},
+	}
+}
+
+// unseen are the faults for which a host takes what the events do not say.
+func unseen() map[string]string {
+	return map[string]string{
+		"fragments": "the frames are not put together: that there are fragments is what is told",
+		"segment routing header before another IPv6 header": "only a host that ends segment routing (seg6_enabled) looks behind it, and then all traffic comes so",
+	}
 }

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -10,10 +11,12 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ndmon/ndmon/deploy/lab"
 	"github.com/ndmon/ndmon/schemas"
@@ -40,32 +43,36 @@ var (
 	peerAddress = netip.MustParseAddr("fe80::1")
 )
 
-// newVictim makes a host with the address 2001:db8:1::1/64 that follows Router
-// Advertisements in everything, or a router that does not.
-func newVictim(t *testing.T, router bool) *victim {
+// newVictim makes the host for a kind of message. It has the address
+// 2001:db8:1::1/64 and takes whatever the settings of Linux can have it take.
+func newVictim(t *testing.T, k *kind) *victim {
 	t.Helper()
-	pin(t)
-	v := &victim{Namespace: lab.New(t, "victim"), t: t}
+	v := &victim{Namespace: lab.New(t, "host for "+k.name), t: t}
 	other := lab.New(t, "wire")
 	other.Sysctl("net.ipv6.conf.default.disable_ipv6", "1") // the test alone speaks there
-	if router {
+	if k.router {
 		v.Sysctl("net.ipv6.conf.all.forwarding", "1")
 	}
 	v.Veth("eth0", other, "eth0")
+	for _, n := range []*lab.Namespace{v.Namespace, other} { // jumbo frames
+		if err := n.Netlink.LinkSetMTU(n.Link("eth0"), 9000); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for name, value := range map[string]string{
-		"conf.eth0.accept_ra":                    "1",
-		"conf.eth0.accept_ra_rt_info_max_plen":   "128",
-		"conf.eth0.max_addresses":                "0", // no limit
-		"conf.eth0.router_solicitation_delay":    "0",
-		"neigh.eth0.retrans_time_ms":             "60000", // what the host looks for or tests stays so
-		"neigh.eth0.base_reachable_time_ms":      "600000",
-		"neigh.eth0.delay_first_probe_time":      "60",
-		"conf.eth0.router_solicitations":         "0",
-		"conf.eth0.accept_redirects":             "1",
-		"conf.eth0.accept_ra_min_hop_limit":      "1",
-		"conf.eth0.drop_unsolicited_na":          "0",
-		"conf.eth0.suppress_frag_ndisc":          "1", // the default, as those above
-		"conf.eth0.drop_unicast_in_l2_multicast": "0",
+		"conf.eth0.accept_ra":                  "1",
+		"conf.eth0.accept_ra_rt_info_max_plen": "128",
+		"conf.eth0.max_addresses":              "0", // no limit
+		"conf.eth0.suppress_frag_ndisc":        "0", // against RFC 6980
+		"conf.all.accept_source_route":         "1",
+		"conf.eth0.accept_source_route":        "1",
+		"conf.all.seg6_enabled":                "1",
+		"conf.eth0.seg6_enabled":               "1",
+		// What the host looks for or tests stays so.
+		"conf.eth0.router_solicitation_delay": "0",
+		"neigh.eth0.retrans_time_ms":          "60000",
+		"neigh.eth0.delay_first_probe_time":   "60",
+		"neigh.eth0.base_reachable_time_ms":   "600000",
 	} {
 		v.Sysctl("net.ipv6."+name, value)
 	}
@@ -73,7 +80,7 @@ func newVictim(t *testing.T, router bool) *victim {
 	v.mac, v.address = v.MAC("eth0"), v.LinkLocal("eth0")
 	v.Address("eth0", "2001:db8:1::1/64")
 	v.neighbour(peerAddress, peerMAC, netlink.NUD_PERMANENT)
-	if !router {
+	if !k.router {
 		v.DefaultRoute("eth0", peerAddress)
 	}
 	v.wire = other.Wire("eth0")
@@ -89,7 +96,7 @@ func pin(t *testing.T) {
 	if err := unix.SchedGetaffinity(0, &all); err != nil {
 		t.Fatal(err)
 	}
-	for i := range 8 * len(all) * 8 {
+	for i := range len(all) * 64 {
 		if all.IsSet(i) {
 			one.Set(i)
 			break
@@ -106,6 +113,20 @@ func (v *victim) neighbour(addr netip.Addr, mac net.HardwareAddr, state int) {
 	err := v.Netlink.NeighSet(&netlink.Neigh{LinkIndex: v.index, Family: unix.AF_INET6, State: state, IP: addr.AsSlice(), HardwareAddr: mac})
 	if err != nil {
 		v.t.Fatalf("set neighbour %v: %v", addr, err)
+	}
+}
+
+// forget empties the host's neighbour table, which shares the kernel's room with
+// those of all other hosts.
+func (v *victim) forget() {
+	v.t.Helper()
+	list, err := v.Netlink.NeighList(v.index, netlink.FAMILY_V6)
+	v.must(err)
+	for _, n := range list {
+		// The library takes an IPv4-mapped address for one of IPv4.
+		if n.State&(netlink.NUD_PERMANENT|netlink.NUD_NOARP) == 0 && n.IP.To4() == nil {
+			v.must(v.Netlink.NeighDel(&netlink.Neigh{LinkIndex: v.index, Family: unix.AF_INET6, IP: n.IP}))
+		}
 	}
 }
 
@@ -203,6 +224,9 @@ func (v *victim) beliefs(destination netip.Addr) beliefs {
 	v.must(err)
 	for _, n := range neighbours {
 		addr := addressOf(n.IP)
+		if n.State == netlink.NUD_NOARP {
+			continue // a group's, of its own
+		}
 		if len(n.HardwareAddr) > 0 && n.State&(netlink.NUD_INCOMPLETE|netlink.NUD_FAILED) == 0 {
 			b.add(stationAt, addr, n.HardwareAddr)
 		}
@@ -306,94 +330,223 @@ func claims(e *schemas.Event) beliefs {
 
 // attempt is a message with a fault, and what a Linux host made of it.
 type attempt struct {
-	name   string // "KIND: FAULT"
-	kind   string
-	frames [][]byte
-	took   []string // in the words of beliefs
+	kind, fault string
+	frames      [][]byte
+	took        []string // in the words of beliefs
 }
 
-// attempts delivers every kind of message with every fault that it can have to a
-// host of its own.
+// attempts delivers every kind of message with every fault that it can have, each
+// kind to a host of its own.
 func attempts(t *testing.T) []attempt {
 	t.Helper()
+	pin(t)
 	var all []attempt
 	for _, k := range kinds() {
-		t.Run(k.name, func(t *testing.T) {
-			v := newVictim(t, k.router)
-			for i, f := range faults() {
-				if !f.of(k) {
-					continue
-				}
-				g := &given{v: v, kind: k, n: uint16(i + 1)}
-				g.Message = k.message(g)
-				if f.message != nil {
-					f.message(g)
-				}
-				frames := [][]byte{g.Frame()}
-				if f.frames != nil {
-					frames = f.frames(frames[0])
-				}
-				if k.prepare != nil {
-					k.prepare(g)
-				}
-				before := v.beliefs(g.destination())
-				v.deliver(frames...)
-				if k.settle != nil {
-					k.settle(g)
-				}
-				after := v.beliefs(g.destination())
-				all = append(all, attempt{k.name + ": " + f.name, k.name, frames, after.without(before)})
+		v := newVictim(t, k)
+		for i, f := range faults() {
+			if f.of(k) {
+				all = append(all, try(&given{v: v, kind: k, n: uint16(i + 1)}, f))
 			}
-		})
+		}
 	}
 	return all
 }
 
-// A message from which a Linux host takes anything is never one that ours calls
-// discarded, and what the host takes is in the event. Where the host takes
-// nothing of a message that is not discarded, differs says why.
-func TestWhatLinuxTakesIsNotDiscarded(t *testing.T) {
-	list := attempts(t)
-	differs := differs()
-	var d decode.Decoder
-	for _, a := range list {
-		var event *schemas.Event
-		discarded := false
-		said := beliefs{}
-		for _, frame := range a.frames {
-			e, ok := d.Decode(frame, len(frame))
-			if !ok {
-				continue
-			}
-			event = e
-			discarded = discarded || e.Fault.Discard()
-			maps.Copy(said, claims(e))
+// try delivers a message with a fault.
+func try(g *given, f fault) attempt {
+	g.Message = g.kind.message(g)
+	if f.message != nil {
+		f.message(g)
+	}
+	frames := [][]byte{g.Frame()}
+	if f.frames != nil {
+		frames = f.frames(frames[0])
+	}
+	if g.kind.prepare != nil {
+		g.kind.prepare(g)
+	}
+	before := g.v.beliefs(g.destination())
+	before.add(taken, g.second())
+	g.v.deliver(frames...)
+	if g.kind.settle != nil {
+		g.kind.settle(g)
+	}
+	took := g.v.beliefs(g.destination()).without(before)
+	g.v.forget()
+	return attempt{g.kind.name, f.name, frames, took}
+}
+
+// verdict is what a decoder makes of an attempt.
+type verdict struct {
+	event     bool // the frames are seen at all
+	discarded bool
+	claims    beliefs
+	faults    []string
+}
+
+func judge(d *decode.Decoder, frames [][]byte) verdict {
+	v := verdict{claims: beliefs{}}
+	for _, frame := range frames {
+		if e, ok := d.Decode(frame, len(frame)); ok {
+			v.event = true
+			v.discarded = v.discarded || e.Fault.Discard()
+			maps.Copy(v.claims, claims(e))
+			v.faults = append(v.faults, faultsOf(e.Fault)...)
 		}
-		why, known := differs[a.name]
-		delete(differs, a.name)
-		t.Logf("%-60s took %q, discarded %v, seen %v", a.name, a.took, discarded, event != nil)
+	}
+	return v
+}
+
+// faultsOf returns the names of the members of a fault that are set.
+func faultsOf(f *schemas.Fault) (names []string) {
+	if f == nil {
+		return nil
+	}
+	for field, value := range reflect.ValueOf(*f).Fields() {
+		if value.Bool() {
+			names = append(names, field.Name)
+		}
+	}
+	return names
+}
+
+// A message from which a Linux host takes anything is never one that an event
+// calls discarded, and what the host takes is in the event. Where the two differ,
+// it is known why.
+func TestWhatLinuxTakesIsNotDiscarded(t *testing.T) {
+	untaken, unseen := untaken(), unseen()
+	used, found := map[string]bool{}, map[string]bool{}
+	var d decode.Decoder
+	for _, a := range attempts(t) {
+		v := judge(&d, a.frames)
+		for _, name := range v.faults {
+			found[name] = true
+		}
+		missing := slices.DeleteFunc(slices.Clone(a.took), func(s string) bool { return v.claims[s] })
+		_, hidden := unseen[a.fault]
+		why, ours := untaken[a.fault]
+		ours = ours && why.of(a.kind)
+		used[a.fault] = used[a.fault] || hidden && len(missing) > 0 || ours
+		problem := ""
 		switch {
-		case len(a.took) > 0 && event == nil:
-			t.Errorf("%s: Linux takes %q of a frame that is no event: %x", a.name, a.took, a.frames)
-		case len(a.took) > 0 && discarded:
-			t.Errorf("%s: Linux takes %q of a message that we call discarded: %x", a.name, a.took, a.frames)
-		case len(a.took) > 0:
-			for _, one := range a.took {
-				if !said[one] {
-					t.Errorf("%s: Linux takes %q, the event does not say it, only %q: %x", a.name, one, said.without(nil), a.frames)
+		case len(a.took) > 0 && v.discarded:
+			problem = "Linux takes a message that we call discarded"
+		case len(missing) > 0 && !hidden:
+			problem = fmt.Sprintf("Linux takes what no event says: %q", missing)
+		case len(a.took) == 0 && v.event && !v.discarded && !ours:
+			problem = "Linux takes nothing of a message that we do not call discarded"
+		case ours && (len(a.took) > 0 || v.discarded || !v.event):
+			problem = fmt.Sprintf("there is no difference, but one is listed (%s)", why.why)
+		case a.fault == "none" && len(a.took) == 0:
+			problem = "Linux takes nothing of a message in order"
+		}
+		if problem != "" {
+			t.Errorf("%s: %s: %s\nLinux takes %q\nwe say: event %v, discarded %v, %q\nframes %x",
+				a.kind, a.fault, problem, a.took, v.event, v.discarded, v.claims.without(nil), a.frames)
+		}
+	}
+	for field := range reflect.TypeFor[schemas.Fault]().Fields() {
+		if !found[field.Name] {
+			t.Errorf("no message was tried with the fault %s", field.Name)
+		}
+	}
+	for fault := range untaken {
+		if !used[fault] {
+			t.Errorf("a difference is listed that is none: %s", fault)
+		}
+	}
+	for fault := range unseen {
+		if !used[fault] {
+			t.Errorf("it is listed as unseen, but is not: %s", fault)
+		}
+	}
+}
+
+// What a Linux host takes from a stranger is told, whatever is wrong with the
+// message: on a link with a router and a host, with the built-in rules.
+func TestWhatLinuxTakesIsTold(t *testing.T) {
+	list := attempts(t)
+	unseen := unseen()
+	for _, k := range kinds() {
+		t.Run(k.name, func(t *testing.T) {
+			known := map[string]attempt{} // by interface: each attempt has a link
+			var file []byte               // a section for each
+			at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+			for _, a := range list {
+				if a.kind != k.name || len(told(a)) == 0 || unseen[a.fault] != "" {
+					continue
+				}
+				name := fmt.Sprintf("link%d", len(known))
+				known[name] = a
+				var frames []captured
+				for _, frame := range append(linkBefore(a), a.frames...) {
+					at = at.Add(time.Second)
+					frames = append(frames, captured{at, frame})
+				}
+				file = append(file, pcapng(t, name, frames...)...)
+			}
+			p := lab.Start(t, builtin("ndmon", "-r", write(t, "links.pcapng", file), "--host", "r1"))
+			if status := p.Wait(); status != 0 {
+				t.Fatalf("exit status %d", status)
+			}
+			rules := map[string][]string{} // of the alerts about an attempt
+			for _, line := range printed(t, p) {
+				if slices.ContainsFunc(known[line.Interface].frames, func(f []byte) bool { return bytes.Equal(f, line.Event.Frame) }) {
+					rules[line.Interface] = append(rules[line.Interface], line.Rule)
 				}
 			}
-		case event != nil && !discarded && !known:
-			t.Errorf("%s: Linux takes nothing of a message that we do not call discarded: %x", a.name, a.frames)
-		}
-		if known && (len(a.took) > 0 || event == nil || discarded) {
-			t.Errorf("%s: listed as a difference (%s), but is none: taken %q, discarded %v", a.name, why, a.took, discarded)
-		}
-		if strings.HasSuffix(a.name, ": none") && len(a.took) == 0 {
-			t.Errorf("%s: Linux takes nothing of a message in order", a.name)
+			for name, a := range known {
+				if !slices.ContainsFunc(rules[name], func(rule string) bool { return slices.Contains(told(a), rule) }) {
+					t.Errorf("%s: none of the rules %q tells what Linux takes, %q, only %q: %x", a.fault, told(a), a.took, rules[name], a.frames)
+				}
+			}
+		})
+	}
+}
+
+// told returns the rules of which one has to tell what the host takes, none when
+// it takes nothing that matters.
+func told(a attempt) []string {
+	addr, mac := bindingIn(a.took)
+	switch {
+	case len(a.took) == 0:
+		return nil
+	case a.kind == "RA":
+		return []string{"ra-from-unknown-router", "router-impersonated"}
+	case a.kind == "Redirect":
+		return []string{"redirect", "redirect-elsewhere", "redirect-off-link", "redirect-from-unknown-router", "redirect-impersonated"}
+	case strings.HasSuffix(a.kind, "DAD"):
+		return []string{"address-conflict"}
+	case !addr.IsValid():
+		return nil
+	case mac[0]&1 != 0 || bytes.Equal(mac, make([]byte, 6)):
+		return []string{"nobodys-link-layer-address"}
+	}
+	return []string{"changed-ethernet-address"}
+}
+
+// bindingIn returns the address and the station where the host takes it to be.
+func bindingIn(took []string) (netip.Addr, net.HardwareAddr) {
+	for _, s := range took {
+		if addr, mac, ok := strings.Cut(s, " is at "); ok {
+			return netip.MustParseAddr(addr), macOf(mac)
 		}
 	}
-	for name := range differs {
-		t.Errorf("a difference is listed that was not tried: %s", name)
+	return netip.Addr{}, nil
+}
+
+// linkBefore returns what was heard on the link before: its router, and the host
+// whose address the attempt is about.
+func linkBefore(a attempt) [][]byte {
+	owner := net.HardwareAddr{2, 0, 0, 0, 0, 2}
+	frames := [][]byte{lab.RouterAdvertisement(peerMAC, peerAddress, 1800).Frame()}
+	if addr, _ := bindingIn(a.took); a.kind != "RA" && addr.IsValid() {
+		return append(frames, lab.Solicitation(owner, addr, peerAddress).Frame())
 	}
+	for _, s := range a.took {
+		if addr, ok := strings.CutSuffix(s, " is another's"); ok {
+			frames = append(frames, lab.Solicitation(owner, netip.IPv6Unspecified(), netip.MustParseAddr(addr)).Frame())
+		}
+	}
+	return frames
 }
