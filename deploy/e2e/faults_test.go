@@ -57,9 +57,11 @@ func (g *given) route() netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 0, 3, byte(g.n >> 8), byte(g.n)}), 64)
 }
 
-// target is what NA number n is about, destination what a Redirect is.
+// target is what NA number n is about, destination what a Redirect is. What the
+// host tests with the target is the second address.
 func (g *given) target() netip.Addr { return g.at("2001:db8:1::aaaa:0") }
 func (g *given) second() netip.Addr { return g.at("2001:db8:1::bbbb:0") }
+
 func (g *given) destination() netip.Addr {
 	if g.kind.fixed != rdFixed {
 		return netip.Addr{}
@@ -91,7 +93,7 @@ const (
 
 func linkLayer(option byte, mac net.HardwareAddr) []byte { return append([]byte{option, 1}, mac...) }
 
-// route is a Route Information option of so many times 8 bytes.
+// routeOption is a Route Information option of so many times 8 bytes.
 func routeOption(units int, bits byte, prefix netip.Addr) []byte {
 	o := append([]byte{routeInfo, byte(units), bits, 0, 0, 0, 7, 8}, prefix.AsSlice()...)
 	return slices.Concat(o, make([]byte, 16))[:8*units]
@@ -157,7 +159,6 @@ func kinds() []*kind {
 const (
 	routerFlag    = 0x80
 	solicitedFlag = 0x40
-	overrideFlag  = 0x20
 )
 
 // fault is something that is wrong, or odd, with a message.
@@ -204,9 +205,9 @@ func (g *given) replace(option byte, options ...[]byte) {
 	g.add(options...)
 }
 
-// adding returns a change of a message that appends options, replacing those that
-// replace the ones of their type.
+// adding and inPlaceOf return a change of a message: add and replace.
 func adding(options ...[]byte) func(*given) { return func(g *given) { g.add(options...) } }
+
 func inPlaceOf(option byte, options ...[]byte) func(*given) {
 	return func(g *given) { g.replace(option, options...) }
 }
