@@ -96,7 +96,7 @@ type Inet6 struct {
 	Payload     uint16     `json:"payload" doc:"payload length in the IPv6 header, in bytes" ndpmon:"true" example:"32"`
 	NextHeader  uint8      `json:"nextheader" doc:"next header in the IPv6 header: not 58 when extension headers come first" ndpmon:"true" example:"58"`
 	HopLimit    uint8      `json:"hoplimit" doc:"hop limit; 255 in every valid ND message (RFC 4861)" ndpmon:"true" example:"255"`
-	// Extension lists the extension headers in their order.
+	// Extension lists the first 256 extension headers in their order.
 	Extension []Extension `json:"extension,omitempty" doc:"the message stands behind IPv6 extension headers"`
 	Fragment  *Fragment   `json:"fragment,omitempty" doc:"the frame is a fragment, which ND must never be (RFC 6980)"`
 }

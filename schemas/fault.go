@@ -14,7 +14,7 @@ type Fault struct {
 
 	Checksum     bool `json:"checksum,omitempty" doc:"the ICMPv6 checksum is wrong: a broken sender, or a fuzzer; receivers discard the message"`
 	Code         bool `json:"code,omitempty" doc:"the ICMPv6 code is not 0; receivers discard the message"`
-	Length       bool `json:"length,omitempty" doc:"the packet or the message is cut short; receivers discard it"`
+	Length       bool `json:"length,omitempty" doc:"the packet or the message is cut short; receivers discard it, unless the rest is in another fragment"`
 	BadOption    bool `json:"badoption,omitempty" doc:"an option has length 0, runs past the end, or has a size or content that its type does not have: a fuzzer, or an attack on the receiver's parser. Receivers take what is good in the message, unless fault.optionlength"`
 	OptionLength bool `json:"optionlength,omitempty" doc:"an option has length 0 or runs past the end; receivers discard the message"`
 	Version      bool `json:"version,omitempty" doc:"the version in the IPv6 header is not 6; receivers discard the message"`

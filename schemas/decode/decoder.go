@@ -6,6 +6,7 @@ package decode
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 
 	"github.com/ndmon/ndmon/schemas"
 )
@@ -19,8 +20,8 @@ const (
 	vlanMask      = 0x0fff // the identifier in a tag's control information
 	priority      = 0      // the identifier of a tag that is only a priority, IEEE 802.1Q
 
-	// maxTags is how many VLAN tags are taken out of a frame. The kernel may have
-	// taken out another one before.
+	// maxTags is how many VLAN tags of a frame an event has. Of more, those that
+	// are only a priority are left out.
 	maxTags = 2
 
 	// maxLength is the greatest value that is no EtherType. LLC and SNAP headers
@@ -38,7 +39,8 @@ const (
 type Decoder struct {
 	event    schemas.Event
 	ethernet schemas.Ethernet
-	vlan     [maxTags]uint16 // what Ethernet's VLAN and InnerVLAN point to
+	vlan     [maxTags + 1]uint16 // the tags, and room for one more
+	tags     int                 // how many there are
 	inet6    schemas.Inet6
 	fragment schemas.Fragment
 	icmp6    schemas.ICMP6
@@ -90,8 +92,8 @@ type memory struct {
 // Decode decodes an Ethernet frame of which length bytes were on the wire, and
 // len(frame) of them were captured. It returns false when the frame is no
 // Neighbor Discovery: anything but ICMPv6 of the types 133 to 137 behind at
-// most two VLAN tags, LLC and SNAP headers or none, and any IPv6 extension
-// headers. A packet whose headers are cut short before they show what they lead
+// most two VLAN tags and any number of priority tags, LLC and SNAP headers or
+// none, and any IPv6 extension headers. A packet whose headers are cut short before they show what they lead
 // to may be Neighbor Discovery, and is an event without ICMP6; so is a later
 // fragment of a packet to one of the groups that Neighbor Discovery uses.
 //
@@ -120,24 +122,35 @@ func (d *Decoder) Decode(frame []byte, length int) (*schemas.Event, bool) {
 // SetVLAN adds a tag to the event that Decode returned last, one that is not in
 // the frame because the kernel has taken it out. Of the tag's control
 // information the lower 12 bits count. It is the outer tag, so those that Decode
-// found in the frame are moved inwards, and a third one is dropped.
-func (d *Decoder) SetVLAN(tag uint16) {
+// found in the frame are moved inwards. If none of three is only a priority, the
+// innermost is left out.
+func (d *Decoder) SetVLAN(tag uint16) { d.addTag(0, tag) }
+
+// addTag adds a VLAN tag at a place among those found so far, 0 for the
+// outermost. It returns false for a third one none of which is only a priority.
+//
+// A tag that is only a priority makes no sense beside another, whose priority it
+// would repeat. Hosts pass over any number of them, and filters look for the
+// EtherType right behind the first (CVE-2021-27853).
+func (d *Decoder) addTag(at int, tag uint16) (ok bool) {
+	tags := slices.Insert(d.vlan[:d.tags], at, tag&vlanMask)
+	d.found(&d.fault.Encapsulation, len(tags) > 1 && slices.Contains(tags, priority))
+	ok = true
+	for i := maxTags; len(tags) > maxTags; i-- {
+		switch {
+		case i < 0:
+			tags, ok = tags[:maxTags], false
+		case tags[i] == priority:
+			tags = slices.Delete(tags, i, i+1)
+		}
+	}
+	d.tags = len(tags)
 	e := &d.ethernet
-	if e.VLAN != nil {
-		d.vlan[1] = d.vlan[0]
+	e.VLAN = &d.vlan[0]
+	if len(tags) > 1 {
 		e.InnerVLAN = &d.vlan[1]
 	}
-	d.vlan[0] = tag & vlanMask
-	e.VLAN = &d.vlan[0]
-	d.checkTags()
-}
-
-// checkTags checks the VLAN tags. One that is only a priority makes no sense
-// beside another, whose priority it would repeat; hosts pass it over, and filters
-// look for the EtherType right behind it (CVE-2021-27853).
-func (d *Decoder) checkTags() {
-	e := &d.ethernet
-	d.found(&d.fault.Encapsulation, e.InnerVLAN != nil && (*e.VLAN == priority || *e.InnerVLAN == priority))
+	return ok
 }
 
 // reset forgets the last frame but not the memory.
@@ -146,7 +159,7 @@ func (d *Decoder) reset() {
 		d.fault = schemas.Fault{}
 	}
 	d.event = schemas.Event{}
-	d.ethernet.VLAN, d.ethernet.InnerVLAN = nil, nil
+	d.ethernet.VLAN, d.ethernet.InnerVLAN, d.tags = nil, nil, 0
 	d.inet6.Extension = nil
 	d.inet6.Fragment = nil
 	for _, list := range d.used {
@@ -188,18 +201,12 @@ func (d *Decoder) ethernetHeader(frame []byte) ([]byte, bool) {
 // SNAP (RFC 2464). Whether the length before those is right is not asked, for
 // receivers do not ask either (CVE-2021-27861).
 func (d *Decoder) unwrap(etherType uint16, rest []byte) ([]byte, bool) {
-	for i, tag := range [maxTags]**uint16{&d.ethernet.VLAN, &d.ethernet.InnerVLAN} {
-		if etherType != etherTypeVLAN && etherType != etherTypeQinQ {
-			break
-		}
-		if len(rest) < vlanTagSize {
+	for etherType == etherTypeVLAN || etherType == etherTypeQinQ {
+		if len(rest) < vlanTagSize || !d.addTag(d.tags, binary.BigEndian.Uint16(rest)) {
 			return nil, false
 		}
-		d.vlan[i] = binary.BigEndian.Uint16(rest) & vlanMask
-		*tag = &d.vlan[i]
 		etherType, rest = binary.BigEndian.Uint16(rest[2:]), rest[vlanTagSize:]
 	}
-	d.checkTags()
 	if etherType <= maxLength && len(rest) >= len(snapIPv6) && string(rest[:len(snapIPv6)]) == snapIPv6 {
 		d.found(&d.fault.Encapsulation, true)
 		return rest[len(snapIPv6):], true

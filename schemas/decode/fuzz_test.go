@@ -167,6 +167,10 @@ func checkFault(t *testing.T, event *schemas.Event) {
 	// For some a message is discarded, for others it depends, for the rest it is not.
 	discard := strings.Fields("checksum code length optionlength version hoplimit unspecified solicited")
 	depends := strings.Fields("source target")
+	if f := event.Inet6.Fragment; f != nil && f.More && event.ICMP6 != nil {
+		discard = slices.DeleteFunc(discard, func(name string) bool { return name == "length" }) // the rest may be in another fragment
+		depends = append(depends, "length")
+	}
 	discarded, may := false, false
 	for _, name := range faultNames(event.Fault) {
 		discarded = discarded || slices.Contains(discard, name)

@@ -25,8 +25,8 @@ const (
 	offsetMask = 0xfff8
 	moreMask   = 0x0001
 
-	// maxExtensions is how many extension headers are walked. A frame of 1500
-	// bytes has room for 182.
+	// maxExtensions is how many extension headers are listed. A frame of 1500
+	// bytes has room for 182; the longest packet for 8190, and Linux walks them all.
 	maxExtensions = 256
 )
 
@@ -126,16 +126,14 @@ func (d *Decoder) chain(next uint8, rest []byte) (u upper, ok bool) {
 		return u, false
 	}
 	for next != icmp6 && len(rest) > 0 {
-		if len(d.inet6.Extension) == maxExtensions {
-			u.cut = fmt.Sprintf("IPv6 header chain is longer than %d extension headers", maxExtensions)
-			return u, true
-		}
 		following := rest[0]
 		if !leadsToICMP6(following) {
 			return u, false
 		}
-		d.memory.extensions = append(d.memory.extensions, schemas.Extension{Header: next})
-		d.inet6.Extension = d.memory.extensions
+		if len(d.memory.extensions) < maxExtensions {
+			d.memory.extensions = append(d.memory.extensions, schemas.Extension{Header: next})
+			d.inet6.Extension = d.memory.extensions
+		}
 		if next == fragment && len(rest) >= 4 {
 			later := binary.BigEndian.Uint16(rest[2:])&offsetMask != 0
 			if later && d.checked.to.groupOfND() == "" {

@@ -42,7 +42,10 @@ func (d *Decoder) message(m []byte, whole bool) {
 	}
 	name, size := fixedPart(d.icmp6.Type)
 	if len(m) < size {
-		d.cut()
+		// The rest may be in another fragment, from where some hosts take it in spite
+		// of RFC 6980.
+		d.found(&d.fault.Length, !d.checked.snapped)
+		d.found(&d.fault.Discarded, whole)
 		d.malformed.add("%s is cut short: %d of its first %d bytes are there", name, len(m), size)
 		return
 	}
