@@ -466,6 +466,11 @@ func addressFaults() []fault {
 		{name: "from an EUI-64 of another", kinds: "RS, RA, NS, NA", message: func(g *given) {
 			g.Source = lab.LinkLocal(net.HardwareAddr{2, 1, 2, 3, byte(g.n >> 8), byte(g.n)})
 		}},
+		{name: "from an EUI-64 as tools make it", kinds: "RS, RA, NS, NA", message: func(g *given) {
+			octets := lab.LinkLocal(g.EthernetSource).As16()
+			octets[8] ^= 2
+			g.Source = netip.AddrFrom16(octets)
+		}},
 		{name: "from the host itself", message: func(g *given) { g.Source = g.v.address }},
 		{name: "to all nodes", message: func(g *given) { g.toGroup(lab.AllNodes) }},
 		{name: "to all routers", message: func(g *given) { g.toGroup(lab.AllRouters) }},
@@ -702,6 +707,7 @@ func untaken() map[string]difference {
 		"target loopback":                      {"NS, NS for DAD, NA that overrides, NA that answers, NA against DAD", noUse},
 		"from a global address on the link":    {"NS for DAD", "RFC 4862, section 5.4.3: the host ignores a question for an address that it is testing"},
 		"from an EUI-64 of another":            {"NS for DAD", "RFC 4862, section 5.4.3: the host ignores a question for an address that it is testing"},
+		"from an EUI-64 as tools make it":      {"NS for DAD", "RFC 4862, section 5.4.3: the host ignores a question for an address that it is testing"},
 		"from an IPv4-mapped address":          {"NS for DAD", "RFC 4862, section 5.4.3: the host ignores a question for an address that it is testing"},
 		"from the host itself":                 {"NS for DAD, Redirect", "not the host's router, or the host's own question"},
 		"not from the router":                  {"Redirect", "RFC 4861, section 8.1: only the frames before tell who the router is"},

@@ -92,7 +92,7 @@ func TestConfigurationOfNDPMon(t *testing.T) {
 			wire := r.Upstream.Wire("eth0")
 			wire.Send(lab.RouterAdvertisement(good.mac, good.address, 1800).Frame(), wrong.Frame(),
 				lab.RouterAdvertisement(rogue.mac, rogue.address, 1800).Frame(), solicitation.Frame())
-			wire.Send(lab.RouterAdvertisement(rogue.mac, rogue.address, 0).Frame()) // the last one, for us to know
+			wire.Send(lab.RouterAdvertisement(good.mac, good.address, 0).Frame()) // the last one, for us to know
 			lab.Eventually(t, "the last frame is alerted on", func() bool {
 				out := p.Stdout.String()
 				return strings.Contains(out, "ra-lifetime-zero") || strings.Contains(out, "configured-router-gives-up")

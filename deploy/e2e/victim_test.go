@@ -512,7 +512,7 @@ func told(a attempt) []string {
 	case len(a.took) == 0:
 		return nil
 	case a.kind == "RA":
-		return []string{"ra-from-unknown-router", "router-impersonated"}
+		return []string{"ra-from-unknown-router", "ra-from-another-router", "router-impersonated"}
 	case a.kind == "Redirect":
 		return []string{"redirect", "redirect-elsewhere", "redirect-off-link", "redirect-from-unknown-router", "redirect-impersonated"}
 	case strings.HasSuffix(a.kind, "DAD"):

@@ -113,7 +113,7 @@ func (t *Table) observeClaims(l *link, s *station, e *schemas.Event, now int64) 
 		t.observeProbe(l, s, e, now)
 	case nd.NA != nil:
 		target := nd.NA.TargetAddress
-		if e.Inet6.Destination.IsMulticast() || t.answersProber(l, e, now) {
+		if !t.answersAnother(l, e, now) {
 			t.observeAnswer(l, s, target, sender, now)
 		}
 		// Of several, some receivers take the first and some the last.
@@ -312,11 +312,19 @@ func nonceOf(e *schemas.Event) uint32 {
 	return hash(high, low)
 }
 
-// answersProber reports whether an NA goes to the very station that tests its
-// target, which believes it also at another address of its own.
-func (t *Table) answersProber(l *link, e *schemas.Event, now int64) bool {
+// answersAnother reports whether an NA goes to a station that does not test its
+// target. One that does takes an NA at any address of its own for a denial.
+func (t *Table) answersAnother(l *link, e *schemas.Event, now int64) bool {
+	to := e.Inet6.Destination
+	if to.IsMulticast() {
+		return false
+	}
 	p, ok := t.probed.get(target{l.number, e.ND.NA.TargetAddress.As16()}, now)
-	return ok && p.who == e.Ethernet.Destination.Uint64()
+	if !ok || p.who == e.Ethernet.Destination.Uint64() {
+		return false
+	}
+	b := l.bindings.get(to.As16())
+	return b != nil && b.find(p.who) == noClaim
 }
 
 // observeAnswer notes an NA for an address that another station is testing, and

@@ -142,7 +142,8 @@ func TestObserve(t *testing.T) {
 		{"a test at the same time with another nonce", []*schemas.Event{ns(host, "::", global, nonce("0a0b0c0d0e0f")), ns(other, "::", global, nonce("000000000001"))}, "station.new dad dad.stranger"},
 		{"denied at another address of the prober's", []*schemas.Event{ns(host, "::", global), na(other, global, to(hostLL), toStation(host), after(time.Second))},
 			"station.new claim.new claim.expected dad dad.stranger"},
-		{"an answer to another", []*schemas.Event{ns(host, "::", global), na(other, global, to("fe80::c"), after(time.Second))}, "station.new claim.new claim.expected"},
+		{"an answer to another", []*schemas.Event{ns(gateway, "fe80::c", "2001:db8::1"), ns(host, "::", global), na(other, global, to("fe80::c"), after(time.Second))}, "station.new claim.new claim.expected"},
+		{"an answer to somebody unknown", []*schemas.Event{ns(host, "::", global), na(other, global, to("fe80::c"), after(time.Second))}, "station.new claim.new claim.expected dad dad.stranger"},
 		{"the same denied twice", []*schemas.Event{ns(host, "::", global), na(other, global, after(time.Second)), na(other, global, after(2*time.Second))}, "dad"},
 	} {
 		t.Run(test.name, func(t *testing.T) { check(t, newTable(), test.want, test.events...) })
