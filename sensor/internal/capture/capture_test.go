@@ -328,6 +328,16 @@ func TestOrder(t *testing.T) {
 	}
 }
 
+// failing is a socket whose fifth frame is not to be had.
+type failing struct{ *socket }
+
+func (s failing) read() (Frame, error) {
+	if f, err := s.socket.read(); err != nil || f.Data[14] < 5 {
+		return f, err
+	}
+	return Frame{}, unix.ENOBUFS
+}
+
 // A socket that fails ends Frames, and what the other one holds is read.
 func TestSocketFails(t *testing.T) {
 	h, a, b := lab(t, Options{})
@@ -335,14 +345,8 @@ func TestSocketFails(t *testing.T) {
 		a.Send("eth0", frame(i, 60), 1)
 		b.Send("eth0", frame(i, 60), 1)
 	}
-	in := h.merger.sides[0].read
-	h.merger.sides[0].read = func() (Frame, error) {
-		if f, err := in(); err != nil || f.Data[14] < 5 {
-			return f, err
-		}
-		return Frame{}, unix.ENOBUFS
-	}
-	var got [sides]int
+	h.merger.sides[0].source = failing{h.sockets[0]}
+	var got [2]int
 	err := h.Frames(func(f Frame) {
 		if f.Out {
 			got[1]++
@@ -350,7 +354,7 @@ func TestSocketFails(t *testing.T) {
 			got[0]++
 		}
 	})
-	if !errors.Is(err, unix.ENOBUFS) || got != [sides]int{5, 10} {
+	if !errors.Is(err, unix.ENOBUFS) || got != [2]int{5, 10} {
 		t.Errorf("read %v, then %v", got, err)
 	}
 	if _, err := h.Close(); err != nil {

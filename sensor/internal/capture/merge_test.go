@@ -21,46 +21,51 @@ type queued struct{ stamp, at int }
 // fake is two sources and their clock, on which everything that the merger does
 // takes a microsecond.
 type fake struct {
-	clock  int
-	queues [sides][]queued
-	// failures are what sources return in place of unix.EAGAIN.
-	failures [sides]error
-	polls    int
+	clock   int
+	sources [2]fakeSource
+	looks   int
+}
+
+type fakeSource struct {
+	*fake
+	out    bool
+	queue  []queued
+	failed error // in place of unix.EAGAIN
+}
+
+func (k *fakeSource) there() bool { return len(k.queue) > 0 && k.queue[0].at <= k.clock }
+
+func (k *fakeSource) holds() (bool, error) {
+	k.clock++
+	k.looks++
+	return k.there() || k.failed != nil, nil
+}
+
+func (k *fakeSource) read() (Frame, error) {
+	k.clock++
+	switch {
+	case k.there():
+		q := k.queue[0]
+		k.queue = k.queue[1:]
+		return Frame{Out: k.out, Time: at(q.stamp), Length: q.stamp}, nil
+	case k.failed != nil:
+		return Frame{}, k.failed
+	}
+	return Frame{}, unix.EAGAIN
 }
 
 func at(stamp int) time.Time {
 	return time.Unix(1_700_000_000, 0).Add(time.Duration(stamp) * time.Microsecond)
 }
 
-func (k *fake) holds(i int) bool { return len(k.queues[i]) > 0 && k.queues[i][0].at <= k.clock }
-
-func (k *fake) merger() *merger {
-	m := &merger{
-		now: func() time.Time { k.clock++; return at(k.clock) },
-		poll: func() (ready [sides]bool, err error) {
-			k.clock++
-			k.polls++
-			for i := range ready {
-				ready[i] = k.holds(i) || k.failures[i] != nil
-			}
-			return ready, nil
-		},
+func newFake(clock int, in, out []queued) (*fake, *merger) {
+	k := &fake{clock: clock}
+	m := &merger{now: func() time.Time { k.clock++; return at(k.clock) }}
+	for i, queue := range [...][]queued{in, out} {
+		k.sources[i] = fakeSource{fake: k, out: i == 1, queue: queue}
+		m.sides[i].source = &k.sources[i]
 	}
-	for i := range m.sides {
-		m.sides[i].read = func() (Frame, error) {
-			k.clock++
-			switch {
-			case k.holds(i):
-				q := k.queues[i][0]
-				k.queues[i] = k.queues[i][1:]
-				return Frame{Out: i == 1, Time: at(q.stamp), Length: q.stamp}, nil
-			case k.failures[i] != nil:
-				return Frame{}, k.failures[i]
-			}
-			return Frame{}, unix.EAGAIN
-		}
-	}
-	return m
+	return k, m
 }
 
 // describe says what came of a frame: the direction, the stamp and, if it is
@@ -91,15 +96,14 @@ func TestMerge(t *testing.T) {
 			[]string{"in 1", "out 2", "out 3", "in 4", "out 5"}},
 		{"equal", 100, []queued{{5, 5}, {5, 5}}, []queued{{5, 5}}, []string{"in 5", "in 5", "out 5"}},
 		// The other source is found empty before the question comes to it.
-		{"question and answer meanwhile", 100, []queued{{100, 100}, {104, 104}}, []queued{{103, 103}},
-			[]string{"in 100", "out 103", "in 104"}},
+		{"question and answer meanwhile", 100, []queued{{100, 100}, {107, 107}}, []queued{{106, 106}},
+			[]string{"in 100", "out 106", "in 107"}},
 		{"race of stamp and queue", 100, []queued{{20, 20}}, []queued{{19, 108}}, []string{"in 20", "out 19 at 20"}},
 		{"the clock was set back", late, []queued{{late, late}}, []queued{{10, late + 8}},
 			[]string{fmt.Sprintf("in %d", late), "out 10"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			k := &fake{clock: test.clock, queues: [sides][]queued{test.in, test.out}}
-			m := k.merger()
+			k, m := newFake(test.clock, test.in, test.out)
 			var got []string
 			for range 3 { // waits
 				if err := m.begin(); err != nil {
@@ -121,16 +125,15 @@ func TestMerge(t *testing.T) {
 	}
 }
 
-// A flood of one direction neither delays the other nor makes the merger poll
-// for each frame.
+// A flood of one direction neither delays the other nor makes the merger
+// look at it for each frame.
 func TestMergeFlood(t *testing.T) {
 	const flood = 10_000
-	k := &fake{clock: 2 * flood}
+	var in []queued
 	for i := range flood {
-		k.queues[0] = append(k.queues[0], queued{2 * i, 2 * i})
+		in = append(in, queued{2 * i, 2 * i})
 	}
-	k.queues[1] = []queued{{flood - 1, flood - 1}, {flood + 1, flood + 1}}
-	m := k.merger()
+	k, m := newFake(2*flood, in, []queued{{flood - 1, flood - 1}, {flood + 1, flood + 1}})
 	if err := m.begin(); err != nil {
 		t.Fatal(err)
 	}
@@ -142,16 +145,16 @@ func TestMergeFlood(t *testing.T) {
 		last = f.Length
 		got++
 	}
-	if got != flood+2 || k.polls != 1 {
-		t.Errorf("%d frames with %d polls", got, k.polls)
+	if got != flood+2 || k.looks > 10 {
+		t.Errorf("%d frames with %d looks", got, k.looks)
 	}
 }
 
 // What the other source holds is not lost with the one that fails.
 func TestMergeFails(t *testing.T) {
 	broken := errors.New("broken")
-	k := &fake{clock: 100, queues: [sides][]queued{{{201, 1}, {203, 1}}, {{202, 1}, {204, 1}, {205, 1}}}, failures: [sides]error{broken, nil}}
-	m := k.merger()
+	k, m := newFake(100, []queued{{201, 1}, {203, 1}}, []queued{{202, 1}, {204, 1}, {205, 1}})
+	k.sources[0].failed = broken
 	if err := m.begin(); err != nil {
 		t.Fatal(err)
 	}
@@ -178,13 +181,6 @@ func TestMergeFails(t *testing.T) {
 	if len(failed) != 2 || failed[0] != broken || failed[1] != broken { // at the end again
 		t.Errorf("failures %v", failed)
 	}
-
-	k.failures = [sides]error{}
-	m = k.merger()
-	m.poll = func() (ready [sides]bool, err error) { return ready, broken }
-	if err := m.begin(); err != broken {
-		t.Errorf("begin: %v", err)
-	}
 }
 
 // Whatever comes when: times never go back, what was queued before another frame
@@ -192,24 +188,22 @@ func TestMergeFails(t *testing.T) {
 func TestMergeOrder(t *testing.T) {
 	for seed := range uint64(500) {
 		random := rand.New(rand.NewPCG(seed, 0))
-		k := &fake{}
-		var sent [sides][]queued
-		for i := range k.queues {
+		var sent [2][]queued
+		for i := range sent {
 			now := 0
 			for range random.IntN(200) {
 				stamp := now + random.IntN(10)
 				now = stamp + random.IntN(1+random.IntN(8)) // the race
-				k.queues[i] = append(k.queues[i], queued{stamp, now})
+				sent[i] = append(sent[i], queued{stamp, now})
 			}
-			sent[i] = slices.Clone(k.queues[i])
 		}
-		m := k.merger()
+		k, m := newFake(0, sent[0], sent[1])
 		type got struct {
 			queued
 			time time.Time
 		}
 		var frames []got
-		for len(k.queues[0])+len(k.queues[1]) > 0 {
+		for len(k.sources[0].queue)+len(k.sources[1].queue) > 0 {
 			began := k.clock
 			if err := m.begin(); err != nil {
 				t.Fatal(err)
@@ -222,9 +216,9 @@ func TestMergeOrder(t *testing.T) {
 				frames = append(frames, got{sent[i][0], f.Time})
 				sent[i] = sent[i][1:]
 			}
-			for _, q := range k.queues {
-				if len(q) > 0 && q[0].at <= began {
-					t.Fatalf("seed %d: a frame of %d was held back at %d", seed, q[0].at, k.clock)
+			for _, s := range k.sources {
+				if len(s.queue) > 0 && s.queue[0].at <= began {
+					t.Fatalf("seed %d: a frame of %d was held back at %d", seed, s.queue[0].at, k.clock)
 				}
 			}
 			k.clock += random.IntN(20)
