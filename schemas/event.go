@@ -198,8 +198,8 @@ type RD struct {
 	DestinationAddress netip.Addr `json:"destinationaddress" doc:"destination that is redirected" ndpmon:"true"`
 }
 
-// Options are the options of the message, each in the order of the frame; an
-// option that was not in the frame is nil.
+// Options are the options of the message, each in the order of the frame; the
+// list of an option that was not in the frame is empty.
 type Options struct {
 	SourceLinkLayer  []LinkLayer        `json:"sourcelinklayer,omitempty" doc:"the message has a Source Link-Layer Address option" ndpmon:"true"`
 	TargetLinkLayer  []LinkLayer        `json:"targetlinklayer,omitempty" doc:"the message has a Target Link-Layer Address option" ndpmon:"true"`

@@ -198,8 +198,8 @@ type PvDFlags struct {
 	RA     bool `json:"ra,omitempty" doc:"R flag: the option has parameters of an RA in it"`
 }
 
-// PvDOptions are the options in a PvD option, each in their order; an option that
-// was not in it is nil.
+// PvDOptions are the options in a PvD option, each in their order; the list of an
+// option that was not in it is empty.
 type PvDOptions struct {
 	PrefixInfo    []PrefixInfo    `json:"prefixinfo,omitempty" doc:"the PvD option has a Prefix Information option in it"`
 	MTU           []MTU           `json:"mtu,omitempty" doc:"the PvD option has an MTU option in it"`

@@ -31,8 +31,9 @@ func (d *Decoder) prefixInfo(lists *schemas.Options, o []byte) (fault string) {
 }
 
 // routeInfo decodes a Route Information option. Where it is too short for its
-// prefix, the bits of the prefix are those that follow the option in the message:
-// Linux reads them there, and takes such a route.
+// prefix, the bits that it lacks are those that follow it in the message: Linux
+// (6.18) reads them there, and takes such a route. What it reads behind the
+// message nobody knows, so that is zero here.
 func (d *Decoder) routeInfo(lists *schemas.Options, m []byte, at, size int) (fault string) {
 	o := m[at : at+size]
 	if o[2] > 128 {
@@ -56,8 +57,8 @@ func (d *Decoder) routeInfo(lists *schemas.Options, m []byte, at, size int) (fau
 	return fault
 }
 
-// pref64Length returns the prefix length in bits that a prefix length code stands for (RFC
-// 8781, section 4); the codes 6 and 7 are reserved.
+// pref64Length returns the prefix length in bits that a prefix length code stands
+// for (RFC 8781, section 4); the codes 6 and 7 are reserved.
 func pref64Length(code uint8) (bits uint8, ok bool) {
 	switch code {
 	case 0:
