@@ -162,10 +162,10 @@ func (t *fields) add(s *shape, names []string, path []*member) {
 				path:   path,
 			}
 			if f.Gate != nil {
-				// A gate that is a list leads to the object that the list is in.
-				n := len(f.Gate.path)
-				if f.Gate.path[n-1].list || n == len(path) {
-					n--
+				// A gate leads no further than to the object that its first list is in.
+				n := slices.IndexFunc(f.Gate.path, func(m *member) bool { return m.list })
+				if n < 0 {
+					n = len(f.Gate.path)
 				}
 				f.inside = path[n:]
 			}

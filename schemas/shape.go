@@ -43,6 +43,7 @@ type member struct {
 	doc, example string
 	presence     bool // the field asks whether the member is there, not for its value
 	ndpmon       bool
+	lifetime     bool // a number that may run down from message to message
 }
 
 type kind uint8
@@ -76,6 +77,7 @@ func newShape(t reflect.Type) *shape {
 			example:  f.Tag.Get("example"),
 			presence: f.Tag.Get("field") == "presence",
 			ndpmon:   f.Tag.Get("ndpmon") == "true",
+			lifetime: f.Tag.Get("lifetime") == "true",
 		}
 		ft := f.Type
 		switch {

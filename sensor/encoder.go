@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -32,6 +33,8 @@ type encoder struct {
 	ignored  prometheus.Counter
 	// solicited is Deps.Solicited, nil for none.
 	solicited func(*schemas.Event)
+	// own are the host's Ethernet addresses, nil where nothing is forwarded.
+	own *atomic.Pointer[map[schemas.MAC]struct{}]
 
 	decoder decode.Decoder
 	// id is the event's, of which the first prefix bytes stay the same.
@@ -86,10 +89,20 @@ func (e *encoder) encode(ev *schemas.Event, t time.Time) []byte {
 	ev.Time = t
 	ev.Host, ev.Interface = e.origin.host, e.origin.iface
 	ev.Direction, ev.Master, ev.Proxy = e.origin.direction, e.origin.master, e.origin.proxy
+	ev.Forwarded = e.forwarded(ev)
 	if e.solicited != nil && ev.ND != nil && ev.ND.NS != nil {
 		e.solicited(ev)
 	}
 	e.json = ev.AppendJSON(e.json[:0])
 	ev.ID = ""
 	return e.json
+}
+
+// forwarded reports whether the host sent the frame for another station.
+func (e *encoder) forwarded(ev *schemas.Event) bool {
+	if e.own == nil || ev.Direction != schemas.Out || ev.Ethernet == nil {
+		return false
+	}
+	_, own := (*e.own.Load())[ev.Ethernet.Source]
+	return !own
 }

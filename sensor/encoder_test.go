@@ -41,19 +41,21 @@ func newTestSensor(t testing.TB, p Publisher) *sensor {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &sensor{Deps: Deps{Health: func(error) {}, Publisher: p, Now: time.Now}, config: config(), host: "r1", metrics: m}
+	s := &sensor{Deps: Deps{Health: func(error) {}, Publisher: p, Now: time.Now}, config: config(), host: "r1", metrics: m}
+	s.own.Store(&map[schemas.MAC]struct{}{})
+	return s
 }
 
 func TestDeliverAllocatesNothing(t *testing.T) {
 	s := newTestSensor(t, &taker{})
-	e := newEncoder(origin{host: "r1", iface: "eth0", direction: schemas.Out, marks: marks{master: true}}, s.metrics)
+	tp := &tap{out: s.liveEncoder("eth0", schemas.Out, marks{master: true})}
 	f := firstNS(t)
-	f.VLAN, f.Tagged = 300, true
+	f.Out, f.VLAN, f.Tagged = true, 300, true
 	wrapped := f // behind another tag and in LLC and SNAP
 	wrapped.Data = slices.Concat(f.Data[:12], []byte{0x81, 0, 0, 0, 0, 80, 0xaa, 0xaa, 3, 0, 0, 0}, f.Data[12:])
 	wrapped.Length += 12
 	for name, f := range map[string]capture.Frame{"tagged": f, "wrapped": wrapped} {
-		if n := testing.AllocsPerRun(1000, func() { s.deliver(&tap{}, e, f) }); n != 0 {
+		if n := testing.AllocsPerRun(1000, func() { s.deliver(tp, f) }); n != 0 {
 			t.Errorf("%v allocations for a frame that is %s", n, name)
 		}
 	}
@@ -91,11 +93,11 @@ func TestIDs(t *testing.T) {
 func BenchmarkDeliver(b *testing.B) {
 	p := &taker{}
 	s := newTestSensor(b, p)
-	e := newEncoder(origin{host: "r1", iface: "eth0", direction: schemas.Out, marks: marks{master: true}}, s.metrics)
-	f, t := firstNS(b), &tap{}
+	f, t := firstNS(b), &tap{out: s.liveEncoder("eth0", schemas.Out, marks{master: true})}
+	f.Out = true
 	b.ReportAllocs()
 	for b.Loop() {
-		s.deliver(t, e, f)
+		s.deliver(t, f)
 	}
 	b.ReportMetric(float64(p.bytes)/float64(b.N), "bytes/event")
 }

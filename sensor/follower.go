@@ -105,6 +105,8 @@ func (f *follower) update() error {
 		f.tell("/", err.Error(), "interfaces cannot be followed now", "error", err)
 		return nil
 	}
+	own := links.MACs(list)
+	f.own.Store(&own)
 	f.retry, f.telling, f.ill = false, map[string]string{}, nil
 	present := make(map[int]*links.Link, len(list))
 	for i := range list {
@@ -144,7 +146,7 @@ func (f *follower) update() error {
 func (f *follower) revise(t *tap, now *links.Link) {
 	was := t.link
 	log := f.Log.With("interface", was.Name)
-	if now == nil || !t.bound() {
+	if now == nil || !t.handle.Bound() {
 		log.Warn("interface is gone")
 		f.close(t)
 		return
@@ -216,16 +218,13 @@ func (f *follower) checkBuffer(t *tap) {
 	if f.warned {
 		return
 	}
-	for _, h := range t.handles {
-		size, err := h.ReceiveBuffer()
-		if err != nil || size >= f.config.ReceiveBuffer {
-			continue
-		}
-		f.warned = true
-		f.Log.Warn("the receive buffer is smaller than SENSOR_RECEIVE_BUFFER: raise net.core.rmem_max or give CAP_NET_ADMIN",
-			"bytes", size, "wanted", f.config.ReceiveBuffer)
+	size, err := t.handle.ReceiveBuffer()
+	if err != nil || size >= f.config.ReceiveBuffer {
 		return
 	}
+	f.warned = true
+	f.Log.Warn("the receive buffer is smaller than SENSOR_RECEIVE_BUFFER: raise net.core.rmem_max or give CAP_NET_ADMIN",
+		"bytes", size, "wanted", f.config.ReceiveBuffer)
 }
 
 // close ends the capture of an interface.

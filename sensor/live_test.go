@@ -251,7 +251,7 @@ func TestSameIndexAgain(t *testing.T) {
 	if log.count("interface is gone", "interface=eth0") != 1 || log.count("msg=capturing") != 2 {
 		t.Errorf("the log is\n%s", log)
 	}
-	if tap := f.taps[attrs.Index]; tap == nil || !tap.bound() {
+	if tap := f.taps[attrs.Index]; tap == nil || !tap.handle.Bound() {
 		t.Error("the new interface is not captured")
 	}
 	f.end()

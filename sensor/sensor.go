@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -79,6 +80,8 @@ type sensor struct {
 	config  Config
 	host    string
 	metrics *metrics
+	// own is links.MACs of the host, for the readers of its interfaces.
+	own atomic.Pointer[map[schemas.MAC]struct{}]
 }
 
 // Run captures until ctx is done, which is no error, or reads the capture files

@@ -3,7 +3,6 @@
 package sensor
 
 import (
-	"errors"
 	"sync"
 	"sync/atomic"
 
@@ -13,15 +12,15 @@ import (
 	"github.com/ndmon/ndmon/sensor/internal/links"
 )
 
-// tap captures one interface, with a handle for each direction: the kernel's
-// packet type is known to its filters only, not to who reads the frames.
+// tap captures one interface.
 type tap struct {
 	// link is the interface as it was last seen.
 	link links.Link
 	marks
 
-	handles []*capture.Handle
-	readers sync.WaitGroup
+	handle  *capture.Handle
+	in, out *encoder
+	reader  sync.WaitGroup
 	closing chan struct{}
 	// full counts events that found the publisher's buffer full.
 	full atomic.Uint64
@@ -33,53 +32,53 @@ type failure struct {
 	err   error
 }
 
-var directions = [...]struct {
-	name   string
-	filter filter.Direction
-}{
-	{schemas.In, filter.Incoming},
-	{schemas.Out, filter.Outgoing},
-}
-
-// openTap captures the interface and publishes what comes. If that fails later,
-// it says so on failures.
+// openTap captures the interface and publishes what comes, in its order. If that
+// fails later, it says so on failures.
 func (s *sensor) openTap(l links.Link, m marks, failures chan<- failure) (*tap, error) {
-	t := &tap{link: l, marks: m, closing: make(chan struct{})}
-	for _, d := range directions {
-		program, err := filter.ND(d.filter)
-		if err != nil {
-			return nil, errors.Join(err, t.abandon())
-		}
-		h, err := capture.Open(l.Name, l.Index, capture.Options{
-			Filter: program,
-			// It is the interface that is promiscuous: asking once is enough.
-			Promiscuous:   s.config.Promiscuous && d.filter == filter.Incoming,
-			ReceiveBuffer: s.config.ReceiveBuffer,
-		})
-		if err != nil {
-			return nil, errors.Join(err, t.abandon())
-		}
-		t.handles = append(t.handles, h)
+	in, err := filter.ND(filter.Incoming)
+	if err != nil {
+		return nil, err
 	}
-	for i, d := range directions {
-		e := newEncoder(origin{host: s.host, iface: l.Name, direction: d.name, marks: m}, s.metrics)
-		e.solicited = s.Solicited
-		t.readers.Go(func() {
-			err := t.handles[i].Frames(func(f capture.Frame) { s.deliver(t, e, f) })
-			if err == nil {
-				return
-			}
-			select {
-			case failures <- failure{l.Index, err}:
-			case <-t.closing:
-			}
-		})
+	out, err := filter.ND(filter.Outgoing)
+	if err != nil {
+		return nil, err
 	}
+	t := &tap{
+		link: l, marks: m, closing: make(chan struct{}),
+		in: s.liveEncoder(l.Name, schemas.In, m), out: s.liveEncoder(l.Name, schemas.Out, m),
+	}
+	t.handle, err = capture.Open(l.Name, l.Index, capture.Options{
+		In: in, Out: out, Promiscuous: s.config.Promiscuous, ReceiveBuffer: s.config.ReceiveBuffer,
+	})
+	if err != nil {
+		return nil, err
+	}
+	t.reader.Go(func() {
+		err := t.handle.Frames(func(f capture.Frame) { s.deliver(t, f) })
+		if err == nil {
+			return
+		}
+		select {
+		case failures <- failure{l.Index, err}:
+		case <-t.closing:
+		}
+	})
 	return t, nil
 }
 
+// liveEncoder makes the encoder of frames that are captured on an interface.
+func (s *sensor) liveEncoder(iface, direction string, m marks) *encoder {
+	e := newEncoder(origin{host: s.host, iface: iface, direction: direction, marks: m}, s.metrics)
+	e.solicited, e.own = s.Solicited, &s.own
+	return e
+}
+
 // deliver publishes a frame if there is room.
-func (s *sensor) deliver(t *tap, e *encoder, f capture.Frame) {
+func (s *sensor) deliver(t *tap, f capture.Frame) {
+	e := t.in
+	if f.Out {
+		e = t.out
+	}
 	subject, data, ok := e.frame(f)
 	if !ok {
 		return
@@ -92,33 +91,9 @@ func (s *sensor) deliver(t *tap, e *encoder, f capture.Frame) {
 	s.metrics.published.Inc()
 }
 
-// abandon closes what was opened of a tap that cannot be opened whole.
-func (t *tap) abandon() error {
-	var failed []error
-	for _, h := range t.handles {
-		_, err := h.Close()
-		failed = append(failed, err)
-	}
-	return errors.Join(failed...)
-}
-
-// bound reports whether the interface is still the one that was opened.
-func (t *tap) bound() bool {
-	for _, h := range t.handles {
-		if !h.Bound() {
-			return false
-		}
-	}
-	return true
-}
-
 // lost returns how many frames were lost since the last call.
 func (t *tap) lost() (kernel, buffer uint64, err error) {
-	for _, h := range t.handles {
-		n, e := h.Dropped()
-		kernel += n
-		err = errors.Join(err, e)
-	}
+	kernel, err = t.handle.Dropped()
 	return kernel, t.full.Swap(0), err
 }
 
@@ -126,11 +101,7 @@ func (t *tap) lost() (kernel, buffer uint64, err error) {
 // has queued are published still.
 func (t *tap) close() (kernel, buffer uint64, err error) {
 	close(t.closing)
-	for _, h := range t.handles {
-		n, e := h.Close()
-		kernel += n
-		err = errors.Join(err, e)
-	}
-	t.readers.Wait()
+	kernel, err = t.handle.Close()
+	t.reader.Wait()
 	return kernel, t.full.Swap(0), err
 }

@@ -287,10 +287,11 @@ func (t *Table) observeProbe(l *link, s *station, e *schemas.Event, now int64) {
 	}
 	key, mac, nonce := addr.As16(), prober.Uint64(), nonceOf(e)
 	to := target{l.number, key}
-	if p, ok := t.probed.get(to, now); ok && p.who != mac && now-p.at < 2*second && p.at <= now {
-		if nonce != 0 && nonce == p.nonce {
-			return
-		}
+	switch p, ok := t.probed.get(to, now); {
+	case !ok || p.who == mac:
+	case nonce != 0 && nonce == p.nonce:
+		return
+	case now-p.at < 2*second && p.at <= now:
 		t.deny(l, s, addr, prober, p.who, now)
 	}
 	t.probed.put(&l.probed, to, asked{now, mac, nonce})

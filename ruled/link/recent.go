@@ -1,20 +1,16 @@
 package link
 
 // recent remembers addresses for a short time: targets that somebody asked for.
-// It is bounded for each link and in all; a link that has no more room forgets
-// its own oldest, so that a flood on one does not blind the others.
+// It is bounded for each link, which forgets its own oldest, and in all, as every
+// pool is: what a flood asks for on made-up links goes first.
 type recent struct {
-	entries map[target]asked
+	*pool[[16]byte, asked]
 	// window is how long an entry is worth something.
 	window int64
-	most   int
 }
 
 // target is an address on a link.
-type target struct {
-	link int32
-	addr [16]byte
-}
+type target = place[[16]byte]
 
 // asked says when somebody asked for a target the last time, and who.
 type asked struct {
@@ -24,8 +20,8 @@ type asked struct {
 	nonce uint32
 }
 
-// queue is the targets of one link in the order in which they came.
-type queue []target
+// queue is the targets of one link in the order in which they were asked for.
+type queue = shelf[[16]byte, asked]
 
 // maxQueue is how many targets of one link are remembered, maxRecent of all.
 const (
@@ -34,46 +30,41 @@ const (
 )
 
 func newRecent(window int64) recent {
-	return recent{entries: map[target]asked{}, window: window, most: maxRecent}
+	return recent{newPool[[16]byte](maxRecent, func(a *asked) int64 { return a.at }), window}
 }
 
 // put remembers a target.
 func (r *recent) put(q *queue, t target, a asked) {
-	if _, ok := r.entries[t]; ok {
-		r.entries[t] = a
+	if i, ok := r.index[t]; ok {
+		r.at(i).value = a
+		q.renew(i)
 		return
 	}
-	list := *q
-	for len(list) > 0 {
-		full := len(list) >= maxQueue || len(r.entries) >= r.most
-		if !full && r.fresh(r.entries[list[0]], a.at) {
-			break
+	class := once
+	if q.doubtful {
+		class = flooded
+	}
+	full := q.len() >= maxQueue
+	for class := range q.part.Value.lists {
+		for l := &q.part.Value.lists[class]; l.len > 0 && (full || !r.fresh(r.at(l.tail).value, a.at)); full = false {
+			r.remove(q.part, l.tail)
 		}
-		delete(r.entries, list[0])
-		list = list[1:]
 	}
-	if len(r.entries) < r.most {
-		r.entries[t] = a
-		list = append(list, t)
-	}
-	*q = list
+	*q.insert(t.key, class) = a
 }
 
 // get returns who asked for a target within the window before now.
 func (r *recent) get(t target, now int64) (asked, bool) {
-	a, ok := r.entries[t]
-	return a, ok && r.fresh(a, now)
+	i, ok := r.index[t]
+	if !ok {
+		return asked{}, false
+	}
+	a := r.at(i).value
+	return a, r.fresh(a, now)
 }
 
 // fresh is true on both sides of now: events come out of order, and a clock may
 // be set back.
 func (r *recent) fresh(a asked, now int64) bool {
 	return now-a.at <= r.window && a.at-now <= r.window
-}
-
-// forget forgets a link's targets.
-func (r *recent) forget(q queue) {
-	for _, t := range q {
-		delete(r.entries, t)
-	}
 }

@@ -12,6 +12,7 @@ package link
 import (
 	"net/netip"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/ndmon/ndmon/schemas"
@@ -45,8 +46,9 @@ const (
 const second = int64(time.Second)
 
 const (
-	// maxLinks bounds the links: who may publish events could make up
-	// interface names for ever. The one longest silent is forgotten.
+	// maxLinks bounds the links: who sends frames can make up VLANs, and who
+	// may publish events interfaces and hosts too. They are kept as all else is
+	// (see pool).
 	maxLinks = 4096
 	// solicitedWindow is how long an NA counts as the answer to an NS.
 	solicitedWindow = 10 * second
@@ -64,7 +66,8 @@ type Table struct {
 	configured []Routers
 	links      map[linkKey]*link
 	last       *link // of the last event: events come in runs
-	numbers    int32 // links made so far
+	numbers    int64 // links made so far
+	known      *pool[linkKey, *link]
 	bindings   *pool[[16]byte, binding]
 	stations   *pool[uint64, station]
 	asked      recent // targets of NS
@@ -91,13 +94,31 @@ type linkKey struct {
 // link is what is known of one link.
 type link struct {
 	linkKey
-	number   int32
-	seen     int64 // last event
+	number int64
+	// first and last are when an event of it was seen.
+	first, last int64
+	// known is its interface's shelf of links, entry its place there.
+	known    *shelf[linkKey, *link]
+	entry    int32
 	bindings *shelf[[16]byte, binding]
 	stations *shelf[uint64, station]
 	asked    queue
 	probed   queue
 	routers  routers
+}
+
+// last returns when the address was claimed last.
+func (b *binding) last() int64 {
+	last := b.claims[0].last
+	for _, c := range b.claims[1:b.count] {
+		last = max(last, c.last)
+	}
+	return last
+}
+
+// doubt has what is new on the link taken for a flood's, or no longer.
+func (l *link) doubt(doubtful bool) {
+	l.bindings.doubtful, l.stations.doubtful, l.asked.doubtful, l.probed.doubtful = doubtful, doubtful, doubtful, doubtful
 }
 
 // station is what is known of one Ethernet address on a link.
@@ -129,14 +150,17 @@ func (d *denial) another(addr uint32, now int64) bool {
 
 // New returns an empty table.
 func New(cfg Config) *Table {
-	return &Table{
+	t := &Table{
 		cfg:      cfg,
 		links:    map[linkKey]*link{},
-		bindings: newPool[[16]byte, binding](cfg.Neighbours),
-		stations: newPool[uint64, station](cfg.Neighbours),
+		known:    newPool[linkKey](maxLinks, func(l **link) int64 { return (*l).last }),
+		bindings: newPool[[16]byte](cfg.Neighbours, (*binding).last),
+		stations: newPool[uint64](cfg.Neighbours, func(s *station) int64 { return s.last }),
 		asked:    newRecent(solicitedWindow),
 		probed:   newRecent(dadWindow),
 	}
+	t.known.forgotten = t.forget
+	return t
 }
 
 // Configure replaces the configured routers. What was learned stays known, but
@@ -152,13 +176,14 @@ func (t *Table) Configure(configured []Routers) {
 type Stats struct {
 	// Links, Stations and Addresses are remembered now.
 	Links, Stations, Addresses int
-	// Evicted counts the addresses that were forgotten for want of room.
-	Evicted uint64
+	// Evicted counts the addresses that were forgotten for want of room,
+	// EvictedLinks the links.
+	Evicted, EvictedLinks uint64
 }
 
 // Stats returns how much the table remembers.
 func (t *Table) Stats() Stats {
-	return Stats{len(t.links), t.stations.used, t.bindings.used, t.bindings.evictions}
+	return Stats{len(t.links), t.stations.used(), t.bindings.used(), t.bindings.evictions, t.known.evictions}
 }
 
 // Observe sets e.Link to what is to be said of the event, or to nil, and
@@ -186,6 +211,7 @@ func (t *Table) Observe(e *schemas.Event) {
 		t.observeClaims(l, s, e, now)
 		t.observeRouter(l, e, now)
 		t.out.Bogon = l.routers.bogon(e.Inet6.Source)
+		t.out.Flood = t.flooding(l, e, now)
 	}
 	t.out.Claim = t.remarkable()
 	if own(e) { // the host itself is neither new nor to be accused
@@ -194,6 +220,13 @@ func (t *Table) Observe(e *schemas.Event) {
 	if something(&t.out) {
 		e.Link = &t.out
 	}
+}
+
+// flooding reports whether the sender, or an address that it claims, may
+// be one of a flood's.
+func (t *Table) flooding(l *link, e *schemas.Event, now int64) bool {
+	return l.stations.flooding(e.Ethernet.Source.Uint64(), now) ||
+		slices.ContainsFunc(t.claims, func(c schemas.LinkClaim) bool { return l.bindings.flooding(c.Address.As16(), now) })
 }
 
 // remarkable returns the claims to be told of: if one contradicts another, what
@@ -208,7 +241,7 @@ func (t *Table) remarkable() []schemas.LinkClaim {
 
 // something reports whether there is anything to be said of an event.
 func something(l *schemas.Link) bool {
-	return l.Configured || l.Bogon || l.Unsolicited || l.Station != nil || len(l.Claim) > 0 || l.DAD != nil || l.Router != nil || l.RA != nil
+	return l.Configured || l.Bogon || l.Unsolicited || l.Flood || l.Station != nil || len(l.Claim) > 0 || l.DAD != nil || l.Router != nil || l.RA != nil
 }
 
 // own reports whether the host that captured the frame has sent it itself.
@@ -227,17 +260,27 @@ func (t *Table) link(e *schemas.Event, now int64) *link {
 		vlan, inner = inner, vlan
 	}
 	if l := t.last; l != nil && l.vlan == vlan && l.inner == inner && l.iface == e.Interface && l.host == e.Host {
-		l.seen = now
+		t.seen(l, now)
 		return l
 	}
 	key := linkKey{e.Host, e.Interface, vlan, inner}
 	l, ok := t.links[key]
-	if !ok {
-		l = t.newLink(key)
+	if ok {
+		t.seen(l, now)
+	} else {
+		l = t.newLink(key, now)
 	}
-	l.seen = now
 	t.last = l
 	return l
+}
+
+// seen notes a further event of a link.
+func (t *Table) seen(l *link, now int64) {
+	l.known.seenAt(l.entry, l.first, now)
+	l.last = now
+	if l.bindings.doubtful && t.known.at(l.entry).class != flooded {
+		l.doubt(false)
+	}
 }
 
 func tagOf(identifier *uint16) int32 {
@@ -247,30 +290,44 @@ func tagOf(identifier *uint16) int32 {
 	return int32(*identifier)
 }
 
-func (t *Table) newLink(key linkKey) *link {
-	if len(t.links) >= maxLinks {
-		t.forgetOldestLink()
+// newLink makes a link that is first seen now.
+func (t *Table) newLink(key linkKey, now int64) *link {
+	s := t.known.shelf(0, key.host, key.iface)
+	class := once
+	if s.storms(now) {
+		class = flooded
 	}
+	return t.addLink(s, key, class, now)
+}
+
+// addLink makes a link of a class.
+func (t *Table) addLink(s *shelf[linkKey, *link], key linkKey, class int, now int64) *link {
 	t.numbers++
-	l := &link{linkKey: key, number: t.numbers, bindings: t.bindings.newShelf(), stations: t.stations.newShelf()}
+	vlans := strconv.Itoa(int(key.vlan)) + "." + strconv.Itoa(int(key.inner))
+	l := &link{
+		linkKey: key, number: t.numbers, first: now, last: now, known: s,
+		bindings: t.bindings.shelf(t.numbers, key.host, key.iface, vlans),
+		stations: t.stations.shelf(t.numbers, key.host, key.iface, vlans),
+		asked:    *t.asked.shelf(t.numbers, key.host, key.iface, vlans),
+		probed:   *t.probed.shelf(t.numbers, key.host, key.iface, vlans),
+	}
+	*s.insert(key, class) = l
+	l.entry = t.known.index[place[linkKey]{0, key}]
+	l.doubt(class == flooded)
 	l.routers.configure(t.configured, key)
 	t.links[key] = l
 	return l
 }
 
-func (t *Table) forgetOldestLink() {
-	var oldest *link
-	for _, l := range t.links {
-		if oldest == nil || l.seen < oldest.seen {
-			oldest = l
-		}
-	}
-	t.bindings.drop(oldest.bindings)
-	t.stations.drop(oldest.stations)
-	t.asked.forget(oldest.asked)
-	t.probed.forget(oldest.probed)
-	delete(t.links, oldest.linkKey)
-	if t.last == oldest {
+// forget forgets all that is known of a link.
+func (t *Table) forget(l *link) {
+	l.bindings.drop()
+	l.stations.drop()
+	l.asked.drop()
+	l.probed.drop()
+	l.known.close()
+	delete(t.links, l.linkKey)
+	if t.last == l {
 		t.last = nil
 	}
 }
@@ -328,13 +385,13 @@ func (t *Table) observeSolicitation(l *link, e *schemas.Event, now int64) {
 // tested reports whether a station has tested an address for uniqueness lately,
 // and no other has claimed it.
 func (t *Table) tested(l *link, to target, mac uint64, now int64) bool {
-	if len(l.probed) == 0 {
+	if l.probed.len() == 0 {
 		return false
 	}
 	if p, ok := t.probed.get(to, now); !ok || p.who != mac {
 		return false
 	}
-	b := l.bindings.get(to.addr)
+	b := l.bindings.get(to.key)
 	return b == nil || b.count == 1 && b.claims[0].mac == mac
 }
 

@@ -137,6 +137,8 @@ func TestObserve(t *testing.T) {
 		{"the prober has used it since", []*schemas.Event{ns(host, "::", global), na(host, global, after(time.Second)), na(other, global, after(2*time.Second))},
 			"station.new claim.changed claim.contested"},
 		{"a test that comes back with its nonce", []*schemas.Event{ns(host, "::", global, nonce("0a0b0c0d0e0f")), ns(other, "::", global, nonce("0a0b0c0d0e0f"))}, "station.new"},
+		{"one that comes back late, and the announcement", []*schemas.Event{ns(host, "::", global, nonce("0a0b0c0d0e0f")), ns(other, "::", global, nonce("0a0b0c0d0e0f"), after(3*time.Second)), na(host, global, after(4*time.Second))},
+			"claim.new claim.early claim.expected"},
 		{"a test at the same time with another nonce", []*schemas.Event{ns(host, "::", global, nonce("0a0b0c0d0e0f")), ns(other, "::", global, nonce("000000000001"))}, "station.new dad dad.stranger"},
 		{"denied at another address of the prober's", []*schemas.Event{ns(host, "::", global), na(other, global, to(hostLL), toStation(host), after(time.Second))},
 			"station.new claim.new claim.expected dad dad.stranger"},

@@ -56,8 +56,11 @@ func (d *Decoder) found(fault *bool, is bool) {
 
 // refused is found for a fault for which receivers discard the message.
 func (d *Decoder) refused(fault *bool, is bool) {
-	d.found(fault, is)
-	d.found(&d.fault.Discarded, is)
+	if is {
+		*fault = true
+		d.fault.Discarded = true
+		d.event.Fault = &d.fault
+	}
 }
 
 // foundInRA is found for a fault of an option in an RA.
@@ -81,7 +84,7 @@ func (d *Decoder) check() {
 	}
 	d.refused(&f.HopLimit, d.inet6.HopLimit != 255)
 	d.refused(&f.Source, c.from.isMulticast() || c.from.isLoopback())
-	d.found(&f.NotAllowed, c.seen.meets(&optionKinds().notAllowed[d.icmp6.Type-routerSolicitation]))
+	d.found(&f.NotAllowed, c.seen.meets(&d.table.notAllowed[d.icmp6.Type-routerSolicitation]))
 	switch d.icmp6.Type {
 	case routerSolicitation:
 		d.checkRS()

@@ -55,6 +55,7 @@ type Decoder struct {
 	inner   schemas.Options // those of the PvD option that is being decoded
 
 	memory    memory
+	table     *optionTable // nil before the first frame
 	fault     schemas.Fault
 	malformed malformed
 	checked   checked
@@ -97,6 +98,9 @@ type memory struct {
 // The event has Ethernet, Inet6, ICMP6, ND, Fault and Frame; the rest is the
 // caller's to fill in. It is valid until the next call and refers to frame.
 func (d *Decoder) Decode(frame []byte, length int) (*schemas.Event, bool) {
+	if d.table == nil {
+		d.table = optionKinds()
+	}
 	d.reset()
 	packet, ok := d.ethernetHeader(frame)
 	if !ok || !d.packet(packet, max(length-len(frame), 0)) {

@@ -91,15 +91,27 @@ func (d *Decoder) appendDomain(text, b []byte) (_ []byte, size int, fault string
 		if len(text) > 0 {
 			text = append(text, '.')
 		}
-		for _, c := range b[size : size+label] {
-			d.foundInRA(&d.fault.DNSName, !inHostName(c))
+		text = d.appendLabel(text, b[size:size+label])
+		size += label
+	}
+}
+
+func (d *Decoder) appendLabel(text, label []byte) []byte {
+	for i, c := range label {
+		if inHostName(c) {
+			continue
+		}
+		d.foundInRA(&d.fault.DNSName, true)
+		text = append(text, label[:i]...)
+		for _, c := range label[i:] {
 			if c == '.' {
 				text = append(text, '\\')
 			}
 			text = appendPrintable(text, c)
 		}
-		size += label
+		return text
 	}
+	return append(text, label...)
 }
 
 // inHostName reports whether a byte may stand in a label of a name that a host

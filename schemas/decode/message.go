@@ -71,7 +71,7 @@ func (d *Decoder) message(m []byte, whole bool) {
 		d.rd.DestinationAddress = address(m[24:40])
 		d.nd.RD = &d.rd
 	}
-	d.walkOptions(m, size, whole)
+	d.checked.complete = d.walkOptions(&d.options, m, size, whole)
 }
 
 // fixedPart returns the name of a message and the size of the part before its

@@ -54,10 +54,12 @@ func (s *optionSet) meets(t *optionSet) bool {
 	return s[0]&t[0]|s[1]&t[1]|s[2]&t[2]|s[3]&t[3] != 0
 }
 
-// optionKind is what the table of options says of a type, ready for use. For a
-// type that the table does not have it is zero.
+// maxOption is the greatest size of an option in bytes.
+const maxOption = 8 * 255
+
+// optionKind is what the table of options says of a type, ready for use.
 type optionKind struct {
-	min, max int    // bytes; a max of 0 is no bound
+	min, max int    // bytes
 	size     string // the fault of another size, in words
 	once     bool
 	listed   bool   // in a list of its own, and not with the unknown ones
@@ -74,11 +76,18 @@ type optionTable struct {
 
 var optionKinds = sync.OnceValue(func() *optionTable {
 	t := new(optionTable)
+	for i := range t.kinds {
+		t.kinds[i].max = maxOption // of a type without a row
+	}
 	for _, row := range schemas.OptionTypes() {
-		t.kinds[row.Type] = optionKind{
+		kind := optionKind{
 			min: int(row.Min), max: int(row.Max), size: sizeFault(row.Min, row.Max),
 			once: row.Once, listed: row.Member != "", name: " (" + row.Name + ")",
 		}
+		if kind.max == 0 {
+			kind.max = maxOption
+		}
+		t.kinds[row.Type] = kind
 		for i := range t.notAllowed {
 			if row.In&(schemas.InRS<<i) == 0 {
 				t.notAllowed[i].add(row.Type)
@@ -101,46 +110,62 @@ func sizeFault(low, high uint16) string {
 }
 
 // walkOptions decodes the options of a message, the first of which stands at
-// the offset at. What runs past the end is a fault only in a whole message.
-func (d *Decoder) walkOptions(m []byte, at int, whole bool) {
-	table := optionKinds()
+// the offset at, into lists: those of the event or those of a PvD option. What is
+// good in an option that has a fault is listed all the same, because there are
+// receivers that take it. What runs past the end is a fault only in a whole
+// message. It reports whether every option was there to be seen.
+func (d *Decoder) walkOptions(lists *schemas.Options, m []byte, at int, whole bool) (complete bool) {
+	outer := lists == &d.options
 	for at < len(m) {
-		size := d.optionSize(m, at, whole)
-		if size == 0 {
-			d.refused(&d.fault.OptionLength, whole || len(m)-at >= 2 && m[at+1] == 0)
-			return
+		size := 0
+		if at+1 < len(m) {
+			size = 8 * int(m[at+1])
 		}
-		if table.kinds[m[at]].once {
-			d.found(&d.fault.Repeated, d.checked.repeats(m, at, size))
+		if size == 0 || size > len(m)-at {
+			d.noEnd(m, at, outer, whole)
+			return false
 		}
-		d.checked.seen.add(m[at])
-		d.option(&d.options, m, at, size)
+		option := m[at]
+		kind := &d.table.kinds[option]
+		if outer {
+			if kind.once {
+				d.found(&d.fault.Repeated, d.checked.repeats(m, at, size))
+			}
+			d.checked.seen.add(option)
+		}
+		fault := ""
+		switch {
+		case !kind.listed:
+			d.unknown(lists, m[at:at+size])
+		case size >= kind.min:
+			fault = d.content(lists, m, at, min(size, kind.max))
+		}
+		if fault == "" && (size < kind.min || size > kind.max) {
+			fault = kind.size
+		}
+		if fault != "" {
+			d.found(&d.fault.BadOption, true)
+			d.malformed.addOption(option, at, size, fault)
+		}
 		at += size
 	}
-	d.checked.complete = whole
+	return whole
 }
 
-// optionSize returns the size in bytes of the option at an offset, or 0 when it
-// does not say where it ends in the message, which is a fault: unless the message
-// is not whole, so that it may end behind what is there.
-func (d *Decoder) optionSize(m []byte, at int, whole bool) int {
+// noEnd notes an option that does not say where it ends in the message. In one
+// that is not whole it may end behind what is there, unless its length is 0.
+func (d *Decoder) noEnd(m []byte, at int, outer, whole bool) {
 	option := m[at:]
-	if len(option) >= 2 {
-		size := 8 * int(option[1])
-		if 0 < size && size <= len(option) {
-			return size
-		}
-		if size > 0 && !whole {
-			return 0
-		}
-	} else if !whole {
-		return 0
+	if !whole && (len(option) < 2 || option[1] != 0) {
+		return
 	}
-	d.found(&d.fault.BadOption, true)
 	what := "message"
-	if d.malformed.pvd > 0 {
+	if outer {
+		d.refused(&d.fault.OptionLength, true)
+	} else {
 		what = "PvD option"
 	}
+	d.found(&d.fault.BadOption, true)
 	switch {
 	case len(option) < 2:
 		d.malformed.add("option %d%s at byte %d has no length", option[0], optionName(option[0]), at)
@@ -150,36 +175,11 @@ func (d *Decoder) optionSize(m []byte, at int, whole bool) int {
 		d.malformed.add("option %d%s at byte %d is %d bytes long, the %s ends after %d",
 			option[0], optionName(option[0]), at, 8*int(option[1]), what, len(option))
 	}
-	return 0
 }
 
 // optionName returns the name of an option type as it follows the type in a
 // sentence, or nothing.
 func optionName(option uint8) string { return optionKinds().kinds[option].name }
-
-// option decodes an option that is whole, its size a multiple of 8 that is not
-// 0, into one of the lists. What is good in one that has a fault is listed all
-// the same, because there are receivers that take it.
-func (d *Decoder) option(lists *schemas.Options, m []byte, at, size int) {
-	kind := &optionKinds().kinds[m[at]]
-	o, fault := m[at:at+size], ""
-	switch {
-	case !kind.listed:
-		d.unknown(lists, o)
-	case size < kind.min:
-	case kind.max > 0 && size > kind.max:
-		fault = d.content(lists, m, at, kind.max)
-	default:
-		fault = d.content(lists, m, at, size)
-	}
-	if fault == "" && (size < kind.min || kind.max > 0 && size > kind.max) {
-		fault = kind.size
-	}
-	if fault != "" {
-		d.found(&d.fault.BadOption, true)
-		d.malformed.addOption(m[at], at, size, fault)
-	}
-}
 
 // addOption notes what is wrong with an option. A message may have thousands
 // that are, so only those that are put into words cost anything.

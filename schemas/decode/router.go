@@ -138,14 +138,7 @@ func (d *Decoder) pvd(m []byte, at, size int) (fault string) {
 	}
 	d.malformed.pvd = at
 	used := len(d.used)
-	for inner, end := at+header, at+size; inner < end; {
-		size := d.optionSize(m[:end], inner, true)
-		if size == 0 {
-			break
-		}
-		d.option(&d.inner, m[:end], inner, size)
-		inner += size
-	}
+	d.walkOptions(&d.inner, m[:at+size], at+header, true)
 	d.malformed.pvd = 0
 	if len(d.used) > used {
 		in := &d.inner

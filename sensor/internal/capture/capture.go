@@ -1,29 +1,21 @@
 //go:build linux
 
-// Package capture reads the frames of one direction of one network interface.
+// Package capture reads the frames of a network interface, those that the host
+// receives and those that it sends, in the order of the kernel's time stamps.
 package capture
 
 import (
 	"errors"
 	"fmt"
 	"os"
-	"reflect"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
-	"github.com/google/gopacket/pcapgo"
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 )
-
-// frameLength is the length in bytes of the longest frame that is read whole:
-// an Ethernet header, two VLAN tags, LLC and SNAP headers, and the longest IPv6
-// packet that is no jumbogram (RFC 8200, section 3). It does not follow the
-// interface's MTU, which may change at any time and which received frames may
-// exceed.
-const frameLength = 14 + 2*4 + 8 + 40 + 65535
 
 // burst is how many frames are read before the reader looks whether the handle
 // was closed.
@@ -31,12 +23,15 @@ const burst = 256
 
 // Options say how an interface is captured.
 type Options struct {
-	// Filter decides in the kernel which frames are read.
-	Filter []bpf.Instruction
+	// In and Out decide in the kernel which frames are read: In for those that
+	// the host receives, Out for those that it sends. They have to tell the two
+	// apart, as filter.ND does: only a filter sees the kernel's packet type.
+	In, Out []bpf.Instruction
 	// Promiscuous asks for frames that are addressed to other hosts too.
 	Promiscuous bool
-	// ReceiveBuffer is the size in bytes of the kernel's queue of frames that
-	// wait to be read, as SO_RCVBUF counts it; 0 leaves the system's default.
+	// ReceiveBuffer is the size in bytes of each of the kernel's two queues of
+	// frames that wait to be read, as SO_RCVBUF counts it; 0 leaves the system's
+	// default.
 	ReceiveBuffer int
 }
 
@@ -47,8 +42,11 @@ type Frame struct {
 	// Length is the frame's length in bytes on the wire. It is more than that of
 	// Data if the frame was cut.
 	Length int
-	// Time is the kernel's time stamp.
+	// Time is the kernel's time stamp, or the time of the frame before if that is
+	// later: see Handle.Frames.
 	Time time.Time
+	// Out says that the host sent the frame.
+	Out bool
 	// VLAN is the tag control information of the 802.1Q tag that the kernel took
 	// out of the frame, and Tagged says that there was one.
 	VLAN   uint16
@@ -58,13 +56,14 @@ type Frame struct {
 // Handle captures on one interface. Its methods must not be called at the same
 // time, except for Frames, which is made to run beside the others.
 type Handle struct {
-	eth   *pcapgo.EthernetHandle
-	fd    int
-	index int
+	// sockets are the one for In and the one for Out.
+	sockets []*socket
+	index   int
+	merger  merger
 
-	// file is a duplicate of the socket, known to the runtime's poller: a read
-	// waits without a thread, and closing file wakes it. The EthernetHandle can
-	// do neither.
+	// file is an epoll instance that holds both sockets and is itself known to the
+	// runtime's poller: Frames waits for either without a thread, and closing file
+	// wakes it.
 	file *os.File
 	conn syscall.RawConn
 
@@ -80,78 +79,83 @@ type Handle struct {
 // lacking which the error is unix.EPERM. If the name stands for an interface
 // with another index by now, the error is unix.ENODEV.
 func Open(name string, index int, o Options) (*Handle, error) {
-	h, err := open(name, index, o)
-	if err != nil {
+	h := &Handle{index: index}
+	if err := h.open(name, o); err != nil {
+		for _, s := range h.sockets {
+			s.eth.Close()
+		}
+		if h.file != nil {
+			h.file.Close()
+		}
 		return nil, fmt.Errorf("capture on %s: %w", name, err)
 	}
 	return h, nil
 }
 
-func open(name string, index int, o Options) (_ *Handle, err error) {
-	filter, err := bpf.Assemble(o.Filter)
+func (h *Handle) open(name string, o Options) error {
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
-		return nil, fmt.Errorf("assemble the filter: %w", err)
+		return fmt.Errorf("make an epoll instance: %w", err)
 	}
-	eth, err := pcapgo.NewEthernetHandle(name)
-	if err != nil {
-		return nil, withErrno(err)
+	// Nothing ever waits in it, but os.NewFile takes the flag as the word that the
+	// runtime's poller is to have the file.
+	if err := unix.SetNonblock(epoll, true); err != nil {
+		unix.Close(epoll)
+		return fmt.Errorf("make the epoll instance nonblocking: %w", err)
 	}
-	h := &Handle{eth: eth, index: index}
-	defer func() {
-		if err == nil {
-			return
-		}
-		if h.file != nil {
-			h.file.Close()
-		}
-		eth.Close()
-	}()
-
-	if h.fd, err = descriptor(eth); err != nil {
-		return nil, err
-	}
-	unix.CloseOnExec(h.fd)
-	if !h.Bound() {
-		return nil, fmt.Errorf("index is no longer %d: %w", index, unix.ENODEV)
-	}
-	if err = unix.SetNonblock(h.fd, true); err != nil {
-		return nil, fmt.Errorf("make the socket nonblocking: %w", err)
-	}
-	if err = eth.SetCaptureLength(frameLength); err != nil {
-		return nil, err
-	}
-
-	// The socket has been open to every frame since it was bound. Shut it, throw
-	// away what is queued, and only then open it to those of the filter.
-	if err = h.rest(func(Frame) {}); err != nil {
-		return nil, fmt.Errorf("empty the queue: %w", err)
-	}
-	if err = h.setReceiveBuffer(o.ReceiveBuffer); err != nil {
-		return nil, err
-	}
-	if o.Promiscuous {
-		if err = eth.SetPromiscuous(true); err != nil {
-			return nil, fmt.Errorf("make the interface promiscuous: %w", err)
-		}
-	}
-	if err = eth.SetBPF(filter); err != nil {
-		return nil, fmt.Errorf("attach the filter: %w", err)
-	}
-
-	dup, err := unix.FcntlInt(uintptr(h.fd), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("duplicate the socket: %w", err)
-	}
-	h.file = os.NewFile(uintptr(dup), "packet socket of "+name)
+	h.file = os.NewFile(uintptr(epoll), "packet sockets of "+name)
 	if h.conn, err = h.file.SyscallConn(); err != nil {
-		return nil, err
+		return err
 	}
-	return h, nil
+	h.merger = merger{now: time.Now, poll: func() ([sides]bool, error) { return poll(epoll) }}
+	for i, filter := range [sides][]bpf.Instruction{o.In, o.Out} {
+		s, err := openSocket(name, h.index, socketOptions{
+			out: i == 1, filter: filter, receiveBuffer: o.ReceiveBuffer,
+			// It is the interface that is promiscuous: asking once is enough.
+			promiscuous: o.Promiscuous && i == 0,
+		})
+		if err != nil {
+			return err
+		}
+		h.sockets = append(h.sockets, s)
+		h.merger.sides[i].read = s.read
+		event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(i)}
+		if err := unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, s.fd, &event); err != nil {
+			return fmt.Errorf("add a socket to the epoll instance: %w", err)
+		}
+	}
+	return nil
+}
+
+// poll reports which sockets in the epoll instance hold a frame or an error.
+func poll(epoll int) (ready [sides]bool, err error) {
+	var events [sides]unix.EpollEvent
+	n, err := unix.EpollWait(epoll, events[:], 0)
+	for err == unix.EINTR {
+		n, err = unix.EpollWait(epoll, events[:], 0)
+	}
+	if err != nil {
+		return ready, fmt.Errorf("poll the sockets: %w", err)
+	}
+	for _, e := range events[:n] {
+		ready[e.Fd] = true
+	}
+	return ready, nil
 }
 
 // Frames calls deliver for each frame until the handle is closed, which is no
-// error, or the socket fails. It reads what was queued before it was closed.
-// deliver must neither block nor call Close.
+// error, or a socket fails. It reads what was queued before that. deliver must
+// neither block nor call Close.
+//
+// Frames come in the order of their time stamps, as far as that needs no
+// waiting: what both sockets hold is merged, and before a frame is delivered the
+// other socket is looked at if it was not since the time of the stamp. A frame
+// that the kernel sent or received in answer to another comes behind it in any
+// case, since the kernel queues one before it makes the other. Of two that have
+// nothing to do with each other the older may still come later: the kernel
+// stamps a frame before it queues it. Its time is then raised to that of the
+// frame before, so that times never go back, except by a second or more: then
+// the host's clock was set back.
 func (h *Handle) Frames(deliver func(Frame)) error {
 	h.reading.Lock()
 	defer h.reading.Unlock()
@@ -160,16 +164,16 @@ func (h *Handle) Frames(deliver func(Frame)) error {
 	}
 	var failure error
 	batch := func(uintptr) bool {
+		if failure = h.merger.begin(); failure != nil {
+			return true
+		}
 		for range burst {
-			f, err := h.read()
+			f, err := h.merger.next()
 			switch err {
 			case nil:
 				deliver(f)
 			case unix.EAGAIN:
 				return false
-			case unix.ENETDOWN, unix.EINTR:
-				// The interface went down. The socket lives on and reads again
-				// when it is up.
 			default:
 				failure = err
 				return true
@@ -180,108 +184,77 @@ func (h *Handle) Frames(deliver func(Frame)) error {
 	for {
 		err := h.conn.Read(batch)
 		switch {
+		case failure != nil:
+			h.rest(deliver) // of the other socket; this one fails again
+			return failure
 		case err != nil && h.closing.Load():
 			return h.rest(deliver)
 		case err != nil:
 			return fmt.Errorf("wait for a frame: %w", err)
-		case failure != nil:
-			return fmt.Errorf("read a frame: %w", failure)
 		}
 	}
 }
 
 // rest delivers the frames that are queued and makes the kernel queue no more.
 func (h *Handle) rest(deliver func(Frame)) error {
-	none, err := bpf.Assemble([]bpf.Instruction{bpf.RetConstant{Val: 0}})
-	if err != nil {
-		return err
+	var failed []error
+	for _, s := range h.sockets {
+		failed = append(failed, s.shut())
 	}
-	if err := h.eth.SetBPF(none); err != nil {
-		return fmt.Errorf("attach the filter that rejects all: %w", err)
-	}
+	h.merger.end()
 	for {
-		f, err := h.read()
+		f, err := h.merger.next()
 		switch err {
 		case nil:
 			deliver(f)
-		case unix.EINTR, unix.ENETDOWN:
 		case unix.EAGAIN:
-			return nil
+			return errors.Join(failed...)
 		default:
-			return fmt.Errorf("read a frame: %w", err)
+			failed = append(failed, err)
 		}
 	}
 }
 
-// read reads one frame. Its errors are errnos as they are, not wrapped.
-func (h *Handle) read() (Frame, error) {
-	data, ci, err := h.eth.ZeroCopyReadPacketData()
-	if err != nil {
-		if no, ok := errno(err); ok {
-			return Frame{}, no
-		}
-		return Frame{}, err
-	}
-	f := Frame{Data: data, Length: ci.Length, Time: ci.Timestamp.UTC()}
-	if len(ci.AncillaryData) > 0 {
-		if tci, ok := ci.AncillaryData[0].(int); ok {
-			f.VLAN, f.Tagged = uint16(tci), true
-		}
-	}
-	return f, nil
-}
-
-// setReceiveBuffer asks for the size with and, if that is not allowed, without
-// CAP_NET_ADMIN. Without it the kernel silently gives no more than
-// net.core.rmem_max: see ReceiveBuffer.
-func (h *Handle) setReceiveBuffer(size int) error {
-	if size == 0 {
-		return nil
-	}
-	err := unix.SetsockoptInt(h.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, size)
-	if err == unix.EPERM {
-		err = unix.SetsockoptInt(h.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, size)
-	}
-	if err != nil {
-		return fmt.Errorf("set the receive buffer to %d bytes: %w", size, err)
-	}
-	return nil
-}
-
-// ReceiveBuffer returns the size in bytes of the receive buffer that the kernel
-// gave, in the measure of Options.
+// ReceiveBuffer returns the size in bytes of the smaller of the receive buffers
+// that the kernel gave, in the measure of Options.
 func (h *Handle) ReceiveBuffer() (int, error) {
-	// The kernel doubles what it is asked for (socket(7)).
-	size, err := unix.GetsockoptInt(h.fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
-	if err != nil {
-		return 0, fmt.Errorf("get the size of the receive buffer: %w", err)
+	smallest := 0
+	for i, s := range h.sockets {
+		size, err := s.receiveBuffer()
+		if err != nil {
+			return 0, err
+		}
+		if i == 0 || size < smallest {
+			smallest = size
+		}
 	}
-	return size / 2, nil
+	return smallest, nil
 }
 
 // Bound reports whether the interface still exists. It is false for good once
 // the interface was deleted or moved to another network namespace, even if
 // there is one with the same name and index now.
 func (h *Handle) Bound() bool {
-	addr, err := unix.Getsockname(h.fd)
-	if err != nil {
-		return false
+	for _, s := range h.sockets {
+		if !s.bound(h.index) {
+			return false
+		}
 	}
-	ll, ok := addr.(*unix.SockaddrLinklayer)
-	return ok && ll.Ifindex == h.index
+	return true
 }
 
 // Dropped returns how many frames the kernel has dropped since the last call
 // because the receive buffer was full.
-func (h *Handle) Dropped() (uint64, error) {
-	stats, err := h.eth.Stats()
-	if err != nil {
-		return 0, fmt.Errorf("get the packet socket's statistics: %w", err)
+func (h *Handle) Dropped() (dropped uint64, err error) {
+	for _, s := range h.sockets {
+		n, e := s.dropped()
+		dropped += n
+		err = errors.Join(err, e)
 	}
-	return uint64(stats.Drops), nil
+	return dropped, err
 }
 
-// Close ends Frames, waits until it has returned, and frees the socket. It
+// Close ends Frames, waits until it has returned, and frees the sockets. It
 // returns what Dropped would return.
 func (h *Handle) Close() (dropped uint64, err error) {
 	h.closing.Store(true)
@@ -290,15 +263,8 @@ func (h *Handle) Close() (dropped uint64, err error) {
 	defer h.reading.Unlock()
 	h.closed = true
 	dropped, dropErr := h.Dropped()
-	h.eth.Close()
-	return dropped, errors.Join(err, dropErr)
-}
-
-// descriptor returns the handle's socket, which pcapgo keeps to itself.
-func descriptor(eth *pcapgo.EthernetHandle) (int, error) {
-	v := reflect.ValueOf(eth).Elem().FieldByName("fd")
-	if !v.IsValid() || !v.CanInt() {
-		return 0, errors.New("pcapgo.EthernetHandle has no field fd: not the gopacket that this is written for")
+	for _, s := range h.sockets {
+		s.eth.Close()
 	}
-	return int(v.Int()), nil
+	return dropped, errors.Join(err, dropErr)
 }

@@ -19,13 +19,22 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// experimental passes frames of the EtherType for local experiments (IEEE
-// 802), which only these tests send.
-var experimental = []bpf.Instruction{
-	bpf.LoadAbsolute{Off: 12, Size: 2},
-	bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0x88b5, SkipFalse: 1},
-	bpf.RetConstant{Val: 1 << 18},
-	bpf.RetConstant{Val: 0},
+// experimental passes frames of one direction, with the EtherType for local
+// experiments (IEEE 802), which only these tests send.
+func experimental(out bool) []bpf.Instruction {
+	const packetOutgoing = 4 // PACKET_OUTGOING in linux/if_packet.h
+	direction := bpf.JumpIf{Cond: bpf.JumpEqual, Val: packetOutgoing, SkipTrue: 2}
+	if out {
+		direction = bpf.JumpIf{Cond: bpf.JumpEqual, Val: packetOutgoing, SkipFalse: 2}
+	}
+	return []bpf.Instruction{
+		bpf.LoadExtension{Num: bpf.ExtType},
+		direction,
+		bpf.LoadAbsolute{Off: 12, Size: 2},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0x88b5, SkipTrue: 1},
+		bpf.RetConstant{Val: 0},
+		bpf.RetConstant{Val: 1 << 18},
+	}
 }
 
 // frame returns an experimental frame with a payload that starts with n.
@@ -39,7 +48,7 @@ func lab(t *testing.T, o Options) (*Handle, *testlab.Namespace, *testlab.Namespa
 	t.Helper()
 	a, b := testlab.New(t), testlab.New(t)
 	a.Veth("eth0", b, "eth0")
-	o.Filter = experimental
+	o.In, o.Out = experimental(false), experimental(true)
 	var h *Handle
 	var err error
 	a.Do(func() { h, err = Open("eth0", a.Link("eth0").Attrs().Index, o) })
@@ -109,13 +118,13 @@ func TestOpenFails(t *testing.T) {
 	n.Bridge("br0")
 	for name, index := range map[string]int{"br0": n.Link("br0").Attrs().Index + 1, "br1": 1} {
 		var err error
-		n.Do(func() { _, err = Open(name, index, Options{Filter: experimental}) })
+		n.Do(func() { _, err = Open(name, index, Options{In: experimental(false), Out: experimental(true)}) })
 		if !errors.Is(err, unix.ENODEV) {
 			t.Errorf("Open(%s, %d): %v", name, index, err)
 		}
 	}
 	n.Without(unix.CAP_NET_RAW, func() {
-		_, err := Open("br0", n.Link("br0").Attrs().Index, Options{Filter: experimental})
+		_, err := Open("br0", n.Link("br0").Attrs().Index, Options{In: experimental(false), Out: experimental(true)})
 		if !errors.Is(err, unix.EPERM) {
 			t.Errorf("Open without CAP_NET_RAW: %v", err)
 		}
@@ -174,7 +183,7 @@ func TestCloseWakes(t *testing.T) {
 			t.Error(err)
 		}
 		var err error
-		a.Do(func() { h, err = Open("eth0", index, Options{Filter: experimental}) })
+		a.Do(func() { h, err = Open("eth0", index, Options{In: experimental(false), Out: experimental(true)}) })
 		if err != nil {
 			t.Fatal(err)
 		}

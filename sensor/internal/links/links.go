@@ -80,6 +80,17 @@ func List(addresses bool) ([]Link, error) {
 	return list, nil
 }
 
+// MACs returns the Ethernet addresses of the interfaces: their host's own.
+func MACs(list []Link) map[schemas.MAC]struct{} {
+	macs := make(map[schemas.MAC]struct{}, len(list))
+	for i := range list {
+		if list[i].Ethernet() {
+			macs[list[i].MAC] = struct{}{}
+		}
+	}
+	return macs
+}
+
 // dump asks again for a list that changed while the kernel sent it: such a list
 // may lack what exists.
 func dump[T any](list func() ([]T, error)) ([]T, error) {

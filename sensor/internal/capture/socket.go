@@ -1,0 +1,183 @@
+//go:build linux
+
+package capture
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+
+	"github.com/google/gopacket/pcapgo"
+	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
+)
+
+// frameLength is the length in bytes of the longest frame that is read whole:
+// an Ethernet header, two VLAN tags, LLC and SNAP headers, and the longest IPv6
+// packet that is no jumbogram (RFC 8200, section 3). It does not follow the
+// interface's MTU, which may change at any time and which received frames may
+// exceed.
+const frameLength = 14 + 2*4 + 8 + 40 + 65535
+
+// socket is a packet socket for the frames of one direction.
+type socket struct {
+	eth *pcapgo.EthernetHandle
+	fd  int
+	out bool
+}
+
+type socketOptions struct {
+	out           bool
+	filter        []bpf.Instruction
+	promiscuous   bool
+	receiveBuffer int
+}
+
+func openSocket(name string, index int, o socketOptions) (_ *socket, err error) {
+	filter, err := bpf.Assemble(o.filter)
+	if err != nil {
+		return nil, fmt.Errorf("assemble the filter: %w", err)
+	}
+	eth, err := pcapgo.NewEthernetHandle(name)
+	if err != nil {
+		return nil, withErrno(err)
+	}
+	defer func() {
+		if err != nil {
+			eth.Close()
+		}
+	}()
+	s := &socket{eth: eth, out: o.out}
+	if s.fd, err = descriptor(eth); err != nil {
+		return nil, err
+	}
+	unix.CloseOnExec(s.fd)
+	if !s.bound(index) {
+		return nil, fmt.Errorf("index is no longer %d: %w", index, unix.ENODEV)
+	}
+	if err = unix.SetNonblock(s.fd, true); err != nil {
+		return nil, fmt.Errorf("make the socket nonblocking: %w", err)
+	}
+	if err = eth.SetCaptureLength(frameLength); err != nil {
+		return nil, err
+	}
+
+	// The socket has been open to every frame since it was bound. Shut it, throw
+	// away what is queued, and only then open it to those of the filter.
+	if err = s.shut(); err != nil {
+		return nil, err
+	}
+	for err == nil {
+		_, err = s.read()
+	}
+	if err != unix.EAGAIN {
+		return nil, fmt.Errorf("empty the queue: %w", err)
+	}
+	if err = s.setReceiveBuffer(o.receiveBuffer); err != nil {
+		return nil, err
+	}
+	if o.promiscuous {
+		if err = eth.SetPromiscuous(true); err != nil {
+			return nil, fmt.Errorf("make the interface promiscuous: %w", err)
+		}
+	}
+	if err = eth.SetBPF(filter); err != nil {
+		return nil, fmt.Errorf("attach the filter: %w", err)
+	}
+	return s, nil
+}
+
+// shut makes the kernel queue no more frames.
+func (s *socket) shut() error {
+	none, err := bpf.Assemble([]bpf.Instruction{bpf.RetConstant{Val: 0}})
+	if err != nil {
+		return err
+	}
+	if err := s.eth.SetBPF(none); err != nil {
+		return fmt.Errorf("attach the filter that rejects all: %w", err)
+	}
+	return nil
+}
+
+// read reads one frame. Without one the error is unix.EAGAIN as it is, not
+// wrapped.
+func (s *socket) read() (Frame, error) {
+	for {
+		data, ci, err := s.eth.ZeroCopyReadPacketData()
+		if err == nil {
+			f := Frame{Data: data, Length: ci.Length, Time: ci.Timestamp.UTC(), Out: s.out}
+			if len(ci.AncillaryData) > 0 {
+				if tci, ok := ci.AncillaryData[0].(int); ok {
+					f.VLAN, f.Tagged = uint16(tci), true
+				}
+			}
+			return f, nil
+		}
+		switch no, _ := errno(err); no {
+		case unix.EAGAIN:
+			return Frame{}, unix.EAGAIN
+		case unix.ENETDOWN, unix.EINTR:
+			// The interface went down. The socket lives on and reads again when it
+			// is up.
+		default:
+			return Frame{}, fmt.Errorf("read a frame: %w", withErrno(err))
+		}
+	}
+}
+
+// setReceiveBuffer asks for the size with and, if that is not allowed, without
+// CAP_NET_ADMIN. Without it the kernel silently gives no more than
+// net.core.rmem_max: see receiveBuffer.
+func (s *socket) setReceiveBuffer(size int) error {
+	if size == 0 {
+		return nil
+	}
+	err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, size)
+	if err == unix.EPERM {
+		err = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, size)
+	}
+	if err != nil {
+		return fmt.Errorf("set the receive buffer to %d bytes: %w", size, err)
+	}
+	return nil
+}
+
+// receiveBuffer returns the size in bytes of the receive buffer that the kernel
+// gave, in the measure of Options.
+func (s *socket) receiveBuffer() (int, error) {
+	// The kernel doubles what it is asked for (socket(7)).
+	size, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
+	if err != nil {
+		return 0, fmt.Errorf("get the size of the receive buffer: %w", err)
+	}
+	return size / 2, nil
+}
+
+// bound reports whether the socket is bound to the interface of that index.
+func (s *socket) bound(index int) bool {
+	addr, err := unix.Getsockname(s.fd)
+	if err != nil {
+		return false
+	}
+	ll, ok := addr.(*unix.SockaddrLinklayer)
+	return ok && ll.Ifindex == index
+}
+
+// dropped returns how many frames the kernel has dropped since the last call
+// because the receive buffer was full.
+func (s *socket) dropped() (uint64, error) {
+	stats, err := s.eth.Stats()
+	if err != nil {
+		return 0, fmt.Errorf("get the packet socket's statistics: %w", err)
+	}
+	return uint64(stats.Drops), nil
+}
+
+// descriptor returns the handle's socket, which pcapgo keeps to itself.
+func descriptor(eth *pcapgo.EthernetHandle) (int, error) {
+	v := reflect.ValueOf(eth).Elem().FieldByName("fd")
+	if !v.IsValid() || !v.CanInt() {
+		return 0, errors.New("pcapgo.EthernetHandle has no field fd: not the gopacket that this is written for")
+	}
+	return int(v.Int()), nil
+}
