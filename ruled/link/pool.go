@@ -250,6 +250,12 @@ func (s *shelf[K, V]) flooding(key K, now int64) bool {
 	return i != none && s.pool.at(i).class == flooded
 }
 
+// settled reports whether a key was seen more than once, and not in a flood.
+func (s *shelf[K, V]) settled(key K) bool {
+	i := s.find(key)
+	return i != none && s.pool.at(i).class == lasting
+}
+
 // seen notes that an entry that began at first was seen again at now. An entry of
 // a flood is doubted while that goes on: who floods sends everything twice.
 func (s *shelf[K, V]) seen(key K, first, now int64) {

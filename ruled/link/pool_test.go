@@ -41,14 +41,14 @@ func TestFlood(t *testing.T) {
 			t.Fatalf("%+v after %d frames", s, n)
 		}
 		if n == 50*bound {
-			check(t, table, "unsolicited flood station.new claim.changed claim.contested claim.unasked", na(attacker, global, after(minute+time.Second/2)))
+			check(t, table, "unsolicited station.new claim.settled claim.changed claim.contested claim.unasked", na(attacker, global, after(minute+time.Second/2)))
 		}
 	}
 	if evicted := table.Stats().Evicted; evicted < 98*bound {
 		t.Errorf("%d evicted", evicted)
 	}
 	at := after(minute + 2*time.Second)
-	check(t, table, "claim.flipflop claim.contested claim.disputed", ns(host, global, "2001:db8::1", at))
+	check(t, table, "claim.settled claim.flipflop claim.contested claim.disputed", ns(host, global, "2001:db8::1", at))
 	check(t, table, "", ns(other, "2001:db8::b", "2001:db8::1", at))
 	check(t, table, "", ns(other, "2001:db8::b", "2001:db8::1", on("eth1"), at))
 }

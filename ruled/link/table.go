@@ -211,9 +211,7 @@ func (t *Table) Observe(e *schemas.Event) {
 		t.observeClaims(l, s, e, now)
 		t.observeRouter(l, e, now)
 		t.out.Bogon = l.routers.bogon(e.Inet6.Source)
-		for i := range t.claims {
-			t.out.Flood = t.out.Flood || l.bindings.flooding(t.claims[i].Address.As16(), now)
-		}
+		t.out.Flood = t.flooding(l, now)
 	}
 	t.out.Claim = t.remarkable()
 	if own(e) { // the host itself is neither new nor to be accused
@@ -222,6 +220,22 @@ func (t *Table) Observe(e *schemas.Event) {
 	if something(&t.out) {
 		e.Link = &t.out
 	}
+}
+
+// flooding reports whether the sender, or an address that it claims, may be one of
+// a flood's. A claim of another's address that was there before is none, whoever
+// makes it.
+func (t *Table) flooding(l *link, now int64) bool {
+	flood := t.out.Flood // of the sender
+	for i := range t.claims {
+		c := &t.claims[i]
+		made := l.bindings.flooding(c.Address.As16(), now)
+		if c.Contested && !made {
+			return false
+		}
+		flood = flood || made
+	}
+	return flood
 }
 
 // remarkable returns the claims to be told of: if one contradicts another, what
