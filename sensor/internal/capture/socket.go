@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"unsafe"
 
 	"github.com/google/gopacket/pcapgo"
 	"golang.org/x/net/bpf"
@@ -98,18 +97,6 @@ func (s *socket) shut() error {
 		return fmt.Errorf("attach the filter that rejects all: %w", err)
 	}
 	return nil
-}
-
-// holds reports whether a frame is queued. It costs a sixth of a read that finds
-// none.
-func (s *socket) holds() (bool, error) {
-	var length int32 // of the first frame in the queue
-	// unix.IoctlGetInt would allocate, and this call never waits.
-	_, _, no := unix.RawSyscall(unix.SYS_IOCTL, uintptr(s.fd), unix.SIOCINQ, uintptr(unsafe.Pointer(&length)))
-	if no != 0 {
-		return false, fmt.Errorf("look for a frame: %w", no)
-	}
-	return length > 0, nil
 }
 
 // read reads one frame. Without one the error is unix.EAGAIN as it is, not
