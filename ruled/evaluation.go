@@ -48,6 +48,7 @@ type evaluation struct {
 	eventReader
 	links      *link.Table
 	thresholds *rules.Thresholds
+	lessons
 	// last is where the last event stood, zero before the first of a session.
 	last place
 	// created is when the stream of events was made, observed the sequence
@@ -171,6 +172,10 @@ func (e *evaluation) evaluate(ctx context.Context, msg jetstream.Msg) error {
 	}
 	e.links.Observe(&e.event)
 	if e.cfg.Learn > 0 {
+		e.messages++
+		if e.event.ND != nil && e.event.ND.RA != nil {
+			e.advertisements++
+		}
 		return nil
 	}
 	e.acting, e.relaying = e.acting[:0], e.relaying[:0]

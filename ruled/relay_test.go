@@ -37,7 +37,7 @@ func TestRelayTo(t *testing.T) {
 			[]string{"nd.relay.r1 r1 b"}},
 		"union of those that wait": {rule("a", once, ` to="r2 r3"`) + rule("b", once, ` to="r3 origin"`),
 			[]string{"nd.relay.r2 r2 a", "nd.relay.r3 r3 a", "nd.relay.r1 r1 b"}},
-		"all of those that wait": {rule("a", once, "") + rule("b", `<match field="link.claim.new"/>`, ` to="all"`), []string{"nd.relay * b"}},
+		"all of those that wait": {rule("a", once, "") + rule("b", `<no-match field="link.claim.new"/>`, ` to="all"`), []string{"nd.relay * b"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := start(t, "<rules>"+tt.rules+"</rules>")

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/ndmon/ndmon/ruled/link"
 	"github.com/ndmon/ndmon/ruled/rules"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/bus"
@@ -33,9 +32,9 @@ type Deps struct {
 	Command func(*schemas.Relay)
 	// Hangup, if set, has the rule file read again.
 	Hangup <-chan os.Signal
-	// Learned is called with the routers that were learned, where Config.Learn
-	// says so, before Run returns.
-	Learned func([]link.Routers)
+	// Learned is called with what was learned, where Config.Learn says so, before
+	// Run returns.
+	Learned func(Learned)
 	// Health, if set, is told each time that the reading of events begins, by a
 	// nil error, and why when it ends.
 	Health func(error)
@@ -87,6 +86,7 @@ func Run(ctx context.Context, cfg Config, d Deps) error {
 		ctx, stop = context.WithTimeout(ctx, cfg.Learn)
 		defer stop()
 	}
+	began := time.Now()
 	g, ctx := errgroup.WithContext(ctx)
 	published := make(chan error, 1)
 	go func() { published <- e.alerts.Run(publishing) }()
@@ -113,9 +113,9 @@ func Run(ctx context.Context, cfg Config, d Deps) error {
 	}
 	if cfg.Learn > 0 {
 		e.forgetConsumer(publishing)
-		d.Learned(e.links.Learned())
-		if errors.Is(err, context.DeadlineExceeded) {
-			err = nil
+		d.Learned(e.learned(began))
+		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+			err = nil // the end of the learning, which may come early
 		}
 	}
 	stopPublishing()

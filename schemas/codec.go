@@ -73,15 +73,14 @@ func appendObject(b []byte, object place, s *shape) []byte {
 
 // absent reports whether an optional member is left out.
 func absent(at place, m *member) bool {
-	switch {
-	case m.pointer:
-		_, ok := at.target()
-		return !ok
-	case m.list, m.kind == kindBytes:
-		return len(*at.elements()) == 0
-	case m.kind == kindString:
-		return *in[string](at) == ""
-	case m.kind == kindBool:
+	if m.word {
+		return at.zeroWord(m)
+	}
+	return absentValue(at, m)
+}
+
+func absentValue(at place, m *member) bool {
+	if m.kind == kindBool {
 		return !*in[bool](at)
 	}
 	return at.value(m).IsZero()
@@ -281,7 +280,9 @@ func (p *parser) object(object place, s *shape) error {
 	}
 	for absent := s.optional &^ seen; absent != 0; absent &= absent - 1 {
 		m := &s.members[bits.TrailingZeros64(absent)]
-		object.member(m).clear(m)
+		if at := object.member(m); !m.word || !at.zeroWord(m) {
+			at.clear(m)
+		}
 	}
 	p.depth--
 	return nil

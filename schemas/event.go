@@ -96,7 +96,7 @@ type Inet6 struct {
 	Payload     uint16     `json:"payload" doc:"payload length in the IPv6 header, in bytes" ndpmon:"true" example:"32"`
 	NextHeader  uint8      `json:"nextheader" doc:"next header in the IPv6 header: not 58 when extension headers come first" ndpmon:"true" example:"58"`
 	HopLimit    uint8      `json:"hoplimit" doc:"hop limit; 255 in every valid ND message (RFC 4861)" ndpmon:"true" example:"255"`
-	// Extension lists the extension headers in their order.
+	// Extension lists the first 256 extension headers in their order.
 	Extension []Extension `json:"extension,omitempty" doc:"the message stands behind IPv6 extension headers"`
 	Fragment  *Fragment   `json:"fragment,omitempty" doc:"the frame is a fragment, which ND must never be (RFC 6980)"`
 }
@@ -198,8 +198,8 @@ type RD struct {
 	DestinationAddress netip.Addr `json:"destinationaddress" doc:"destination that is redirected" ndpmon:"true"`
 }
 
-// Options are the options of the message, each in the order of the frame; an
-// option that was not in the frame is nil.
+// Options are the options of the message, each in the order of the frame; the
+// list of an option that was not in the frame is empty.
 type Options struct {
 	SourceLinkLayer  []LinkLayer        `json:"sourcelinklayer,omitempty" doc:"the message has a Source Link-Layer Address option" ndpmon:"true"`
 	TargetLinkLayer  []LinkLayer        `json:"targetlinklayer,omitempty" doc:"the message has a Target Link-Layer Address option" ndpmon:"true"`

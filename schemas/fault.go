@@ -14,7 +14,7 @@ type Fault struct {
 
 	Checksum     bool `json:"checksum,omitempty" doc:"the ICMPv6 checksum is wrong: a broken sender, or a fuzzer; receivers discard the message"`
 	Code         bool `json:"code,omitempty" doc:"the ICMPv6 code is not 0; receivers discard the message"`
-	Length       bool `json:"length,omitempty" doc:"the packet or the message is cut short; receivers discard it"`
+	Length       bool `json:"length,omitempty" doc:"the packet or the message is cut short; receivers discard it, unless the rest is in another fragment"`
 	BadOption    bool `json:"badoption,omitempty" doc:"an option has length 0, runs past the end, or has a size or content that its type does not have: a fuzzer, or an attack on the receiver's parser. Receivers take what is good in the message, unless fault.optionlength"`
 	OptionLength bool `json:"optionlength,omitempty" doc:"an option has length 0 or runs past the end; receivers discard the message"`
 	Version      bool `json:"version,omitempty" doc:"the version in the IPv6 header is not 6; receivers discard the message"`
@@ -31,6 +31,7 @@ type Fault struct {
 	EthernetMismatch    bool `json:"ethernetmismatch,omitempty" doc:"link-layer address option with another address than the Ethernet source of the frame (NDPMon: ethernet mismatch): the sender speaks for somebody else, or hides"`
 	LinkLayer           bool `json:"linklayer,omitempty" doc:"link-layer address option with an address that no station has: all zeros, multicast or broadcast; whoever believes it floods or loses its traffic"`
 	EUI64               bool `json:"eui64,omitempty" doc:"source address made from an Ethernet address (modified EUI-64) that is not the frame's Ethernet source: a forged sender, or a station that changed its Ethernet address"`
+	EUI64Bit            bool `json:"eui64bit,omitempty" doc:"source address made from the frame's Ethernet source as modified EUI-64, but without inverting the universal/local bit: no system does so, the SI6 toolkit's ns6 and rd6 do"`
 	NotAllowed          bool `json:"notallowed,omitempty" doc:"option that this type of message does not have, such as a prefix in an NS"`
 	Repeated            bool `json:"repeated,omitempty" doc:"option that a message has only once is in it several times with differing values: receivers disagree which one holds"`
 	Override            bool `json:"override,omitempty" doc:"NA with the O flag but without a Target Link-Layer Address option (NDPMon: NA Override flag; RFC 4861, section 7.2.4)"`

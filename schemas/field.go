@@ -68,28 +68,47 @@ type Field struct {
 	Gate *Gate
 
 	path []*member
+	// inside is the path from where Gate leads.
+	inside []*member
 }
 
 // Gate is an object or list of an event that is optional.
 type Gate struct{ path []*member }
 
-// Open reports whether the event has it. Where not, it has no value of the
-// fields in it either.
-func (g *Gate) Open(e *Event) bool {
+// Inside is where a gate of one event leads. It is good as long as the event does
+// not change.
+type Inside struct{ at place }
+
+// Enter reports whether the event has it, and where it leads. Where not, the
+// event has no value of the fields in it either.
+func (g *Gate) Enter(e *Event) (inside Inside, open bool) {
 	at := placeOf(e)
 	for _, m := range g.path {
+		inside = Inside{at}
 		at = at.member(m)
 		if m.optional && absent(at, m) {
-			return false
+			return Inside{}, false
 		}
 		switch {
 		case m.list:
-			return true // what its elements have is another matter
+			return inside, true // what its elements have is another matter
 		case m.pointer:
 			at, _ = at.target()
 		}
 	}
-	return true
+	return Inside{at}, true
+}
+
+// AppendValuesIn is AppendValues for an event whose Gate was entered, in less
+// time.
+func (f *Field) AppendValuesIn(dst []Value, inside Inside) []Value {
+	if m := f.inside[0]; len(f.inside) == 1 && m.kind == kindBool {
+		if *in[bool](inside.at.member(m)) {
+			return append(dst, Value{})
+		}
+		return dst
+	}
+	return appendValues(dst, inside.at, f.inside, f.Type)
 }
 
 // Value is one value of a field in an event, and comparable: a number or an
@@ -141,6 +160,14 @@ func (t *fields) add(s *shape, names []string, path []*member) {
 				Index:  len(t.list),
 				Gate:   t.gate(names, path),
 				path:   path,
+			}
+			if f.Gate != nil {
+				// A gate leads no further than to the object that its first list is in.
+				n := slices.IndexFunc(f.Gate.path, func(m *member) bool { return m.list })
+				if n < 0 {
+					n = len(f.Gate.path)
+				}
+				f.inside = path[n:]
 			}
 			if f.Example == "" {
 				f.Example = f.Type.example()

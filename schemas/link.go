@@ -26,9 +26,7 @@ type Link struct {
 
 // LinkStation is the station that sent the frame, by its Ethernet source.
 type LinkStation struct {
-	New bool `json:"new,omitempty" doc:"Ethernet source never seen on the link before (NDPMon: new station)"`
-	// Recent is about the last minute.
-	Recent   bool `json:"recent,omitempty" doc:"station that was seen for the first time less than a minute ago: it is booting, and its addresses are part of that"`
+	New      bool `json:"new,omitempty" doc:"Ethernet source never seen on the link before (NDPMon: new station)"`
 	Returned bool `json:"returned,omitempty" doc:"station that is back after a long silence (NDPMon: new activity); RULED_SILENCE says how long"`
 	// Vendor is empty for addresses without a maker: locally administered ones.
 	Vendor        string `json:"vendor,omitempty" doc:"maker of the station, by its Ethernet source" example:"Cisco Systems, Inc"`
@@ -45,6 +43,7 @@ type LinkClaim struct {
 	Previous *MAC `json:"previous,omitempty" doc:"Ethernet address that the address was claimed for until now"`
 
 	New       bool `json:"new,omitempty" doc:"address never seen on the link before (NDPMon: new IP, new lla)"`
+	Early     bool `json:"early,omitempty" doc:"new address of a station that was seen for the first time less than a minute before: part of its start"`
 	Expected  bool `json:"expected,omitempty" doc:"new address that the station has tested for uniqueness before, or that a solicitation has asked for"`
 	Own       bool `json:"own,omitempty" doc:"contested address of the host itself, whose sensor captured the frame"`
 	Changed   bool `json:"changed,omitempty" doc:"address claimed by a further station for the first time (NDPMon: changed ethernet address, wrong couple MAC/LLA): neighbour spoofing (parasite6, fake_advertise6), or a station that changed its Ethernet address"`
@@ -93,8 +92,9 @@ type LinkRouter struct {
 // LinkRA is how an RA of a router of the link differs from what is configured or,
 // without configuration, from what was learned.
 type LinkRA struct {
-	// Change has at most 8 elements.
+	// Change has at most 8 elements. Not every difference is one of the flags below.
 	Change          []string `json:"change,omitempty" doc:"what is different, in words: what it was and what it is" example:"captive portal was uri https://a.example, is uri https://b.example"`
+	Stops           bool     `json:"stops,omitempty" doc:"the RA has router lifetime 0, and the router was a default router before: hosts stop using it by default"`
 	Unconfigured    bool     `json:"unconfigured,omitempty" doc:"the RA of a configured router differs from what was learned of it, in something that the configuration does not tell"`
 	CurHopLimit     bool     `json:"curhoplimit,omitempty" doc:"the RA's cur hop limit is not the router's"`
 	Flags           bool     `json:"flags,omitempty" doc:"the RA's flags are not the router's"`

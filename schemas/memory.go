@@ -18,6 +18,9 @@ import (
 // never kept as numbers, so the garbage collector sees them all, and go test
 // -race checks the arithmetic (checkptr).
 
+// wordSize is the size of a pointer and of a length in bytes.
+const wordSize = uint8(unsafe.Sizeof(uintptr(0)))
+
 // place is where a value stands in a message's memory.
 type place struct{ p unsafe.Pointer }
 
@@ -36,6 +39,11 @@ func (at place) target() (target place, ok bool) {
 	p := *in[unsafe.Pointer](at)
 	return place{p}, p != nil
 }
+
+// zeroWord reports whether a member at a place has its zero value, one for which a
+// word of it tells (member.word): the length in the header of a slice or a string
+// stands behind the pointer.
+func (at place) zeroWord(m *member) bool { return *(*uintptr)(unsafe.Add(at.p, m.probe)) == 0 }
 
 // elements returns the list at a place for its length and capacity. Lists of
 // all types are laid out alike; the bytes stand for the elements and must not be

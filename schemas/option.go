@@ -65,7 +65,7 @@ var optionTable = sync.OnceValue(func() *options {
 		{Type: 3, Name: "prefix information", RFC: "RFC 4861, section 4.6.2", In: InRA, Min: 32, Max: 32, Member: "prefixinfo"},
 		{Type: 4, Name: "redirected header", RFC: "RFC 4861, section 4.6.3", In: InRD, Min: 8, Once: true, Member: "redirectedheader"},
 		{Type: 5, Name: "MTU", RFC: "RFC 4861, section 4.6.4", In: InRA, Min: 8, Max: 8, Once: true, Member: "mtu"},
-		{Type: 6, Name: "NBMA shortcut limit", RFC: "RFC 2491, section 5.2.1", In: InNS, Min: 8, Max: 8},
+		{Type: 6, Name: "NBMA shortcut limit", RFC: "RFC 2491", In: InNS, Min: 8, Max: 8},
 		{Type: 7, Name: "advertisement interval", RFC: "RFC 6275, section 7.3", In: InRA, Min: 8, Max: 8, Member: "advinterval"},
 		{Type: 8, Name: "home agent information", RFC: "RFC 6275, section 7.4", In: InRA, Min: 8, Max: 8, Member: "homeagent"},
 		{Type: 9, Name: "source address list", RFC: "RFC 3122, section 3.1", In: InOthers, Min: 24},
@@ -86,12 +86,12 @@ var optionTable = sync.OnceValue(func() *options {
 		{Type: 24, Name: "route information", RFC: "RFC 4191, section 2.3", In: InRA, Min: 8, Max: 24, Member: "routeinfo"},
 		{Type: 25, Name: "recursive DNS server", RFC: "RFC 8106, section 5.1", In: InRA, Min: 24, Member: "rdnss"},
 		{Type: 26, Name: "RA flags extension", RFC: "RFC 5175, section 4", In: InRA, Min: 8, Member: "flagsextension"},
-		{Type: 27, Name: "handover key request", RFC: "RFC 5269, section 5.1.1", In: InOthers, Min: 8},
-		{Type: 28, Name: "handover key reply", RFC: "RFC 5269, section 5.1.2", In: InOthers, Min: 8},
-		{Type: 29, Name: "handover assist information", RFC: "RFC 5271, section 3.1", In: InOthers, Min: 8},
-		{Type: 30, Name: "mobile node identifier", RFC: "RFC 5271, section 3.2", In: InOthers, Min: 8},
+		{Type: 27, Name: "handover key request", RFC: "RFC 5269", In: InOthers, Min: 8},
+		{Type: 28, Name: "handover key reply", RFC: "RFC 5269", In: InOthers, Min: 8},
+		{Type: 29, Name: "handover assist information", RFC: "RFC 5271", In: InOthers, Min: 8},
+		{Type: 30, Name: "mobile node identifier", RFC: "RFC 5271", In: InOthers, Min: 8},
 		{Type: 31, Name: "DNS search list", RFC: "RFC 8106, section 5.2", In: InRA, Min: 16, Member: "dnssl"},
-		{Type: 32, Name: "proxy signature", RFC: "RFC 6496, section 4", In: inAny, Min: 24, Varies: true},
+		{Type: 32, Name: "proxy signature", RFC: "RFC 6496", In: inAny, Min: 24, Varies: true},
 		{Type: 33, Name: "address registration", RFC: "RFC 8505, section 4.1", In: InNS | InNA, Min: 16, Max: 40, Member: "registration"},
 		{Type: 34, Name: "6LoWPAN context", RFC: "RFC 6775, section 4.2", In: InRA, Min: 16, Max: 24, Member: "context"},
 		{Type: 35, Name: "authoritative border router", RFC: "RFC 6775, section 4.3", In: InRA, Min: 24, Max: 24, Member: "borderrouter"},
@@ -100,11 +100,11 @@ var optionTable = sync.OnceValue(func() *options {
 		{Type: 38, Name: "PREF64", RFC: "RFC 8781, section 4", In: InRA, Min: 16, Max: 16, Member: "pref64"},
 		{Type: 39, Name: "crypto-ID parameters", RFC: "RFC 8928, section 4.3", In: InNS | InNA, Min: 16, Member: "cryptoid"},
 		{Type: 40, Name: "NDP signature", RFC: "RFC 8928, section 4.4", In: InNS | InNA, Min: 16, Varies: true, Member: "ndpsignature"},
-		{Type: 41, Name: "resource directory address", RFC: "RFC 9176, section 4.3", In: InRA, Min: 24, Max: 24, Member: "resourcedirectory"},
-		{Type: 42, Name: "consistent uptime", RFC: "RFC 9685, section 6.5", In: inAny, Min: 8, Varies: true},
+		{Type: 41, Name: "resource directory address", RFC: "RFC 9176, section 4.1.1", In: InRA, Min: 24, Max: 24, Member: "resourcedirectory"},
+		{Type: 42, Name: "consistent uptime", RFC: "RFC 9685", In: inAny, Min: 8, Varies: true},
 		{Type: 43, Name: "unassigned", In: inAny, Min: 8},
-		{Type: 138, Name: "CARD request", RFC: "RFC 4065, section 5.1.1", In: InOthers, Min: 8},
-		{Type: 139, Name: "CARD reply", RFC: "RFC 4065, section 5.1.2", In: InOthers, Min: 8},
+		{Type: 138, Name: "CARD request", RFC: "RFC 4065", In: InOthers, Min: 8},
+		{Type: 139, Name: "CARD reply", RFC: "RFC 4065", In: InOthers, Min: 8},
 		{Type: 144, Name: "encrypted DNS", RFC: "RFC 9463, section 6.1", In: InRA, Min: 16, Member: "encrypteddns"},
 		{Type: 253, Name: "experiment 1", RFC: "RFC 4727, section 5.1.3", In: inAny, Min: 8},
 		{Type: 254, Name: "experiment 2", RFC: "RFC 4727, section 5.1.3", In: inAny, Min: 8},
@@ -148,9 +148,10 @@ type Timestamp struct {
 	Time string `json:"time" doc:"time stamp in seconds since 1970, with six decimals" example:"1764100000.*"`
 }
 
-// TrustAnchor is a Trust Anchor option (RFC 3971, section 6.4.3).
+// TrustAnchor is a Trust Anchor option (RFC 3971, section 6.4.3; RFC 6495 for
+// keys).
 type TrustAnchor struct {
-	NameType uint8 `json:"nametype" doc:"type of the trust anchor's name: 1 for an X.501 name, 2 for a domain name" example:"2"`
+	NameType uint8 `json:"nametype" doc:"type of the trust anchor's name: 1 for an X.501 name, 2 for a domain name, 3 to 7 for the hash of its key (RFC 6495)" example:"2"`
 	// Name is in lower-case hexadecimal unless it is a domain name.
 	Name string `json:"name" doc:"name of the trust anchor: a domain name, or hexadecimal" example:"*.example.org"`
 }
@@ -197,8 +198,8 @@ type PvDFlags struct {
 	RA     bool `json:"ra,omitempty" doc:"R flag: the option has parameters of an RA in it"`
 }
 
-// PvDOptions are the options in a PvD option, each in their order; an option that
-// was not in it is nil.
+// PvDOptions are the options in a PvD option, each in their order; the list of an
+// option that was not in it is empty.
 type PvDOptions struct {
 	PrefixInfo    []PrefixInfo    `json:"prefixinfo,omitempty" doc:"the PvD option has a Prefix Information option in it"`
 	MTU           []MTU           `json:"mtu,omitempty" doc:"the PvD option has an MTU option in it"`
@@ -218,7 +219,7 @@ type FlagsExtension struct {
 }
 
 // Registration is an Address Registration option (RFC 6775, section 4.1), or an
-// extended one (RFC 8505, section 4.1; RFC 9685 for P).
+// extended one (RFC 8505, section 4.1; RFC 8928 for C, RFC 9685 for P).
 type Registration struct {
 	Status uint8             `json:"status" doc:"status of the registration; 0 is success, 1 duplicate address, 2 neighbor cache full (RFC 8505 has the others)" example:"0"`
 	Opaque uint8             `json:"opaque" doc:"octet that the routing protocol reads as I says" example:"0"`
@@ -234,6 +235,7 @@ type Registration struct {
 
 // RegistrationFlags are the flags of an extended Address Registration option.
 type RegistrationFlags struct {
+	CryptoID    bool `json:"cryptoid,omitempty" doc:"C flag: the owner is a Crypto-ID (RFC 8928)"`
 	Router      bool `json:"router,omitempty" doc:"R flag: the router is asked to make the address reachable by routing"`
 	Transaction bool `json:"transaction,omitempty" doc:"T flag: the transaction identifier counts"`
 }
@@ -260,7 +262,8 @@ type BorderRouter struct {
 
 // CaptivePortal is a Captive-Portal option (RFC 8910, section 2.3).
 type CaptivePortal struct {
-	// URI has what is not printable escaped, as a domain has (RFC 1035).
+	// URI has what is not printable, and the backslash, escaped as a domain has them
+	// (RFC 1035, section 5.1).
 	URI string `json:"uri" doc:"URI of the captive portal's API" example:"https://portal.example.org/*"`
 }
 
@@ -281,9 +284,9 @@ type NDPSignature struct {
 }
 
 // ResourceDirectory is a Resource Directory Address option (RFC 9176, section
-// 4.3).
+// 4.1.1).
 type ResourceDirectory struct {
-	// Lifetime is in seconds; 4294967295 is infinity.
+	// Lifetime is in seconds; 0 ends it.
 	Lifetime uint32     `json:"lifetime" doc:"lifetime of the resource directory, in seconds" lifetime:"true" example:"3600"`
 	Address  netip.Addr `json:"address" doc:"address of the resource directory"`
 }
@@ -296,8 +299,9 @@ type EncryptedDNS struct {
 	// Domain has no final dot.
 	Domain  string       `json:"domain" doc:"authentication domain name of the resolver, without the final dot" example:"dns.example.org"`
 	Address []netip.Addr `json:"address,omitempty" doc:"address of the resolver"`
-	// Parameter is as RFC 9460, section 2.1 writes it. Values that are not text have
-	// hexadecimal.
+	// Parameter is as RFC 9460, section 2.1 writes it, but for the values of keys
+	// without a name there, and those that their key does not have: they are in
+	// hexadecimal, as in key65535=ab00.
 	Parameter []string `json:"parameter,omitempty" doc:"service parameter of the resolver (RFC 9460)" example:"alpn=h2,h3"`
 }
 

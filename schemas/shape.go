@@ -27,10 +27,14 @@ type member struct {
 	// list and pointer say that kind is that of the elements; a pointer is
 	// absent when nil, a list when empty.
 	list, pointer bool
-	optional      bool    // absent when it has its zero value
-	offset        uintptr // of the field in the Go struct
-	size          uintptr // of the value, of one element in a list
-	key           string  // ready to be written: "name":
+	optional      bool // absent when it has its zero value
+	// word says that it has its zero value when the word at probe, from its
+	// beginning, is zero: a pointer, or the length of a list or a text.
+	word   bool
+	probe  uint8
+	offset uintptr // of the field in the Go struct
+	size   uintptr // of the value, of one element in a list
+	key    string  // ready to be written: "name":
 	// head is the key's first 8 bytes, or all of it, as a number, where the bits
 	// of mask are set.
 	head, mask uint64
@@ -43,6 +47,7 @@ type member struct {
 	doc, example string
 	presence     bool // the field asks whether the member is there, not for its value
 	ndpmon       bool
+	lifetime     bool // a number that may run down from message to message
 }
 
 type kind uint8
@@ -76,6 +81,7 @@ func newShape(t reflect.Type) *shape {
 			example:  f.Tag.Get("example"),
 			presence: f.Tag.Get("field") == "presence",
 			ndpmon:   f.Tag.Get("ndpmon") == "true",
+			lifetime: f.Tag.Get("lifetime") == "true",
 		}
 		ft := f.Type
 		switch {
@@ -85,6 +91,12 @@ func newShape(t reflect.Type) *shape {
 			m.list, ft = true, ft.Elem()
 		}
 		m.kind, m.size = kindOf(ft), ft.Size()
+		switch {
+		case m.pointer:
+			m.word = true
+		case m.list, m.kind == kindBytes, m.kind == kindString:
+			m.word, m.probe = true, wordSize
+		}
 		for i := range min(len(m.key), 8) {
 			m.head |= uint64(m.key[i]) << (8 * i)
 			m.mask |= 0xff << (8 * i)

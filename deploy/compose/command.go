@@ -21,7 +21,7 @@ import (
 const usage = `ndlab: what the lab of docker-compose.yml runs beside ndmon's own programs
 
   ndlab hold [ADDRESS/LENGTH]  hold a network namespace, after giving the address to
-                               its only interface
+                               its only interface, and with --advertise be a router
   ndlab ready ADDRESS|URL...   exit 0 when these addresses can be used here, and
                                NATS is at these URLs
   ndlab keys FILE:UID:FOLDER...
@@ -29,7 +29,7 @@ const usage = `ndlab: what the lab of docker-compose.yml runs beside ndmon's own
                                each file into the folder, for the user alone
   ndlab traffic NEIGHBOUR...   talk to these addresses, and attack now and then
 
-Options of keys and traffic:
+Options of hold, keys and traffic:
 `
 
 // Command is ndlab. A process.UsageError is one of the arguments.
@@ -38,6 +38,7 @@ func Command(ctx context.Context, args []string, out io.Writer, log *slog.Logger
 	flags := pflag.NewFlagSet("ndlab", pflag.ContinueOnError)
 	flags.SortFlags = false
 	flags.SetOutput(io.Discard)
+	prefixes := flags.StringSlice("advertise", nil, "advertise this host as a router with these `PREFIXES`, on the link where it has an address of the first")
 	hosts := flags.StringSlice("hosts", nil, "`HOSTS` that have keys")
 	flags.DurationVar(&t.every, "every", 5*time.Second, "`TIME` between two rounds; the second is an attack too, and each sixth after it")
 	flags.TextVar(&t.rogue, "rogue-ra", netip.Prefix{}, "attack with Router Advertisements on the link that has this `PREFIX`")
@@ -51,10 +52,17 @@ func Command(ctx context.Context, args []string, out io.Writer, log *slog.Logger
 	case err != nil:
 		return usageError("%w, see ndlab --help", err)
 	}
+	advertised := make([]netip.Prefix, len(*prefixes))
+	for i, text := range *prefixes {
+		var err error
+		if advertised[i], err = netip.ParsePrefix(text); err != nil {
+			return usageError("--advertise: %w", err)
+		}
+	}
 	command, args := flags.Arg(0), flags.Args()
 	switch {
 	case command == "hold" && len(args) <= 2:
-		return hold(ctx, args[1:])
+		return hold(ctx, args[1:], advertised, log)
 	case command == "ready" && len(args) > 1:
 		return ready(ctx, args[1:])
 	case command == "keys" && len(args) > 1:

@@ -25,6 +25,7 @@ func TestBadArguments(t *testing.T) {
 		{"sleep", "takes hold, ready, keys or traffic"},
 		{"ready", "takes hold, ready, keys or traffic"},
 		{"hold a b", "takes hold, ready, keys or traffic"},
+		{"hold --advertise 2001:db8::1", "--advertise"},
 		{"hold 2001:db8::1", `"2001:db8::1" is not an address such as 2001:db8::1/64`},
 		{"ready host1", `"host1" is neither an address nor a URL`},
 		{"traffic 2001:db8::1/64", "2001:db8::1/64"},

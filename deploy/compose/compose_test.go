@@ -79,16 +79,17 @@ func TestLab(t *testing.T) {
 
 	step("attacks are seen by the router of their link", func() {
 		l.eventually("both attacks are alerted", func() bool {
-			return len(alerts.of("rogue-ra")) > 0 && len(alerts.of("changed-ethernet-address")) > 0
+			return len(alerts.of("rogue-ra")) > 0 && len(alerts.of("ra-from-unknown-router")) > 0 && len(alerts.of("changed-ethernet-address")) > 0
 		})
-		for _, a := range alerts.of("rogue-ra") {
+		// The second rule knows r1 by its own Router Advertisements.
+		for _, a := range append(alerts.of("rogue-ra"), alerts.of("ra-from-unknown-router")...) {
 			if a.Host != "r1" || a.Severity != schemas.Critical || a.event.Inet6.Source.String() != "fe80::ff:fe00:bad" {
 				l.Errorf("rogue RA: %s %s/%s: %s", a.Severity, a.Host, a.Interface, a.Summary)
 			}
 		}
 		for _, a := range alerts.of("changed-ethernet-address") {
-			if a.Host != "r2" || !strings.Contains(a.Summary, l.prefix+":2::1 ") {
-				l.Errorf("spoofed NA: %s/%s: %s", a.Host, a.Interface, a.Summary)
+			if a.Host != "r2" || a.Severity == schemas.Info || !strings.Contains(a.Summary, l.prefix+":2::1 ") {
+				l.Errorf("spoofed NA: %s %s/%s: %s", a.Severity, a.Host, a.Interface, a.Summary)
 			}
 		}
 	})
@@ -125,6 +126,22 @@ func TestLab(t *testing.T) {
 			found()
 		})
 	}
+	step("nobody but the attackers is accused", func() {
+		l.eventually("a second round of attacks is alerted", func() bool {
+			frames := map[string]map[string]bool{"r1": {}, "r2": {}}
+			for _, a := range alerts.accusing() {
+				if a.event.Ethernet.Source.String() == attacker {
+					frames[a.Host][a.event.ID] = true
+				}
+			}
+			return len(frames["r1"]) >= 2 && len(frames["r2"]) >= 2
+		})
+		for _, a := range alerts.accusing() {
+			if mac := a.event.Ethernet.Source.String(); mac != attacker && mac != ourMAC {
+				l.Errorf("%s %s/%s %s: %s", a.Severity, a.Host, a.Interface, a.Rule, a.Summary)
+			}
+		}
+	})
 	step("a router is killed", func() {
 		send()
 		sensor := l.inspect(l.container("r2-sensor"), "{{.State.StartedAt}}")
@@ -395,10 +412,10 @@ func (l *composed) privileges() {
 		"nats":      {User: nobody, Keys: []string{"nats-server.conf", "users.conf"}},
 		"ruled":     {User: nobody, Keys: []string{"ruled.nk"}},
 		"alerts":    {User: nobody, Keys: []string{"viewer.nk"}},
-		"r1":        {},
+		"r1":        {Capabilities: []string{"NET_RAW"}},
 		"r1-sensor": {Capabilities: []string{"NET_RAW"}, Keys: []string{"sensor-r1.nk"}},
 		"r1-pinger": {Capabilities: []string{"NET_ADMIN", "NET_RAW"}, Keys: []string{"pinger-r1.nk"}},
-		"r2":        {},
+		"r2":        {Capabilities: []string{"NET_RAW"}},
 		"r2-sensor": {Capabilities: []string{"NET_RAW"}, Keys: []string{"sensor-r2.nk"}},
 		"r2-pinger": {Capabilities: []string{"NET_ADMIN", "NET_RAW"}, Keys: []string{"pinger-r2.nk"}},
 		"h1":        {},
@@ -510,8 +527,14 @@ func (l *composed) images() {
 	}
 }
 
-// ourRouter is the source of the numbered frames.
-const ourRouter = "fe80::7"
+// ourRouter and ourMAC are the source of the numbered frames.
+const (
+	ourRouter = "fe80::7"
+	ourMAC    = "02:00:00:00:00:07"
+)
+
+// attacker is the Ethernet source of the attacks of the service traffic.
+const attacker = "02:00:00:00:0b:ad"
 
 // wire is the engine's end of one of the lab's networks.
 type wire struct {
@@ -537,7 +560,11 @@ func (l *composed) attach(network string) wire {
 func (w wire) send(n int) {
 	w.l.Helper()
 	const reachableTime, lifetime = 4, 1800
-	ra := lab.RouterAdvertisement(net.HardwareAddr{2, 0, 0, 0, 0, 7}, netip.MustParseAddr(ourRouter), lifetime)
+	mac, err := net.ParseMAC(ourMAC)
+	if err != nil {
+		w.l.Fatal(err)
+	}
+	ra := lab.RouterAdvertisement(mac, netip.MustParseAddr(ourRouter), lifetime)
 	binary.BigEndian.PutUint32(ra.Body[reachableTime:], uint32(n))
 	if _, err := w.Write(ra.Frame()); err != nil {
 		w.l.Fatal(err)
@@ -594,6 +621,17 @@ func (s *stored) of(rule string) (list []alert) {
 	s.read()
 	for _, a := range s.alerts {
 		if a.Rule == rule && a.event.Inet6.Source.String() != ourRouter {
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
+// accusing returns the alerts above info that name a station.
+func (s *stored) accusing() (list []alert) {
+	s.read()
+	for _, a := range s.alerts {
+		if a.Severity != schemas.Info && a.event.Ethernet != nil {
 			list = append(list, a)
 		}
 	}

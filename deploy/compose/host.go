@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"strings"
@@ -18,12 +19,20 @@ import (
 // hold does nothing until the context ends: the namespace of a container lives
 // as long as its process. An engine gives a container addresses of its networks
 // alone, and no two networks can have the same prefix: so a host behind a router
-// that relays takes its address in the prefix upstream itself.
-func hold(ctx context.Context, addresses []string) error {
+// that relays takes its address in the prefix upstream itself. A router advertises
+// its prefixes.
+func hold(ctx context.Context, addresses []string, advertised []netip.Prefix, log *slog.Logger) error {
 	for _, text := range addresses {
 		if err := giveAddress(text); err != nil {
 			return err
 		}
+	}
+	if len(advertised) > 0 {
+		a, err := newRouterAdvertiser(ctx, advertised, log)
+		if err != nil {
+			return err
+		}
+		a.run(ctx)
 	}
 	<-ctx.Done()
 	return nil

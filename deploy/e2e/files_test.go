@@ -235,10 +235,10 @@ func TestBuiltInRules(t *testing.T) {
 		capture string
 		want    map[string]int
 	}{
-		{"thc-kill_router6", map[string]int{"info new-station": 1, "info ra-lifetime-zero": 3, "info ra-preference": 1, "warning eui64-mismatch": 3}},
-		{"si6-ra6_life0", map[string]int{"info new-station": 1, "info ra-lifetime-zero": 1, "info ra-preference": 1, "warning ra-reachable-time": 1}},
+		{"thc-kill_router6", map[string]int{"info new-station": 1, "info new-router": 1, "info ra-preference": 1, "warning ra-eui64-mismatch": 1}},
+		{"si6-ra6_life0", map[string]int{"info new-station": 1, "info new-router": 1, "info ra-preference": 1, "warning ra-reachable-time": 1}},
 		{"si6-ns6_frag", map[string]int{"critical fragmented-nd": 1, "warning malformed-nd": 1, "warning ethernet-destination": 1}},
-		{"linux-resolution_nud", map[string]int{"info new-station": 3, "info new-lla": 2}},
+		{"linux-resolution_nud", map[string]int{"info new-station": 3}},
 		{"linux-dad_ok", map[string]int{"info new-station": 1}},
 		{"thc-toobig6", map[string]int{}},
 	} {

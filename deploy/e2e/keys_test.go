@@ -162,9 +162,12 @@ func TestKeys(t *testing.T) {
 	if p := r.Start(neighbors); p.Wait() != 0 || !strings.Contains(p.Stdout.String(), host) || p.Stderr.String() != "" {
 		t.Errorf("neighbors: %q, %q", p.Stdout, p.Stderr)
 	}
-	learn := with(program("nd-ruled", "--learn", "1s"), neighbors.Env...)
-	if p := r.Start(learn); p.Wait() != 0 || strings.Contains(p.Stderr.String(), "level=WARN") {
-		t.Errorf("learning: %q", p.Stderr)
+	learn := r.Start(with(program("nd-ruled", "--learn", "2s"), neighbors.Env...))
+	learn.Stderr.WaitFor("reading events")
+	router := newStation(9)
+	wire.Send(lab.RouterAdvertisement(router.mac, router.address, 1800).Frame())
+	if learn.Wait() != 0 || strings.Contains(learn.Stderr.String(), "level=WARN") {
+		t.Errorf("learning: %q", learn.Stderr)
 	}
 	ruled.Kill()
 	ruled = startRuled()

@@ -92,7 +92,7 @@ func TestConfigurationOfNDPMon(t *testing.T) {
 			wire := r.Upstream.Wire("eth0")
 			wire.Send(lab.RouterAdvertisement(good.mac, good.address, 1800).Frame(), wrong.Frame(),
 				lab.RouterAdvertisement(rogue.mac, rogue.address, 1800).Frame(), solicitation.Frame())
-			wire.Send(lab.RouterAdvertisement(rogue.mac, rogue.address, 0).Frame()) // the last one, for us to know
+			wire.Send(lab.RouterAdvertisement(good.mac, good.address, 0).Frame()) // the last one, for us to know
 			lab.Eventually(t, "the last frame is alerted on", func() bool {
 				out := p.Stdout.String()
 				return strings.Contains(out, "ra-lifetime-zero") || strings.Contains(out, "configured-router-gives-up")
@@ -245,6 +245,34 @@ func TestLearn(t *testing.T) {
 	r.Upstream.Wire("eth0").Send(lab.RouterAdvertisement(router.mac, router.address, 1800).Frame())
 	if status := ruled.Wait(); status != 0 || !strings.Contains(ruled.Stdout.String(), "<lla>"+router.address.String()+"</lla>") {
 		t.Errorf("exit status %d: %s", status, ruled.Stdout.String())
+	}
+}
+
+// Where no router is heard there is no configuration, and it is said why.
+func TestLearnNothing(t *testing.T) {
+	t.Parallel()
+	r := lab.NewRouter(t)
+	startBroker(t, r.Namespace)
+	const server = "NATS_URL=" + localNATS
+	capture := corpus(t, "thc-fake_solicitate6")
+	for _, tc := range []struct {
+		name    string
+		command lab.Command
+		want    string
+	}{
+		{"interface", builtin("ndmon", "--learn", "1s", "-i", lab.Master, "--listen", "127.0.0.1:0", "--data", t.TempDir()),
+			"ndmon: listen on m0: no router was learned in 1s: no Neighbor Discovery message came"},
+		{"file", builtin("ndmon", "--learn", "1h", "-r", capture, "--host", "r1"),
+			"ndmon: read " + capture + ": no router was learned: 4 Neighbor Discovery messages came, from r1/thc-fake_solicitate6, but no Router Advertisement"},
+		{"fleet", with(builtin("nd-ruled", "--learn", "1s"), server),
+			"no router was learned in 1s: no Neighbor Discovery message came"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p := r.Start(tc.command)
+			if status := p.Wait(); status != 1 || p.Stdout.String() != "" || !strings.Contains(p.Stderr.String(), tc.want) {
+				t.Errorf("exit status %d, want 1 and %s\n%s%s", status, tc.want, p.Stdout.String(), p.Stderr.String())
+			}
+		})
 	}
 }
 

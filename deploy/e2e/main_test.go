@@ -30,7 +30,7 @@ const plainRules = `<rules>
     <match field="direction" value="out"/>
     <match field="master"/>
     <match field="inet6.hoplimit" value="255"/>
-    <no-match field="nd.malformed"/>
+    <no-match field="fault.discarded"/>
     <no-match field="inet6.source" value="::/128"/>
     <no-match field="nd.ns.targetaddress" value="fe80::/10,ff00::/8,::/128,::1/128"/>
     <relay/>

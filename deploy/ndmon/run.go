@@ -16,8 +16,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/ndmon/ndmon/pinger"
 	"github.com/ndmon/ndmon/ruled"
-	"github.com/ndmon/ndmon/ruled/link"
-	"github.com/ndmon/ndmon/ruled/rules"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/bus"
 	"github.com/ndmon/ndmon/schemas/process"
@@ -71,9 +69,26 @@ func Run(ctx context.Context, cfg Config, d Deps) error {
 	err := p.work(ctx)
 	p.stop()
 	if err == nil && cfg.Learn > 0 {
-		err = rules.WriteRouters(d.Alerts, p.learned)
+		err = p.writeLearned()
 	}
 	return err
+}
+
+// writeLearned writes the configuration that was learned, or says why there is
+// none.
+func (p *parts) writeLearned() error {
+	from := "listen on all Ethernet interfaces"
+	switch {
+	case len(p.cfg.Files) > 0:
+		from = "read " + strings.Join(p.cfg.Files, ", ")
+		p.learned.Took = 0 // that was to read, not to listen
+	case len(p.cfg.Interfaces) > 0:
+		from = "listen on " + strings.Join(p.cfg.Interfaces, ", ")
+	}
+	if err := p.learned.WriteRouters(p.deps.Alerts); err != nil {
+		return fmt.Errorf("%s: %w", from, err)
+	}
+	return nil
 }
 
 func (p *parts) work(ctx context.Context) error {
@@ -138,7 +153,7 @@ type parts struct {
 	ruled    *bus.Conn
 	consumer string // ruled's, which reads the subject events
 	events   string
-	learned  []link.Routers // when ruled has ended
+	learned  ruled.Learned // when ruled has ended
 }
 
 // part is one that can be stopped and waited for.
@@ -212,7 +227,7 @@ func (p *parts) start(ctx context.Context) error {
 					commands.give(command)
 				}
 			},
-			Learned: func(links []link.Routers) { p.learned = links },
+			Learned: func(l ruled.Learned) { p.learned = l },
 			Health: func(err error) {
 				events(err)
 				if err == nil {

@@ -20,6 +20,8 @@ type binding struct {
 	anycast bool
 	// tentative is true while a station has only tested whether it is free.
 	tentative bool
+	// own is true for an address of the host that captures here.
+	own bool
 }
 
 // claim is a station's claim of an address.
@@ -95,41 +97,54 @@ func (b *binding) quietest() uint8 {
 }
 
 // observeClaims judges and remembers the claims that a frame makes: that its
-// source, and the target of an NA, are at an Ethernet address.
+// source, and the target of an NA, are at an Ethernet address. An NA without a
+// Target Link-Layer Address option claims nothing for its target, since receivers
+// learn no address from it (RFC 4861, section 7.2.5); one in answer to the
+// registration of an address is such (RFC 8505, section 5.5). The sender is nil
+// where the Ethernet source is none that a station has.
 func (t *Table) observeClaims(l *link, s *station, e *schemas.Event, now int64) {
 	source, sender := e.Inet6.Source, e.Ethernet.Source
-	told := sender // what the receivers take for the source's address
-	if opt := e.ND.Opt; opt != nil && len(opt.SourceLinkLayer) > 0 && e.ND.NA == nil && e.ND.RD == nil {
-		told = opt.SourceLinkLayer[0].Address
-	}
-	if opt := e.ND.Opt; opt != nil && len(opt.TargetLinkLayer) > 0 && (e.ND.NA != nil || e.ND.RD != nil) {
-		told = opt.TargetLinkLayer[0].Address
+	var sources, targets []schemas.LinkLayer // in the options that receivers learn from
+	if opt := e.ND.Opt; opt != nil {
+		sources, targets = opt.SourceLinkLayer, opt.TargetLinkLayer
 	}
 	switch nd := e.ND; {
 	case nd.NS != nil && source.IsUnspecified():
-		t.observeProbe(l, s, nd.NS.TargetAddress, sender, now)
+		t.observeProbe(l, s, e, now)
 	case nd.NA != nil:
-		if e.Inet6.Destination.IsMulticast() { // who tests an address has none to answer to
-			t.observeAnswer(l, s, nd.NA.TargetAddress, sender, now)
+		target := nd.NA.TargetAddress
+		if !t.answersAnother(l, e, now) {
+			t.observeAnswer(l, s, target, sender, now)
 		}
-		t.claim(l, s, e, nd.NA.TargetAddress, told, now)
-		if source != nd.NA.TargetAddress {
+		// Of several, some receivers take the first and some the last.
+		for i := range targets {
+			t.claim(l, s, e, target, targets[i].Address, now)
+		}
+		if source != target || len(targets) == 0 {
 			t.claim(l, s, e, source, sender, now)
 		}
 	case nd.RD != nil:
 		t.claim(l, s, e, source, sender, now)
 		// The target may be far from here, so only one that is known is judged.
-		if told != sender && l.bindings.get(nd.RD.TargetAddress.As16()) != nil {
-			t.claim(l, s, e, nd.RD.TargetAddress, told, now)
+		if l.bindings.get(nd.RD.TargetAddress.As16()) != nil {
+			for i := range targets {
+				if targets[i].Address != sender {
+					t.claim(l, s, e, nd.RD.TargetAddress, targets[i].Address, now)
+				}
+			}
 		}
+	case len(sources) == 0:
+		t.claim(l, s, e, source, sender, now)
 	default:
-		t.claim(l, s, e, source, told, now)
+		for i := range sources {
+			t.claim(l, s, e, source, sources[i].Address, now)
+		}
 	}
 }
 
 // claim judges and remembers one claim of a frame.
 func (t *Table) claim(l *link, s *station, e *schemas.Event, addr netip.Addr, told schemas.MAC, now int64) {
-	if s == nil || !unicast(addr) || told.IsMulticast() || told == (schemas.MAC{}) {
+	if !unicast(addr) || told.IsMulticast() || told == (schemas.MAC{}) {
 		return
 	}
 	key, mac := addr.As16(), told.Uint64()
@@ -138,31 +153,38 @@ func (t *Table) claim(l *link, s *station, e *schemas.Event, addr netip.Addr, to
 	// does a proxy for a station elsewhere.
 	na := e.ND.NA
 	weak := na != nil && addr == na.TargetAddress && !na.Flag.Override && addr != e.Inet6.Source
-	if weak && e.Proxy && e.Direction == schemas.Out {
+	if weak && own(e) {
 		return // this host's own answer for a station behind another interface
 	}
 	out := schemas.LinkClaim{Address: addr, Ethernet: told}
 	b := l.bindings.get(key)
 	if b == nil || b.tentative {
+		out.Expected = b != nil && b.claims[0].mac == mac || na != nil && addr == na.TargetAddress && !t.out.Unsolicited
 		if b == nil {
 			b = l.bindings.add(key, now)
 		}
-		*b = binding{count: 1, before: noClaim, anycast: weak}
+		*b = binding{count: 1, before: noClaim, anycast: weak, own: own(e)}
 		b.claims[0] = claim{mac, now, now}
 		out.New = true
-		if s.own == 0 && told == e.Ethernet.Source {
+		out.Early = s != nil && !t.sender.New && now-s.first < recently && now >= s.first
+		if s != nil && s.own == 0 && told == e.Ethernet.Source {
 			s.own = hashAddr(key)
 		}
 		t.report(out, 0)
 		return
 	}
 	l.bindings.seen(key, b.first(), now)
-	previous := b.claims[b.speaker].mac
-	if b.hear(&out, mac, weak, now, now-int64(t.cfg.ClaimTimeout)) {
+	previous := b.claims[b.speaker]
+	contested := b.hear(&out, mac, weak, now, now-int64(t.cfg.ClaimTimeout))
+	if own(e) {
+		b.own, b.owner = true, b.speaker // nothing is surer
+		return
+	}
+	if contested {
 		t.contest(l, s, e, &out, b, previous, now)
 	}
 	if out.Contested || out.Disputed || out.Adopted {
-		t.report(out, previous)
+		t.report(out, previous.mac)
 	}
 }
 
@@ -203,23 +225,33 @@ func (b *binding) hear(out *schemas.LinkClaim, mac uint64, weak bool, now, lapse
 	return out.Changed || out.FlipFlop || out.Reused
 }
 
-// contest says more of a claim that contradicts another.
-func (t *Table) contest(l *link, s *station, e *schemas.Event, out *schemas.LinkClaim, b *binding, previous uint64, now int64) {
+// contest says more of a claim that contradicts another, the previous one.
+func (t *Table) contest(l *link, s *station, e *schemas.Event, out *schemas.LinkClaim, b *binding, previous claim, now int64) {
 	out.Contested = true
+	out.Own = b.own
 	na := e.ND.NA
 	out.Unasked = na != nil && na.Flag.Override && t.out.Unsolicited && out.Address == na.TargetAddress
 	mac := out.Ethernet.Uint64()
 	// Routers take over from each other.
-	out.Router = (l.routers.address(out.Address) || l.routers.hasMAC(previous)) && !l.routers.hasMAC(mac)
-	if b.claims[b.owner].mac == mac && !out.Adopted {
+	out.Router = (l.routers.address(out.Address) || l.routers.hasMAC(previous.mac)) && !l.routers.hasMAC(mac)
+	if s == nil || b.claims[b.owner].mac == mac && !out.Adopted {
 		return // it defends what it has
 	}
-	out.Spoofed = s.own != 0 && s.own != hashAddr(out.Address.As16())
+	address := hashAddr(out.Address.As16())
+	out.Spoofed = s.own != 0 && s.own != address
+	// A node that takes over the service addresses of others does nothing wrong
+	// (RFC 4861, section 7.2.6): those are gone, and have been at addresses of their
+	// own beside these.
+	holder := l.stations.get(previous.mac)
+	defended := (out.FlipFlop || out.Reused) && now-previous.last <= fight
+	if !defended && (holder == nil || holder.own != address) {
+		return
+	}
 	if now-s.takenAt > repeatWindow || now < s.takenAt {
 		s.taken = [2]uint32{}
 	}
 	s.takenAt = now
-	switch from := hash(previous, 0); {
+	switch from := hash(previous.mac, 0); {
 	case s.taken[0] == 0:
 		s.taken[0] = from
 	case s.taken[0] != from:
@@ -227,6 +259,9 @@ func (t *Table) contest(l *link, s *station, e *schemas.Event, out *schemas.Link
 	}
 	out.Serial = s.taken[1] != 0
 }
+
+// fight is how soon a station that is there answers the claim of its address.
+const fight = 5 * second
 
 // report adds a claim to what is said of the event.
 func (t *Table) report(out schemas.LinkClaim, previous uint64) {
@@ -243,20 +278,53 @@ func (t *Table) report(out schemas.LinkClaim, previous uint64) {
 
 // observeProbe remembers an address that is tested for uniqueness. Another
 // station that tests the same at the same time denies it too (RFC 4862, section
-// 5.4.3); what comes later finds an owner.
-func (t *Table) observeProbe(l *link, s *station, addr netip.Addr, prober schemas.MAC, now int64) {
-	if s == nil || !unicast(addr) {
+// 5.4.3), unless it is the same test that comes back, with its nonce (RFC 7527);
+// what comes later finds an owner.
+func (t *Table) observeProbe(l *link, s *station, e *schemas.Event, now int64) {
+	addr, prober := e.ND.NS.TargetAddress, e.Ethernet.Source
+	if !unicast(addr) {
 		return
 	}
-	key, mac := addr.As16(), prober.Uint64()
+	key, mac, nonce := addr.As16(), prober.Uint64(), nonceOf(e)
 	to := target{l.number, key}
-	if p, ok := t.probed.get(to, now); ok && p.who != mac && now-p.at < 2*second && p.at <= now {
+	switch p, ok := t.probed.get(to, now); {
+	case !ok || p.who == mac:
+	case nonce != 0 && nonce == p.nonce:
+		return
+	case now-p.at < 2*second && p.at <= now:
 		t.deny(l, s, addr, prober, p.who, now)
 	}
-	t.probed.put(&l.probed, to, asked{now, mac})
+	t.probed.put(&l.probed, to, asked{now, mac, nonce})
 	if l.bindings.get(key) == nil {
 		*l.bindings.add(key, now) = binding{count: 1, before: noClaim, tentative: true, claims: [maxClaims]claim{{mac, now, now}}}
 	}
+}
+
+// nonceOf returns the first nonce of a message, as a hash, or 0.
+func nonceOf(e *schemas.Event) uint32 {
+	if e.ND.Opt == nil || len(e.ND.Opt.Nonce) == 0 {
+		return 0
+	}
+	var high, low uint64
+	for _, digit := range []byte(e.ND.Opt.Nonce[0].Value) {
+		high, low = high<<4|low>>60, low<<4^uint64(digit)
+	}
+	return hash(high, low)
+}
+
+// answersAnother reports whether an NA goes to a station that does not test its
+// target. One that does takes an NA at any address of its own for a denial.
+func (t *Table) answersAnother(l *link, e *schemas.Event, now int64) bool {
+	to := e.Inet6.Destination
+	if to.IsMulticast() {
+		return false
+	}
+	p, ok := t.probed.get(target{l.number, e.ND.NA.TargetAddress.As16()}, now)
+	if !ok || p.who == e.Ethernet.Destination.Uint64() {
+		return false
+	}
+	b := l.bindings.get(to.As16())
+	return b != nil && b.find(p.who) == noClaim
 }
 
 // observeAnswer notes an NA for an address that another station is testing, and

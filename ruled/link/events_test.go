@@ -35,6 +35,21 @@ func vlan(id uint16) option        { return func(e *schemas.Event) { e.Ethernet.
 // proxied is a frame that the host sent on an interface on which it answers for others.
 func proxied(e *schemas.Event) { e.Proxy, e.Direction = true, schemas.Out }
 
+// sent is a frame that the host has sent, forwarded one for another station.
+func sent(e *schemas.Event)      { e.Direction = schemas.Out }
+func forwarded(e *schemas.Event) { e.Forwarded = true }
+
+// bare is an NA without a Target Link-Layer Address option.
+func bare(e *schemas.Event) { e.ND.Opt.TargetLinkLayer = nil }
+
+func toStation(addr string) option {
+	return func(e *schemas.Event) { e.Ethernet.Destination = mac(addr) }
+}
+
+func nonce(value string) option {
+	return func(e *schemas.Event) { options(e).Nonce = []schemas.Nonce{{Value: value}} }
+}
+
 func inner(id uint16) option { return func(e *schemas.Event) { e.Ethernet.InnerVLAN = &id } }
 
 // told sets the address in the Source or Target Link-Layer Address option.
@@ -63,9 +78,12 @@ func flags(f string) option {
 }
 
 // cut makes it a frame of which only a part was captured.
-func cut(e *schemas.Event) { e.ND.Malformed = "truncated: 40 bytes of it were captured" }
+func cut(e *schemas.Event) { e.ND.Truncated = true }
 
 func fault(f schemas.Fault) option { return func(e *schemas.Event) { e.Fault = &f } }
+
+// discard is a fault for which receivers discard the message.
+func discard(e *schemas.Event) { e.Fault = &schemas.Fault{Checksum: true, Discarded: true} }
 
 func prefix(p string, lifetimes ...uint32) option {
 	return func(e *schemas.Event) {
@@ -88,6 +106,9 @@ func options(e *schemas.Event) *schemas.Options {
 	return e.ND.Opt
 }
 
+// stub makes it the RA of a stub router.
+func stub(r *schemas.RA) { r.Lifetime, r.Flag.SNAC = 0, true }
+
 func radvert(change func(*schemas.RA)) option { return func(e *schemas.Event) { change(e.ND.RA) } }
 
 func mtu(n uint32) option {
@@ -100,15 +121,36 @@ func rdnss(addr string, lifetime uint32) option {
 	}
 }
 
-func pref64(p string) option {
+// pref64 has a lifetime of 1800 s unless another is given.
+func pref64(p string, lifetime ...uint16) option {
 	return func(e *schemas.Event) {
 		parsed := netip.MustParsePrefix(p)
-		options(e).PREF64 = []schemas.PREF64{{Prefix: parsed.Addr(), PrefixLength: uint8(parsed.Bits())}}
+		options(e).PREF64 = []schemas.PREF64{{Prefix: parsed.Addr(), PrefixLength: uint8(parsed.Bits()), Lifetime: append(lifetime, 1800)[0]}}
 	}
 }
 
-func unknown(number uint8) option {
-	return func(e *schemas.Event) { options(e).Unknown = []schemas.UnknownOption{{Type: number, Length: 8}} }
+func unknown(number uint8, content ...string) option {
+	return func(e *schemas.Event) {
+		options(e).Unknown = []schemas.UnknownOption{{Type: number, Length: 8, Content: strings.Join(content, "")}}
+	}
+}
+
+func captivePortal(uri string) option {
+	return func(e *schemas.Event) { options(e).CaptivePortal = []schemas.CaptivePortal{{URI: uri}} }
+}
+
+func encryptedDNS(domain string, lifetime uint32) option {
+	return func(e *schemas.Event) {
+		options(e).EncryptedDNS = []schemas.EncryptedDNS{{Priority: 1, Lifetime: lifetime, Domain: domain}}
+	}
+}
+
+// pvd puts the DNS servers of an option into a provisioning domain.
+func pvd(inner option) option {
+	return func(e *schemas.Event) {
+		of := ra(gateway, gatewayLL, inner)
+		options(e).PvD = []schemas.PvD{{ID: "pvd.example", Opt: &schemas.PvDOptions{RDNSS: of.ND.Opt.RDNSS}}}
+	}
 }
 
 func dnssl(domain string, lifetime uint32) option {

@@ -1,23 +1,57 @@
 package link
 
-import "slices"
+import (
+	"maps"
 
-// pool is room for a bounded number of entries, shared by the shelves of all
-// links. It forgets what matters least, in this order: of the link that takes
-// more than its share, what was seen once, and only then what was seen again;
-// the longest silent first. So a flood of made-up addresses, each seen once,
-// pushes out the flood's own, and a flood on one link not those of another.
+	"github.com/ndmon/ndmon/ruled/internal/share"
+)
+
+// pool is room for a bounded number of entries, of all links together. It
+// forgets what matters least: what was first seen in a flood before what was seen
+// once, and only then what was seen again; of each the longest silent, of the
+// host that has the most such entries, there of the interface that has the most,
+// and there of the link. So a flood pushes out its own, on however many made-up
+// VLANs, interfaces or hosts it comes.
 type pool[K comparable, V any] struct {
-	max     int
-	used    int
-	lasting int // entries on the lists of those seen again
-	chunks  [][]node[K, V]
-	free    int32
-	shelves []*shelf[K, V]
-	largest *shelf[K, V] // of late; see victim
+	max    int
+	used   int
+	chunks [][]node[K, V]
+	free   int32
+	// all has the hosts, these their interfaces, and these their links.
+	all *share.Node[part[K]]
+	// last returns when an entry was seen last.
+	last func(*V) int64
+	// wider is how many times as many new entries are a storm on an interface as
+	// on a link, and so on.
+	wider int
+	// forgotten, if it is not nil, is called with what is forgotten. Who sets it
+	// finds the entries without the shelves.
+	forgotten func(K, V)
 	// evictions counts what was forgotten for want of room.
 	evictions uint64
 }
+
+// part is what a pool keeps of a host, an interface or a link.
+type part[K comparable] struct {
+	storm storm
+	// The rest is that of a link: how many shelves have it, its entries by class,
+	// and where to find them. Most is how many there have been: a map does not
+	// shrink by itself.
+	users int
+	lists [share.Classes]list
+	index map[K]int32
+	most  int
+}
+
+// Classes of entries, the first to be forgotten first.
+const (
+	// flooded entries were first seen in a storm, and not long after it again.
+	flooded = iota
+	// once is what was seen once, or for what there is no room among the next.
+	once
+	// lasting entries were seen again. They take at most four fifths of the pool.
+	lasting
+)
 
 // node is an entry. It holds no pointer, so that the garbage collector passes
 // over a hundred thousand of them at once.
@@ -25,16 +59,16 @@ type node[K comparable, V any] struct {
 	key        K
 	value      V
 	prev, next int32
-	lasting    bool
+	class      uint8
 }
 
 // shelf is the part of a pool that is one link's.
 type shelf[K comparable, V any] struct {
-	pool  *pool[K, V]
-	index map[K]int32
-	// once lists the entries seen once, again those seen again.
-	once, again list
-	storm       storm
+	pool *pool[K, V]
+	part *share.Node[part[K]]
+	// doubtful is true while the link itself may be made up: then all that is new
+	// on it is a flood's.
+	doubtful bool
 }
 
 // list is a doubly linked list of nodes, the most recently seen first.
@@ -49,150 +83,269 @@ const (
 	chunkSize = 1 << chunkBits
 )
 
-func newPool[K comparable, V any](most int) *pool[K, V] {
-	return &pool[K, V]{max: max(most, 1), free: none}
+const (
+	// doubtTime is how long a flood's entry is doubted, if the flood goes on.
+	doubtTime = 600 * second
+	// silentTime is how long a lasting entry must have been silent to make room
+	// for another among them. Hosts that are there are heard more often than that.
+	silentTime = 3600 * second
+)
+
+func newPool[K comparable, V any](most, wider int, last func(*V) int64) *pool[K, V] {
+	return &pool[K, V]{max: max(most, 1), wider: wider, free: none, all: &share.Node[part[K]]{}, last: last}
 }
 
 func (p *pool[K, V]) at(i int32) *node[K, V] { return &p.chunks[i>>chunkBits][i&(chunkSize-1)] }
 
-func (p *pool[K, V]) newShelf() *shelf[K, V] {
-	s := &shelf[K, V]{pool: p, index: map[K]int32{}, once: list{none, none, 0}, again: list{none, none, 0}}
-	p.shelves = append(p.shelves, s)
-	return s
+// shelf returns the shelf of a link: its host, interface and what else tells it
+// from others.
+func (p *pool[K, V]) shelf(names ...string) *shelf[K, V] {
+	n := p.all
+	for _, name := range names {
+		n = n.Child(name)
+	}
+	if n.Value.users == 0 {
+		n.Value = part[K]{lists: [share.Classes]list{{none, none, 0}, {none, none, 0}, {none, none, 0}}}
+		if p.forgotten == nil {
+			n.Value.index = map[K]int32{}
+		}
+	}
+	n.Value.users++
+	return &shelf[K, V]{pool: p, part: n}
 }
 
-// drop forgets a shelf and all on it.
-func (p *pool[K, V]) drop(s *shelf[K, V]) {
-	for len(s.index) > 0 {
-		s.remove(s.oldest())
+// drop forgets all that is on the shelf, and the shelf.
+func (s *shelf[K, V]) drop() {
+	for class := range s.part.Value.lists {
+		for l := &s.part.Value.lists[class]; l.len > 0; {
+			s.pool.remove(s.part, l.tail, false)
+		}
 	}
-	if p.largest == s {
-		p.largest = nil
-	}
-	at := slices.Index(p.shelves, s)
-	p.shelves = slices.Delete(p.shelves, at, at+1)
+	s.close()
 }
 
-// get returns the entry of a key, or nil. It stays where it is until it is
-// forgotten.
+// close gives up a shelf that has nothing any more, or that others have too.
+func (s *shelf[K, V]) close() {
+	if s.part.Value.users--; s.part.Value.users == 0 {
+		s.part.Drop()
+	}
+}
+
+func (s *shelf[K, V]) len() int {
+	return s.part.Count(flooded) + s.part.Count(once) + s.part.Count(lasting)
+}
+
+// find returns the place of a key's entry, or none.
+func (s *shelf[K, V]) find(key K) int32 {
+	if i, ok := s.part.Value.index[key]; ok {
+		return i
+	}
+	return none
+}
+
+// at returns an entry. It stays where it is until it is forgotten.
+func (s *shelf[K, V]) at(i int32) *V { return &s.pool.at(i).value }
+
+// get returns the entry of a key, or nil.
 func (s *shelf[K, V]) get(key K) *V {
-	if i, ok := s.index[key]; ok {
-		return &s.pool.at(i).value
+	if i := s.find(key); i != none {
+		return s.at(i)
 	}
 	return nil
 }
 
 // add makes an entry for a key that has none, its value zero.
-func (s *shelf[K, V]) add(key K, now int64) *V {
-	if s.storm.added(now) {
-		s.keepAll()
-	}
-	return s.insert(key)
-}
+func (s *shelf[K, V]) add(key K, now int64) *V { return s.at(s.insert(key, s.classify(now))) }
 
-// insert is add for what is no news.
-func (s *shelf[K, V]) insert(key K) *V {
+// insert makes an entry of a class.
+func (s *shelf[K, V]) insert(key K, class int) int32 {
 	p := s.pool
+	own := &s.part.Value
+	counted := false
 	if p.used >= p.max {
-		victim := s.victim()
+		from := p.victims(class)
+		of := s.part.Most(from)
+		// Where a flood pushes out its own, the counts stay as they are.
+		counted = of == s.part && from == class
 		p.evictions++
-		victim.remove(victim.oldest())
+		p.remove(of, of.Value.lists[from].tail, counted)
 	}
 	i := p.take()
-	n := p.at(i)
-	*n = node[K, V]{key: key}
-	s.index[key] = i
-	s.push(&s.once, i)
+	*p.at(i) = node[K, V]{key: key, class: uint8(class)}
+	if own.index != nil {
+		own.index[key] = i
+		own.most = max(own.most, len(own.index))
+	}
+	p.push(&own.lists[class], i)
 	p.used++
-	return &n.value
+	if !counted {
+		s.part.Add(class)
+	}
+	return i
 }
 
-// seen notes that an entry that began at first was seen again at now. During a
-// storm it takes some seconds to count: who floods sends everything twice.
+// classify counts a new entry and returns its class.
+func (s *shelf[K, V]) classify(now int64) int {
+	if s.storms(now) {
+		return flooded
+	}
+	return once
+}
+
+// storms counts a new entry and reports whether it is one of a storm. It is
+// counted for the whole interface only where the link has no storm of its own,
+// and so on: the entries of other links are not to be doubted with it.
+func (s *shelf[K, V]) storms(now int64) bool {
+	if s.doubtful {
+		return true
+	}
+	most := stormCount
+	for n := s.part; n != nil; n = n.Parent() {
+		storm := &n.Value.storm
+		before := storm.on(now)
+		if storm.add(now, most) {
+			if !before {
+				s.pool.keepAll(n)
+			}
+			return true
+		}
+		most *= s.pool.wider
+	}
+	return false
+}
+
+// keepAll makes all lasting that was there before a storm, as far as there is
+// room.
+func (p *pool[K, V]) keepAll(in *share.Node[part[K]]) {
+	for in.Count(once) > 0 && !p.fullOfLasting() {
+		of := in.Largest(once)
+		p.move(of, of.Value.lists[once].tail, lasting)
+	}
+}
+
+// fullOfLasting reports whether no further entry can be lasting: a fifth of the
+// room is for newcomers.
+func (p *pool[K, V]) fullOfLasting() bool { return p.all.Count(lasting) >= p.max-p.max/5 }
+
+// stormy reports whether there is a storm, on the link or around it.
+func (s *shelf[K, V]) stormy(now int64) bool {
+	if s.doubtful {
+		return true
+	}
+	for n := s.part; n != nil; n = n.Parent() {
+		if n.Value.storm.on(now) {
+			return true
+		}
+	}
+	return false
+}
+
+// flooding reports whether a key was first seen in a flood that goes on. It may
+// be made up.
+func (s *shelf[K, V]) flooding(key K, now int64) bool {
+	if !s.stormy(now) {
+		return false
+	}
+	i := s.find(key)
+	return i != none && s.pool.at(i).class == flooded
+}
+
+// seen notes that an entry that began at first was seen again at now. An entry of
+// a flood is doubted while that goes on: who floods sends everything twice.
 func (s *shelf[K, V]) seen(key K, first, now int64) {
-	i := s.index[key]
-	n := s.pool.at(i)
-	switch {
-	case n.lasting:
-		if s.again.head == i {
+	s.seenAt(s.find(key), first, now)
+}
+
+// seenAt is seen for the place of an entry. It reports whether the entry is still
+// one of a flood that goes on.
+func (s *shelf[K, V]) seenAt(i int32, first, now int64) (flood bool) {
+	switch n := s.pool.at(i); {
+	case n.class == lasting:
+		s.renew(i, lasting)
+	case n.class == flooded && now-first < doubtTime && s.stormy(now):
+		s.renew(i, flooded)
+		return true
+	default:
+		s.keep(i, now)
+	}
+	return false
+}
+
+// renew makes an entry the most recently seen of its class.
+func (s *shelf[K, V]) renew(i int32, class uint8) {
+	l := &s.part.Value.lists[class]
+	if l.head != i {
+		s.pool.unlink(l, i)
+		s.pool.push(l, i)
+	}
+}
+
+// keep makes an entry lasting. Where there is no room for that, it is seen once.
+func (s *shelf[K, V]) keep(i int32, now int64) {
+	p := s.pool
+	if p.fullOfLasting() {
+		from := s.part.Most(lasting)
+		silent := from.Value.lists[lasting].tail
+		if now-p.last(&p.at(silent).value) < silentTime {
+			p.move(s.part, i, once)
 			return
 		}
-		s.unlink(&s.again, i)
-		s.push(&s.again, i)
-	case s.storm.on(now) && now-first < stormWindow:
-		s.unlink(&s.once, i)
-		s.push(&s.once, i)
-	default:
-		s.keep(i)
+		p.move(from, silent, once)
 	}
+	p.move(s.part, i, lasting)
 }
 
-// keep moves an entry to those seen again. A fifth of the pool stays free of
-// them, for newcomers.
-func (s *shelf[K, V]) keep(i int32) {
-	p := s.pool
-	if p.lasting >= p.max-p.max/5 && s.again.len > 0 {
-		oldest := s.again.tail
-		s.unlink(&s.again, oldest)
-		s.push(&s.once, oldest)
-		p.at(oldest).lasting = false
-		p.lasting--
-	}
-	s.unlink(&s.once, i)
-	s.push(&s.again, i)
-	p.at(i).lasting = true
-	p.lasting++
-}
-
-// keepAll moves all that was there before a storm to those seen again, the
-// oldest first, as far as there is room.
-func (s *shelf[K, V]) keepAll() {
-	for s.once.len > 0 && s.pool.lasting < s.pool.max-s.pool.max/5 {
-		s.keep(s.once.tail)
-	}
-}
-
-// victim returns the shelf that has to give an entry for a new one of s.
-func (s *shelf[K, V]) victim() *shelf[K, V] {
-	p := s.pool
-	if s.hasShare() {
-		return s
-	}
-	// The one that was largest gives until it has no more than its share: to look
-	// at thousands of shelves each time would cost more than all else.
-	if p.largest == nil || !p.largest.hasShare() {
-		p.largest = s
-		for _, other := range p.shelves {
-			if len(other.index) > len(p.largest.index) {
-				p.largest = other
-			}
-		}
-	}
-	return p.largest
-}
-
-// hasShare reports whether the shelf has its share of the pool, or more.
-func (s *shelf[K, V]) hasShare() bool { return len(s.index)*len(s.pool.shelves) >= s.pool.used }
-
-func (s *shelf[K, V]) oldest() int32 {
-	if s.once.len > 0 {
-		return s.once.tail
-	}
-	return s.again.tail
-}
-
-func (s *shelf[K, V]) remove(i int32) {
-	p := s.pool
+// move gives an entry of a link another class.
+func (p *pool[K, V]) move(of *share.Node[part[K]], i int32, class uint8) {
 	n := p.at(i)
-	if n.lasting {
-		s.unlink(&s.again, i)
-		p.lasting--
-	} else {
-		s.unlink(&s.once, i)
+	p.unlink(&of.Value.lists[n.class], i)
+	if n.class != class {
+		of.Remove(int(n.class))
+		of.Add(int(class))
+		n.class = class
 	}
-	delete(s.index, n.key)
-	n.next, p.free = p.free, i
+	p.push(&of.Value.lists[class], i)
+}
+
+// victims returns the class that an entry has to be forgotten of for a new one of
+// a class. Those of a flood have a tenth of the room, so that they can at least be
+// told from each other.
+func (p *pool[K, V]) victims(class int) int {
+	floods := p.all.Count(flooded)
+	switch {
+	case p.all.Count(once) == 0 && floods == 0:
+		return lasting
+	case p.all.Count(once) == 0 || floods > p.max/10 || floods > 0 && class != flooded:
+		return flooded
+	}
+	return once
+}
+
+// remove forgets an entry of a link. It is counted all the same if another of its
+// class takes its place.
+func (p *pool[K, V]) remove(of *share.Node[part[K]], i int32, counted bool) {
+	n := p.at(i)
+	p.unlink(&of.Value.lists[n.class], i)
 	p.used--
+	if !counted {
+		of.Remove(int(n.class))
+	}
+	delete(of.Value.index, n.key)
+	of.Value.shrink()
+	n.next, p.free = p.free, i
+	if p.forgotten != nil {
+		p.forgotten(n.key, n.value)
+	}
+}
+
+// shrink gives back the memory of an index that has lost most of its entries.
+func (p *part[K]) shrink() {
+	if p.most < 2*chunkSize || len(p.index) > p.most/4 {
+		return
+	}
+	index := make(map[K]int32, len(p.index))
+	maps.Copy(index, p.index)
+	p.index, p.most = index, len(index)
 }
 
 // take returns a node that is not in use.
@@ -209,39 +362,40 @@ func (p *pool[K, V]) take() int32 {
 	return i
 }
 
-func (s *shelf[K, V]) push(l *list, i int32) {
-	n := s.pool.at(i)
+func (p *pool[K, V]) push(l *list, i int32) {
+	n := p.at(i)
 	n.prev, n.next = none, l.head
 	if l.head == none {
 		l.tail = i
 	} else {
-		s.pool.at(l.head).prev = i
+		p.at(l.head).prev = i
 	}
 	l.head = i
 	l.len++
 }
 
-func (s *shelf[K, V]) unlink(l *list, i int32) {
-	n := s.pool.at(i)
+func (p *pool[K, V]) unlink(l *list, i int32) {
+	n := p.at(i)
 	if n.prev == none {
 		l.head = n.next
 	} else {
-		s.pool.at(n.prev).next = n.next
+		p.at(n.prev).next = n.next
 	}
 	if n.next == none {
 		l.tail = n.prev
 	} else {
-		s.pool.at(n.next).prev = n.prev
+		p.at(n.next).prev = n.prev
 	}
 	l.len--
 }
 
-// each calls visit with all entries, the longest silent first.
-func (s *shelf[K, V]) each(visit func(key K, value *V, lasting bool)) {
-	for _, l := range []list{s.once, s.again} {
-		for i := l.tail; i != none; i = s.pool.at(i).prev {
+// each calls visit with all entries of the shelf by class, the longest silent
+// first.
+func (s *shelf[K, V]) each(visit func(key K, value *V, class uint8)) {
+	for class := range s.part.Value.lists {
+		for i := s.part.Value.lists[class].tail; i != none; i = s.pool.at(i).prev {
 			n := s.pool.at(i)
-			visit(n.key, &n.value, n.lasting)
+			visit(n.key, &n.value, n.class)
 		}
 	}
 }
@@ -256,21 +410,22 @@ type storm struct {
 
 const (
 	stormWindow = 10 * second
-	stormCount  = 100
+	// stormCount is how many new entries of a link within the window are a storm
+	// (see pool.wider).
+	stormCount = 100
 )
 
-// added counts an entry and reports whether a storm begins with it.
-func (s *storm) added(now int64) (begins bool) {
+// add counts an entry and reports whether it is one of a storm, which takes so
+// many of them.
+func (s *storm) add(now int64, most int) bool {
 	if now < s.since || now-s.since > stormWindow {
 		s.since, s.count = now, 0
 	}
 	s.count++
-	if s.count < stormCount {
-		return false
+	if s.count >= most {
+		s.until = now + stormWindow
 	}
-	begins = !s.on(now)
-	s.until = now + stormWindow
-	return begins
+	return s.on(now)
 }
 
 func (s *storm) on(now int64) bool { return now < s.until && s.until-now <= stormWindow }

@@ -41,7 +41,7 @@ func TestFlood(t *testing.T) {
 			t.Fatalf("%+v after %d frames", s, n)
 		}
 		if n == 50*bound {
-			check(t, table, "unsolicited station.new claim.changed claim.contested claim.unasked", na(attacker, global, after(minute+time.Second/2)))
+			check(t, table, "unsolicited flood station.new claim.changed claim.contested claim.unasked", na(attacker, global, after(minute+time.Second/2)))
 		}
 	}
 	if evicted := table.Stats().Evicted; evicted < 98*bound {
@@ -92,8 +92,8 @@ func TestLinksAreBounded(t *testing.T) {
 	for n := range 2 * maxLinks {
 		table.Observe(ns(host, global, "2001:db8::1", on(fmt.Sprint("if", n)), after(time.Duration(n)*time.Second)))
 	}
-	if s := table.Stats(); s.Links != maxLinks || s.Addresses > 100 || len(table.asked.entries) > maxLinks || len(table.bindings.shelves) != maxLinks {
-		t.Errorf("%+v, %d asked", s, len(table.asked.entries))
+	if s := table.Stats(); s.Links != maxLinks || s.Addresses > 100 || table.asked.used > maxLinks || table.known.used != maxLinks {
+		t.Errorf("%+v, %d asked", s, table.asked.used)
 	}
 	check(t, table, "", ns(host, hostLL, "2001:db8::1", on(fmt.Sprint("if", 2*maxLinks-1)), after(2*maxLinks*time.Second)),
 		ns(host, hostLL, "2001:db8::1", on(fmt.Sprint("if", 2*maxLinks-1)), after(2*maxLinks*time.Second)))
@@ -108,7 +108,7 @@ func TestAskedIsBounded(t *testing.T) {
 		e.ND.NS.TargetAddress = netip.AddrFrom16(octets)
 		table.Observe(e)
 	}
-	if n := len(table.asked.entries); n != maxQueue {
+	if n := table.asked.used; n != maxQueue {
 		t.Errorf("%d targets are remembered, want %d", n, maxQueue)
 	}
 }

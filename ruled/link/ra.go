@@ -41,16 +41,14 @@ func profile(e *schemas.Event) Router {
 	for i := range opt.RouteInfo {
 		o := &opt.RouteInfo[i]
 		prefix := prefixOf(o.Prefix, o.PrefixLength)
-		enlist(&r.Routes, r.route(prefix) != nil, RouterRoute{prefix, new(preferenceBits(o.Preference)), new(o.Lifetime)})
+		enlist(&r.Routes, r.route(prefix) != nil, RouterRoute{prefix, new(routeFlags(o)), new(o.Lifetime)})
 	}
 	for i := range opt.PREF64 {
 		prefix := prefixOf(opt.PREF64[i].Prefix, opt.PREF64[i].PrefixLength)
-		enlist(&r.PREF64, slices.Contains(r.PREF64, prefix), prefix)
+		enlist(&r.NAT64, r.nat64(prefix) != nil, RouterNAT64{prefix, new(opt.PREF64[i].Lifetime)})
 	}
-	for i := range opt.Unknown {
-		if number := uint16(opt.Unknown[i].Type); !slices.Contains(r.Options, number) {
-			r.Options = append(r.Options, number)
-		}
+	for _, s := range statements(e) {
+		enlist(&r.Others, r.other(s.Number, s.Text) != nil, RouterOption{s.Number, s.Text, s.Lifetimes})
 	}
 	return r
 }
@@ -98,6 +96,16 @@ func (r *Router) refresh(e *schemas.Event) {
 			update(&known.Lifetime, opt.RouteInfo[i].Lifetime)
 		}
 	}
+	for i := range opt.PREF64 {
+		if known := r.nat64(prefixOf(opt.PREF64[i].Prefix, opt.PREF64[i].PrefixLength)); known != nil {
+			update(&known.Lifetime, opt.PREF64[i].Lifetime)
+		}
+	}
+	for _, s := range statements(e) {
+		if known := r.other(s.Number, s.Text); known != nil {
+			known.Lifetimes = s.Lifetimes
+		}
+	}
 }
 
 // update sets a value that may have been copied: not in place.
@@ -112,7 +120,7 @@ func (r Router) clone() Router {
 	r.Addresses = slices.Clone(r.Addresses)
 	r.Prefixes, r.RDNSS = slices.Clone(r.Prefixes), slices.Clone(r.RDNSS)
 	r.DNSSL, r.Routes = slices.Clone(r.DNSSL), slices.Clone(r.Routes)
-	r.PREF64, r.Options = slices.Clone(r.PREF64), slices.Clone(r.Options)
+	r.NAT64, r.Others = slices.Clone(r.NAT64), slices.Clone(r.Others)
 	return r
 }
 
@@ -123,7 +131,8 @@ func (r *Router) merge(other Router, e *schemas.Event) {
 		return
 	}
 	stopped := *r.Lifetime == 0
-	if d := r.differs(e, exactly); !stopped && (d.Params || d.MTU || d.PrefixParams) {
+	c := comparison{known: r, since: exactly}
+	if c.run(e); !stopped && (c.d.Params || c.d.MTU || c.d.PrefixParams) {
 		r.Volatile = true
 	}
 	r.CurHopLimit, r.Flags, r.Lifetime = other.CurHopLimit, other.Flags, other.Lifetime
@@ -144,13 +153,11 @@ func (r *Router) merge(other Router, e *schemas.Event) {
 	for _, route := range other.Routes {
 		enlist(&r.Routes, r.route(route.Prefix) != nil, route)
 	}
-	for _, p := range other.PREF64 {
-		enlist(&r.PREF64, slices.Contains(r.PREF64, p), p)
+	for _, n := range other.NAT64 {
+		enlist(&r.NAT64, r.nat64(n.Prefix) != nil, n)
 	}
-	for _, o := range other.Options {
-		if !slices.Contains(r.Options, o) {
-			r.Options = append(r.Options, o)
-		}
+	for _, o := range other.Others {
+		enlist(&r.Others, r.other(o.Type, o.Text) != nil, o)
 	}
 }
 
@@ -170,6 +177,37 @@ func (r *Router) route(p netip.Prefix) *RouterRoute {
 	return one(r.Routes, func(known *RouterRoute) bool { return known.Prefix == p })
 }
 
+func (r *Router) nat64(p netip.Prefix) *RouterNAT64 {
+	return one(r.NAT64, func(known *RouterNAT64) bool { return known.Prefix == p })
+}
+
+func (r *Router) other(number uint8, text string) *RouterOption {
+	return one(r.Others, func(known *RouterOption) bool { return known.Type == number && known.Text == text })
+}
+
+// statements returns the options of an RA that have no list of their own in
+// Router. A source link-layer address is among them only if it is not that of the
+// frame: routers may leave it out (RFC 4861, section 4.2).
+func statements(e *schemas.Event) []schemas.Statement {
+	opt := e.ND.Opt
+	all := opt.Statements(nil, listed)
+	for i := range opt.SourceLinkLayer {
+		if address := opt.SourceLinkLayer[i].Address; address != e.Ethernet.Source {
+			all = append(all, schemas.Statement{Number: 1, Text: "address " + address.String()})
+		}
+	}
+	return all
+}
+
+// listed reports whether Router has a list for an option.
+func listed(member string) bool {
+	switch member {
+	case "sourcelinklayer", "prefixinfo", "mtu", "routeinfo", "rdnss", "dnssl", "pref64":
+		return true
+	}
+	return false
+}
+
 // one returns the first element that is the one, or nil.
 func one[T any](list []T, is func(*T) bool) *T {
 	for i := range list {
@@ -180,128 +218,30 @@ func one[T any](list []T, is func(*T) bool) *T {
 	return nil
 }
 
-// exactly has lifetimes compared with those that are configured.
-const exactly = -1
-
-// slack is how much more than the time that has passed a lifetime may have run
-// down, in seconds.
-const slack = 10
-
-// jumps reports whether a lifetime of which so many seconds should be left is
-// taken back, or given for ever.
-func jumps(left, sent int64) bool {
-	const infinity = 1<<32 - 1
-	switch sent {
-	case 0:
-		return left > 1
-	case infinity:
-		return left < infinity-infinity/2
-	}
-	return sent < left-slack
-}
-
-// differs says how an RA differs from what is known of its router. What was
-// learned was heard some nanoseconds before: lifetimes may have grown since, or
-// run down with the time, as those of a delegated prefix do, but not jumped.
-func (r *Router) differs(e *schemas.Event, since int64) (d schemas.LinkRA) {
-	ra, opt := e.ND.RA, e.ND.Opt
-	// A router that stops takes back what it has said (RFC 4861, section 6.2.5).
-	stops := ra.Lifetime == 0
-	configured := since == exactly
-	lifetime := func(known *uint32, sent uint32) bool {
-		if configured {
-			return differ(known, sent) && !(stops && sent == 0)
-		}
-		return !stops && known != nil && jumps(int64(*known)-since/second, int64(sent))
-	}
-	if !r.Volatile {
-		flags := raFlags(ra)
-		d.CurHopLimit = differ(r.CurHopLimit, ra.CurHopLimit)
-		d.Flags = r.Flags != nil && (*r.Flags^flags)&^preferenceMask&decodedFlags != 0
-		d.Preference = r.Flags != nil && (*r.Flags^flags)&preferenceMask != 0
-		if configured {
-			d.Lifetime = differ(r.Lifetime, ra.Lifetime)
-		} else if r.Lifetime != nil {
-			d.Lifetime = lifetime(new(uint32(*r.Lifetime)), uint32(ra.Lifetime))
-		}
-		d.ReachableTimer = differ(r.ReachableTimer, ra.ReachableTimer)
-		d.RetransTimer = differ(r.RetransTimer, ra.RetransTimer)
-		d.Params = d.CurHopLimit || d.Flags || d.Preference || d.Lifetime && !stops || d.ReachableTimer || d.RetransTimer
-	}
-	if opt == nil {
-		return d
-	}
-	for i := range opt.MTU {
-		d.MTU = d.MTU || !r.Volatile && differ(r.MTU, opt.MTU[i].MTU)
-	}
-	for i := range opt.PrefixInfo {
-		p := &opt.PrefixInfo[i]
-		switch known := r.prefix(prefixOf(p.Prefix, p.PrefixLength)); {
-		case known == nil:
-			d.Prefix = true
-		case !r.Volatile && (differ(known.Flags, prefixFlags(p)) || lifetime(known.Valid, p.ValidLifetime) || lifetime(known.Preferred, p.PreferredLifetime)):
-			d.PrefixParams = true
-		}
-	}
-	for i := range opt.RDNSS {
-		for _, a := range opt.RDNSS[i].Address {
-			known := r.dns(a)
-			d.RDNSS = d.RDNSS || known == nil || lifetime(known.Lifetime, opt.RDNSS[i].Lifetime)
-		}
-	}
-	for i := range opt.DNSSL {
-		for _, name := range opt.DNSSL[i].Domain {
-			known := r.domain(name)
-			d.DNSSL = d.DNSSL || known == nil || lifetime(known.Lifetime, opt.DNSSL[i].Lifetime)
-		}
-	}
-	for i := range opt.RouteInfo {
-		o := &opt.RouteInfo[i]
-		known := r.route(prefixOf(o.Prefix, o.PrefixLength))
-		if known == nil {
-			d.Route = true
-			continue
-		}
-		d.RouteLifetime = d.RouteLifetime || lifetime(known.Lifetime, o.Lifetime)
-		d.RoutePreference = d.RoutePreference || differ(known.Flags, preferenceBits(o.Preference))
-	}
-	if configured {
-		return d // of what a configuration does not tell
-	}
-	for i := range opt.PREF64 {
-		d.PREF64 = d.PREF64 || !slices.Contains(r.PREF64, prefixOf(opt.PREF64[i].Prefix, opt.PREF64[i].PrefixLength))
-	}
-	for i := range opt.Unknown {
-		d.Option = d.Option || !slices.Contains(r.Options, uint16(opt.Unknown[i].Type))
-	}
-	return d
-}
-
 // differ reports whether a value that is known is another.
 func differ[T comparable](known *T, sent T) bool { return known != nil && *known != sent }
 
-// The bits of an RA's flags (RFC 5175; RFC 4191, section 2.2).
+// The bits of an RA's flags (RFC 5175; RFC 4191, section 2.2), by their letters.
 const (
-	managedFlag    = 0x80
-	otherFlag      = 0x40
-	homeAgentFlag  = 0x20
 	preferenceMask = 0x18
-	proxyFlag      = 0x04
-	decodedFlags   = managedFlag | otherFlag | homeAgentFlag | preferenceMask | proxyFlag
+	raFlagLetters  = "MOH  PS?"
 )
 
 // raFlags returns the byte of flags and preference of an RA.
 func raFlags(ra *schemas.RA) uint8 {
-	flags := preferenceBits(ra.Preference)
-	for _, f := range []struct {
-		on  bool
-		bit uint8
-	}{{ra.Flag.Managed, managedFlag}, {ra.Flag.Other, otherFlag}, {ra.Flag.HomeAgent, homeAgentFlag}, {ra.Flag.Proxy, proxyFlag}} {
-		if f.on {
-			flags |= f.bit
+	f := &ra.Flag
+	return preferenceBits(ra.Preference) | bits(f.Managed, f.Other, f.HomeAgent, false, false, f.Proxy, f.SNAC, f.Reserved)
+}
+
+// bits returns a byte, given from its highest bit on.
+func bits(on ...bool) uint8 {
+	var b uint8
+	for i, is := range on {
+		if is {
+			b |= 0x80 >> i
 		}
 	}
-	return flags
+	return b
 }
 
 // preferenceBits returns a preference as it is sent (RFC 4191, section 2.1).
@@ -317,20 +257,36 @@ func preferenceBits(preference string) uint8 {
 	return 0
 }
 
+// preferenceName returns the preference in a byte of flags.
+func preferenceName(flags uint8) string {
+	return [...]string{schemas.PreferenceMedium, schemas.PreferenceHigh, schemas.PreferenceReserved, schemas.PreferenceLow}[flags&preferenceMask>>3]
+}
+
 // prefixFlags returns the byte of flags of a prefix (RFC 4861, section 4.6.2;
-// RFC 6275, section 7.2).
+// RFC 6275, section 7.2; RFC 9762).
 func prefixFlags(p *schemas.PrefixInfo) uint8 {
-	var flags uint8
-	if p.Flag.OnLink {
-		flags |= 0x80
+	f := &p.Flag
+	return bits(f.OnLink, f.Autoconf, f.Router, f.PDPreferred) | f.Reserved
+}
+
+const prefixFlagLetters = "LARP????"
+
+// routeFlags returns the byte with the preference of a route (RFC 4191, section
+// 2.3).
+func routeFlags(r *schemas.RouteInfo) uint8 { return preferenceBits(r.Preference) | r.Reserved }
+
+// letters names the bits of a byte of flags.
+func letters(flags uint8, names string) string {
+	var on []byte
+	for i := range names {
+		if flags&(0x80>>i) != 0 && names[i] != ' ' {
+			on = append(on, names[i])
+		}
 	}
-	if p.Flag.Autoconf {
-		flags |= 0x40
+	if on == nil {
+		return "none"
 	}
-	if p.Flag.Router {
-		flags |= 0x20
-	}
-	return flags
+	return string(on)
 }
 
 func prefixOf(addr netip.Addr, bits uint8) netip.Prefix {

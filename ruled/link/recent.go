@@ -1,18 +1,18 @@
 package link
 
 // recent remembers addresses for a short time: targets that somebody asked for.
-// It is bounded for each link and in all; a link that has no more room forgets
-// its own oldest, so that a flood on one does not blind the others.
+// It is bounded for each link, which forgets its own oldest, and in all, as every
+// pool is: what a flood asks for on made-up links goes first.
 type recent struct {
-	entries map[target]asked
+	*pool[target, asked]
+	entries map[target]int32
 	// window is how long an entry is worth something.
 	window int64
-	most   int
 }
 
 // target is an address on a link.
 type target struct {
-	link int32
+	link int64
 	addr [16]byte
 }
 
@@ -20,10 +20,12 @@ type target struct {
 type asked struct {
 	at  int64
 	who uint64 // MAC.Uint64
+	// nonce is that of duplicate address detection (RFC 7527), as a hash; 0 for none.
+	nonce uint32
 }
 
-// queue is the targets of one link in the order in which they came.
-type queue []target
+// queue is the targets of one link in the order in which they were asked for.
+type queue = shelf[target, asked]
 
 // maxQueue is how many targets of one link are remembered, maxRecent of all.
 const (
@@ -32,46 +34,46 @@ const (
 )
 
 func newRecent(window int64) recent {
-	return recent{entries: map[target]asked{}, window: window, most: maxRecent}
+	r := recent{newPool[target](maxRecent, 1, func(a *asked) int64 { return a.at }), map[target]int32{}, window}
+	r.forgotten = func(t target, _ asked) { delete(r.entries, t) }
+	return r
 }
 
 // put remembers a target.
 func (r *recent) put(q *queue, t target, a asked) {
-	if _, ok := r.entries[t]; ok {
-		r.entries[t] = a
+	if i, ok := r.entries[t]; ok {
+		n := r.at(i)
+		n.value = a
+		q.renew(i, n.class)
 		return
 	}
-	list := *q
-	for len(list) > 0 {
-		full := len(list) >= maxQueue || len(r.entries) >= r.most
-		if !full && r.fresh(r.entries[list[0]], a.at) {
-			break
+	class := once
+	if q.doubtful {
+		class = flooded
+	}
+	full := q.len() >= maxQueue
+	for class := range q.part.Value.lists {
+		for l := &q.part.Value.lists[class]; l.len > 0 && (full || !r.fresh(r.at(l.tail).value, a.at)); full = false {
+			r.remove(q.part, l.tail, false)
 		}
-		delete(r.entries, list[0])
-		list = list[1:]
 	}
-	if len(r.entries) < r.most {
-		r.entries[t] = a
-		list = append(list, t)
-	}
-	*q = list
+	i := q.insert(t, class)
+	r.entries[t] = i
+	*q.at(i) = a
 }
 
 // get returns who asked for a target within the window before now.
 func (r *recent) get(t target, now int64) (asked, bool) {
-	a, ok := r.entries[t]
-	return a, ok && r.fresh(a, now)
+	i, ok := r.entries[t]
+	if !ok {
+		return asked{}, false
+	}
+	a := r.at(i).value
+	return a, r.fresh(a, now)
 }
 
 // fresh is true on both sides of now: events come out of order, and a clock may
 // be set back.
 func (r *recent) fresh(a asked, now int64) bool {
 	return now-a.at <= r.window && a.at-now <= r.window
-}
-
-// forget forgets a link's targets.
-func (r *recent) forget(q queue) {
-	for _, t := range q {
-		delete(r.entries, t)
-	}
 }

@@ -43,11 +43,26 @@ type Router struct {
 	RDNSS    []RouterDNS    `json:"rdnss,omitempty"`
 	DNSSL    []RouterDomain `json:"dnssl,omitempty"`
 	Routes   []RouterRoute  `json:"routes,omitempty"`
-	// PREF64 (RFC 8781) and Options, the types of those that are not decoded, have
-	// no place in NDPMon's configuration. They are learned of configured routers
-	// too.
-	PREF64  []netip.Prefix `json:"pref64,omitempty"`
-	Options []uint16       `json:"options,omitempty"`
+	// NAT64 (RFC 8781) and Others, the options that have no list here, have no place
+	// in NDPMon's configuration. They are learned of configured routers too.
+	NAT64  []RouterNAT64  `json:"nat64,omitempty"`
+	Others []RouterOption `json:"others,omitempty"`
+}
+
+// RouterNAT64 is a NAT64 prefix that a router announces.
+type RouterNAT64 struct {
+	Prefix netip.Prefix `json:"prefix"`
+	// Lifetime is in seconds.
+	Lifetime *uint16 `json:"lifetime,omitempty"`
+}
+
+// RouterOption is an option of a router's RAs.
+type RouterOption struct {
+	Type uint8 `json:"type"`
+	// Text is what it says, and Lifetimes are the lifetimes in it; see
+	// schemas.Statement.
+	Text      string   `json:"text"`
+	Lifetimes []uint64 `json:"lifetimes,omitempty"`
 }
 
 // RouterPrefix is a prefix that a router announces.

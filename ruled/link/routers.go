@@ -3,6 +3,7 @@ package link
 import (
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/ndmon/ndmon/schemas"
 )
@@ -21,8 +22,11 @@ type learned struct {
 	// since is when it was learned, heard when it was heard last, until when
 	// hosts stop using it, last when it said last what was learned of it.
 	since, heard, until, last int64
-	// stopped is true after an RA with lifetime 0.
+	// stopped is true after an RA with lifetime 0 of a router that had another.
 	stopped bool
+	// stub is true for one that was learned as a stub router (see isStub): beside
+	// it, others are no strangers.
+	stub bool
 }
 
 // burst is how long after the first RA another one of the router may add to it: a
@@ -61,8 +65,11 @@ func (r *routers) gather() {
 
 func (r *routers) isConfigured() bool { return len(r.configured) > 0 }
 
-// known reports whether any router is known, so that another is unknown.
-func (r *routers) known() bool { return len(r.configured) > 0 || len(r.learned) > 0 }
+// known reports whether any router but stub routers is known, so that another is
+// unknown.
+func (r *routers) known() bool {
+	return r.isConfigured() || slices.ContainsFunc(r.learned, func(l learned) bool { return !l.stub })
+}
 
 // each calls visit with each router in force until it returns false.
 func (r *routers) each(visit func(*Router) bool) {
@@ -135,7 +142,8 @@ func siteLocal(a netip.Addr) bool {
 	return octets[0] == 0xfe && octets[1]&0xc0 == 0xc0
 }
 
-// observeRouter judges what a frame says as, or of, a router.
+// observeRouter judges what a frame says as, or of, a router. Of the host itself,
+// RAs are remembered.
 func (t *Table) observeRouter(l *link, e *schemas.Event, now int64) {
 	t.router, t.ra = schemas.LinkRouter{}, schemas.LinkRA{}
 	switch r := &l.routers; {
@@ -155,7 +163,7 @@ func (t *Table) observeRouter(l *link, e *schemas.Event, now int64) {
 	if t.router != (schemas.LinkRouter{}) {
 		t.out.Router = &t.router
 	}
-	if t.ra != (schemas.LinkRA{}) {
+	if t.ra.Stops || len(t.ra.Change) > 0 {
 		t.out.RA = &t.ra
 	}
 }
@@ -182,100 +190,172 @@ func (t *Table) sentBy(r *routers, e *schemas.Event) *Router {
 	return found
 }
 
+// observeRA judges and remembers an RA.
 func (t *Table) observeRA(r *routers, e *schemas.Event, now int64) {
-	// A frame that no proper router sends teaches nothing.
-	proper := e.Fault == nil && e.ND.Malformed == "" && len(e.Inet6.Extension) == 0 && e.Inet6.Fragment == nil
-	beginning := proper && e.ND.RA.Lifetime > 0
+	// Of a frame that is not whole, or that most receivers ignore (RFC 6980), nothing
+	// is learned.
+	whole := !e.ND.Truncated && e.Inet6.Fragment == nil
+	i := r.indexLearned(e)
 	switch {
 	case t.cfg.Learn:
-		if proper {
-			r.learn(e, now, true)
+		if whole {
+			r.learn(e, now, t.cfg.ClaimTimeout, true)
 		}
+	case own(e):
+		r.learn(e, now, t.cfg.ClaimTimeout, false)
 	case r.isConfigured():
-		router := t.sentBy(r, e)
-		if router == nil {
-			return
+		t.observeConfigured(r, i, e, now, whole)
+	case i >= 0:
+		known := &r.learned[i]
+		t.ra = t.compare(r, known, nil, e, now, whole)
+		if known.stub && !r.isStub(e) {
+			t.stranger(r, e) // it wants to be more than it was
 		}
-		t.ra = router.differs(e, exactly)
-		// What a configuration cannot tell is learned.
-		if i := r.indexLearned(e); i >= 0 {
-			said, _ := t.compare(r, &r.learned[i], e, now, proper)
-			t.ra.PREF64, t.ra.Option = said.PREF64, said.Option
-		} else if beginning {
-			r.learn(e, now, false)
-		}
-	case r.silent(now):
-		if beginning {
-			r.learned = r.learned[:0]
-			r.learn(e, now, false)
-			t.router.New = true
-		}
-	case t.sentBy(r, e) != nil:
-		t.ra, t.router.New = t.compare(r, &r.learned[r.indexLearned(e)], e, now, proper)
+	default:
+		t.observeUnknown(r, e, now, whole)
 	}
 }
 
-// compare says how an RA differs from what was learned of its router, or that
-// the router has begun anew.
-func (t *Table) compare(r *routers, known *learned, e *schemas.Event, now int64, proper bool) (d schemas.LinkRA, anew bool) {
-	stops := e.ND.RA.Lifetime == 0
-	switch d = known.differs(e, now-known.heard); {
-	case d == (schemas.LinkRA{}):
+// observeConfigured judges an RA on a link whose routers are configured. What the
+// configuration does not tell of a router is learned, at its place i unless that
+// is negative.
+func (t *Table) observeConfigured(r *routers, i int, e *schemas.Event, now int64, whole bool) {
+	router := t.sentBy(r, e)
+	switch {
+	case router == nil:
+		if t.router.Unknown {
+			t.stranger(r, e)
+		}
+		return
+	case i >= 0:
+		said := t.compare(r, &r.learned[i], router, e, now, whole)
+		t.ra = t.exactly(router, e)
+		t.ra.PREF64, t.ra.Option = said.PREF64, said.Option
+		t.ra.Unconfigured = len(said.Change) > 0
+		t.ra.Change = append(t.ra.Change, said.Change...)
+		t.ra.Change = t.ra.Change[:min(len(t.ra.Change), maxChanges)]
+	default:
+		t.ra = t.exactly(router, e)
+		if whole {
+			r.learn(e, now, t.cfg.ClaimTimeout, false)
+		}
+	}
+}
+
+// exactly says how an RA differs from what is configured of its router.
+func (t *Table) exactly(router *Router, e *schemas.Event) schemas.LinkRA {
+	t.comparison = comparison{known: router, since: exactly}
+	t.comparison.run(e)
+	return t.comparison.d
+}
+
+// observeUnknown judges an RA of a router that was not learned, on a link where
+// nothing is configured: the first router is the link's own, whatever is odd
+// about it.
+func (t *Table) observeUnknown(r *routers, e *schemas.Event, now int64, whole bool) {
+	t.sentBy(r, e)
+	switch first := !r.known(); {
+	case t.router.Wrong:
+	case r.isStub(e):
+		t.router.Unknown, t.router.Stub = true, true
+		if whole {
+			r.learn(e, now, t.cfg.ClaimTimeout, false)
+		}
+	case first && whole:
+		t.router = schemas.LinkRouter{New: true}
+		r.learn(e, now, t.cfg.ClaimTimeout, false)
+	case first:
+		t.router.Unknown = false
+	case whole && r.silent(now):
+		t.router = schemas.LinkRouter{Next: true}
+		r.learn(e, now, t.cfg.ClaimTimeout, false)
+	default:
+		t.stranger(r, e)
+	}
+}
+
+// compare says how an RA differs from what was learned of its router, but for
+// what beside tells of it, and takes over what it may.
+func (t *Table) compare(r *routers, known *learned, beside *Router, e *schemas.Event, now int64, whole bool) schemas.LinkRA {
+	c := &t.comparison
+	*c = comparison{known: &known.Router, beside: beside, once: known.heard == known.since && !known.stub, since: max(now-known.heard, 0)}
+	c.run(e)
+	d := c.d
+	switch {
+	case len(d.Change) == 0:
 		known.refresh(e)
 		known.last = now
-	case proper && now >= known.since && now-known.since <= burst && adds(d):
+	case whole && now >= known.since && now-known.since <= burst && !c.changed:
 		known.merge(profile(e), e)
 		r.gather()
-		d = schemas.LinkRA{}
-	case proper && !stops && (known.stopped || now-known.last > int64(t.cfg.ClaimTimeout)):
-		// It has begun anew, or has not said what was learned for long enough.
-		*known = learned{Router: profile(e), since: now, last: now}
+		d = schemas.LinkRA{Stops: d.Stops}
+	case whole && !d.Stops && (known.stopped || now-known.last > int64(t.cfg.ClaimTimeout)):
+		// It has begun again, or has not said what was learned for long enough: what
+		// it says now is reported once, and stands.
+		*known = known.again(e, now)
 		r.gather()
-		d, anew = schemas.LinkRA{}, true
 	}
-	known.hear(e, now)
-	known.stopped = stops
-	return d, anew
+	known.hear(e, now, t.cfg.ClaimTimeout)
+	known.stopped = d.Stops
+	return d
 }
 
-// adds reports whether an RA that differs only has options that others have not.
-func adds(d schemas.LinkRA) bool {
-	return !d.Params && !d.Lifetime && !d.MTU && !d.PrefixParams && !d.RouteLifetime && !d.RoutePreference
+// again returns a router that is learned from a new RA of it.
+func (l learned) again(e *schemas.Event, now int64) learned {
+	return learned{Router: profile(e), since: now, last: now, heard: now, until: l.until, stub: l.stub}
 }
 
 // silent reports whether hosts have stopped using every router that was learned,
-// for none has been heard for its lifetime. An RA with lifetime 0 does not count:
-// it may be anybody's.
+// for none has been heard for its lifetime. An RA with lifetime 0 of a router that
+// had another does not count: it may be anybody's. Stub routers do not count.
 func (r *routers) silent(now int64) bool {
-	for i := range r.learned {
-		if now <= r.learned[i].until {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(r.learned, func(l learned) bool { return !l.stub && now <= l.until })
 }
 
-func (l *learned) hear(e *schemas.Event, now int64) {
+// hear notes that the router was heard. One that is no default router is taken to
+// be there for a time.
+func (l *learned) hear(e *schemas.Event, now int64, otherwise time.Duration) {
 	l.heard = now
 	if lifetime := int64(e.ND.RA.Lifetime) * second; lifetime > 0 {
 		l.until = now + lifetime
+	} else if *l.Lifetime == 0 {
+		l.until = now + int64(otherwise)
 	}
 }
 
-// learn takes an RA for what its router is. With merge, it adds to what is known.
-func (r *routers) learn(e *schemas.Event, now int64, merge bool) {
+// learn takes an RA for what its router is. With merge, it adds to what is known,
+// and no router makes way for another.
+func (r *routers) learn(e *schemas.Event, now int64, otherwise time.Duration, merge bool) {
 	i := r.indexLearned(e)
 	switch {
-	case i < 0 && len(r.learned) < maxLearned:
-		r.learned = append(r.learned, learned{Router: profile(e), since: now, last: now})
-		i = len(r.learned) - 1
-	case i < 0:
-		return
-	case merge:
+	case i >= 0 && merge:
 		r.learned[i].merge(profile(e), e)
+	case i < 0 && merge && len(r.learned) == maxLearned:
+		return
+	case i < 0 && len(r.learned) < maxLearned:
+		i = len(r.learned)
+		r.learned = append(r.learned, learned{Router: profile(e), since: now, last: now, stub: r.isStub(e)})
+	case i < 0:
+		i = r.leastNeeded()
+		r.learned[i] = learned{Router: profile(e), since: now, last: now, stub: r.isStub(e)}
+	default:
+		r.learned[i] = r.learned[i].again(e, now)
 	}
-	r.learned[i].hear(e, now)
+	r.learned[i].hear(e, now, otherwise)
 	r.gather()
+}
+
+// leastNeeded returns the learned router that makes way for another: of the stub
+// routers, and then of all, the one longest silent.
+func (r *routers) leastNeeded() int {
+	least := 0
+	for i := range r.learned {
+		one, other := &r.learned[i], &r.learned[least]
+		if one.stub && !other.stub || one.stub == other.stub && one.heard < other.heard {
+			least = i
+		}
+	}
+	return least
 }
 
 // indexLearned returns the place of the sender among the learned routers, or -1.

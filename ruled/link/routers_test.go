@@ -41,7 +41,9 @@ func TestConfiguredRouters(t *testing.T) {
 		want   string
 	}{
 		{"the router as it is", nil, ra(gateway, gatewayLL, prefix("2001:db8::/64"), mtu(1500), rdnss("2001:db8::53", 900), dnssl("example.org", 900), route("2001:db8:9::/48", "high", 900)), ""},
-		{"another router", nil, ra(attacker, attackerLL), "router.unknown"},
+		{"another router", nil, ra(attacker, attackerLL), "router.unknown router.default router.rogue"},
+		{"another router, of no use", nil, ra(attacker, attackerLL, radvert(stops)), "router.unknown router.rogue"},
+		{"a stub router", nil, ra(attacker, attackerLL, radvert(stub), prefix("fd00::/64")), "router.unknown router.stub"},
 		{"another Ethernet address", nil, ra(attacker, gatewayLL), "router.wrongmac router.wrong"},
 		{"another link-local address", nil, ra(gateway, attackerLL), "router.wrongaddress router.wrong"},
 		{"the addresses of two routers", nil, ra(gateway, "fe80::b"), "router.wrongcouple router.wrong"},
@@ -49,7 +51,7 @@ func TestConfiguredRouters(t *testing.T) {
 		{"other flags", nil, ra(gateway, gatewayLL, flags("M")), "ra.flags ra.params"},
 		{"another preference", nil, ra(gateway, gatewayLL, radvert(func(r *schemas.RA) { r.Preference = "high" })), "ra.preference ra.params"},
 		{"another lifetime", nil, ra(gateway, gatewayLL, radvert(func(r *schemas.RA) { r.Lifetime = 9000 })), "ra.lifetime ra.params"},
-		{"a lifetime of 0", nil, ra(gateway, gatewayLL, radvert(stops)), "ra.lifetime"},
+		{"a lifetime of 0", nil, ra(gateway, gatewayLL, radvert(stops)), "ra.stops ra.lifetime"},
 		{"another reachable time", nil, ra(gateway, gatewayLL, radvert(func(r *schemas.RA) { r.ReachableTimer = 1 })), "ra.reachabletimer ra.params"},
 		{"another retransmission timer", nil, ra(gateway, gatewayLL, radvert(func(r *schemas.RA) { r.RetransTimer = 1 })), "ra.retranstimer ra.params"},
 		{"another MTU", nil, ra(gateway, gatewayLL, mtu(1280)), "ra.mtu"},
@@ -65,7 +67,8 @@ func TestConfiguredRouters(t *testing.T) {
 		{"another preference of a route", nil, ra(gateway, gatewayLL, route("2001:db8:9::/48", "low", 900)), "ra.routepreference"},
 		{"volatile parameters", []func(*Router){volatile}, ra(gateway, gatewayLL, flags("MO"), mtu(1280), prefix("2001:db8::/64", 7200, 7200)), ""},
 		{"volatile parameters, but another prefix and DNS server", []func(*Router){volatile}, ra(gateway, gatewayLL, prefix("2001:db8:bad::/64"), rdnss("2001:db8:bad::53", 900)), "ra.prefix ra.rdnss"},
-		{"a router that stops", []func(*Router){volatile}, ra(gateway, gatewayLL, radvert(func(r *schemas.RA) { r.Lifetime = 0 }), rdnss("2001:db8::53", 0)), ""},
+		{"a router that stops", []func(*Router){volatile}, ra(gateway, gatewayLL, radvert(func(r *schemas.RA) { r.Lifetime = 0 }), rdnss("2001:db8::53", 0)), "ra.stops"},
+		{"one that never was a default router", []func(*Router){func(r *Router) { r.Lifetime = new(uint16) }}, ra(gateway, gatewayLL, radvert(stops)), ""},
 
 		{"Redirect of the router to another host on the link", nil, rd(gateway, gatewayLL, "2001:db8::b", "2001:db8::b"), ""},
 		{"Redirect to somebody on the link who is not", nil, rd(gateway, gatewayLL, "2001:db8:9::9", "2001:db8:9::9"), "router.offlink"},
@@ -140,6 +143,10 @@ func TestLearnedRouters(t *testing.T) {
 	again := func(d time.Duration, opts ...option) *schemas.Event {
 		return ra(gateway, gatewayLL, append([]option{prefix("2001:db8::/64"), mtu(1500), after(d)}, opts...)...)
 	}
+	// lasting0 is a router that is none by default and says so again.
+	lasting0 := func(last *schemas.Event) []*schemas.Event {
+		return []*schemas.Event{again(0, radvert(stops)), again(2*minute, radvert(stops)), last}
+	}
 	for _, test := range []struct {
 		name   string
 		events []*schemas.Event
@@ -147,7 +154,7 @@ func TestLearnedRouters(t *testing.T) {
 	}{
 		{"the first router", heard[:1], "station.new claim.new router.new"},
 		{"the first router again", then(again(minute)), ""},
-		{"a second router", then(ra(attacker, attackerLL, after(minute))), "router.unknown"},
+		{"a second router", then(ra(attacker, attackerLL, after(minute))), "router.unknown router.default router.rogue"},
 		{"in the first one's name", then(ra(attacker, gatewayLL, after(minute))), "claim.changed claim.contested claim.spoofed claim.router router.wrongmac router.wrong"},
 		{"another prefix", then(again(minute, prefix("2001:db8:bad::/64"))), "ra.prefix"},
 		{"another prefix, again and again", then(again(minute, prefix("2001:db8:bad::/64")), again(2*minute, prefix("2001:db8:bad::/64"))), "ra.prefix"},
@@ -166,20 +173,56 @@ func TestLearnedRouters(t *testing.T) {
 		{"an option that was not there", then(again(minute, unknown(37))), "ra.option"},
 		{"options over two RAs", []*schemas.Event{heard[0], again(time.Second/2, rdnss("2001:db8::53", 900), unknown(37), pref64("64:ff9b::/96")), again(minute), again(minute, rdnss("2001:db8::53", 900), unknown(37))}, ""},
 		{"other parameters in the same second", []*schemas.Event{heard[0], again(time.Second/2, flags("O"))}, "ra.flags ra.params"},
-		{"a second router, cut short by the capture", then(ra(attacker, attackerLL, cut, after(minute))), "router.unknown"},
+		{"a router with lifetime 0 changes", lasting0(again(4*minute, radvert(stops), rdnss("2001:db8:bad::53", 900))), "ra.rdnss"},
+		{"a router with lifetime 0 becomes a default router", lasting0(again(4 * minute)), "ra.lifetime ra.params"},
+		{"a stranger beside a router with lifetime 0", lasting0(ra(attacker, attackerLL, after(4*minute))), "station.new claim.new router.unknown router.default router.rogue"},
+		{"a router first heard when it stops", []*schemas.Event{again(0, radvert(stops)), again(minute)}, ""},
+		{"a stranger with a network of its own", then(ra(attacker, attackerLL, radvert(stops), prefix("2001:db8:9::/64"), after(minute))), "router.unknown"},
+		{"a stranger with a route to the Internet", then(ra(attacker, attackerLL, radvert(stops), route("::/0", "medium", 600), after(minute))), "router.unknown router.default router.rogue"},
+		{"a stranger with a route to half of it", then(ra(attacker, attackerLL, radvert(stops), route("2000::/4", "medium", 600), after(minute))), "router.unknown router.default router.rogue"},
+		{"a stranger with a DNS server", then(ra(attacker, attackerLL, radvert(stops), rdnss("2001:db8:9::53", 600), after(minute))), "router.unknown router.rogue"},
+		{"a stranger with an encrypted DNS server", then(ra(attacker, attackerLL, radvert(stops), encryptedDNS("dns.example", 600), after(minute))), "router.unknown router.rogue"},
+		{"a stranger with the router's prefix", then(ra(attacker, attackerLL, radvert(stops), prefix("2001:db8::/65"), after(minute))), "router.unknown router.rogue"},
+		{"a stranger that takes the router's prefix back", then(ra(attacker, attackerLL, radvert(stops), prefix("2001:db8::/64", 0, 0), after(minute))), "router.unknown router.rogue"},
+		{"a stranger with a provisioning domain", then(ra(attacker, attackerLL, radvert(stops), pvd(rdnss("2001:db8:9::53", 600)), after(minute))), "router.unknown router.rogue"},
+		{"a stub router", then(ra(attacker, attackerLL, radvert(stub), prefix("fd00::/64"), route("fd01::/64", "low", 600), after(minute))), "router.unknown router.stub"},
+		{"a stub router again", then(ra(attacker, attackerLL, radvert(stub), prefix("fd00::/64"), after(minute)), ra(attacker, attackerLL, radvert(stub), prefix("fd00::/64"), after(2*minute))), ""},
+		{"a stub router with another prefix", then(ra(attacker, attackerLL, radvert(stub), prefix("fd00::/64"), after(minute)), ra(attacker, attackerLL, radvert(stub), prefix("fd02::/64"), after(2*minute))), "ra.prefix"},
+		{"a stub router that wants more", then(ra(attacker, attackerLL, radvert(stub), prefix("fd00::/64"), after(minute)), ra(attacker, attackerLL, prefix("fd00::/64"), after(2*minute))),
+			"router.unknown router.default router.rogue ra.flags ra.lifetime ra.params"},
+		{"a stub router with a global prefix", then(ra(attacker, attackerLL, radvert(stub), prefix("2001:db8:9::/64"), after(minute))), "router.unknown"},
+		{"a stub router with the router's prefix", []*schemas.Event{ra(gateway, gatewayLL, prefix("fd00::/64")), ra(attacker, attackerLL, radvert(stub), prefix("fd00::/64"), after(minute))},
+			"station.new claim.new router.unknown router.rogue"},
+		{"a router after a stub router", []*schemas.Event{ra(attacker, attackerLL, radvert(stub), prefix("fd00::/64")), ra(gateway, gatewayLL, after(minute))}, "station.new claim.new router.new"},
+		{"the host itself as a router", then(ra(host, hostLL, sent, after(minute))), ""},
+		{"the host itself as a router first, then a stranger", []*schemas.Event{ra(host, hostLL, sent), ra(attacker, attackerLL, after(minute))}, "station.new claim.new router.unknown router.default router.rogue"},
+		{"the router is back after hours", then(again(5 * 60 * minute)), ""},
+		{"the router is back after another took its place", then(ra(other, "fe80::b", after(31*minute)), again(60*minute)), ""},
+		{"kill_router6 first, then the change", then(again(minute, radvert(stops)), again(2*minute, rdnss("2001:db8:bad::53", 900))), "ra.rdnss"},
+		{"NAT64 taken back", []*schemas.Event{again(0, pref64("64:ff9b::/96", 1800)), again(minute, pref64("64:ff9b::/96", 0))}, "ra.pref64"},
+		{"another captive portal", []*schemas.Event{again(0, captivePortal("https://a.example")), again(minute, captivePortal("https://b.example"))}, "ra.option"},
+		{"the same captive portal", []*schemas.Event{again(0, captivePortal("https://a.example")), again(minute, captivePortal("https://a.example"))}, ""},
+		{"an encrypted DNS server taken back", []*schemas.Event{again(0, encryptedDNS("dns.example", 1800)), again(minute, encryptedDNS("dns.example", 0))}, "ra.option"},
+		{"one whose lifetime runs down", []*schemas.Event{again(0, encryptedDNS("dns.example", 1800)), again(10*minute, encryptedDNS("dns.example", 1200))}, ""},
+		{"another content of an unknown option", []*schemas.Event{again(0, unknown(200, "0102")), again(minute, unknown(200, "0103"))}, "ra.option"},
+		{"another server in a provisioning domain", []*schemas.Event{again(0, pvd(rdnss("2001:db8::53", 900))), again(minute, pvd(rdnss("2001:db8:bad::53", 900)))}, "ra.option"},
+		{"the flag of a prefix", then(again(minute, func(e *schemas.Event) { e.ND.Opt.PrefixInfo[0].Flag.PDPreferred = true })), "ra.prefixparams"},
+		{"a reserved flag", then(again(minute, radvert(func(r *schemas.RA) { r.Flag.Reserved = true }))), "ra.flags ra.params"},
+		{"the link-layer address of somebody", then(again(minute, told(gateway)), again(2*minute, told(other))), "claim.changed claim.contested claim.router ra.option"},
+		{"a second router, cut short by the capture", then(ra(attacker, attackerLL, cut, after(minute))), "router.unknown router.default router.rogue"},
 		{"one cut short by the capture teaches nothing", []*schemas.Event{ra(attacker, attackerLL, cut), ra(gateway, gatewayLL)}, "station.new claim.new router.new"},
-		{"priority tag", then(ra(attacker, attackerLL, vlan(0), after(minute))), "router.unknown"},
-		{"the router stops", then(again(minute, radvert(stops))), ""},
-		{"the router begins anew", then(again(minute, radvert(stops)), again(2*minute, flags("O"), prefix("2001:db8:1::/64"))), "router.new"},
+		{"priority tag", then(ra(attacker, attackerLL, vlan(0), after(minute))), "router.unknown router.default router.rogue"},
+		{"the router stops", then(again(minute, radvert(stops))), "ra.stops"},
+		{"the router begins anew", then(again(minute, radvert(stops)), again(2*minute, flags("O"), prefix("2001:db8:1::/64"))), "ra.flags ra.params ra.prefix"},
 		{"the router begins anew as it was", then(again(minute, radvert(stops)), again(2*minute)), ""},
 		{"another begins in its name", then(again(minute, radvert(stops)), again(2*minute, prefix("2001:db8:bad::/64")), again(3*minute, mtu(1400))), "ra.mtu"},
-		{"the router stops and another comes", then(again(minute, radvert(stops)), ra(other, "fe80::b", after(2*minute))), "station.new claim.new router.unknown"},
-		{"another comes when the first has been silent for its lifetime", then(ra(other, "fe80::b", after(31*minute))), "station.new claim.new router.new"},
-		{"it has said something else for long", then(again(2*minute, flags("O")), again(20*minute, flags("O")), again(40*minute, flags("O")), again(61*minute, flags("O"))), "router.new"},
+		{"the router stops and another comes", then(again(minute, radvert(stops)), ra(other, "fe80::b", after(2*minute))), "station.new claim.new router.unknown router.default router.rogue"},
+		{"another comes when the first has been silent for its lifetime", then(ra(other, "fe80::b", after(31*minute))), "station.new claim.new router.next"},
+		{"it has said something else for long", then(again(2*minute, flags("O")), again(20*minute, flags("O")), again(40*minute, flags("O")), again(61*minute, flags("O"))), "ra.flags ra.params"},
 		{"from then on that stands", then(again(20*minute, flags("O")), again(40*minute, flags("O")), again(61*minute, flags("O")), again(62*minute, flags("O"))), ""},
-		{"a router that is no default router teaches nothing", []*schemas.Event{ra(gateway, gatewayLL, radvert(stops))}, "station.new claim.new"},
-		{"a frame with a fault teaches nothing", []*schemas.Event{ra(attacker, attackerLL, fault(schemas.Fault{ReachableTimer: true})), ra(gateway, gatewayLL)}, "station.new claim.new router.new"},
-		{"a frame behind extension headers teaches nothing", []*schemas.Event{ra(attacker, attackerLL, func(e *schemas.Event) { e.Inet6.Extension = []schemas.Extension{{Header: 60}} })}, "station.new claim.new"},
+		{"a router that is no default router", []*schemas.Event{ra(gateway, gatewayLL, radvert(stops))}, "station.new claim.new router.new"},
+		{"a frame with a fault teaches", []*schemas.Event{ra(attacker, attackerLL, fault(schemas.Fault{ReachableTimer: true})), ra(gateway, gatewayLL)}, "station.new claim.new router.unknown router.default router.rogue"},
+		{"a frame behind extension headers teaches", []*schemas.Event{ra(attacker, attackerLL, func(e *schemas.Event) { e.Inet6.Extension = []schemas.Extension{{Header: 60}} })}, "station.new claim.new router.new"},
 		{"Redirect of the router", then(rd(gateway, gatewayLL, "2001:db8::b", "2001:db8::b", after(minute))), ""},
 		{"Redirect with another's address", then(rd(gateway, gatewayLL, attackerLL, "2001:db8:9::9", told(other), after(minute))), "claim.changed claim.contested claim.spoofed router.target"},
 		{"Redirect of somebody", then(rd(attacker, attackerLL, attackerLL, "2001:db8:9::9", after(minute))), "router.unknown router.target"},
@@ -199,15 +242,15 @@ func TestLearnedRouters(t *testing.T) {
 // A configuration that comes or goes takes effect at once.
 func TestConfigureAgain(t *testing.T) {
 	table := newTable()
-	check(t, table, "router.unknown", ra(gateway, gatewayLL), ns(attacker, attackerLL, gatewayLL), ra(attacker, attackerLL))
+	check(t, table, "router.unknown router.default router.rogue", ra(gateway, gatewayLL), ns(attacker, attackerLL, gatewayLL), ra(attacker, attackerLL))
 	routers := configured()
 	routers.Routers[0].MAC, routers.Routers[0].LinkLocal = mac(attacker), ip(attackerLL)
 	table.Configure([]Routers{routers})
 	check(t, table, "configured", ra(attacker, attackerLL))
-	check(t, table, "configured router.unknown", ra(gateway, gatewayLL))
+	check(t, table, "configured router.unknown router.default router.rogue", ra(gateway, gatewayLL))
 	table.Configure(nil)
 	check(t, table, "", ra(attacker, attackerLL)) // a router that was configured
-	check(t, table, "station.new claim.new router.unknown", ra(other, "fe80::b"))
+	check(t, table, "station.new claim.new router.unknown router.default router.rogue", ra(other, "fe80::b"))
 }
 
 func TestLearn(t *testing.T) {
@@ -238,7 +281,7 @@ func TestLearn(t *testing.T) {
 func TestConfiguredRouterSaysMore(t *testing.T) {
 	table := newTable(configured(volatile))
 	observe(table, ra(gateway, gatewayLL, pref64("64:ff9b::/96")), ra(gateway, gatewayLL, pref64("64:ff9b::/96"), after(minute)))
-	check(t, table, "configured ra.pref64 ra.option", ra(gateway, gatewayLL, pref64("2001:db8:64::/96"), unknown(37), after(2*minute)))
+	check(t, table, "configured ra.unconfigured ra.pref64 ra.option", ra(gateway, gatewayLL, pref64("2001:db8:64::/96"), unknown(37), after(2*minute)))
 	check(t, table, "configured", ra(gateway, gatewayLL, pref64("64:ff9b::/96"), after(3*minute)))
 }
 

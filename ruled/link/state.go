@@ -3,6 +3,7 @@ package link
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"time"
@@ -17,8 +18,15 @@ type State struct {
 	Interface string  `json:"interface"`
 	VLAN      *uint16 `json:"vlan,omitempty"`
 	InnerVLAN *uint16 `json:"innervlan,omitempty"`
+	// Lasting is true for a link that was seen more than once, Flood for one that
+	// was first seen in a flood of new ones, and FirstSeen is when.
+	Lasting   bool      `json:"lasting,omitempty"`
+	Flood     bool      `json:"flood,omitempty"`
+	FirstSeen time.Time `json:"firstseen,omitzero"`
+	LastSeen  time.Time `json:"lastseen,omitzero"`
 
-	// Neighbours and Stations begin with the one longest silent.
+	// Neighbours and Stations begin with the one longest silent, of those that are
+	// flood's, of the others and of those that are lasting.
 	Neighbours []Neighbour `json:"neighbours,omitempty"`
 	Stations   []Station   `json:"stations,omitempty"`
 	// Routers were learned.
@@ -41,8 +49,12 @@ type Neighbour struct {
 	Anycast  bool `json:"anycast,omitempty"`
 	// Tentative is true while a station has only tested the address.
 	Tentative bool `json:"tentative,omitempty"`
-	// Lasting is true for one that was seen more than once.
+	// Own is true for an address of the host itself.
+	Own bool `json:"own,omitempty"`
+	// Lasting is true for one that was seen more than once, Flood for one that was
+	// first seen in a flood of new ones.
 	Lasting bool `json:"lasting,omitempty"`
+	Flood   bool `json:"flood,omitempty"`
 }
 
 // Claim is a station's claim of an address.
@@ -58,6 +70,7 @@ type Station struct {
 	FirstSeen time.Time   `json:"firstseen"`
 	LastSeen  time.Time   `json:"lastseen"`
 	Lasting   bool        `json:"lasting,omitempty"`
+	Flood     bool        `json:"flood,omitempty"`
 	// The rest tells what it did lately; see the type station.
 	Own      uint32     `json:"own,omitempty"`
 	Taken    [2]uint32  `json:"taken,omitzero"`
@@ -77,8 +90,10 @@ type LearnedRouter struct {
 	Heard    time.Time `json:"heard"`
 	Until    time.Time `json:"until"`
 	LastSeen time.Time `json:"lastseen"`
-	// Stopped is true after an RA with lifetime 0.
+	// Stopped is true after an RA with lifetime 0 of a router that had another.
 	Stopped bool `json:"stopped,omitempty"`
+	// Stub is true for a stub router.
+	Stub bool `json:"stub,omitempty"`
 }
 
 // Target is an address that somebody asked for.
@@ -86,6 +101,8 @@ type Target struct {
 	Address  netip.Addr  `json:"address"`
 	Ethernet schemas.MAC `json:"ethernet"`
 	Time     time.Time   `json:"time"`
+	// Nonce is a hash of that of a test for uniqueness, 0 for none.
+	Nonce uint32 `json:"nonce,omitempty"`
 }
 
 func timeOf(ns int64) time.Time { return time.Unix(0, ns).UTC() }
@@ -126,19 +143,22 @@ func number(vlan *uint16) int {
 func (t *Table) state(l *link) State {
 	s := State{
 		Host: l.host, Interface: l.iface,
-		Neighbours: make([]Neighbour, 0, len(l.bindings.index)),
-		Stations:   make([]Station, 0, len(l.stations.index)),
-		Asked:      t.asked.targets(l.asked),
-		Probed:     t.probed.targets(l.probed),
+		FirstSeen: timeOf(l.first), LastSeen: timeOf(l.last),
+		Neighbours: make([]Neighbour, 0, l.bindings.len()),
+		Stations:   make([]Station, 0, l.stations.len()),
+		Asked:      targets(&l.asked),
+		Probed:     targets(&l.probed),
 	}
+	class := t.known.at(l.entry).class
+	s.Lasting, s.Flood = class == lasting, class == flooded
 	if l.vlan >= 0 {
 		s.VLAN = new(uint16(l.vlan))
 	}
 	if l.inner >= 0 {
 		s.InnerVLAN = new(uint16(l.inner))
 	}
-	claims := make([]Claim, 0, len(l.bindings.index)) // one piece of memory for most
-	l.bindings.each(func(addr [16]byte, b *binding, lasting bool) {
+	claims := make([]Claim, 0, l.bindings.len()) // one piece of memory for most
+	l.bindings.each(func(addr [16]byte, b *binding, class uint8) {
 		from := len(claims)
 		place := func(of uint8) int { // the owner comes first
 			switch {
@@ -159,17 +179,17 @@ func (t *Table) state(l *link) State {
 		claims = append(claims, ordered[:b.count]...)
 		s.Neighbours = append(s.Neighbours, Neighbour{
 			Address: netip.AddrFrom16(addr), Claims: claims[from:len(claims):len(claims)],
-			Speaker: place(b.speaker), Before: place(b.before), Disputed: b.disputed, Anycast: b.anycast, Tentative: b.tentative, Lasting: lasting,
+			Speaker: place(b.speaker), Before: place(b.before), Disputed: b.disputed, Anycast: b.anycast, Tentative: b.tentative, Own: b.own, Lasting: class == lasting, Flood: class == flooded,
 		})
 	})
-	l.stations.each(func(mac uint64, st *station, lasting bool) {
+	l.stations.each(func(mac uint64, st *station, class uint8) {
 		s.Stations = append(s.Stations, Station{
-			Ethernet: schemas.MACOf(mac), FirstSeen: timeOf(st.first), LastSeen: timeOf(st.last), Lasting: lasting,
+			Ethernet: schemas.MACOf(mac), FirstSeen: timeOf(st.first), LastSeen: timeOf(st.last), Lasting: class == lasting, Flood: class == flooded,
 			Own: st.own, Taken: st.taken, TakenAt: timePtr(st.takenAt), Denied: st.denied.addr, DeniedAt: timePtr(st.denied.at), Denies: st.denies.addr, DeniesAt: timePtr(st.denies.at),
 		})
 	})
 	for _, r := range l.routers.learned {
-		s.Routers = append(s.Routers, LearnedRouter{r.Router.clone(), timeOf(r.since), timeOf(r.heard), timeOf(r.until), timeOf(r.last), r.stopped})
+		s.Routers = append(s.Routers, LearnedRouter{r.Router.clone(), timeOf(r.since), timeOf(r.heard), timeOf(r.until), timeOf(r.last), r.stopped, r.stub})
 	}
 	return s
 }
@@ -185,23 +205,28 @@ func (t *Table) Restore(s State) error {
 	if _, ok := t.links[key]; ok {
 		return fmt.Errorf("state of %s/%s: it is known already", s.Host, s.Interface)
 	}
-	l := t.newLink(key)
+	// A state of an older version does not have all of it.
+	l := t.addLink(t.known.shelf(key.host, key.iface), key, classOf(s.Flood), unixNano(s.FirstSeen))
+	l.last = unixNano(s.LastSeen)
+	if s.Lasting {
+		l.known.keep(l.entry, math.MaxInt64)
+	}
 	for _, n := range s.Neighbours {
 		addr := n.Address.As16()
 		if l.bindings.get(addr) != nil {
 			continue
 		}
-		b := l.bindings.insert(addr)
-		*b = binding{count: uint8(len(n.Claims)), speaker: uint8(n.Speaker), before: noClaim, disputed: n.Disputed, anycast: n.Anycast, tentative: n.Tentative}
+		at := l.bindings.insert(addr, classOf(n.Flood))
+		b := l.bindings.at(at)
+		*b = binding{count: uint8(len(n.Claims)), speaker: uint8(n.Speaker), before: noClaim, disputed: n.Disputed, anycast: n.Anycast, tentative: n.Tentative, own: n.Own}
 		if n.Before >= 0 {
 			b.before = uint8(n.Before)
 		}
 		for i, c := range n.Claims {
 			b.claims[i] = claim{c.Ethernet.Uint64(), c.FirstSeen.UnixNano(), c.LastSeen.UnixNano()}
-			l.seen = max(l.seen, b.claims[i].last)
 		}
 		if n.Lasting {
-			l.bindings.keep(l.bindings.index[addr])
+			l.bindings.keep(at, math.MaxInt64)
 		}
 	}
 	for _, known := range s.Stations {
@@ -209,24 +234,39 @@ func (t *Table) Restore(s State) error {
 		if l.stations.get(mac) != nil {
 			continue
 		}
-		*l.stations.insert(mac) = station{
+		at := l.stations.insert(mac, classOf(known.Flood))
+		*l.stations.at(at) = station{
 			first: known.FirstSeen.UnixNano(), last: known.LastSeen.UnixNano(), own: known.Own,
 			taken: known.Taken, takenAt: nanoseconds(known.TakenAt), denied: denial{known.Denied, nanoseconds(known.DeniedAt)}, denies: denial{known.Denies, nanoseconds(known.DeniesAt)},
 		}
 		if known.Lasting {
-			l.stations.keep(l.stations.index[mac])
+			l.stations.keep(at, math.MaxInt64)
 		}
 	}
 	for _, r := range s.Routers {
 		l.routers.learned = append(l.routers.learned, learned{
 			Router: r.Router, since: r.Since.UnixNano(), heard: r.Heard.UnixNano(),
-			until: r.Until.UnixNano(), last: r.LastSeen.UnixNano(), stopped: r.Stopped,
+			until: r.Until.UnixNano(), last: r.LastSeen.UnixNano(), stopped: r.Stopped, stub: r.Stub,
 		})
 	}
 	l.routers.gather()
-	t.asked.restore(l.number, &l.asked, s.Asked)
-	t.probed.restore(l.number, &l.probed, s.Probed)
+	t.asked.restore(&l.asked, l.number, s.Asked)
+	t.probed.restore(&l.probed, l.number, s.Probed)
 	return nil
+}
+
+func classOf(flood bool) int {
+	if flood {
+		return flooded
+	}
+	return once
+}
+
+func unixNano(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
 }
 
 func (s *State) valid() error {
@@ -253,19 +293,17 @@ func (s *State) valid() error {
 	return nil
 }
 
-func (r *recent) targets(q queue) []Target {
-	list := make([]Target, 0, len(q))
-	for _, t := range q {
-		if a, ok := r.entries[t]; ok {
-			list = append(list, Target{netip.AddrFrom16(t.addr), schemas.MACOf(a.who), timeOf(a.at)})
-		}
-	}
+func targets(q *queue) []Target {
+	list := make([]Target, 0, q.len())
+	q.each(func(t target, a *asked, _ uint8) {
+		list = append(list, Target{netip.AddrFrom16(t.addr), schemas.MACOf(a.who), timeOf(a.at), a.nonce})
+	})
 	return list
 }
 
-func (r *recent) restore(link int32, q *queue, list []Target) {
+func (r *recent) restore(q *queue, link int64, list []Target) {
 	for _, t := range list {
-		r.put(q, target{link, t.Address.As16()}, asked{t.Time.UnixNano(), t.Ethernet.Uint64()})
+		r.put(q, target{link, t.Address.As16()}, asked{t.Time.UnixNano(), t.Ethernet.Uint64(), t.Nonce})
 	}
 }
 

@@ -12,6 +12,7 @@ package link
 import (
 	"net/netip"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/ndmon/ndmon/schemas"
@@ -45,13 +46,16 @@ const (
 const second = int64(time.Second)
 
 const (
-	// maxLinks bounds the links: who may publish events could make up
-	// interface names for ever. The one longest silent is forgotten.
+	// maxLinks bounds the links: who sends frames can make up VLANs, and who
+	// may publish events interfaces and hosts too. They are kept as all else is
+	// (see pool).
 	maxLinks = 4096
 	// solicitedWindow is how long an NA counts as the answer to an NS.
 	solicitedWindow = 10 * second
 	// dadWindow is how long a tested address is remembered.
 	dadWindow = 60 * second
+	// recently is how long the start of a station takes at most.
+	recently = 60 * second
 	// repeatWindow is the time in which doing the same again is no accident.
 	repeatWindow = 600 * second
 )
@@ -62,7 +66,8 @@ type Table struct {
 	configured []Routers
 	links      map[linkKey]*link
 	last       *link // of the last event: events come in runs
-	numbers    int32 // links made so far
+	numbers    int64 // links made so far
+	known      *pool[linkKey, *link]
 	bindings   *pool[[16]byte, binding]
 	stations   *pool[uint64, station]
 	asked      recent // targets of NS
@@ -76,6 +81,9 @@ type Table struct {
 	dad    schemas.LinkDAD
 	router schemas.LinkRouter
 	ra     schemas.LinkRA
+	// What is used again.
+	offers     []offer
+	comparison comparison
 }
 
 type linkKey struct {
@@ -86,13 +94,31 @@ type linkKey struct {
 // link is what is known of one link.
 type link struct {
 	linkKey
-	number   int32
-	seen     int64 // last event
+	number int64
+	// first and last are when an event of it was seen.
+	first, last int64
+	// known is its interface's shelf of links, entry its place there.
+	known    *shelf[linkKey, *link]
+	entry    int32
 	bindings *shelf[[16]byte, binding]
 	stations *shelf[uint64, station]
 	asked    queue
 	probed   queue
 	routers  routers
+}
+
+// last returns when the address was claimed last.
+func (b *binding) last() int64 {
+	last := b.claims[0].last
+	for _, c := range b.claims[1:b.count] {
+		last = max(last, c.last)
+	}
+	return last
+}
+
+// doubt has what is new on the link taken for a flood's, or no longer.
+func (l *link) doubt(doubtful bool) {
+	l.bindings.doubtful, l.stations.doubtful, l.asked.doubtful, l.probed.doubtful = doubtful, doubtful, doubtful, doubtful
 }
 
 // station is what is known of one Ethernet address on a link.
@@ -124,14 +150,17 @@ func (d *denial) another(addr uint32, now int64) bool {
 
 // New returns an empty table.
 func New(cfg Config) *Table {
-	return &Table{
+	t := &Table{
 		cfg:      cfg,
 		links:    map[linkKey]*link{},
-		bindings: newPool[[16]byte, binding](cfg.Neighbours),
-		stations: newPool[uint64, station](cfg.Neighbours),
+		known:    newPool[linkKey](maxLinks, 1, func(l **link) int64 { return (*l).last }),
+		bindings: newPool[[16]byte](cfg.Neighbours, 2, (*binding).last),
+		stations: newPool[uint64](cfg.Neighbours, 2, func(s *station) int64 { return s.last }),
 		asked:    newRecent(solicitedWindow),
 		probed:   newRecent(dadWindow),
 	}
+	t.known.forgotten = t.forget
+	return t
 }
 
 // Configure replaces the configured routers. What was learned stays known, but
@@ -147,13 +176,14 @@ func (t *Table) Configure(configured []Routers) {
 type Stats struct {
 	// Links, Stations and Addresses are remembered now.
 	Links, Stations, Addresses int
-	// Evicted counts the addresses that were forgotten for want of room.
-	Evicted uint64
+	// Evicted counts the addresses that were forgotten for want of room,
+	// EvictedLinks the links.
+	Evicted, EvictedLinks uint64
 }
 
 // Stats returns how much the table remembers.
 func (t *Table) Stats() Stats {
-	return Stats{len(t.links), t.stations.used, t.bindings.used, t.bindings.evictions}
+	return Stats{len(t.links), t.stations.used, t.bindings.used, t.bindings.evictions, t.known.evictions}
 }
 
 // Observe sets e.Link to what is to be said of the event, or to nil, and
@@ -172,9 +202,8 @@ func (t *Table) Observe(e *schemas.Event) {
 	t.claims = t.claims[:0]
 	switch {
 	case discarded(e):
-	case e.ND.Malformed != "":
-		// Only the capture has cut it short: who sent it is there to see, but not
-		// all that it says.
+	case e.ND.Truncated:
+		// Who sent it is there to see, but not all that it says.
 		t.observeRouter(l, e, now)
 	default:
 		s := t.observeStation(l, e, now)
@@ -182,8 +211,14 @@ func (t *Table) Observe(e *schemas.Event) {
 		t.observeClaims(l, s, e, now)
 		t.observeRouter(l, e, now)
 		t.out.Bogon = l.routers.bogon(e.Inet6.Source)
+		for i := range t.claims {
+			t.out.Flood = t.out.Flood || l.bindings.flooding(t.claims[i].Address.As16(), now)
+		}
 	}
 	t.out.Claim = t.remarkable()
+	if own(e) { // the host itself is neither new nor to be accused
+		t.out = schemas.Link{Configured: t.out.Configured}
+	}
 	if something(&t.out) {
 		e.Link = &t.out
 	}
@@ -201,10 +236,13 @@ func (t *Table) remarkable() []schemas.LinkClaim {
 
 // something reports whether there is anything to be said of an event.
 func something(l *schemas.Link) bool {
-	return l.Configured || l.Bogon || l.Unsolicited || l.Station != nil || len(l.Claim) > 0 || l.DAD != nil || l.Router != nil || l.RA != nil
+	return l.Configured || l.Bogon || l.Unsolicited || l.Flood || l.Station != nil || len(l.Claim) > 0 || l.DAD != nil || l.Router != nil || l.RA != nil
 }
 
-// discarded reports whether receivers discard the frame, or should (RFC 6980).
+// own reports whether the host that captured the frame has sent it itself.
+func own(e *schemas.Event) bool { return e.Direction == schemas.Out && !e.Forwarded }
+
+// discarded reports whether receivers discard the frame.
 func discarded(e *schemas.Event) bool {
 	return e.Fault.Discard() || e.ND.RS == nil && e.ND.RA == nil && e.ND.NS == nil && e.ND.NA == nil && e.ND.RD == nil
 }
@@ -217,17 +255,26 @@ func (t *Table) link(e *schemas.Event, now int64) *link {
 		vlan, inner = inner, vlan
 	}
 	if l := t.last; l != nil && l.vlan == vlan && l.inner == inner && l.iface == e.Interface && l.host == e.Host {
-		l.seen = now
+		t.seen(l, now)
 		return l
 	}
 	key := linkKey{e.Host, e.Interface, vlan, inner}
 	l, ok := t.links[key]
-	if !ok {
-		l = t.newLink(key)
+	if ok {
+		t.seen(l, now)
+	} else {
+		l = t.newLink(key, now)
 	}
-	l.seen = now
 	t.last = l
 	return l
+}
+
+// seen notes a further event of a link.
+func (t *Table) seen(l *link, now int64) {
+	if flood := l.known.seenAt(l.entry, l.first, now); flood != l.bindings.doubtful {
+		l.doubt(flood)
+	}
+	l.last = now
 }
 
 func tagOf(identifier *uint16) int32 {
@@ -237,30 +284,40 @@ func tagOf(identifier *uint16) int32 {
 	return int32(*identifier)
 }
 
-func (t *Table) newLink(key linkKey) *link {
-	if len(t.links) >= maxLinks {
-		t.forgetOldestLink()
-	}
+// newLink makes a link that is first seen now.
+func (t *Table) newLink(key linkKey, now int64) *link {
+	s := t.known.shelf(key.host, key.iface)
+	return t.addLink(s, key, s.classify(now), now)
+}
+
+// addLink makes a link of a class.
+func (t *Table) addLink(s *shelf[linkKey, *link], key linkKey, class int, now int64) *link {
 	t.numbers++
-	l := &link{linkKey: key, number: t.numbers, bindings: t.bindings.newShelf(), stations: t.stations.newShelf()}
+	vlans := strconv.Itoa(int(key.vlan)) + "." + strconv.Itoa(int(key.inner))
+	l := &link{
+		linkKey: key, number: t.numbers, first: now, last: now, known: s,
+		bindings: t.bindings.shelf(key.host, key.iface, vlans),
+		stations: t.stations.shelf(key.host, key.iface, vlans),
+		asked:    *t.asked.shelf(key.host, key.iface, vlans),
+		probed:   *t.probed.shelf(key.host, key.iface, vlans),
+	}
+	l.entry = s.insert(key, class)
+	*s.at(l.entry) = l
+	l.doubt(class == flooded)
 	l.routers.configure(t.configured, key)
 	t.links[key] = l
 	return l
 }
 
-func (t *Table) forgetOldestLink() {
-	var oldest *link
-	for _, l := range t.links {
-		if oldest == nil || l.seen < oldest.seen {
-			oldest = l
-		}
-	}
-	t.bindings.drop(oldest.bindings)
-	t.stations.drop(oldest.stations)
-	t.asked.forget(oldest.asked)
-	t.probed.forget(oldest.probed)
-	delete(t.links, oldest.linkKey)
-	if t.last == oldest {
+// forget forgets all that is known of a link.
+func (t *Table) forget(_ linkKey, l *link) {
+	l.bindings.drop()
+	l.stations.drop()
+	l.asked.drop()
+	l.probed.drop()
+	l.known.close()
+	delete(t.links, l.linkKey)
+	if t.last == l {
 		t.last = nil
 	}
 }
@@ -274,16 +331,22 @@ func (t *Table) observeStation(l *link, e *schemas.Event, now int64) *station {
 	}
 	t.sender = schemas.LinkStation{Vendor: t.vendor(mac)}
 	key := mac.Uint64()
-	s := l.stations.get(key)
-	if s == nil {
-		s = l.stations.add(key, now)
+	i := l.stations.find(key)
+	known := i != none
+	if !known {
+		class := l.stations.classify(now)
+		i = l.stations.insert(key, class)
+		t.out.Flood = class == flooded
+	}
+	s := l.stations.at(i)
+	if !known {
 		s.first, s.last = now, now
 		t.sender.New = true
 		t.sender.UnknownVendor = t.cfg.Vendor != nil && t.sender.Vendor == "" && !mac.IsLocal()
 	} else {
 		t.sender.Returned = now-s.last > int64(t.cfg.Silence)
 		s.last = now
-		l.stations.seen(key, s.first, now)
+		t.out.Flood = l.stations.seenAt(i, s.first, now)
 	}
 	if t.sender != (schemas.LinkStation{}) {
 		t.out.Station = &t.sender
@@ -299,16 +362,33 @@ func (t *Table) vendor(mac schemas.MAC) string {
 }
 
 // observeSolicitation remembers what is asked for, and notes an NA that nobody
-// has asked for.
+// has asked for. A station may announce an address that it has tested itself (RFC
+// 4861, section 7.2.6).
 func (t *Table) observeSolicitation(l *link, e *schemas.Event, now int64) {
 	switch {
 	case e.ND.NS != nil:
 		to := target{l.number, e.ND.NS.TargetAddress.As16()}
-		t.asked.put(&l.asked, to, asked{now, e.Ethernet.Source.Uint64()})
+		t.asked.put(&l.asked, to, asked{at: now, who: e.Ethernet.Source.Uint64()})
 	case e.ND.NA != nil:
-		_, ok := t.asked.get(target{l.number, e.ND.NA.TargetAddress.As16()}, now)
-		t.out.Unsolicited = !ok
+		to := target{l.number, e.ND.NA.TargetAddress.As16()}
+		sender := e.Ethernet.Source.Uint64()
+		a, ok := t.asked.get(to, now)
+		asked := ok && a.who != sender // one who asks for its own answer proves nothing
+		t.out.Unsolicited = !asked && !t.tested(l, to, sender, now)
 	}
+}
+
+// tested reports whether a station has tested an address for uniqueness lately,
+// and no other has claimed it.
+func (t *Table) tested(l *link, to target, mac uint64, now int64) bool {
+	if l.probed.len() == 0 {
+		return false
+	}
+	if p, ok := t.probed.get(to, now); !ok || p.who != mac {
+		return false
+	}
+	b := l.bindings.get(to.addr)
+	return b == nil || b.count == 1 && b.claims[0].mac == mac
 }
 
 // hash shortens what need not be known exactly: it is compared with few others.

@@ -25,13 +25,13 @@ func TestObserve(t *testing.T) {
 	}{
 		{"new station", []*schemas.Event{ns(host, global, "2001:db8::1")}, "station.new claim.new"},
 		{"nothing new", seen(ns(host, global, "2001:db8::1", after(minute))), ""},
-		{"new address of a known station", seen(ns(host, "2001:db8::aa", "2001:db8::1")), "claim.new"},
+		{"new address of a known station", seen(ns(host, "2001:db8::aa", "2001:db8::1")), "claim.new claim.early"},
 		{"another link", seen(ns(host, global, "2001:db8::1", on("eth1"))), "station.new claim.new"},
 		{"another VLAN", seen(ns(host, global, "2001:db8::1", vlan(7))), "station.new claim.new"},
 		{"another inner VLAN", []*schemas.Event{ns(host, global, "2001:db8::1", vlan(7), inner(1)), ns(host, global, "2001:db8::1", vlan(7), inner(2))}, "station.new claim.new"},
 		{"a priority is no VLAN", []*schemas.Event{ns(host, global, "2001:db8::1", vlan(7)), ns(host, global, "2001:db8::1", vlan(0), inner(7))}, ""},
 		{"a frame that is discarded changes nothing", []*schemas.Event{
-			ns(host, global, "2001:db8::1", fault(schemas.Fault{Checksum: true})),
+			ns(host, global, "2001:db8::1", discard),
 			ns(host, global, "2001:db8::1"),
 		}, "station.new claim.new"},
 		{"back after a long silence", seen(ns(host, global, "2001:db8::1", after(31*24*time.Hour))), "station.returned"},
@@ -80,31 +80,70 @@ func TestObserve(t *testing.T) {
 		{"and the station's own after it", seen(ns(other, "fe80::b", global), ns(gateway, gatewayLL, global),
 			na(gateway, global, from(gatewayLL), flags("S"), proxied), ns(host, global, "2001:db8::1")), ""},
 
+		{"the host's own frames", []*schemas.Event{na(host, global, sent), ns(host, global, "2001:db8::1", sent), ra(host, hostLL, sent)}, ""},
+		{"a frame that the host has forwarded", []*schemas.Event{na(host, global, sent, forwarded)}, "unsolicited station.new claim.new"},
+		{"the host takes its address back", seen(ns(attacker, attackerLL, "2001:db8::1"), na(attacker, global, after(minute)), na(host, global, sent, after(minute+time.Second))), ""},
+		{"the host's own address claimed", []*schemas.Event{na(host, global, sent), na(attacker, global, after(minute))},
+			"unsolicited station.new claim.own claim.changed claim.contested claim.unasked"},
+		{"and claimed again", []*schemas.Event{na(host, global, sent), na(attacker, global, after(minute)), ns(host, global, "2001:db8::1", sent, after(minute)), na(attacker, global, after(minute+time.Second))},
+			"unsolicited claim.own claim.flipflop claim.contested claim.disputed claim.unasked"},
+
+		{"an address that is announced after its test", []*schemas.Event{ns(host, "::", global), na(host, global, after(2*time.Second))}, "claim.new claim.early claim.expected"},
+		{"one that another has tested", []*schemas.Event{ns(other, global, "2001:db8::1"), ns(attacker, "::", global, after(minute)), na(attacker, global, after(minute+2*time.Second))},
+			"unsolicited claim.changed claim.contested claim.unasked"},
+		{"an address long after the start", []*schemas.Event{ns(host, hostLL, "2001:db8::1"), ns(host, global, "2001:db8::1", after(minute))}, "claim.new"},
+
+		{"an advertisement without an address claims nothing for its target", seen(ns(gateway, gatewayLL, "2001:db8::1"), ns(host, global, global), na(gateway, global, from(gatewayLL), flags("S"), bare)), ""},
+		{"but its sender has its source", seen(na(attacker, global, bare, after(minute))), "unsolicited station.new claim.changed claim.contested claim.unasked"},
+		{"the second of two addresses in an advertisement", seen(na(host, global, func(e *schemas.Event) {
+			e.ND.Opt.TargetLinkLayer = append(e.ND.Opt.TargetLinkLayer, schemas.LinkLayer{Address: mac(attacker)})
+		}, after(minute))), "unsolicited claim.changed claim.contested claim.unasked"},
+		{"by a frame whose Ethernet source no station has", seen(na("33:33:00:00:00:01", global, told(attacker), after(minute))),
+			"unsolicited claim.changed claim.contested claim.unasked"},
+
+		{"service addresses of two that are gone", []*schemas.Event{
+			ns(host, hostLL, "2001:db8::1"), ns(other, "fe80::b", "2001:db8::1"), ns(attacker, attackerLL, "2001:db8::1"),
+			na(host, "2001:db8::c1"), na(other, "2001:db8::c2"), na(attacker, "2001:db8::c1", after(minute)), na(attacker, "2001:db8::c2", after(minute)),
+		}, "unsolicited claim.changed claim.contested claim.spoofed claim.unasked"},
+		{"service addresses of two that answer", []*schemas.Event{
+			ns(host, hostLL, "2001:db8::1"), ns(other, "fe80::b", "2001:db8::1"), ns(attacker, attackerLL, "2001:db8::1"),
+			na(host, "2001:db8::c1"), na(other, "2001:db8::c2"), na(attacker, "2001:db8::c1", after(minute)), na(attacker, "2001:db8::c2", after(minute)),
+			na(host, "2001:db8::c1", after(minute)), na(other, "2001:db8::c2", after(minute)),
+			na(attacker, "2001:db8::c1", after(minute)), na(attacker, "2001:db8::c2", after(minute)),
+		}, "unsolicited claim.flipflop claim.contested claim.disputed claim.spoofed claim.serial claim.unasked"},
+
 		{"duplicate address detection", []*schemas.Event{ns(host, "::", global)}, "station.new"},
-		{"denied", []*schemas.Event{ns(host, "::", global), na(other, global, after(time.Second))}, "station.new claim.new dad dad.stranger"},
+		{"denied", []*schemas.Event{ns(host, "::", global), na(other, global, after(time.Second))}, "station.new claim.new claim.expected dad dad.stranger"},
 		{"denied to a multiple of what the last one remembers", []*schemas.Event{ns(host, "::", global), ns(other, "::", hostLL), ns(other, "::", "fe80::c"), na(attacker, global, after(50*time.Second))},
 			"unsolicited station.new claim.new dad dad.stranger"},
-		{"not denied by oneself", []*schemas.Event{ns(host, "::", global), na(host, global, after(time.Second))}, "claim.new"},
+		{"not denied by oneself", []*schemas.Event{ns(host, "::", global), na(host, global, after(time.Second))}, "claim.new claim.early claim.expected"},
 		{"not denied a minute later", []*schemas.Event{ns(host, "::", global), na(other, global, after(61*time.Second))}, "unsolicited station.new claim.new"},
 		{"denied by a test at the same time", []*schemas.Event{ns(host, "::", global), ns(other, "::", global, after(time.Second))}, "station.new dad dad.stranger"},
 		{"its own test again", []*schemas.Event{ns(host, "::", global), ns(host, "::", global, after(time.Second))}, ""},
 		{"denied again", []*schemas.Event{
 			ns(host, "::", global), na(attacker, global, after(time.Second)),
 			ns(host, "::", "2001:db8::aa", after(2*time.Second)), na(other, "2001:db8::aa", after(3*time.Second)),
-		}, "station.new claim.new dad dad.stranger dad.again"},
+		}, "station.new claim.new claim.expected dad dad.stranger dad.again"},
 		{"denied to two by one", []*schemas.Event{
 			ns(host, "::", global), na(attacker, global, after(time.Second)),
 			ns(other, "::", "2001:db8::b", after(2*time.Second)), na(attacker, "2001:db8::b", after(3*time.Second)),
-		}, "claim.new dad dad.stranger dad.again"},
+		}, "claim.new claim.early claim.expected dad dad.stranger dad.again"},
 		{"denied by one who is known to have it", []*schemas.Event{ns(other, global, "2001:db8::1"), ns(host, "::", global), na(other, global, after(time.Second))}, "dad"},
-		{"denied by one who has tested it before", []*schemas.Event{ns(other, "::", global), ns(host, "::", global, after(3*time.Second)), na(other, global, after(4*time.Second))}, "claim.new dad"},
+		{"denied by one who has tested it before", []*schemas.Event{ns(other, "::", global), ns(host, "::", global, after(3*time.Second)), na(other, global, after(4*time.Second))}, "claim.new claim.early claim.expected dad"},
 		{"two denied by one who is known to have them", []*schemas.Event{
 			ns(other, global, "2001:db8::1"), ns(other, "2001:db8::aa", "2001:db8::1"),
 			ns(host, "::", global), na(other, global, after(time.Second)), ns(host, "::", "2001:db8::aa"), na(other, "2001:db8::aa", after(time.Second)),
 		}, "dad"},
 		{"the prober has used it since", []*schemas.Event{ns(host, "::", global), na(host, global, after(time.Second)), na(other, global, after(2*time.Second))},
 			"station.new claim.changed claim.contested"},
-		{"an answer to another", []*schemas.Event{ns(host, "::", global), na(other, global, to("fe80::c"), after(time.Second))}, "station.new claim.new"},
+		{"a test that comes back with its nonce", []*schemas.Event{ns(host, "::", global, nonce("0a0b0c0d0e0f")), ns(other, "::", global, nonce("0a0b0c0d0e0f"))}, "station.new"},
+		{"one that comes back late, and the announcement", []*schemas.Event{ns(host, "::", global, nonce("0a0b0c0d0e0f")), ns(other, "::", global, nonce("0a0b0c0d0e0f"), after(3*time.Second)), na(host, global, after(4*time.Second))},
+			"claim.new claim.early claim.expected"},
+		{"a test at the same time with another nonce", []*schemas.Event{ns(host, "::", global, nonce("0a0b0c0d0e0f")), ns(other, "::", global, nonce("000000000001"))}, "station.new dad dad.stranger"},
+		{"denied at another address of the prober's", []*schemas.Event{ns(host, "::", global), na(other, global, to(hostLL), toStation(host), after(time.Second))},
+			"station.new claim.new claim.expected dad dad.stranger"},
+		{"an answer to another", []*schemas.Event{ns(gateway, "fe80::c", "2001:db8::1"), ns(host, "::", global), na(other, global, to("fe80::c"), after(time.Second))}, "station.new claim.new claim.expected"},
+		{"an answer to somebody unknown", []*schemas.Event{ns(host, "::", global), na(other, global, to("fe80::c"), after(time.Second))}, "station.new claim.new claim.expected dad dad.stranger"},
 		{"the same denied twice", []*schemas.Event{ns(host, "::", global), na(other, global, after(time.Second)), na(other, global, after(2*time.Second))}, "dad"},
 	} {
 		t.Run(test.name, func(t *testing.T) { check(t, newTable(), test.want, test.events...) })

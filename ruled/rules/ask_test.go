@@ -57,6 +57,9 @@ func TestConditionFaults(t *testing.T) {
 		"threshold count large": {threshold("type='limit' count='4294967296' seconds='1'"), `2: count "4294967296" of <threshold> is not a number from 1 to 4294967295`},
 		"threshold, no seconds": {threshold("type='limit' count='1'"), `2: <threshold> has no attribute "seconds"; it takes a number from 1 to 2592000`},
 		"threshold seconds":     {threshold("type='limit' count='1' seconds='2592001'"), `2: seconds "2592001" of <threshold> is not a number from 1 to 2592000`},
+		"threshold cap 0":       {threshold("type='limit' count='1' seconds='1' cap='0'"), `2: cap "0" of <threshold> is not a number from 1 to 4294967295`},
+		"threshold cap empty":   {threshold("type='limit' count='1' seconds='1' cap=''"), `2: cap "" of <threshold> is not a number from 1 to 4294967295`},
+		"threshold cap many":    {threshold("type='limit' count='1' seconds='1' cap='many'"), `2: cap "many" of <threshold> is not a number from 1 to 4294967295`},
 		"threshold, minutes":    {threshold("type='limit' count='1' seconds='1m'"), `2: seconds "1m" of <threshold> is not a number from 1 to 2592000`},
 		"threshold track":       {threshold("type='limit' count='1' seconds='1' track='hots'"), `2: unknown field "hots"; did you mean "host"?`},
 		"threshold track empty": {threshold("type='limit' count='1' seconds='1' track=''"), `2: unknown field ""`},
@@ -112,6 +115,7 @@ func TestParseThreshold(t *testing.T) {
 		`type="limit" count="1" seconds="2592000"`: {Type: TypeLimit, Track: []*schemas.Field{field("host"), field("interface")}, Count: 1, Seconds: 2592000},
 		`type=" threshold " track="inet6.source, ethernet.source" count="4294967295" seconds="1"`: {
 			Type: TypeThreshold, Track: []*schemas.Field{field("inet6.source"), field("ethernet.source")}, Count: 4294967295, Seconds: 1},
+		`type="limit" count="1" seconds="2" cap=" 20 "`:   {Type: TypeLimit, Track: []*schemas.Field{field("host"), field("interface")}, Count: 1, Seconds: 2, Cap: 20},
 		`type="both" track="nd.ns" count="2" seconds="3"`: {Type: TypeBoth, Track: []*schemas.Field{field("nd.ns")}, Count: 2, Seconds: 3},
 	} {
 		r := mustParse(t, threshold(attributes)).Rules[0]

@@ -25,8 +25,10 @@ type Program struct {
 	checks [][]check
 	// fields are those that the rules ask for; a field's place is its slot.
 	fields []*schemas.Field
-	// gates are those of the fields; a gate's place is its number.
+	// gates are those of the fields, a gate's place is its number; gate has, for each
+	// field, the number of its gate.
 	gates  []*schemas.Gate
+	gate   []int
 	top    *level
 	levels int
 }
@@ -78,6 +80,7 @@ func Compile(set *Set) *Program {
 				slot = len(p.fields)
 				slots[c.Field] = slot
 				p.fields = append(p.fields, c.Field)
+				p.gate = append(p.gate, p.gateNumber(c.Field.Gate))
 			}
 			p.checks[i] = append(p.checks[i], newCheck(c, slot))
 		}
@@ -103,7 +106,7 @@ func (p *compiler) level(rules []int32, depth int) *level {
 		c := p.checks[rule][best]
 		if indexes[c.slot] == nil {
 			indexes[c.slot] = &index{slot: c.slot}
-			g := p.group(l, c.Field.Gate)
+			g := l.group(p.gate[c.slot])
 			g.indexes = append(g.indexes, indexes[c.slot])
 		}
 		indexes[c.slot].add(&c.Condition, rule)
@@ -124,19 +127,25 @@ func (p *compiler) level(rules []int32, depth int) *level {
 	return l
 }
 
-// group returns the level's group of a gate.
-func (p *compiler) group(l *level, gate *schemas.Gate) *group {
-	number := noGate
-	if gate != nil {
-		if number = slices.Index(p.gates, gate); number < 0 {
-			number = len(p.gates)
-			p.gates = append(p.gates, gate)
-		}
+// gateNumber returns the number of a gate, noGate for nil.
+func (p *Program) gateNumber(gate *schemas.Gate) int {
+	if gate == nil {
+		return noGate
 	}
-	i := slices.IndexFunc(l.groups, func(g group) bool { return g.gate == number })
+	number := slices.Index(p.gates, gate)
+	if number < 0 {
+		number = len(p.gates)
+		p.gates = append(p.gates, gate)
+	}
+	return number
+}
+
+// group returns the level's group of the gate with a number.
+func (l *level) group(gate int) *group {
+	i := slices.IndexFunc(l.groups, func(g group) bool { return g.gate == gate })
 	if i < 0 {
 		i = len(l.groups)
-		l.groups = append(l.groups, group{gate: number})
+		l.groups = append(l.groups, group{gate: gate})
 	}
 	return &l.groups[i]
 }

@@ -28,10 +28,11 @@ type slot struct {
 	begin, end int
 }
 
-// gate says whether one is open.
+// gate says whether one is open, and where it leads.
 type gate struct {
-	round uint64
-	open  bool
+	round  uint64
+	open   bool
+	inside schemas.Inside
 }
 
 // maxScratch is how many values an evaluator keeps room for, far beyond what a
@@ -84,7 +85,7 @@ func (ev *Evaluator) level(l *level) {
 	ev.levels[l.number] = ev.round
 	for i := range l.groups {
 		g := &l.groups[i]
-		if g.gate != noGate && !ev.open(g.gate) {
+		if g.gate != noGate && !ev.enter(g.gate).open {
 			continue
 		}
 		for _, ix := range g.indexes {
@@ -94,13 +95,14 @@ func (ev *Evaluator) level(l *level) {
 	ev.check(l.unfiled)
 }
 
-// open reports whether the gate with a number is open.
-func (ev *Evaluator) open(number int) bool {
+// enter returns the gate with a number.
+func (ev *Evaluator) enter(number int) *gate {
 	g := &ev.gates[number]
 	if g.round != ev.round {
-		*g = gate{ev.round, ev.program.gates[number].Open(ev.event)}
+		g.round = ev.round
+		g.inside, g.open = ev.program.gates[number].Enter(ev.event)
 	}
-	return g.open
+	return g
 }
 
 // lookUp checks the rules that are filed under what the event has in a field.
@@ -174,7 +176,12 @@ func (ev *Evaluator) field(i int) []schemas.Value {
 	s := &ev.slots[i]
 	if s.round != ev.round {
 		begin := len(ev.values)
-		ev.values = ev.program.fields[i].AppendValues(ev.values, ev.event)
+		f := ev.program.fields[i]
+		if number := ev.program.gate[i]; number == noGate {
+			ev.values = f.AppendValues(ev.values, ev.event)
+		} else if g := ev.enter(number); g.open {
+			ev.values = f.AppendValuesIn(ev.values, g.inside)
+		}
 		*s = slot{ev.round, begin, len(ev.values)}
 	}
 	return ev.values[s.begin:s.end]

@@ -2,6 +2,8 @@ package rules
 
 import (
 	"fmt"
+	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -34,7 +36,12 @@ func TestEveryField(t *testing.T) {
 	// No Redirect in the corpus quotes an echo.
 	rd := eventOf(t, "radvd-minimal#1")
 	rd.ND.Opt.RedirectedHeader = []schemas.RedirectedHeader{{Source: addr("::1"), Destination: addr("::1"), Echo: &schemas.Echo{Identifier: 1, Sequence: 2}}}
-	events = append(events, ns, ra, rd)
+	// Few captures have the rarer options.
+	all := eventOf(t, "radvd-minimal#1")
+	all.ND.Opt = new(schemas.Options)
+	fill(reflect.ValueOf(all.ND.Opt).Elem())
+	all.Link = &schemas.Link{RA: &schemas.LinkRA{Change: []string{"x"}}}
+	events = append(events, ns, ra, rd, all)
 
 	trees := make([]map[string]any, len(events))
 	for i, e := range events {
@@ -66,6 +73,34 @@ func TestEveryField(t *testing.T) {
 		}
 		if matched == 0 || unmatched == 0 {
 			t.Errorf("%s: matched %d events and did not match %d", f.Name, matched, unmatched)
+		}
+	}
+}
+
+// fill gives every member a value that is not absent.
+func fill(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Uint8, reflect.Uint16, reflect.Uint32:
+		v.SetUint(1)
+	case reflect.String:
+		v.SetString(schemas.PreferenceLow)
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem())
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		fill(v.Index(0))
+	case reflect.Array:
+		fill(v.Index(0))
+	case reflect.Struct:
+		if a, ok := v.Addr().Interface().(*netip.Addr); ok {
+			*a = addr("fe80::1")
+			return
+		}
+		for i := range v.NumField() {
+			fill(v.Field(i))
 		}
 	}
 }
@@ -254,7 +289,8 @@ func TestBuiltinOne(t *testing.T) {
 		"unspecified target":       {func(e *schemas.Event) { e.ND.NS.TargetAddress = addr("::") }, nil},
 		"loopback target":          {func(e *schemas.Event) { e.ND.NS.TargetAddress = addr("::1") }, nil},
 		"hop limit":                {func(e *schemas.Event) { e.Inet6.HopLimit = 254 }, []string{"hop-limit"}},
-		"malformed":                {func(e *schemas.Event) { e.ND.Malformed, e.Fault = "x", &schemas.Fault{Length: true} }, []string{"malformed-nd"}},
+		"malformed":                {func(e *schemas.Event) { e.ND.Malformed, e.Fault = "x", &schemas.Fault{Length: true, Discarded: true} }, []string{"malformed-nd"}},
+		"bad option":               {func(e *schemas.Event) { e.ND.Malformed, e.Fault = "x", &schemas.Fault{BadOption: true} }, []string{"relay-ns", "malformed-nd"}},
 		"fragment":                 {func(e *schemas.Event) { e.Inet6.Fragment = &schemas.Fragment{} }, []string{"relay-ns", "fragmented-nd"}},
 		"group source":             {func(e *schemas.Event) { e.Ethernet.SourceMulticast = true }, []string{"relay-ns", "ethernet-source-multicast"}},
 		"relayed and answered for": {func(e *schemas.Event) { e.Proxy = true }, relay},
@@ -267,7 +303,7 @@ func TestBuiltinOne(t *testing.T) {
 		"loopback for others":      {func(e *schemas.Event) { received(e); e.ND.NS.TargetAddress = addr("::1") }, nil},
 		"malformed for others": {func(e *schemas.Event) {
 			received(e)
-			e.ND.Malformed, e.Fault = "x", &schemas.Fault{Length: true}
+			e.ND.Malformed, e.Fault = "x", &schemas.Fault{Length: true, Discarded: true}
 		}, []string{"malformed-nd"}},
 		"other without ICMPv6": {func(e *schemas.Event) {
 			e.ICMP6, e.ND.NS, e.ND.Malformed, e.Inet6.HopLimit = nil, nil, "cut", 64

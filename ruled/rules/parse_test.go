@@ -82,7 +82,7 @@ func TestParseFaults(t *testing.T) {
 		"unknown field":        {condition("field='nd.ra.lifetme' value='1'"), []string{`3: unknown field "nd.ra.lifetme"; did you mean "nd.ra.lifetime"?`}},
 		"letters swapped":      {condition("field='inet6.soruce' value='::'"), []string{`3: unknown field "inet6.soruce"; did you mean "inet6.source"?`}},
 		"upper case field":     {condition("field='ND.NS'"), []string{`3: unknown field "ND.NS"`}},
-		"strange field":        {condition("field='snort.content' value='1'"), []string{`3: unknown field "snort.content"`}},
+		"strange field":        {condition("field='snort.flowbits' value='1'"), []string{`3: unknown field "snort.flowbits"`}},
 
 		"value for nothing":       {condition("field='nd.ns' value='1'"), []string{`3: field nd.ns takes no value, but has "1"`}},
 		"empty value for nothing": {condition("field='nd.ns' value=''"), []string{`3: field nd.ns takes no value, but has ""`}},

@@ -129,13 +129,16 @@ func (p *parser) relayHosts(el element, to string) []string {
 }
 
 func (p *parser) threshold(r *Rule, el element) {
-	attrs := p.attributes(el, "type", "track", "count", "seconds")
+	attrs := p.attributes(el, "type", "track", "count", "seconds", "cap")
 	p.empty(el)
 	r.Threshold = &Threshold{
 		Type:    p.thresholdType(el, attrs),
 		Track:   p.track(el, attrs),
 		Count:   p.atLeastOne(el, attrs, "count", 1<<32-1),
 		Seconds: p.atLeastOne(el, attrs, "seconds", MaxThresholdSeconds),
+	}
+	if _, ok := attrs["cap"]; ok {
+		r.Threshold.Cap = p.atLeastOne(el, attrs, "cap", 1<<32-1)
 	}
 }
 

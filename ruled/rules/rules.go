@@ -29,6 +29,7 @@
 // What a rule does may be held back, see Threshold and Thresholds:
 //
 //	<threshold type="limit" track="host,inet6.source" count="1" seconds="60"/>
+//	<threshold type="limit" track="host,inet6.source" count="1" seconds="60" cap="20"/>
 //
 // <builtin except="id id"/> includes the built-in rules. A file may be a whole
 // configuration of NDPMon: a probe narrows the rules in it to its link, and the

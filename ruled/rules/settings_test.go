@@ -155,7 +155,7 @@ func TestDescribe(t *testing.T) {
 	set := mustParse(t, strings.Replace(string(data), "</settings>", `</settings><builtin except="`+strings.Join(builtinIDs(), " ")+`"/>
 <routers><router>`+goodRouter+`</router></routers>
 <probe name="r1/eth1"><routers><router><vlan_id>12</vlan_id>`+goodRouter+`</router></routers></probe>
-<rule id="info"><match field="nd.ra"/><alert severity="info"/><relay to="r1,r2"/><threshold type="limit" count="1" seconds="10" track="inet6.source"/></rule>
+<rule id="info"><match field="nd.ra"/><alert severity="info"/><relay to="r1,r2"/><threshold type="limit" count="1" seconds="10" track="inet6.source" cap="20"/></rule>
 <rule id="critical"><match field="nd.ra"/><alert severity="critical"/><threshold type="threshold" count="5" seconds="10"/></rule>`+written.String(), 1))
 	builtin := set.Rules[0]
 	builtin.Builtin, builtin.Severity = true, schemas.Critical
@@ -170,7 +170,7 @@ func TestDescribe(t *testing.T) {
   relay: 14
     to r1 r2: 2
     to origin: 12
-limit: at most 1 in 10 s for each inet6.source
+limit: at most 1 in 10 s for each inet6.source; at most 20, and then ever fewer, for each host, interface, link.flood
   info
 threshold: one for every 5 matches within 10 s for each host, interface
   critical

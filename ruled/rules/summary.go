@@ -2,11 +2,14 @@ package rules
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/ndmon/ndmon/ruled/link"
 	"github.com/ndmon/ndmon/schemas"
 )
 
@@ -133,7 +136,7 @@ func (s summary) message(nd *schemas.ND) summary {
 	case nd.RS != nil:
 		s = s.text(": looks for routers")
 	case nd.RA != nil:
-		s = s.ra(nd.RA)
+		s = s.ra(nd)
 	case nd.NS != nil:
 		s = s.text(": who has ").addr(nd.NS.TargetAddress)
 	case nd.NA != nil:
@@ -152,13 +155,26 @@ func (s summary) message(nd *schemas.ND) summary {
 	return s
 }
 
-func (s summary) ra(ra *schemas.RA) summary {
+func (s summary) ra(nd *schemas.ND) summary {
+	ra := nd.RA
 	s = s.text(": router lifetime ").seconds(uint32(ra.Lifetime))
+	if ra.Lifetime == 0 && nd.Opt != nil {
+		if i := slices.IndexFunc(nd.Opt.RouteInfo, link.IsDefault); i >= 0 {
+			r := &nd.Opt.RouteInfo[i]
+			s = s.text(", but a default router by its route to ").addr(r.Prefix).text("/").number(uint64(r.PrefixLength))
+		}
+	}
 	if ra.Preference != "" && ra.Preference != schemas.PreferenceMedium {
 		s = s.text(", preference ").text(ra.Preference)
 	}
 	if f := ra.Flag; f != (schemas.RAFlags{}) {
 		s = s.text(", flags ").flag(f.Managed, 'M').flag(f.Other, 'O').flag(f.HomeAgent, 'H').flag(f.Proxy, 'P')
+		if f.SNAC {
+			s = s.text(" SNAC")
+		}
+		if f.Reserved {
+			s = s.text(" reserved")
+		}
 	}
 	if ra.CurHopLimit != 0 {
 		s = s.text(", cur hop limit ").number(uint64(ra.CurHopLimit))
@@ -191,9 +207,25 @@ func (s summary) options(nd *schemas.ND) summary {
 	s = more(s, "NAT64", o.PREF64, func(s summary, p *schemas.PREF64) summary {
 		return s.addr(p.Prefix).text("/").number(uint64(p.PrefixLength))
 	})
-	return more(s, "option type", o.Unknown, func(s summary, u *schemas.UnknownOption) summary {
-		return s.number(uint64(u.Type))
-	})
+	for _, statement := range o.Statements(nil, worded) {
+		name := "option " + strconv.Itoa(int(statement.Number))
+		if t := schemas.OptionTypeOf(statement.Number); t != nil {
+			name = t.Name
+		}
+		if s = s.text(", ").text(name).text(" ").text(statement.Text); len(s) > MaxSummary {
+			break
+		}
+	}
+	return s
+}
+
+// worded reports whether options has words of its own for an option, or none.
+func worded(member string) bool {
+	switch member {
+	case "sourcelinklayer", "targetlinklayer", "prefixinfo", "mtu", "routeinfo", "rdnss", "dnssl", "pref64", "redirectedheader":
+		return true
+	}
+	return false
 }
 
 // unusual appends what sets the frame apart from a valid one. It comes before
@@ -229,37 +261,14 @@ func (s summary) unusual(e *schemas.Event) summary {
 		if l.DAD != nil {
 			s = next().mac(l.DAD.Prober).text(" was about to take ").addr(l.DAD.Target)
 		}
-		if l.RA != nil {
-			s = next().text("other than before: ").differences(l.RA)
+		if l.RA != nil && len(l.RA.Change) > 0 {
+			s = next().text("changed: ").text(strings.Join(l.RA.Change, "; "))
 		}
 	}
 	if len(s) == begin {
 		return s[:start]
 	}
 	return s.text("]")
-}
-
-// differences appends in what an RA is not as it should be.
-func (s summary) differences(d *schemas.LinkRA) summary {
-	begin := len(s)
-	for _, of := range []struct {
-		differs bool
-		name    string
-	}{
-		{d.CurHopLimit, "hop limit"}, {d.Flags, "flags"}, {d.Preference, "preference"}, {d.Lifetime, "router lifetime"},
-		{d.ReachableTimer, "reachable time"}, {d.RetransTimer, "retransmission timer"}, {d.MTU, "MTU"},
-		{d.Prefix, "prefix"}, {d.PrefixParams, "flags or lifetimes of a prefix"}, {d.RDNSS, "DNS"}, {d.DNSSL, "search"},
-		{d.PREF64, "NAT64"}, {d.Option, "options"}, {d.Route, "route"}, {d.RouteLifetime, "route lifetime"}, {d.RoutePreference, "route preference"},
-	} {
-		if !of.differs {
-			continue
-		}
-		if len(s) > begin {
-			s = s.text(", ")
-		}
-		s = s.text(of.name)
-	}
-	return s
 }
 
 // clean makes the line printable and short: names and domains come from the

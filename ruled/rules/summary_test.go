@@ -66,10 +66,10 @@ func TestSummaryLink(t *testing.T) {
 			{Address: addr("fe80::1"), Ethernet: e.Ethernet.Source, New: true},
 		},
 		DAD: &schemas.LinkDAD{Target: addr("2001:db8::1"), Prober: was},
-		RA:  &schemas.LinkRA{MTU: true, Params: true, Flags: true},
+		RA:  &schemas.LinkRA{MTU: true, Params: true, Flags: true, Change: []string{"flags were none, are M", "MTU was 1500, is 1280"}},
 	}
 	want := "NS 2001:db8:1::10 (02:00:00:00:00:03, Acme, Inc) > ff02::1:ff00:101 [2001:db8:1::10 was at 02:00:00:00:00:09, is claimed for 02:00:00:00:00:03, " +
-		"02:00:00:00:00:09 was about to take 2001:db8::1, other than before: flags, MTU]: who has 2001:db8:1::101, source MAC 02:00:00:00:00:03"
+		"02:00:00:00:00:09 was about to take 2001:db8::1, changed: flags were none, are M; MTU was 1500, is 1280]: who has 2001:db8:1::101, source MAC 02:00:00:00:00:03"
 	if got := Summary(e); got != want {
 		t.Errorf("got %s\nwant %s", got, want)
 	}

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"fmt"
+	"math/bits"
 	"strings"
 
 	"github.com/ndmon/ndmon/schemas"
@@ -36,6 +37,11 @@ type Threshold struct {
 	Count uint32
 	// Seconds is from 1 to MaxThresholdSeconds.
 	Seconds uint32
+	// Cap, if not 0, is how many matches may act in a window of Seconds for each
+	// host, interface and value of link.flood, whatever the tracked values are:
+	// senders may make those up. Of those beyond, the one acts whose number is Cap
+	// times a power of two.
+	Cap uint32
 }
 
 // defaultTrack is tracked unless the rule says otherwise: a link.
@@ -56,6 +62,9 @@ func (t *Threshold) String() string {
 		names[i] = f.Name
 	}
 	per := strings.Join(names, ", ")
+	if t.Cap > 0 {
+		per += fmt.Sprintf("; at most %d, and then ever fewer, for each host, interface, link.flood", t.Cap)
+	}
 	switch t.Type {
 	case TypeLimit:
 		return fmt.Sprintf("limit: at most %d in %d s for each %s", t.Count, t.Seconds, per)
@@ -97,4 +106,14 @@ func (t *Threshold) pass(w *window, now int64) bool {
 	}
 	w.count = 0
 	return true
+}
+
+// passCap counts a match that may act and reports whether the cap lets it.
+func (t *Threshold) passCap(w *window, now int64) bool {
+	if !w.open(now, t.Seconds) {
+		*w = window{start: now}
+	}
+	w.count++
+	most := uint64(t.Cap)
+	return w.count <= most || w.count%most == 0 && bits.OnesCount64(w.count/most) == 1
 }

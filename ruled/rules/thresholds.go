@@ -1,10 +1,13 @@
 package rules
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"slices"
 
+	"github.com/ndmon/ndmon/ruled/internal/share"
 	"github.com/ndmon/ndmon/schemas"
 )
 
@@ -16,21 +19,31 @@ const MaxThresholdKeys = 65536
 // serve one goroutine.
 //
 // A rule counts separately for each key: the values of the fields that it
-// tracks. Whatever is sent, there are at most as many keys as there is room for;
-// the one that was matched longest ago makes way for a new one.
+// tracks. Whatever is sent, there are at most as many keys as there is room for.
+// Of the host that has the most keys, there of the interface, and there of the
+// rule that has the most, the one that was matched longest ago makes way for a
+// new one: who makes up values on a link pushes out keys of the same rule there.
 type Thresholds struct {
 	max int
 	// keys has, for each key, its place in counters.
 	keys     map[thresholdKey]int32
 	counters []counter
-	// The counters are in a ring by their last match: next of newest is the one
-	// before it.
-	newest  int32
+	// all has the hosts, these their interfaces, and these their rules.
+	all     *share.Node[ring]
+	turn    uint64 // counts the matches
 	dropped uint64
 
 	values []schemas.Value
 	text   []byte
 }
+
+// ring is the counters of a rule on an interface, by their last match: next of
+// newest is the one before it.
+type ring struct{ newest int32 }
+
+// capped stands for a rule's id where an interface's counters of caps are, so that
+// they are not pushed out by those of a rule.
+const capped = ""
 
 // thresholdKey is a hash, the same in every run, of a rule's id and the tracked
 // values. Senders choose the values, so it is one for which nobody can make up
@@ -40,7 +53,11 @@ type thresholdKey [16]byte
 // counter is what is known of a key.
 type counter struct {
 	key  thresholdKey
-	rule string
+	of   *share.Node[ring]
+	turn uint64 // of the last match
+	// Where the match was that was counted first.
+	rule, host, iface string
+	isCap             bool
 	window
 	seconds uint32 // length of the window
 	// matches counts those since the last that acted.
@@ -50,22 +67,38 @@ type counter struct {
 
 // NewThresholds returns Thresholds with room for a number of keys, at least 1.
 func NewThresholds(maxKeys int) *Thresholds {
-	return &Thresholds{max: max(maxKeys, 1), keys: map[thresholdKey]int32{}}
+	return &Thresholds{max: max(maxKeys, 1), keys: map[thresholdKey]int32{}, all: &share.Node[ring]{}}
 }
 
 // Pass counts a match of a rule by an event, at the event's time, and reports
 // whether the rule's threshold lets it act. An alert then stands for count
 // matches: those of its key since the last one that acted, itself included. It
 // is 1 for a rule without a threshold, and 0 when the match is held back.
+//
+// Where the threshold has a cap, what may act by its own key is counted for the
+// cap too. The matches that it stands for are then the cap's: they are added up
+// there, and count is those that the cap has held back since it last let one
+// act, of all keys, and those of this match. So each match is in the count of one
+// alert, or still waits in its key or in the cap.
 func (t *Thresholds) Pass(rule *Rule, e *schemas.Event) (count uint64, ok bool) {
 	if rule.Threshold == nil {
 		return 1, true
 	}
 	now := e.Time.UnixMicro()
-	c := t.counter(t.key(rule, e), now)
-	c.rule, c.seconds = rule.ID, rule.Threshold.Seconds
+	c := t.counter(t.key(rule, e), rule.ID, e.Host, e.Interface, false, now)
+	c.seconds = rule.Threshold.Seconds
 	c.matches++
 	if !rule.Threshold.pass(&c.window, now) {
+		return 0, false
+	}
+	count, c.matches = c.matches, 0
+	if rule.Threshold.Cap == 0 {
+		return count, true
+	}
+	c = t.counter(t.capKey(rule, e), rule.ID, e.Host, e.Interface, true, now)
+	c.seconds = rule.Threshold.Seconds
+	c.matches += count
+	if !rule.Threshold.passCap(&c.window, now) {
 		return 0, false
 	}
 	count, c.matches = c.matches, 0
@@ -96,6 +129,19 @@ func (t *Thresholds) key(rule *Rule, e *schemas.Event) thresholdKey {
 	return thresholdKey(sum[:])
 }
 
+// capKey is the key of a rule's cap for the event's link. No other begins like it,
+// for no rule's id is empty.
+func (t *Thresholds) capKey(rule *Rule, e *schemas.Event) thresholdKey {
+	b := appendText(appendText(appendText(appendText(t.text[:0], ""), rule.ID), e.Host), e.Interface)
+	flood := byte(0)
+	if e.Link != nil && e.Link.Flood {
+		flood = 1
+	}
+	t.text = append(b, flood)
+	sum := sha256.Sum256(t.text)
+	return thresholdKey(sum[:])
+}
+
 func appendText(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
@@ -113,54 +159,84 @@ func appendValue(b []byte, t schemas.FieldType, v *schemas.Value) []byte {
 	return binary.AppendUvarint(b, v.Num)
 }
 
-// counter returns the counter of a key, made the newest.
-func (t *Thresholds) counter(key thresholdKey, now int64) *counter {
+// counter returns the counter of a key, made the newest of its rule on the
+// interface.
+func (t *Thresholds) counter(key thresholdKey, rule, host, iface string, isCap bool, now int64) *counter {
+	t.turn++
 	i, known := t.keys[key]
-	switch {
-	case known && i == t.newest:
-	case known:
-		t.unlink(i)
-		t.link(i)
-	case len(t.counters) < t.max:
-		i = int32(len(t.counters))
-		t.counters = append(t.counters, counter{key: key})
-		t.keys[key] = i
-		t.link(i)
-	default:
-		i = t.counters[t.newest].prev // the oldest, for it is a ring
+	if known {
 		c := &t.counters[i]
-		if c.open(now, c.seconds) {
-			t.dropped++
+		c.turn = t.turn
+		if of := &c.of.Value; of.newest != i {
+			t.unlink(i)
+			t.link(i)
 		}
-		delete(t.keys, c.key)
-		*c = counter{key: key, next: c.next, prev: c.prev}
-		t.keys[key] = i
-		t.newest = i
+		return c
 	}
+	name := rule
+	if isCap {
+		name = capped
+	}
+	of := t.all.Child(host).Child(iface).Child(name)
+	if len(t.counters) < t.max {
+		i = int32(len(t.counters))
+		t.counters = append(t.counters, counter{})
+	} else {
+		i = t.forget(of, now)
+	}
+	t.counters[i] = counter{key: key, of: of, turn: t.turn, rule: rule, host: host, iface: iface, isCap: isCap}
+	t.keys[key] = i
+	t.link(i)
+	of.Add(0)
 	return &t.counters[i]
 }
 
-// unlink takes a counter that is not the newest out of the ring.
+// forget forgets a counter where one is wanted and returns its place.
+func (t *Thresholds) forget(wanted *share.Node[ring], now int64) int32 {
+	of := wanted.Most(0)
+	i := t.counters[of.Value.newest].prev // the oldest, for it is a ring
+	c := &t.counters[i]
+	if c.open(now, c.seconds) {
+		t.dropped++
+	}
+	delete(t.keys, c.key)
+	t.unlink(i)
+	of.Remove(0)
+	if of.Count(0) == 0 && of != wanted {
+		of.Drop()
+	}
+	return i
+}
+
+// unlink takes a counter out of its ring.
 func (t *Thresholds) unlink(i int32) {
 	c := &t.counters[i]
 	t.counters[c.prev].next, t.counters[c.next].prev = c.next, c.prev
+	if of := &c.of.Value; of.newest == i {
+		of.newest = c.next
+	}
 }
 
-// link puts a counter before the newest, which makes it the newest.
+// link puts a counter before the newest of its ring, which makes it the newest.
 func (t *Thresholds) link(i int32) {
 	c := &t.counters[i]
-	if len(t.counters) == 1 {
+	of := &c.of.Value
+	if c.of.Count(0) == 0 {
 		c.next, c.prev = i, i
 	} else {
-		c.next, c.prev = t.newest, t.counters[t.newest].prev
+		c.next, c.prev = of.newest, t.counters[of.newest].prev
 		t.counters[c.prev].next, t.counters[c.next].prev = i, i
 	}
-	t.newest = i
+	of.newest = i
 }
 
 // ThresholdState is what is known of one key, to be kept over a restart.
 type ThresholdState struct {
 	Rule string `json:"rule"`
+	// Host and Interface are where its first match was, Cap is true for a cap's.
+	Host      string `json:"host,omitempty"`
+	Interface string `json:"interface,omitempty"`
+	Cap       bool   `json:"cap,omitempty"`
 	// Key is a hash of the rule's id and the tracked values, 32 hexadecimal
 	// digits.
 	Key string `json:"key"`
@@ -178,14 +254,14 @@ func (t *Thresholds) State() []ThresholdState {
 	if len(t.counters) == 0 {
 		return nil
 	}
-	state := make([]ThresholdState, 0, len(t.counters))
-	for i := t.counters[t.newest].prev; ; i = t.counters[i].prev {
-		c := &t.counters[i]
-		state = append(state, ThresholdState{c.rule, hex.EncodeToString(c.key[:]), c.start, c.seconds, c.window.count, c.matches})
-		if i == t.newest {
-			return state
-		}
+	counters := slices.Clone(t.counters)
+	slices.SortFunc(counters, func(a, b counter) int { return cmp.Compare(a.turn, b.turn) })
+	state := make([]ThresholdState, len(counters))
+	for i := range counters {
+		c := &counters[i]
+		state[i] = ThresholdState{c.rule, c.host, c.iface, c.isCap, hex.EncodeToString(c.key[:]), c.start, c.seconds, c.window.count, c.matches}
 	}
+	return state
 }
 
 // Restore forgets all keys and takes over what State returned, of which the last
@@ -198,8 +274,8 @@ func (t *Thresholds) Restore(state []ThresholdState) {
 		if err != nil || len(key) != len(thresholdKey{}) || len(s.Rule) > maxID {
 			continue
 		}
-		c := t.counter(thresholdKey(key), s.Start)
-		c.rule, c.seconds, c.matches = s.Rule, min(s.Seconds, MaxThresholdSeconds), s.Matches
+		c := t.counter(thresholdKey(key), s.Rule, s.Host, s.Interface, s.Cap, s.Start)
+		c.seconds, c.matches = min(s.Seconds, MaxThresholdSeconds), s.Matches
 		c.window = window{s.Start, s.Count}
 	}
 }

@@ -1,7 +1,6 @@
 package decode
 
 import (
-	"bytes"
 	"encoding/binary"
 
 	"github.com/ndmon/ndmon/schemas"
@@ -21,37 +20,6 @@ const (
 	solicitedNode = 0x1_ff00_0000 // and the last 24 bits of the target
 )
 
-// Sets of option types, a bit for each.
-const (
-	sourceOption   = 1 << optSourceLinkLayer
-	targetOption   = 1 << optTargetLinkLayer
-	redirectOption = 1 << optRedirectedHeader
-	registration   = 1 << optRegistration
-	routerOptions  = 1<<optPrefixInfo | 1<<optMTU | 1<<optAdvInterval | 1<<optHomeAgent | 1<<optRouteInfo |
-		1<<optRDNSS | 1<<optRAFlags | 1<<optDNSSL | 1<<opt6LoWPANContext | 1<<optBorderRouter |
-		1<<optCaptivePortal | 1<<optPREF64
-
-	// onceOptions are those of which a message has one.
-	onceOptions = sourceOption | targetOption | redirectOption | 1<<optMTU | 1<<optNonce
-)
-
-// notAllowed returns the options that a message does not have. Those that may
-// stand in any, and those that nobody has defined, are never among them.
-func notAllowed(icmp6Type uint8) uint64 {
-	switch icmp6Type {
-	case routerSolicitation:
-		return targetOption | redirectOption | registration | routerOptions
-	case routerAdvertisement:
-		return targetOption | redirectOption | registration
-	case neighborSolicitation:
-		return targetOption | redirectOption | routerOptions
-	case neighborAdvertisement:
-		return sourceOption | redirectOption | routerOptions
-	default:
-		return sourceOption | registration | routerOptions
-	}
-}
-
 // checked is what the checks need to know of a message beside its event.
 type checked struct {
 	// from and to are the packet's addresses; target and destination those in an
@@ -66,33 +34,14 @@ type checked struct {
 	// so that one that was not seen is not there.
 	complete bool
 	// seen has the types of the options, those with bad content too.
-	seen uint64
-	// first is where the first one of a type in onceOptions stands, in bytes from
-	// the message's start.
-	first [optNonce + 1]uint16
+	seen optionSet
+	// first is where the first one of a type that a message has once stands, in
+	// bytes from the message's start.
+	first [256]uint16
 }
 
 // reset forgets the last message. The rest is not read before it is set.
-func (c *checked) reset() { c.rerouted, c.complete, c.seen = false, false, 0 }
-
-func (c *checked) has(options uint64) bool { return c.seen&options != 0 }
-
-// option notes an option of a message. It reports whether it is there again and
-// not the same.
-func (c *checked) option(m []byte, at, size int) (differs bool) {
-	kind := m[at]
-	set := uint64(1) << kind // 0 for a type over 63, about which nothing is asked
-	if set&onceOptions != 0 {
-		if c.has(set) {
-			first := m[c.first[kind]:]
-			differs = !bytes.Equal(first[:8*int(first[1])], m[at:at+size])
-		} else {
-			c.first[kind] = uint16(at)
-		}
-	}
-	c.seen |= set
-	return differs
-}
+func (c *checked) reset() { c.rerouted, c.complete, c.seen = false, false, optionSet{} }
 
 // toGroup reports whether the message is known to go to a multicast group.
 func (c *checked) toGroup() bool { return c.to.isMulticast() && !c.rerouted }
@@ -105,11 +54,20 @@ func (d *Decoder) found(fault *bool, is bool) {
 	}
 }
 
+// refused is found for a fault for which receivers discard the message.
+func (d *Decoder) refused(fault *bool, is bool) {
+	if is {
+		*fault = true
+		d.fault.Discarded = true
+		d.event.Fault = &d.fault
+	}
+}
+
 // foundInRA is found for a fault of an option in an RA.
 func (d *Decoder) foundInRA(fault *bool, is bool) { d.found(fault, is && d.nd.RA != nil) }
 
 // cut notes that the packet or the message is cut short, if it was sent so.
-func (d *Decoder) cut() { d.found(&d.fault.Length, !d.checked.snapped) }
+func (d *Decoder) cut() { d.refused(&d.fault.Length, !d.checked.snapped) }
 
 // check finds the faults of what was decoded, beside those that decoding came
 // across: what hinders it, and those of single options. What is not known of a
@@ -117,13 +75,16 @@ func (d *Decoder) cut() { d.found(&d.fault.Length, !d.checked.snapped) }
 func (d *Decoder) check() {
 	c, f := &d.checked, &d.fault
 	d.found(&f.EthernetDestination, !carries(d.ethernet.Destination, c.to))
-	d.found(&f.EUI64, c.from.isEUI64() && c.from.low != eui64(d.ethernet.Source))
+	if own := eui64(d.ethernet.Source); c.from.isEUI64() && c.from.low != own {
+		d.found(&f.EUI64, true)
+		d.found(&f.EUI64Bit, c.from.low == own^1<<57)
+	}
 	if d.event.ICMP6 == nil {
 		return // it may be anything
 	}
-	d.found(&f.HopLimit, d.inet6.HopLimit != 255)
-	d.found(&f.Source, c.from.isMulticast() || c.from.isLoopback())
-	d.found(&f.NotAllowed, c.has(notAllowed(d.icmp6.Type)))
+	d.refused(&f.HopLimit, d.inet6.HopLimit != 255)
+	d.refused(&f.Source, c.from.isMulticast() || c.from.isLoopback())
+	d.found(&f.NotAllowed, c.seen.meets(&d.table.notAllowed[d.icmp6.Type-routerSolicitation]))
 	switch d.icmp6.Type {
 	case routerSolicitation:
 		d.checkRS()
@@ -141,14 +102,14 @@ func (d *Decoder) check() {
 // checkRS checks a Router Solicitation (RFC 4861, section 6.1.1).
 func (d *Decoder) checkRS() {
 	c, f := &d.checked, &d.fault
-	d.found(&f.Unspecified, c.from.isUnspecified() && c.has(sourceOption))
+	d.refused(&f.Unspecified, c.from.isUnspecified() && c.seen.has(optSourceLinkLayer))
 	d.found(&f.Destination, c.toGroup() && !c.to.isGroup(allRouters))
 }
 
 // checkRA checks a Router Advertisement (RFC 4861, section 6.1.2).
 func (d *Decoder) checkRA() {
 	c, f, ra := &d.checked, &d.fault, d.nd.RA
-	d.found(&f.Source, !c.from.isLinkLocal())
+	d.refused(&f.Source, !c.from.isLinkLocal())
 	d.found(&f.Destination, c.toGroup() && !c.to.isGroup(allNodes))
 	if ra == nil {
 		return
@@ -161,19 +122,30 @@ func (d *Decoder) checkRA() {
 func (d *Decoder) checkNS() {
 	c, f := &d.checked, &d.fault
 	unspecified := c.from.isUnspecified()
-	d.found(&f.Unspecified, unspecified && c.has(sourceOption))
+	d.refused(&f.Unspecified, unspecified && c.seen.has(optSourceLinkLayer))
 	if d.nd.NS == nil {
 		return
 	}
-	d.found(&f.Target, c.target.isNoHost())
+	d.checkTarget()
 	if c.rerouted {
 		return
 	}
+	// From ::, any solicited-node group will do for receivers.
+	nowhere := unspecified && !c.to.isSolicitedNode()
 	solicited := c.to.isGroup(solicitedNode | c.target.low&0xff_ffff)
-	d.found(&f.Unspecified, unspecified && !solicited)
-	d.found(&f.SolicitedNode, !unspecified && !solicited && c.to.isMulticast())
+	d.refused(&f.Unspecified, nowhere)
+	d.found(&f.SolicitedNode, !nowhere && !solicited && c.to.isMulticast())
 	// To a router, a host sends one to register its address (RFC 8505, section 5.6).
-	d.found(&f.Destination, !c.to.isMulticast() && c.to != c.target && c.complete && !c.has(registration))
+	d.found(&f.Destination, !c.to.isMulticast() && c.to != c.target && c.complete && !c.seen.has(optRegistration))
+}
+
+// checkTarget checks the target of an NS or NA (RFC 4861, sections 7.1.1 and
+// 7.1.2). Receivers have no use for :: and loopback, but no condition forbids
+// them.
+func (d *Decoder) checkTarget() {
+	target := d.checked.target
+	d.refused(&d.fault.Target, target.isMulticast())
+	d.found(&d.fault.Target, target.isNoHost())
 }
 
 // checkNA checks a Neighbor Advertisement (RFC 4861, section 7.1.2).
@@ -185,9 +157,9 @@ func (d *Decoder) checkNA() {
 	if d.nd.NA == nil {
 		return
 	}
-	d.found(&f.Target, c.target.isNoHost())
-	d.found(&f.Solicited, flag.Solicited && c.toGroup())
-	d.found(&f.Override, flag.Override && c.complete && !c.has(targetOption))
+	d.checkTarget()
+	d.refused(&f.Solicited, flag.Solicited && c.toGroup())
+	d.found(&f.Override, flag.Override && c.complete && !c.seen.has(optTargetLinkLayer))
 	d.found(&f.ProxyOverride, flag.Override && c.from != c.target)
 	d.found(&f.TargetMismatch, c.from != c.target && c.from.isLinkLocal() && c.target.isLinkLocal())
 }
@@ -195,12 +167,12 @@ func (d *Decoder) checkNA() {
 // checkRD checks a Redirect (RFC 4861, section 8.1).
 func (d *Decoder) checkRD() {
 	c, f := &d.checked, &d.fault
-	d.found(&f.Source, !c.from.isLinkLocal())
+	d.refused(&f.Source, !c.from.isLinkLocal())
 	d.found(&f.Destination, c.toGroup())
 	if d.nd.RD == nil {
 		return
 	}
-	d.found(&f.Target, c.destination.isMulticast() || c.target != c.destination && !c.target.isLinkLocal())
+	d.refused(&f.Target, c.destination.isMulticast() || c.target != c.destination && !c.target.isLinkLocal())
 }
 
 // checkLinkLayer checks a link-layer address option of a type, in which the
@@ -273,6 +245,10 @@ func (a ip) isNoHost() bool { return a.isMulticast() || a.isUnspecified() || a.i
 // isGroup reports whether the address is that of a link-local group.
 func (a ip) isGroup(low uint64) bool { return a == ip{0xff02 << 48, low} }
 
+// isSolicitedNode reports whether the address is the solicited-node group of any
+// target.
+func (a ip) isSolicitedNode() bool { return a.isGroup(solicitedNode | a.low&0xff_ffff) }
+
 // groupOfND names the group if it is one that ND messages go to, and is "" for
 // any other address.
 func (a ip) groupOfND() string {
@@ -281,10 +257,17 @@ func (a ip) groupOfND() string {
 		return "all nodes"
 	case a.isGroup(allRouters):
 		return "all routers"
-	case a.isGroup(solicitedNode | a.low&0xff_ffff):
+	case a.isSolicitedNode():
 		return "a solicited-node group"
 	}
 	return ""
+}
+
+// bytes is the inverse of number.
+func (a ip) bytes() (b [16]byte) {
+	binary.BigEndian.PutUint64(b[:], a.high)
+	binary.BigEndian.PutUint64(b[8:], a.low)
+	return b
 }
 
 // masked clears the bits behind a prefix.

@@ -6,6 +6,7 @@ package decode
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 
 	"github.com/ndmon/ndmon/schemas"
 )
@@ -19,8 +20,8 @@ const (
 	vlanMask      = 0x0fff // the identifier in a tag's control information
 	priority      = 0      // the identifier of a tag that is only a priority, IEEE 802.1Q
 
-	// maxTags is how many VLAN tags are taken out of a frame. The kernel may have
-	// taken out another one before.
+	// maxTags is how many VLAN tags of a frame an event has. Of more, those that
+	// are only a priority are left out.
 	maxTags = 2
 
 	// maxLength is the greatest value that is no EtherType. LLC and SNAP headers
@@ -38,7 +39,8 @@ const (
 type Decoder struct {
 	event    schemas.Event
 	ethernet schemas.Ethernet
-	vlan     [maxTags]uint16 // what Ethernet's VLAN and InnerVLAN point to
+	vlan     [maxTags + 1]uint16 // the tags, and room for one more
+	tags     int                 // how many there are
 	inet6    schemas.Inet6
 	fragment schemas.Fragment
 	icmp6    schemas.ICMP6
@@ -48,35 +50,59 @@ type Decoder struct {
 	ns       schemas.NS
 	na       schemas.NA
 	rd       schemas.RD
-	options  schemas.Options
+	// options has the lists of all options. Those that the message does not have
+	// are empty, with the memory of an earlier one.
+	options schemas.Options
+	used    []list          // the lists of options that are not empty
+	inner   schemas.Options // those of the PvD option that is being decoded
 
 	memory    memory
+	table     *optionTable // nil before the first frame
 	fault     schemas.Fault
 	malformed malformed
 	checked   checked
 }
 
-// memory is what the lists of an event are made of.
+// list is a list of options whose memory is used again.
+type list interface{ empty() }
+
+type listOf[T any] []T
+
+func (l *listOf[T]) empty() { *l = (*l)[:0] }
+
+// add appends to a list of options of the event. It returns the new element.
+func add[T any](d *Decoder, options *[]T, option T) *T {
+	if len(*options) == 0 {
+		d.used = append(d.used, (*listOf[T])(options))
+		d.nd.Opt = &d.options
+	}
+	*options = append(*options, option)
+	return &(*options)[len(*options)-1]
+}
+
+// memory is what the lists in an event's options and headers are made of.
 type memory struct {
 	extensions []schemas.Extension
-	options    schemas.Options
 	addresses  []netip.Addr
 	echoes     []schemas.Echo
-	domains    []string
+	texts      []string
 	text       []byte
 }
 
 // Decode decodes an Ethernet frame of which length bytes were on the wire, and
 // len(frame) of them were captured. It returns false when the frame is no
 // Neighbor Discovery: anything but ICMPv6 of the types 133 to 137 behind at
-// most two VLAN tags, LLC and SNAP headers or none, and any IPv6 extension
-// headers. A packet whose headers are cut short before they show what they lead
+// most two VLAN tags and any number of priority tags, LLC and SNAP headers or
+// none, and any IPv6 extension headers. A packet whose headers are cut short before they show what they lead
 // to may be Neighbor Discovery, and is an event without ICMP6; so is a later
 // fragment of a packet to one of the groups that Neighbor Discovery uses.
 //
 // The event has Ethernet, Inet6, ICMP6, ND, Fault and Frame; the rest is the
 // caller's to fill in. It is valid until the next call and refers to frame.
 func (d *Decoder) Decode(frame []byte, length int) (*schemas.Event, bool) {
+	if d.table == nil {
+		d.table = optionKinds()
+	}
 	d.reset()
 	packet, ok := d.ethernetHeader(frame)
 	if !ok || !d.packet(packet, max(length-len(frame), 0)) {
@@ -96,24 +122,35 @@ func (d *Decoder) Decode(frame []byte, length int) (*schemas.Event, bool) {
 // SetVLAN adds a tag to the event that Decode returned last, one that is not in
 // the frame because the kernel has taken it out. Of the tag's control
 // information the lower 12 bits count. It is the outer tag, so those that Decode
-// found in the frame are moved inwards, and a third one is dropped.
-func (d *Decoder) SetVLAN(tag uint16) {
+// found in the frame are moved inwards. If none of three is only a priority, the
+// innermost is left out.
+func (d *Decoder) SetVLAN(tag uint16) { d.addTag(0, tag) }
+
+// addTag adds a VLAN tag at a place among those found so far, 0 for the
+// outermost. It returns false for a third one none of which is only a priority.
+//
+// A tag that is only a priority makes no sense beside another, whose priority it
+// would repeat. Hosts pass over any number of them, and filters look for the
+// EtherType right behind the first (CVE-2021-27853).
+func (d *Decoder) addTag(at int, tag uint16) (ok bool) {
+	tags := slices.Insert(d.vlan[:d.tags], at, tag&vlanMask)
+	d.found(&d.fault.Encapsulation, len(tags) > 1 && slices.Contains(tags, priority))
+	ok = true
+	for i := maxTags; len(tags) > maxTags; i-- {
+		switch {
+		case i < 0:
+			tags, ok = tags[:maxTags], false
+		case tags[i] == priority:
+			tags = slices.Delete(tags, i, i+1)
+		}
+	}
+	d.tags = len(tags)
 	e := &d.ethernet
-	if e.VLAN != nil {
-		d.vlan[1] = d.vlan[0]
+	e.VLAN = &d.vlan[0]
+	if len(tags) > 1 {
 		e.InnerVLAN = &d.vlan[1]
 	}
-	d.vlan[0] = tag & vlanMask
-	e.VLAN = &d.vlan[0]
-	d.checkTags()
-}
-
-// checkTags checks the VLAN tags. One that is only a priority makes no sense
-// beside another, whose priority it would repeat; hosts pass it over, and filters
-// look for the EtherType right behind it (CVE-2021-27853).
-func (d *Decoder) checkTags() {
-	e := &d.ethernet
-	d.found(&d.fault.Encapsulation, e.InnerVLAN != nil && (*e.VLAN == priority || *e.InnerVLAN == priority))
+	return ok
 }
 
 // reset forgets the last frame but not the memory.
@@ -122,35 +159,24 @@ func (d *Decoder) reset() {
 		d.fault = schemas.Fault{}
 	}
 	d.event = schemas.Event{}
-	d.ethernet.VLAN, d.ethernet.InnerVLAN = nil, nil
+	d.ethernet.VLAN, d.ethernet.InnerVLAN, d.tags = nil, nil, 0
 	d.inet6.Extension = nil
 	d.inet6.Fragment = nil
-	if d.nd.Opt != nil {
-		d.options = schemas.Options{}
-		d.memory.reset()
+	for _, list := range d.used {
+		list.empty()
 	}
+	d.used = d.used[:0]
 	d.nd = schemas.ND{}
-	d.memory.extensions = d.memory.extensions[:0]
+	d.memory.reset()
 	d.malformed = malformed{}
 	d.checked.reset()
 }
 
 func (m *memory) reset() {
-	o := &m.options
-	o.SourceLinkLayer = o.SourceLinkLayer[:0]
-	o.TargetLinkLayer = o.TargetLinkLayer[:0]
-	o.PrefixInfo = o.PrefixInfo[:0]
-	o.RedirectedHeader = o.RedirectedHeader[:0]
-	o.MTU = o.MTU[:0]
-	o.Nonce = o.Nonce[:0]
-	o.RouteInfo = o.RouteInfo[:0]
-	o.RDNSS = o.RDNSS[:0]
-	o.DNSSL = o.DNSSL[:0]
-	o.PREF64 = o.PREF64[:0]
-	o.Unknown = o.Unknown[:0]
+	m.extensions = m.extensions[:0]
 	m.addresses = m.addresses[:0]
 	m.echoes = m.echoes[:0]
-	m.domains = m.domains[:0]
+	m.texts = m.texts[:0]
 }
 
 // ethernetHeader decodes the Ethernet header and returns the IPv6 packet.
@@ -175,18 +201,12 @@ func (d *Decoder) ethernetHeader(frame []byte) ([]byte, bool) {
 // SNAP (RFC 2464). Whether the length before those is right is not asked, for
 // receivers do not ask either (CVE-2021-27861).
 func (d *Decoder) unwrap(etherType uint16, rest []byte) ([]byte, bool) {
-	for i, tag := range [maxTags]**uint16{&d.ethernet.VLAN, &d.ethernet.InnerVLAN} {
-		if etherType != etherTypeVLAN && etherType != etherTypeQinQ {
-			break
-		}
-		if len(rest) < vlanTagSize {
+	for etherType == etherTypeVLAN || etherType == etherTypeQinQ {
+		if len(rest) < vlanTagSize || !d.addTag(d.tags, binary.BigEndian.Uint16(rest)) {
 			return nil, false
 		}
-		d.vlan[i] = binary.BigEndian.Uint16(rest) & vlanMask
-		*tag = &d.vlan[i]
 		etherType, rest = binary.BigEndian.Uint16(rest[2:]), rest[vlanTagSize:]
 	}
-	d.checkTags()
 	if etherType <= maxLength && len(rest) >= len(snapIPv6) && string(rest[:len(snapIPv6)]) == snapIPv6 {
 		d.found(&d.fault.Encapsulation, true)
 		return rest[len(snapIPv6):], true

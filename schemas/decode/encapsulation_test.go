@@ -45,13 +45,19 @@ func TestEncapsulation(t *testing.T) {
 		{"priority", cat(tag(q, 0), ipv6), "0 - -", "7 0 fault", "0 0 fault"},
 		{"priority 5", cat(tag(q, 0xa000), ipv6), "0 - -", "7 0 fault", "0 0 fault"},
 		{"priority, 802.1ad", cat(tag(ad, 0), ipv6), "0 - -", "7 0 fault", "0 0 fault"},
-		{"QinQ", cat(tag(ad, 12), tag(q, 13), ipv6), "12 13 -", "7 12 -", "0 12 fault"},
-		{"QinQ with priorities", cat(tag(ad, 0xa00c), tag(q, 0xe00d), ipv6), "12 13 -", "7 12 -", "0 12 fault"},
-		{"QinQ the other way", cat(tag(q, 12), tag(ad, 13), ipv6), "12 13 -", "7 12 -", "0 12 fault"},
-		{"two VLAN tags", cat(tag(q, 12), tag(q, 12), ipv6), "12 12 -", "7 12 -", "0 12 fault"},
+		{"QinQ", cat(tag(ad, 12), tag(q, 13), ipv6), "12 13 -", "7 12 -", "12 13 fault"},
+		{"QinQ with priorities", cat(tag(ad, 0xa00c), tag(q, 0xe00d), ipv6), "12 13 -", "7 12 -", "12 13 fault"},
+		{"QinQ the other way", cat(tag(q, 12), tag(ad, 13), ipv6), "12 13 -", "7 12 -", "12 13 fault"},
+		{"two VLAN tags", cat(tag(q, 12), tag(q, 12), ipv6), "12 12 -", "7 12 -", "12 12 fault"},
 		{"two priorities", cat(tag(q, 0), tag(q, 0), ipv6), "0 0 fault", "7 0 fault", "0 0 fault"},
 		{"two priorities, 802.1ad and 802.1Q", cat(tag(ad, 0), tag(q, 0), ipv6), "0 0 fault", "7 0 fault", "0 0 fault"},
-		{"priority before a VLAN", cat(tag(q, 0), tag(q, 12), ipv6), "0 12 fault", "7 0 fault", "0 0 fault"},
+		{"priority before a VLAN", cat(tag(q, 0), tag(q, 12), ipv6), "0 12 fault", "7 12 fault", "0 12 fault"},
+		// Linux passes over any number of priority tags.
+		{"three priorities", cat(tag(q, 0), tag(q, 0), tag(q, 0), ipv6), "0 0 fault", "7 0 fault", "0 0 fault"},
+		{"a hundred priorities", cat(bytes.Repeat(tag(q, 0), 100), ipv6), "0 0 fault", "7 0 fault", "0 0 fault"},
+		{"priorities before a VLAN", cat(tag(q, 0), tag(ad, 0), tag(q, 0), tag(q, 12), ipv6), "0 12 fault", "7 12 fault", "0 12 fault"},
+		{"priorities in QinQ", cat(tag(q, 0), tag(ad, 12), tag(q, 0), tag(q, 13), tag(q, 0), ipv6), "12 13 fault", "7 12 fault", "12 13 fault"},
+		{"three priorities, SNAP", cat(tag(q, 0), tag(q, 0), tag(q, 0), llc), "0 0 fault", "7 0 fault", "0 0 fault"},
 		// The tag that is dropped had the fault.
 		{"priority in a VLAN", cat(tag(ad, 12), tag(q, 0x2000), ipv6), "12 0 fault", "7 12 fault", "0 12 fault"},
 		{"SNAP", llc, "- - fault", "7 - fault", "0 - fault"},
@@ -59,7 +65,7 @@ func TestEncapsulation(t *testing.T) {
 		{"SNAP, the greatest length", snap(1535, 0x86dd), "- - fault", "7 - fault", "0 - fault"},
 		{"SNAP in a VLAN", cat(tag(q, 12), llc), "12 - fault", "7 12 fault", "0 12 fault"},
 		{"SNAP behind a priority", cat(tag(q, 0), llc), "0 - fault", "7 0 fault", "0 0 fault"},
-		{"SNAP in QinQ", cat(tag(ad, 12), tag(q, 13), llc), "12 13 fault", "7 12 fault", "0 12 fault"},
+		{"SNAP in QinQ", cat(tag(ad, 12), tag(q, 13), llc), "12 13 fault", "7 12 fault", "12 13 fault"},
 	}
 	var d decode.Decoder // all frames, so that nothing is left from one before
 	message := send(router, solicitedFor, ns(slla()))
@@ -105,9 +111,10 @@ func TestNotEncapsulated(t *testing.T) {
 	ipv6, llc := be16(0x86dd), snap(72, 0x86dd)
 	message := send(router, solicitedFor, ns(slla()))
 	for name, headers := range map[string][]byte{
-		"three tags":                  cat(tag(q, 0), tag(q, 0), tag(q, 0), ipv6),
-		"three tags, 802.1ad":         cat(tag(ad, 12), tag(ad, 13), tag(q, 14), ipv6),
-		"three tags, SNAP":            cat(tag(q, 0), tag(q, 0), tag(q, 0), llc),
+		"three VLAN tags":             cat(tag(ad, 12), tag(ad, 13), tag(q, 14), ipv6),
+		"three VLAN tags, SNAP":       cat(tag(q, 12), tag(q, 13), tag(q, 14), llc),
+		"three in a priority":         cat(tag(q, 0), tag(q, 12), tag(q, 13), tag(q, 14), ipv6),
+		"priorities, another tag":     cat(tag(q, 0), tag(q, 0), tag(q, 0), tag(0x9100, 0), ipv6),
 		"another kind of tag":         cat(tag(0x9100, 12), ipv6),
 		"another kind of second tag":  cat(tag(q, 12), tag(0x9100, 13), ipv6),
 		"SNAP, no length":             snap(1536, 0x86dd),

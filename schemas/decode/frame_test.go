@@ -160,7 +160,8 @@ func edit(frame []byte, at int, b ...byte) []byte {
 }
 
 const (
-	hopLimitAt   = 14 + 7      // offset in an untagged frame
+	versionAt    = 14 // offset in an untagged frame
+	hopLimitAt   = 14 + 7
 	checksumAt   = 14 + 40 + 2 // without extension headers
 	router       = "fe80::1"
 	host         = "2001:db8::7"

@@ -25,8 +25,8 @@ const (
 	offsetMask = 0xfff8
 	moreMask   = 0x0001
 
-	// maxExtensions is how many extension headers are walked. A frame of 1500
-	// bytes has room for 182.
+	// maxExtensions is how many extension headers are listed. A frame of 1500
+	// bytes has room for 182; the longest packet for 8190, and Linux walks them all.
 	maxExtensions = 256
 )
 
@@ -78,9 +78,11 @@ func (d *Decoder) packet(b []byte, uncaptured int) bool {
 	d.inet6.Source = netip.AddrFrom16([16]byte(header[8:24]))
 	d.inet6.Destination = netip.AddrFrom16([16]byte(header[24:40]))
 	if version := header[0] >> 4; version != inet6Version {
+		d.refused(&d.fault.Version, true)
 		d.malformed.add("IPv6 header has version %d", version)
 	}
 	if jumbogram {
+		d.found(&d.fault.ZeroPayload, true)
 		d.malformed.add("IPv6 payload length is 0 before a hop-by-hop options header, as in a jumbogram")
 	}
 	switch {
@@ -92,13 +94,14 @@ func (d *Decoder) packet(b []byte, uncaptured int) bool {
 		d.malformed.add("truncated: IPv6 payload is %d bytes long, %d of them were captured",
 			length, len(payload))
 	}
+	d.nd.Truncated = d.checked.snapped
 	d.checked.rerouted = u.rerouted
 	if u.cut != "" {
 		d.malformed.add("%s", u.cut)
 		return true
 	}
 	if whole && !u.more && !u.rerouted && len(u.message) >= icmp6Size && !checksumOK(header[8:40], u.message) {
-		d.found(&d.fault.Checksum, true)
+		d.refused(&d.fault.Checksum, true)
 		d.malformed.add("bad checksum")
 	}
 	d.message(u.message, whole && !u.more)
@@ -123,16 +126,14 @@ func (d *Decoder) chain(next uint8, rest []byte) (u upper, ok bool) {
 		return u, false
 	}
 	for next != icmp6 && len(rest) > 0 {
-		if len(d.inet6.Extension) == maxExtensions {
-			u.cut = fmt.Sprintf("IPv6 header chain is longer than %d extension headers", maxExtensions)
-			return u, true
-		}
 		following := rest[0]
 		if !leadsToICMP6(following) {
 			return u, false
 		}
-		d.memory.extensions = append(d.memory.extensions, schemas.Extension{Header: next})
-		d.inet6.Extension = d.memory.extensions
+		if len(d.memory.extensions) < maxExtensions {
+			d.memory.extensions = append(d.memory.extensions, schemas.Extension{Header: next})
+			d.inet6.Extension = d.memory.extensions
+		}
 		if next == fragment && len(rest) >= 4 {
 			later := binary.BigEndian.Uint16(rest[2:])&offsetMask != 0
 			if later && d.checked.to.groupOfND() == "" {

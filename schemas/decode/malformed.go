@@ -9,6 +9,9 @@ const maxFaults = 3
 type malformed struct {
 	text  string
 	count int
+	// pvd is where the PvD option stands whose options are decoded, 0 for those of
+	// the message.
+	pvd int
 }
 
 // add notes a fault.
@@ -19,6 +22,9 @@ func (m *malformed) add(format string, args ...any) {
 	}
 	if m.count > 1 {
 		m.text += "; "
+	}
+	if m.pvd > 0 {
+		m.text += fmt.Sprintf("in the PvD option at byte %d, ", m.pvd)
 	}
 	m.text += fmt.Sprintf(format, args...)
 }

@@ -159,23 +159,21 @@ func flip(b []byte, at int) []byte {
 	return b
 }
 
+// However many extension headers there are, the message behind them is seen. The
+// longest IPv6 packet has room for 8188 of them before an NS.
 func TestLongChain(t *testing.T) {
-	headers := func(n int) []byte { return ip6(60, bytes.Repeat(ext(60, 0), n-1), ext(58, 0), ns()) }
-	if event, ok := decodeFrame(ether(headers(256))); !ok || event.ND.NS == nil || event.ND.Malformed != "" || len(event.Inet6.Extension) != 256 {
-		t.Errorf("NS behind 256 headers: %v", asJSON(t, event))
-	}
-	event, ok := decodeFrame(ether(headers(257)))
-	if !ok || event.ICMP6 != nil || len(event.Inet6.Extension) != 256 {
-		t.Fatalf("NS behind 257 headers: %v", asJSON(t, event))
-	}
-	if want := "IPv6 header chain is longer than 256 extension headers"; event.ND.Malformed != want {
-		t.Errorf("malformed is %q, want %q", event.ND.Malformed, want)
+	for _, n := range []int{256, 257, 8188} {
+		event, ok := decodeFrame(ether(ip6(60, bytes.Repeat(ext(60, 0), n-1), ext(58, 0), ns())))
+		if !ok || event.ND.NS == nil || event.ND.Malformed != "" || event.Fault != nil || len(event.Inet6.Extension) != 256 {
+			t.Errorf("NS behind %d headers: %.300s", n, asJSON(t, event))
+		}
 	}
 }
 
 func TestMalformed(t *testing.T) {
 	const opt = `"opt":{` + sllaJSON + `}`
 	opts := func(options ...[]byte) []byte { return ip6(58, ns(options...)) }
+	with := func(list string) string { return `{` + isNS + `,"opt":{` + sllaJSON + `,` + list + `}` }
 	tests := map[string]struct {
 		packet []byte
 		nd     string // before the member malformed
@@ -184,7 +182,7 @@ func TestMalformed(t *testing.T) {
 		"bad checksum":             {ip6(58, flip(ns(slla()), 31)), `{` + isNS + `,"opt":{"sourcelinklayer":[{"address":"02:00:00:00:00:00"}]}`, "bad checksum"},
 		"checksum of another host": {flip(ip6(58, ns()), 23), `{` + isNS, "bad checksum"},
 		"checksum of an odd length": {ip6(58, flip(ns([]byte{7, 1, 0}), 26)), `{` + isNS,
-			"bad checksum; option 7 at byte 24 is 8 bytes long, the message ends after 3"},
+			"bad checksum; option 7 (advertisement interval) at byte 24 is 8 bytes long, the message ends after 3"},
 		"code":                 {ip6(58, icmp(135, 3, make([]byte, 4), target)), `{` + isNS, "ICMPv6 code is 3, not 0"},
 		"IPv6 header of 4":     {append([]byte{0x40}, ip6(58, ns())[1:]...), `{` + isNS, "IPv6 header has version 4"},
 		"only the type":        {ip6(58, []byte{135}), `{`, "neighbor solicitation is cut short: 1 of its first 24 bytes are there"},
@@ -208,32 +206,34 @@ func TestMalformed(t *testing.T) {
 		"option past the payload":            {ip6Length(28, 58, ns(slla())[:28], make([]byte, 4)), `{` + isNS, "bad checksum; option 1 (source link-layer address) at byte 24 is 8 bytes long, the message ends after 4"},
 		"option without a length":            {opts(slla(), []byte{14}), `{` + isNS + `,` + opt, "option 14 (nonce) at byte 32 has no length"},
 		"bytes behind the payload":           {append(ip6(58, ns(slla())), 5, 0, 1), `{` + isNS + `,` + opt, ""},
-		"link-layer address of another kind": {opts(option(1, make([]byte, 14)), slla()), `{` + isNS + `,` + opt, "option 1 (source link-layer address) at byte 24, 16 bytes long: must be 8 bytes long on Ethernet"},
-		"target link-layer address too long": {opts(option(2, make([]byte, 22)), slla()), `{` + isNS + `,` + opt, "option 2 (target link-layer address) at byte 24, 24 bytes long: must be 8 bytes long on Ethernet"},
+		"link-layer address of another kind": {opts(option(1, macSource, make([]byte, 8))), `{` + isNS + `,` + opt, "option 1 (source link-layer address) at byte 24, 16 bytes long: must be 8 bytes long"},
+		"target link-layer address too long": {opts(option(2, macDestination, make([]byte, 16)), slla()), with(`"targetlinklayer":[{"address":"33:33:ff:00:00:42"}]`), "option 2 (target link-layer address) at byte 24, 24 bytes long: must be 8 bytes long"},
 		"prefix information too short":       {opts(option(3, make([]byte, 22)), slla()), `{` + isNS + `,` + opt, "option 3 (prefix information) at byte 24, 24 bytes long: must be 32 bytes long"},
-		"prefix information too long":        {opts(option(3, make([]byte, 38)), slla()), `{` + isNS + `,` + opt, "option 3 (prefix information) at byte 24, 40 bytes long: must be 32 bytes long"},
+		"prefix information too long":        {opts(option(3, prefixInfo()[2:], make([]byte, 8)), slla()), with(`"prefixinfo":[{"prefix":"2001:db8:0:1::","prefixlength":64,"flag":{"onlink":true,"autoconf":true,"router":true},"validlifetime":86400,"preferredlifetime":14400}]`), "option 3 (prefix information) at byte 24, 40 bytes long: must be 32 bytes long"},
 		"prefix of 129 bits":                 {opts(option(3, []byte{129}, make([]byte, 29)), slla()), `{` + isNS + `,` + opt, "option 3 (prefix information) at byte 24, 32 bytes long: prefix length is over 128"},
-		"MTU too long":                       {opts(option(5, make([]byte, 14)), slla()), `{` + isNS + `,` + opt, "option 5 (MTU) at byte 24, 16 bytes long: must be 8 bytes long"},
-		"route information too long":         {opts(option(24, make([]byte, 30)), slla()), `{` + isNS + `,` + opt, "option 24 (route information) at byte 24, 32 bytes long: must be 8, 16 or 24 bytes long"},
-		"route of 1 bit in 8 bytes":          {opts(option(24, []byte{1}, make([]byte, 5)), slla()), `{` + isNS + `,` + opt, "option 24 (route information) at byte 24, 8 bytes long: too short for its prefix length"},
-		"route of 65 bits in 16 bytes":       {opts(option(24, []byte{65}, make([]byte, 13)), slla()), `{` + isNS + `,` + opt, "option 24 (route information) at byte 24, 16 bytes long: too short for its prefix length"},
+		"MTU too long":                       {opts(option(5, make([]byte, 2), be32(1400), make([]byte, 8)), slla()), with(`"mtu":[{"mtu":1400}]`), "option 5 (MTU) at byte 24, 16 bytes long: must be 8 bytes long"},
+		"route information too long":         {opts(option(24, []byte{48, 8}, be32(1800), addr("2001:db8:1::"), make([]byte, 8)), slla()), with(`"routeinfo":[{"prefix":"2001:db8:1::","prefixlength":48,"preference":"high","lifetime":1800}]`), "option 24 (route information) at byte 24, 32 bytes long: must be 8 to 24 bytes long"},
+		"route of 1 bit in 8 bytes":          {opts(option(24, []byte{1}, []byte{0}, be32(1800)), slla()), with(`"routeinfo":[{"prefix":"::","prefixlength":1,"preference":"medium","lifetime":1800}]`), "option 24 (route information) at byte 24, 8 bytes long: too short for its prefix length"},
+		"route of 65 bits in 16 bytes":       {opts(option(24, []byte{65}, []byte{0}, be32(1800), addr("2001:db8::")[:8]), slla()), with(`"routeinfo":[{"prefix":"2001:db8::","prefixlength":65,"preference":"medium","lifetime":1800}]`), "option 24 (route information) at byte 24, 16 bytes long: too short for its prefix length"},
 		"route of 129 bits":                  {opts(option(24, []byte{129}, make([]byte, 21)), slla()), `{` + isNS + `,` + opt, "option 24 (route information) at byte 24, 24 bytes long: prefix length is over 128"},
-		"no DNS server":                      {opts(option(25, make([]byte, 6)), slla()), `{` + isNS + `,` + opt, "option 25 (recursive DNS server) at byte 24, 8 bytes long: must be 8 bytes and 16 for each address"},
-		"one and a half DNS servers":         {opts(option(25, make([]byte, 30)), slla()), `{` + isNS + `,` + opt, "option 25 (recursive DNS server) at byte 24, 32 bytes long: must be 8 bytes and 16 for each address"},
+		"no DNS server":                      {opts(option(25, make([]byte, 6)), slla()), `{` + isNS + `,` + opt, "option 25 (recursive DNS server) at byte 24, 8 bytes long: must be 24 bytes long or more"},
+		"one and a half DNS servers":         {opts(option(25, make([]byte, 2), be32(900), addr("2001:db8::53"), make([]byte, 8)), slla()), with(`"rdnss":[{"lifetime":900,"address":["2001:db8::53"]}]`), "option 25 (recursive DNS server) at byte 24, 32 bytes long: must be 8 bytes and 16 for each address"},
 		"DNS search list too short":          {opts(option(31, make([]byte, 6)), slla()), `{` + isNS + `,` + opt, "option 31 (DNS search list) at byte 24, 8 bytes long: must be 16 bytes long or more"},
 		"DNS search list of padding":         {opts(dnssl("\x00"), slla()), `{` + isNS + `,` + opt, "option 31 (DNS search list) at byte 24, 16 bytes long: holds no domain"},
-		"domain past the end":                {opts(dnssl("\x01a\x00\x07abcd"), slla()), `{` + isNS + `,` + opt, "option 31 (DNS search list) at byte 24, 16 bytes long: domain runs past the end"},
+		"domain past the end":                {opts(dnssl("\x01a\x00\x07abcd"), slla()), with(`"dnssl":[{"lifetime":900,"domain":["a"]}]`), "option 31 (DNS search list) at byte 24, 16 bytes long: domain runs past the end"},
+		"domain compressed, behind padding":  {opts(dnssl("\x01a\x00\x00\x01b\x00\xc0\x00"), slla()), with(`"dnssl":[{"lifetime":900,"domain":["a","b"]}]`), "option 31 (DNS search list) at byte 24, 24 bytes long: domain has a label that is compressed or longer than 63 bytes"},
 		"domain not ended":                   {opts(dnssl("\x07abcdefg"), slla()), `{` + isNS + `,` + opt, "option 31 (DNS search list) at byte 24, 16 bytes long: domain runs past the end"},
 		"domain compressed":                  {opts(dnssl("\x01a\xc0\x00"), slla()), `{` + isNS + `,` + opt, "option 31 (DNS search list) at byte 24, 16 bytes long: domain has a label that is compressed or longer than 63 bytes"},
 		"label of 64 bytes":                  {opts(dnssl("\x40"+strings.Repeat("a", 64)+"\x00"), slla()), `{` + isNS + `,` + opt, "option 31 (DNS search list) at byte 24, 80 bytes long: domain has a label that is compressed or longer than 63 bytes"},
 		"domain of 256 bytes":                {opts(dnssl(strings.Repeat("\x3f"+strings.Repeat("a", 63), 3)+"\x3e"+strings.Repeat("a", 62)+"\x00"), slla()), `{` + isNS + `,` + opt, "option 31 (DNS search list) at byte 24, 264 bytes long: domain is longer than 255 bytes"},
 		"domain of 257 bytes":                {opts(dnssl(strings.Repeat("\x3f"+strings.Repeat("a", 63), 4)+"\x00"), slla()), `{` + isNS + `,` + opt, "option 31 (DNS search list) at byte 24, 272 bytes long: domain is longer than 255 bytes"},
 		"PREF64 too short":                   {opts(option(38, make([]byte, 6)), slla()), `{` + isNS + `,` + opt, "option 38 (PREF64) at byte 24, 8 bytes long: must be 16 bytes long"},
+		"PREF64 too long":                    {opts(option(38, be16(1800), addr("64:ff9b::")[:12], make([]byte, 8)), slla()), with(`"pref64":[{"prefix":"64:ff9b::","prefixlength":96,"lifetime":1800}]`), "option 38 (PREF64) at byte 24, 24 bytes long: must be 16 bytes long"},
 		"PREF64 of a reserved length":        {opts(option(38, []byte{0, 6}, make([]byte, 12)), slla()), `{` + isNS + `,` + opt, "option 38 (PREF64) at byte 24, 16 bytes long: prefix length code is reserved"},
 
-		"several faults": {opts(option(5, make([]byte, 14)), slla(), option(38, make([]byte, 6))), `{` + isNS + `,` + opt,
+		"several faults": {opts(option(5, make([]byte, 14)), slla(), option(38, make([]byte, 6))), with(`"mtu":[{"mtu":0}]`),
 			"option 5 (MTU) at byte 24, 16 bytes long: must be 8 bytes long; option 38 (PREF64) at byte 48, 8 bytes long: must be 16 bytes long"},
-		"more faults than are told": {opts(bytes.Repeat(option(5, make([]byte, 14)), 9), slla(), []byte{5, 0}), `{` + isNS + `,` + opt,
+		"more faults than are told": {opts(bytes.Repeat(option(5, make([]byte, 14)), 9), slla(), []byte{5, 0}), with(`"mtu":[{"mtu":0}` + strings.Repeat(`,{"mtu":0}`, 8) + `]`),
 			"option 5 (MTU) at byte 24, 16 bytes long: must be 8 bytes long; option 5 (MTU) at byte 40, 16 bytes long: must be 8 bytes long; " +
 				"option 5 (MTU) at byte 56, 16 bytes long: must be 8 bytes long; and 7 more"},
 	}
@@ -277,16 +277,18 @@ func TestSnapLength(t *testing.T) {
 	tests := map[string]struct {
 		captured []byte
 		length   int
-		want     string
+		// truncated is true when the capture alone has cut the message short.
+		truncated bool
+		want      string
 	}{
-		"whole":                   {frame, len(frame), ""},
-		"length unknown":          {frame, 0, ""},
-		"padding not captured":    {frame, len(frame) + 4, ""},
-		"cut by the capture":      {frame[:len(frame)-1], len(frame), "truncated: IPv6 payload is 64 bytes long, 63 of them were captured"},
-		"cut on the wire":         {frame[:len(frame)-1], len(frame) - 1, "truncated: IPv6 payload is 64 bytes long, the frame has room for 63"},
-		"cut on both":             {frame[:len(frame)-9], len(frame) - 5, "truncated: IPv6 payload is 64 bytes long, the frame has room for 59"},
-		"a jumbogram's end":       {ether(ip6Length(0, 0, ext(58, 0), ns(slla()))), 94 + 9, "IPv6 payload length is 0 before a hop-by-hop options header, as in a jumbogram; truncated: IPv6 payload is 49 bytes long, 40 of them were captured"},
-		"a chain cut by the snap": {ether(ip6(0, ext(58, 0), ns()))[:60], 86, "truncated: IPv6 payload is 32 bytes long, 6 of them were captured; IPv6 header chain is cut short: header 0 (hop-by-hop options) is not whole"},
+		"whole":                   {frame, len(frame), false, ""},
+		"length unknown":          {frame, 0, false, ""},
+		"padding not captured":    {frame, len(frame) + 4, false, ""},
+		"cut by the capture":      {frame[:len(frame)-1], len(frame), true, "truncated: IPv6 payload is 64 bytes long, 63 of them were captured"},
+		"cut on the wire":         {frame[:len(frame)-1], len(frame) - 1, false, "truncated: IPv6 payload is 64 bytes long, the frame has room for 63"},
+		"cut on both":             {frame[:len(frame)-9], len(frame) - 5, false, "truncated: IPv6 payload is 64 bytes long, the frame has room for 59"},
+		"a jumbogram's end":       {ether(ip6Length(0, 0, ext(58, 0), ns(slla()))), 94 + 9, true, "IPv6 payload length is 0 before a hop-by-hop options header, as in a jumbogram; truncated: IPv6 payload is 49 bytes long, 40 of them were captured"},
+		"a chain cut by the snap": {ether(ip6(0, ext(58, 0), ns()))[:60], 86, true, "truncated: IPv6 payload is 32 bytes long, 6 of them were captured; IPv6 header chain is cut short: header 0 (hop-by-hop options) is not whole"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -296,6 +298,9 @@ func TestSnapLength(t *testing.T) {
 			}
 			if diff := cmp.Diff(test.want, event.ND.Malformed); diff != "" {
 				t.Errorf("malformed (-want +got):\n%s", diff)
+			}
+			if event.ND.Truncated != test.truncated {
+				t.Errorf("truncated is %v", event.ND.Truncated)
 			}
 		})
 	}

@@ -1,57 +1,44 @@
-package decode
+package decode_test
 
 import (
-	"encoding/binary"
+	"bytes"
 	"slices"
 	"testing"
+
+	"github.com/ndmon/ndmon/schemas/decode"
 )
 
 // The memory that a decoder keeps is that of the largest frame, however many it
 // decodes, well-formed or not.
 func TestMemoryIsBounded(t *testing.T) {
-	const units = 2
-	good := func(option uint8) []byte {
-		o := make([]byte, 8*units)
-		o[0], o[1] = option, units
-		copy(o[8:], "\x01a\x00")
-		return o
+	var every []byte
+	for option := range 256 {
+		every = append(every, option2(uint8(option))...)
+	}
+	for _, test := range goodOptions() {
+		every = append(every, test.option...)
 	}
 	// A list of domains that ends in a fault when it has been read in part.
-	badList := good(optDNSSL)
-	badList[11] = 0xff
-
-	var options [][]byte
-	for option := range 256 {
-		options = append(options, good(uint8(option)))
-	}
-	mixed := slices.Concat(
-		slices.Concat(options...),
-		[]byte{optSourceLinkLayer, 1, 0, 0, 0, 0, 0, 0, optTargetLinkLayer, 1, 0, 0, 0, 0, 0, 0, optMTU, 1, 0, 0, 0, 0, 0, 0},
-		append([]byte{optPrefixInfo, 4}, make([]byte, 30)...),
-		append([]byte{optRDNSS, 3}, make([]byte, 22)...),
-		append([]byte{optRedirectedHeader, 7, 0, 0, 0, 0, 0, 0, 0x60, 0, 0, 0, 0, 0, icmp6}, append(make([]byte, 33), echoRequest, 0, 0, 0, 0, 0, 0, 0)...))
-	for name, frame := range map[string][]byte{
-		"every option":      solicitation(mixed),
-		"only a bad option": solicitation(badList),
+	badList := dnssl("\x01a\x00\xff")
+	for name, options := range map[string][]byte{
+		"every option":         every,
+		"only a bad option":    badList,
+		"PvDs and bad lists":   bytes.Repeat(cat(goodPvD(), badList), 20),
+		"only unknown options": bytes.Repeat(some(200), 170),
 	} {
-		var d Decoder
-		sizes := func() []int {
-			o := &d.memory.options
-			return []int{cap(o.SourceLinkLayer), cap(o.TargetLinkLayer), cap(o.PrefixInfo), cap(o.RedirectedHeader),
-				cap(o.MTU), cap(o.Nonce), cap(o.RouteInfo), cap(o.RDNSS), cap(o.DNSSL), cap(o.PREF64), cap(o.Unknown),
-				cap(d.memory.extensions), cap(d.memory.addresses), cap(d.memory.echoes), cap(d.memory.domains), cap(d.memory.text)}
-		}
-		decode := func() {
+		frame := ether(ip6(60, ext(58, 0), ra(options)))
+		var d decode.Decoder
+		run := func() {
 			if _, ok := d.Decode(frame, len(frame)); !ok {
 				t.Fatalf("%s: no event", name)
 			}
 		}
-		decode()
-		before := sizes()
+		run()
+		before := d.MemorySizes()
 		for range 100 {
-			decode()
+			run()
 		}
-		if after := sizes(); !slices.Equal(before, after) {
+		if after := d.MemorySizes(); !slices.Equal(before, after) {
 			t.Errorf("%s: memory grows with the number of frames: %v, then %v", name, before, after)
 		}
 		if name == "every option" && slices.Contains(before, 0) {
@@ -60,15 +47,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
-// solicitation is a frame with an NS behind an extension header.
-func solicitation(options []byte) []byte {
-	ns := append([]byte{neighborSolicitation}, make([]byte, 23)...)
-	frame := make([]byte, ethernetSize, 2000)
-	binary.BigEndian.PutUint16(frame[12:], etherTypeIPv6)
-	frame = append(frame, 0x60, 0, 0, 0)
-	frame = binary.BigEndian.AppendUint16(frame, uint16(8+len(ns)+len(options)))
-	frame = append(frame, destinationOptions, 255)
-	frame = append(frame, make([]byte, 32)...)
-	frame = append(frame, icmp6, 0, 0, 0, 0, 0, 0, 0)
-	return slices.Concat(frame, ns, options)
+// option2 is an option of a type, of 16 bytes.
+func option2(typ uint8) []byte {
+	return option(typ, make([]byte, 6), []byte("\x01a\x00"), make([]byte, 5))
 }

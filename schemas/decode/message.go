@@ -18,7 +18,10 @@ const (
 	redirect              = 137
 )
 
-const icmp6Size = 4 // type, code and checksum
+const (
+	icmp6Size = 4  // type, code and checksum
+	raSize    = 16 // of an RA before its options
+)
 
 // isND reports whether an ICMPv6 type is a Neighbor Discovery message.
 func isND(icmp6Type uint8) bool {
@@ -34,12 +37,15 @@ func (d *Decoder) message(m []byte, whole bool) {
 		d.icmp6.Code = m[1]
 	}
 	if d.icmp6.Code != 0 {
-		d.found(&d.fault.Code, true)
+		d.refused(&d.fault.Code, true)
 		d.malformed.add("ICMPv6 code is %d, not 0", d.icmp6.Code)
 	}
 	name, size := fixedPart(d.icmp6.Type)
 	if len(m) < size {
-		d.cut()
+		// The rest may be in another fragment, from where some hosts take it in spite
+		// of RFC 6980.
+		d.found(&d.fault.Length, !d.checked.snapped)
+		d.found(&d.fault.Discarded, whole)
 		d.malformed.add("%s is cut short: %d of its first %d bytes are there", name, len(m), size)
 		return
 	}
@@ -47,7 +53,8 @@ func (d *Decoder) message(m []byte, whole bool) {
 	case routerSolicitation:
 		d.nd.RS = &d.rs
 	case routerAdvertisement:
-		d.routerAdvertisement(m)
+		d.ra = decodeRA(m)
+		d.nd.RA = &d.ra
 	case neighborSolicitation:
 		d.checked.target = number(m[8:24])
 		d.ns.TargetAddress = address(m[8:24])
@@ -67,7 +74,7 @@ func (d *Decoder) message(m []byte, whole bool) {
 		d.rd.DestinationAddress = address(m[24:40])
 		d.nd.RD = &d.rd
 	}
-	d.walkOptions(m, size, whole)
+	d.checked.complete = d.walkOptions(&d.options, m, size, whole)
 }
 
 // fixedPart returns the name of a message and the size of the part before its
@@ -77,7 +84,7 @@ func fixedPart(icmp6Type uint8) (name string, size int) {
 	case routerSolicitation:
 		return "router solicitation", 8
 	case routerAdvertisement:
-		return "router advertisement", 16
+		return "router advertisement", raSize
 	case neighborSolicitation:
 		return "neighbor solicitation", 24
 	case neighborAdvertisement:
@@ -87,24 +94,28 @@ func fixedPart(icmp6Type uint8) (name string, size int) {
 	}
 }
 
-// routerAdvertisement decodes the fixed part of an RA (RFC 4861, section 4.2;
+// decodeRA decodes the fixed part of an RA (RFC 4861, section 4.2;
 // flags by RFC 5175).
-func (d *Decoder) routerAdvertisement(m []byte) {
-	d.ra = schemas.RA{
+func decodeRA(m []byte) schemas.RA {
+	return schemas.RA{
 		CurHopLimit: m[4],
 		Flag: schemas.RAFlags{
 			Managed:   m[5]&0x80 != 0,
 			Other:     m[5]&0x40 != 0,
 			HomeAgent: m[5]&0x20 != 0,
 			Proxy:     m[5]&0x04 != 0,
+			SNAC:      m[5]&0x02 != 0,
+			Reserved:  m[5]&0x01 != 0,
 		},
 		Preference:     preference(m[5]),
 		Lifetime:       binary.BigEndian.Uint16(m[6:]),
 		ReachableTimer: binary.BigEndian.Uint32(m[8:]),
 		RetransTimer:   binary.BigEndian.Uint32(m[12:]),
 	}
-	d.nd.RA = &d.ra
 }
+
+// preferenceMask are the bits of the preference (RFC 4191, sections 2.2 and 2.3).
+const preferenceMask = 0x18
 
 // preference decodes the preference in a byte of flags, the same in an RA and
 // in a Route Information option (RFC 4191, sections 2.1 to 2.3).

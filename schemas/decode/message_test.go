@@ -2,6 +2,8 @@ package decode_test
 
 import (
 	"bytes"
+	"encoding/hex"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -38,14 +40,15 @@ func TestND(t *testing.T) {
 		"NA, reserved": {na(0x1f), `{"na":{"flag":{},"targetaddress":"2001:db8::42"}}`},
 		"redirect":     {rd(), `{"rd":{"targetaddress":"fe80::1","destinationaddress":"2001:db8::42"}}`},
 
-		"RA, M":                  {raFlags(0x80), raWith(`{"managed":true}`, "medium")},
-		"RA, O":                  {raFlags(0x40), raWith(`{"other":true}`, "medium")},
-		"RA, H":                  {raFlags(0x20), raWith(`{"homeagent":true}`, "medium")},
-		"RA, P":                  {raFlags(0x04), raWith(`{"proxy":true}`, "medium")},
-		"RA, low":                {raFlags(0x18), raWith(`{}`, "low")},
-		"RA, high":               {raFlags(0x08), raWith(`{}`, "high")},
-		"RA, reserved":           {raFlags(0x10), raWith(`{}`, "reserved")},
-		"RA, bits that are none": {raFlags(0x03), raWith(`{}`, "medium")},
+		"RA, M":            {raFlags(0x80), raWith(`{"managed":true}`, "medium")},
+		"RA, O":            {raFlags(0x40), raWith(`{"other":true}`, "medium")},
+		"RA, H":            {raFlags(0x20), raWith(`{"homeagent":true}`, "medium")},
+		"RA, P":            {raFlags(0x04), raWith(`{"proxy":true}`, "medium")},
+		"RA, low":          {raFlags(0x18), raWith(`{}`, "low")},
+		"RA, high":         {raFlags(0x08), raWith(`{}`, "high")},
+		"RA, reserved":     {raFlags(0x10), raWith(`{}`, "reserved")},
+		"RA, SNAC":         {raFlags(0x02), raWith(`{"snac":true}`, "medium")},
+		"RA, reserved bit": {raFlags(0x01), raWith(`{"reserved":true}`, "medium")},
 
 		"source link-layer address": {ns(slla()), nsWith(`"sourcelinklayer":[{"address":"02:00:00:00:00:01"}]`)},
 		"target link-layer address": {ns(option(2, macDestination)), nsWith(`"targetlinklayer":[{"address":"33:33:ff:00:00:42"}]`)},
@@ -55,7 +58,7 @@ func TestND(t *testing.T) {
 			`"flag":{"onlink":true,"autoconf":true,"router":true},"validlifetime":86400,"preferredlifetime":14400}]`)},
 		"prefix information as it was sent": {
 			ns(option(3, []byte{0, 0x1f}, be32(0xffffffff), be32(0), make([]byte, 4), addr("2001:db8::1"))),
-			nsWith(`"prefixinfo":[{"prefix":"2001:db8::1","prefixlength":0,"flag":{},"validlifetime":4294967295,"preferredlifetime":0}]`)},
+			nsWith(`"prefixinfo":[{"prefix":"2001:db8::1","prefixlength":0,"flag":{"pdpreferred":true,"reserved":15},"validlifetime":4294967295,"preferredlifetime":0}]`)},
 		"redirected header": {ns(option(4, make([]byte, 6), ip6(6, make([]byte, 16)))),
 			nsWith(`"redirectedheader":[{"source":"fe80::1","destination":"ff02::1:ff00:42","nextheader":6}]`)},
 		"redirected header alone": {ns(option(4, make([]byte, 6), ip6(59))),
@@ -71,9 +74,9 @@ func TestND(t *testing.T) {
 			nsWith(`"redirectedheader":[{"source":"fe80::1","destination":"ff02::1:ff00:42","nextheader":58}]`)},
 		"redirected packet that looks like an echo": {ns(option(4, make([]byte, 6), ip6(17, icmp(128, 0, be16(1), be16(0))))),
 			nsWith(`"redirectedheader":[{"source":"fe80::1","destination":"ff02::1:ff00:42","nextheader":17}]`)},
-		"redirected header of nothing":  {ns(option(4, make([]byte, 6))), nsWith(`"unknown":[{"type":4,"length":8}]`)},
-		"redirected header of a bit":    {ns(option(4, make([]byte, 6), ip6(6)[:32])), nsWith(`"unknown":[{"type":4,"length":40}]`)},
-		"redirected header of not IPv6": {ns(option(4, make([]byte, 46))), nsWith(`"unknown":[{"type":4,"length":48}]`)},
+		"redirected header of nothing":  {ns(option(4, make([]byte, 6))), nsWith(`"unknown":[{"type":4,"length":8,"content":"000000000000"}]`)},
+		"redirected header of a bit":    {ns(option(4, make([]byte, 6), ip6(6)[:32])), nsWith(`"unknown":[{"type":4,"length":40,"content":"` + hex.EncodeToString(cat(make([]byte, 6), ip6(6)[:32])) + `"}]`)},
+		"redirected header of not IPv6": {ns(option(4, make([]byte, 46))), nsWith(`"unknown":[{"type":4,"length":48,"content":"` + strings.Repeat("00", 46) + `"}]`)},
 		"MTU":                           {ns(option(5, []byte{0xff, 0xff}, be32(0xfffffffe))), nsWith(`"mtu":[{"mtu":4294967294}]`)},
 		"nonce":                         {ns(option(14, []byte{1, 0x23, 0x45, 0x67, 0x89, 0xab})), nsWith(`"nonce":[{"value":"0123456789ab"}]`)},
 		"longer nonce": {ns(option(14, bytes.Repeat([]byte{0xff}, 14))),
@@ -82,6 +85,8 @@ func TestND(t *testing.T) {
 			nsWith(`"routeinfo":[{"prefix":"::","prefixlength":0,"preference":"high","lifetime":1800}]`)},
 		"route information of 16 bytes": {ns(option(24, []byte{64, 0x18}, be32(1800), addr("2001:db8::")[:8])),
 			nsWith(`"routeinfo":[{"prefix":"2001:db8::","prefixlength":64,"preference":"low","lifetime":1800}]`)},
+		"route information with reserved bits": {ns(option(24, []byte{0, 0xff}, be32(1800))),
+			nsWith(`"routeinfo":[{"prefix":"::","prefixlength":0,"preference":"low","reserved":231,"lifetime":1800}]`)},
 		"route information of 24 bytes": {ns(option(24, []byte{128, 0x10}, be32(0xffffffff), addr("2001:db8::1"))),
 			nsWith(`"routeinfo":[{"prefix":"2001:db8::1","prefixlength":128,"preference":"reserved","lifetime":4294967295}]`)},
 		"route information of 24 bytes for 0 bits": {ns(option(24, []byte{0, 0}, be32(1), addr("::"))),
@@ -104,7 +109,7 @@ func TestND(t *testing.T) {
 		"PREF64 /48":               {pref64(3), nsWith(`"pref64":[{"prefix":"2001:db8:1:2:3:4::","prefixlength":48,"lifetime":65528}]`)},
 		"PREF64 /40":               {pref64(4), nsWith(`"pref64":[{"prefix":"2001:db8:1:2:3:4::","prefixlength":40,"lifetime":65528}]`)},
 		"PREF64 /32":               {pref64(5), nsWith(`"pref64":[{"prefix":"2001:db8:1:2:3:4::","prefixlength":32,"lifetime":65528}]`)},
-		"options that are unknown": {ns(option(0, make([]byte, 6)), option(255, make([]byte, 2038))), nsWith(`"unknown":[{"type":0,"length":8},{"type":255,"length":2040}]`)},
+		"options that are unknown": {ns(option(0, make([]byte, 6)), option(255, make([]byte, 2038))), nsWith(`"unknown":[{"type":0,"length":8,"content":"000000000000"},{"type":255,"length":2040,"content":"` + strings.Repeat("00", 2038) + `"}]`)},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -1,73 +1,185 @@
 package decode
 
 import (
+	"bytes"
 	"encoding/binary"
-	"encoding/hex"
+	"fmt"
+	"sync"
 
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// Option types that are decoded, and those that the checks know beside them.
+// Option types that are decoded; schemas.OptionTypes has all, with their names,
+// sizes and RFCs.
 const (
-	optSourceLinkLayer  = 1  // RFC 4861, section 4.6.1
-	optTargetLinkLayer  = 2  // RFC 4861, section 4.6.1
-	optPrefixInfo       = 3  // RFC 4861, section 4.6.2
-	optRedirectedHeader = 4  // RFC 4861, section 4.6.3
-	optMTU              = 5  // RFC 4861, section 4.6.4
-	optAdvInterval      = 7  // RFC 6275, section 7.3
-	optHomeAgent        = 8  // RFC 6275, section 7.4
-	optNonce            = 14 // RFC 3971, section 5.3.2
-	optRouteInfo        = 24 // RFC 4191, section 2.3
-	optRDNSS            = 25 // RFC 8106, section 5.1
-	optRAFlags          = 26 // RFC 5175, section 4
-	optDNSSL            = 31 // RFC 8106, section 5.2
-	optRegistration     = 33 // RFC 8505, section 4.1
-	opt6LoWPANContext   = 34 // RFC 6775, section 4.2
-	optBorderRouter     = 35 // RFC 6775, section 4.3
-	optCaptivePortal    = 37 // RFC 8910, section 2.3
-	optPREF64           = 38 // RFC 8781, section 4
+	optSourceLinkLayer   = 1
+	optTargetLinkLayer   = 2
+	optPrefixInfo        = 3
+	optRedirectedHeader  = 4
+	optMTU               = 5
+	optAdvInterval       = 7
+	optHomeAgent         = 8
+	optCGA               = 11
+	optRSA               = 12
+	optTimestamp         = 13
+	optNonce             = 14
+	optTrustAnchor       = 15
+	optCertificate       = 16
+	optAddressPrefix     = 17
+	optNAAck             = 20
+	optPvD               = 21
+	optRouteInfo         = 24
+	optRDNSS             = 25
+	optFlagsExtension    = 26
+	optDNSSL             = 31
+	optRegistration      = 33
+	optContext           = 34
+	optBorderRouter      = 35
+	optCaptivePortal     = 37
+	optPREF64            = 38
+	optCryptoID          = 39
+	optNDPSignature      = 40
+	optResourceDirectory = 41
+	optEncryptedDNS      = 144
 )
 
+// optionSet is a set of option types.
+type optionSet [4]uint64
+
+func (s *optionSet) add(option uint8)      { s[option>>6] |= 1 << (option & 63) }
+func (s *optionSet) has(option uint8) bool { return s[option>>6]&(1<<(option&63)) != 0 }
+
+// meets reports whether an option is in both sets.
+func (s *optionSet) meets(t *optionSet) bool {
+	return s[0]&t[0]|s[1]&t[1]|s[2]&t[2]|s[3]&t[3] != 0
+}
+
+// maxOption is the greatest size of an option in bytes.
+const maxOption = 8 * 255
+
+// optionKind is what the table of options says of a type, ready for use.
+type optionKind struct {
+	min, max int    // bytes
+	size     string // the fault of another size, in words
+	once     bool
+	listed   bool   // in a list of its own, and not with the unknown ones
+	name     string // as it follows the type in a sentence
+}
+
+// optionTable is the table of options by type, and the options that a message
+// does not have by ICMPv6 type, from routerSolicitation on. Those that may stand
+// in any, and those that nobody has defined, are never among them.
+type optionTable struct {
+	kinds      [256]optionKind
+	notAllowed [redirect - routerSolicitation + 1]optionSet
+}
+
+var optionKinds = sync.OnceValue(func() *optionTable {
+	t := new(optionTable)
+	for i := range t.kinds {
+		t.kinds[i].max = maxOption // of a type without a row
+	}
+	for _, row := range schemas.OptionTypes() {
+		kind := optionKind{
+			min: int(row.Min), max: int(row.Max), size: sizeFault(row.Min, row.Max),
+			once: row.Once, listed: row.Member != "", name: " (" + row.Name + ")",
+		}
+		if kind.max == 0 {
+			kind.max = maxOption
+		}
+		t.kinds[row.Type] = kind
+		for i := range t.notAllowed {
+			if row.In&(schemas.InRS<<i) == 0 {
+				t.notAllowed[i].add(row.Type)
+			}
+		}
+	}
+	return t
+})
+
+// sizeFault words the fault of an option that has none of the sizes from low to
+// high.
+func sizeFault(low, high uint16) string {
+	switch high {
+	case 0:
+		return fmt.Sprintf("must be %d bytes long or more", low)
+	case low:
+		return fmt.Sprintf("must be %d bytes long", low)
+	}
+	return fmt.Sprintf("must be %d to %d bytes long", low, high)
+}
+
 // walkOptions decodes the options of a message, the first of which stands at
-// the offset at. What runs past the end is a fault only in a whole message.
-func (d *Decoder) walkOptions(m []byte, at int, whole bool) {
+// the offset at, into lists: those of the event or those of a PvD option. What is
+// good in an option that has a fault is listed all the same, because there are
+// receivers that take it. What runs past the end is a fault only in a whole
+// message. It reports whether every option was there to be seen.
+func (d *Decoder) walkOptions(lists *schemas.Options, m []byte, at int, whole bool) (complete bool) {
+	outer := lists == &d.options
 	for at < len(m) {
-		option := m[at:]
-		if len(option) < 2 {
-			if whole {
-				d.badOption("option %d%s at byte %d has no length", option[0], optionName(option[0]), at)
+		size := 0
+		if at+1 < len(m) {
+			size = 8 * int(m[at+1])
+		}
+		if size == 0 || size > len(m)-at {
+			d.noEnd(m, at, outer, whole)
+			return false
+		}
+		option := m[at]
+		kind := &d.table.kinds[option]
+		if outer {
+			if kind.once {
+				d.found(&d.fault.Repeated, d.checked.repeats(m, at, size))
 			}
-			return
+			d.checked.seen.add(option)
 		}
-		size := 8 * int(option[1])
-		if size == 0 {
-			d.badOption("option %d%s at byte %d has length 0", option[0], optionName(option[0]), at)
-			return
+		fault := ""
+		switch {
+		case !kind.listed:
+			d.unknown(lists, m[at:at+size])
+		case size >= kind.min:
+			fault = d.content(lists, m, at, min(size, kind.max))
 		}
-		if size > len(option) {
-			if whole {
-				d.badOption("option %d%s at byte %d is %d bytes long, the message ends after %d",
-					option[0], optionName(option[0]), at, size, len(option))
-			}
-			return
+		if fault == "" && (size < kind.min || size > kind.max) {
+			fault = kind.size
 		}
-		d.found(&d.fault.Repeated, d.checked.option(m, at, size))
-		if fault := d.option(option[:size]); fault != "" {
+		if fault != "" {
 			d.found(&d.fault.BadOption, true)
-			d.malformed.addOption(option[0], at, size, fault)
-		} else {
-			d.nd.Opt = &d.options
+			d.malformed.addOption(option, at, size, fault)
 		}
 		at += size
 	}
-	d.checked.complete = whole
+	return whole
 }
 
-// badOption notes an option that does not say where it ends in the message.
-func (d *Decoder) badOption(format string, args ...any) {
+// noEnd notes an option that does not say where it ends in the message. In one
+// that is not whole it may end behind what is there, unless its length is 0.
+func (d *Decoder) noEnd(m []byte, at int, outer, whole bool) {
+	option := m[at:]
+	if !whole && (len(option) < 2 || option[1] != 0) {
+		return
+	}
+	what := "message"
+	if outer {
+		d.refused(&d.fault.OptionLength, true)
+	} else {
+		what = "PvD option"
+	}
 	d.found(&d.fault.BadOption, true)
-	d.malformed.add(format, args...)
+	switch {
+	case len(option) < 2:
+		d.malformed.add("option %d%s at byte %d has no length", option[0], optionName(option[0]), at)
+	case option[1] == 0:
+		d.malformed.add("option %d%s at byte %d has length 0", option[0], optionName(option[0]), at)
+	default:
+		d.malformed.add("option %d%s at byte %d is %d bytes long, the %s ends after %d",
+			option[0], optionName(option[0]), at, 8*int(option[1]), what, len(option))
+	}
 }
+
+// optionName returns the name of an option type as it follows the type in a
+// sentence, or nothing.
+func optionName(option uint8) string { return optionKinds().kinds[option].name }
 
 // addOption notes what is wrong with an option. A message may have thousands
 // that are, so only those that are put into words cost anything.
@@ -79,210 +191,108 @@ func (m *malformed) addOption(option uint8, at, size int, fault string) {
 	m.add("option %d%s at byte %d, %d bytes long: %s", option, optionName(option), at, size, fault)
 }
 
-// option decodes an option that is whole, its length a multiple of 8 that is
-// not 0. It returns what is wrong with it, and then does not list it.
-func (d *Decoder) option(o []byte) (fault string) {
-	list, mem := &d.options, &d.memory.options
+// content decodes an option of a size that its type has. It returns what is
+// wrong with it.
+func (d *Decoder) content(lists *schemas.Options, m []byte, at, size int) (fault string) {
+	o := m[at : at+size]
+	// Options that stand in a PvD option too.
 	switch o[0] {
-	case optSourceLinkLayer, optTargetLinkLayer:
-		if len(o) != 8 {
-			return "must be 8 bytes long on Ethernet"
-		}
-		lla := schemas.LinkLayer{Address: schemas.MAC(o[2:8])}
-		d.checkLinkLayer(o[0], lla.Address)
-		if o[0] == optSourceLinkLayer {
-			add(&list.SourceLinkLayer, &mem.SourceLinkLayer, lla)
-		} else {
-			add(&list.TargetLinkLayer, &mem.TargetLinkLayer, lla)
-		}
 	case optPrefixInfo:
-		return d.prefixInfo(o)
-	case optRedirectedHeader:
-		// What is sent back is as much as there was room for, maybe not even an
-		// IPv6 header.
-		if packet := o[8:]; len(packet) >= inet6Size && packet[0]>>4 == inet6Version {
-			add(&list.RedirectedHeader, &mem.RedirectedHeader, schemas.RedirectedHeader{
-				Source:      address(packet[8:24]),
-				Destination: address(packet[24:40]),
-				NextHeader:  packet[6],
-				Echo:        d.echo(packet),
-			})
-			d.checkRedirected(number(packet[8:24]), number(packet[24:40]))
-		} else {
-			d.unknown(o)
-		}
+		return d.prefixInfo(lists, o)
 	case optMTU:
-		if len(o) != 8 {
-			return "must be 8 bytes long"
-		}
 		mtu := binary.BigEndian.Uint32(o[4:])
-		add(&list.MTU, &mem.MTU, schemas.MTU{MTU: mtu})
 		d.foundInRA(&d.fault.MTU, mtu < minMTU)
-	case optNonce:
-		d.memory.text = hex.AppendEncode(d.memory.text[:0], o[2:])
-		add(&list.Nonce, &mem.Nonce, schemas.Nonce{Value: string(d.memory.text)})
+		add(d, &lists.MTU, schemas.MTU{MTU: mtu})
+		return ""
 	case optRouteInfo:
-		return d.routeInfo(o)
+		return d.routeInfo(lists, m, at, size)
 	case optRDNSS:
-		return d.rdnss(o)
+		return d.rdnss(lists, o)
 	case optDNSSL:
-		return d.dnssl(o)
+		return d.dnssl(lists, o)
+	case optCaptivePortal:
+		return d.captivePortal(lists, o)
 	case optPREF64:
-		return d.pref64(o)
-	default:
-		d.unknown(o)
+		return d.pref64(lists, o)
+	case optEncryptedDNS:
+		return d.encryptedDNS(lists, o)
 	}
-	return ""
-}
-
-// echo decodes the ICMPv6 echo that stands right behind the IPv6 header of a
-// redirected packet, if one does (RFC 4443, sections 4.1 and 4.2).
-func (d *Decoder) echo(packet []byte) *schemas.Echo {
-	m := packet[inet6Size:]
-	if packet[6] != icmp6 || len(m) < 8 || m[0] != echoRequest && m[0] != echoReply {
-		return nil
+	if lists != &d.options {
+		d.unknown(lists, o)
+		if o[0] == optPvD {
+			return "must not stand in another one"
+		}
+		return ""
 	}
-	d.memory.echoes = append(d.memory.echoes, schemas.Echo{
-		Identifier: binary.BigEndian.Uint16(m[4:]),
-		Sequence:   binary.BigEndian.Uint16(m[6:]),
-	})
-	return &d.memory.echoes[len(d.memory.echoes)-1]
-}
-
-func (d *Decoder) prefixInfo(o []byte) (fault string) {
-	switch {
-	case len(o) != 32:
-		return "must be 32 bytes long"
-	case o[2] > 128:
-		return "prefix length is over 128"
-	}
-	info := add(&d.options.PrefixInfo, &d.memory.options.PrefixInfo, schemas.PrefixInfo{
-		Prefix:       address(o[16:32]),
-		PrefixLength: o[2],
-		Flag: schemas.PrefixInfoFlags{
-			OnLink:   o[3]&0x80 != 0,
-			Autoconf: o[3]&0x40 != 0,
-			Router:   o[3]&0x20 != 0,
-		},
-		ValidLifetime:     binary.BigEndian.Uint32(o[4:]),
-		PreferredLifetime: binary.BigEndian.Uint32(o[8:]),
-	})
-	d.checkPrefix(info, number(o[16:32]))
-	return ""
-}
-
-func (d *Decoder) routeInfo(o []byte) (fault string) {
-	switch {
-	case len(o) > 24:
-		return "must be 8, 16 or 24 bytes long"
-	case o[2] > 128:
-		return "prefix length is over 128"
-	case o[2] > 64 && len(o) < 24, o[2] > 0 && len(o) < 16:
-		return "too short for its prefix length"
-	}
-	var prefix [16]byte
-	copy(prefix[:], o[8:])
-	route := add(&d.options.RouteInfo, &d.memory.options.RouteInfo, schemas.RouteInfo{
-		Prefix:       address(prefix[:]),
-		PrefixLength: o[2],
-		Preference:   preference(o[3]),
-		Lifetime:     binary.BigEndian.Uint32(o[4:]),
-	})
-	d.checkRoute(route, number(prefix[:]))
-	return ""
-}
-
-func (d *Decoder) rdnss(o []byte) (fault string) {
-	if len(o) < 24 || len(o)%16 != 8 {
-		return "must be 8 bytes and 16 for each address"
-	}
-	first := len(d.memory.addresses)
-	for server := o[8:]; len(server) > 0; server = server[16:] {
-		d.memory.addresses = append(d.memory.addresses, address(server[:16]))
-		d.foundInRA(&d.fault.DNS, number(server[:16]).isNoHost())
-	}
-	add(&d.options.RDNSS, &d.memory.options.RDNSS, schemas.RDNSS{
-		Lifetime: binary.BigEndian.Uint32(o[4:]),
-		Address:  d.memory.addresses[first:len(d.memory.addresses):len(d.memory.addresses)],
-	})
-	return ""
-}
-
-// pref64Length returns the prefix length in bits that a prefix length code stands for (RFC
-// 8781, section 4); the codes 6 and 7 are reserved.
-func pref64Length(code uint8) (bits uint8, ok bool) {
-	switch code {
-	case 0:
-		return 96, true
-	case 1:
-		return 64, true
-	case 2:
-		return 56, true
-	case 3:
-		return 48, true
-	case 4:
-		return 40, true
-	case 5:
-		return 32, true
-	}
-	return 0, false
-}
-
-func (d *Decoder) pref64(o []byte) (fault string) {
-	if len(o) != 16 {
-		return "must be 16 bytes long"
-	}
-	bits, ok := pref64Length(o[3] & 7)
-	if !ok {
-		return "prefix length code is reserved"
-	}
-	var prefix [16]byte
-	copy(prefix[:12], o[4:])
-	add(&d.options.PREF64, &d.memory.options.PREF64, schemas.PREF64{
-		Prefix:       address(prefix[:]),
-		PrefixLength: bits,
-		Lifetime:     binary.BigEndian.Uint16(o[2:]) &^ 7, // sent in units of 8 s
-	})
-	return ""
-}
-
-func (d *Decoder) unknown(o []byte) {
-	add(&d.options.Unknown, &d.memory.options.Unknown,
-		schemas.UnknownOption{Type: o[0], Length: uint16(len(o))})
-}
-
-// add appends to a list of the event, which is made of memory that is kept. It
-// returns the new element.
-func add[T any](list, memory *[]T, option T) *T {
-	*memory = append(*memory, option)
-	*list = *memory
-	return &(*memory)[len(*memory)-1]
-}
-
-// optionName returns the name of an option type as it follows the type in a
-// sentence, or nothing.
-func optionName(option uint8) string {
-	switch option {
+	switch o[0] {
 	case optSourceLinkLayer:
-		return " (source link-layer address)"
+		d.checkLinkLayer(o[0], schemas.MAC(o[2:8]))
+		add(d, &lists.SourceLinkLayer, schemas.LinkLayer{Address: schemas.MAC(o[2:8])})
 	case optTargetLinkLayer:
-		return " (target link-layer address)"
-	case optPrefixInfo:
-		return " (prefix information)"
+		d.checkLinkLayer(o[0], schemas.MAC(o[2:8]))
+		add(d, &lists.TargetLinkLayer, schemas.LinkLayer{Address: schemas.MAC(o[2:8])})
 	case optRedirectedHeader:
-		return " (redirected header)"
-	case optMTU:
-		return " (MTU)"
+		d.redirectedHeader(o)
+	case optAdvInterval:
+		add(d, &lists.AdvInterval, schemas.AdvInterval{Interval: binary.BigEndian.Uint32(o[4:])})
+	case optHomeAgent:
+		add(d, &lists.HomeAgent, schemas.HomeAgent{
+			Preference: binary.BigEndian.Uint16(o[4:]), Lifetime: binary.BigEndian.Uint16(o[6:])})
+	case optCGA:
+		return d.cga(o)
+	case optRSA:
+		add(d, &lists.RSA, schemas.RSA{KeyHash: d.hex(o[4:20]), Signature: d.hex(o[20:])})
+	case optTimestamp:
+		add(d, &lists.Timestamp, schemas.Timestamp{Time: d.timestamp(o[8:16])})
 	case optNonce:
-		return " (nonce)"
-	case optRouteInfo:
-		return " (route information)"
-	case optRDNSS:
-		return " (recursive DNS server)"
-	case optDNSSL:
-		return " (DNS search list)"
-	case optPREF64:
-		return " (PREF64)"
+		add(d, &lists.Nonce, schemas.Nonce{Value: d.hex(o[2:])})
+	case optTrustAnchor:
+		return d.trustAnchor(o)
+	case optCertificate:
+		add(d, &lists.Certificate, schemas.Certificate{CertType: o[2], Content: d.hex(o[4:])})
+	case optAddressPrefix:
+		return d.addressPrefix(o)
+	case optNAAck:
+		return d.naAck(o)
+	case optPvD:
+		return d.pvd(m, at, size)
+	case optFlagsExtension:
+		add(d, &lists.FlagsExtension, schemas.FlagsExtension{Bits: d.hex(o[2:])})
+	case optRegistration:
+		d.registration(o)
+	case optContext:
+		return d.context(o)
+	case optBorderRouter:
+		add(d, &lists.BorderRouter, schemas.BorderRouter{
+			Version:  uint32(binary.BigEndian.Uint16(o[4:]))<<16 | uint32(binary.BigEndian.Uint16(o[2:])),
+			Lifetime: binary.BigEndian.Uint16(o[6:]),
+			Address:  address(o[8:24]),
+		})
+	case optCryptoID:
+		return d.cryptoID(o)
+	case optNDPSignature:
+		return d.ndpSignature(o)
+	case optResourceDirectory:
+		add(d, &lists.ResourceDirectory, schemas.ResourceDirectory{
+			Lifetime: binary.BigEndian.Uint32(o[4:]), Address: address(o[8:24])})
+	default:
+		d.unknown(lists, o)
 	}
 	return ""
+}
+
+func (d *Decoder) unknown(lists *schemas.Options, o []byte) {
+	add(d, &lists.Unknown, schemas.UnknownOption{Type: o[0], Length: uint16(len(o)), Content: d.hex(o[2:])})
+}
+
+// repeats notes an option that a message has once. It reports whether it is
+// there again and not the same.
+func (c *checked) repeats(m []byte, at, size int) bool {
+	kind := m[at]
+	if !c.seen.has(kind) {
+		c.first[kind] = uint16(at)
+		return false
+	}
+	first := m[c.first[kind]:]
+	return !bytes.Equal(first[:8*int(first[1])], m[at:at+size])
 }

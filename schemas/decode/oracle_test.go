@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net"
 	"net/netip"
+	"reflect"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -56,7 +57,11 @@ type seen struct {
 func summarize(event *schemas.Event) seen {
 	s := seen{Ethernet: *event.Ethernet, Inet6: *event.Inet6, ICMP6: *event.ICMP6, ND: *event.ND}
 	if o := event.ND.Opt; o != nil {
-		s.Others = len(o.RedirectedHeader) + len(o.Nonce) + len(o.RouteInfo) + len(o.RDNSS) + len(o.DNSSL) + len(o.PREF64) + len(o.Unknown)
+		lists := reflect.ValueOf(*o)
+		for i := range lists.NumField() {
+			s.Others += lists.Field(i).Len()
+		}
+		s.Others -= len(o.SourceLinkLayer) + len(o.TargetLinkLayer) + len(o.PrefixInfo) + len(o.MTU)
 		s.ND.Opt = &schemas.Options{
 			SourceLinkLayer: o.SourceLinkLayer, TargetLinkLayer: o.TargetLinkLayer, PrefixInfo: o.PrefixInfo, MTU: o.MTU,
 		}
@@ -85,7 +90,7 @@ func oracle(frame []byte) (s seen, ok bool) {
 		s.ND.RA = &schemas.RA{
 			CurHopLimit: m.HopLimit,
 			Flag: schemas.RAFlags{Managed: m.ManagedAddressConfig(), Other: m.OtherConfig(),
-				HomeAgent: m.Flags&0x20 > 0, Proxy: m.Flags&0x04 > 0},
+				HomeAgent: m.Flags&0x20 > 0, Proxy: m.Flags&0x04 > 0, SNAC: m.Flags&0x02 > 0, Reserved: m.Flags&0x01 > 0},
 			Preference: [...]string{"medium", "high", "reserved", "low"}[m.Flags>>3&3],
 			Lifetime:   m.RouterLifetime, ReachableTimer: m.ReachableTime, RetransTimer: m.RetransTimer,
 		}
@@ -116,7 +121,7 @@ func oracle(frame []byte) (s seen, ok bool) {
 			s.ND.Opt.PrefixInfo = append(s.ND.Opt.PrefixInfo, schemas.PrefixInfo{
 				PrefixLength: o.Data[0],
 				Flag: schemas.PrefixInfoFlags{OnLink: o.Data[1]&0x80 > 0, Autoconf: o.Data[1]&0x40 > 0,
-					Router: o.Data[1]&0x20 > 0},
+					Router: o.Data[1]&0x20 > 0, PDPreferred: o.Data[1]&0x10 > 0, Reserved: o.Data[1] & 0x0f},
 				ValidLifetime:     binary.BigEndian.Uint32(o.Data[2:]),
 				PreferredLifetime: binary.BigEndian.Uint32(o.Data[6:]),
 				Prefix:            toAddr(o.Data[14:]),

@@ -13,14 +13,22 @@ import (
 )
 
 // agree checks that a frame passes the filter if and only if it is an event.
-// Frames with more extension headers than the filter walks may pass and still
-// be none.
+// Frames with more extension headers than the filter walks, or more tags, may
+// pass and still be none.
 func agree(t *testing.T, vm *bpf.VM, d *decode.Decoder, frame []byte) {
 	t.Helper()
 	_, event := d.Decode(frame, len(frame))
-	if passes := run(t, vm, frame); event && !passes || passes && !event && headers(frame) <= MaxHeaders {
+	if passes := run(t, vm, frame); event && !passes || passes && !event && tags(frame) <= maxTags && headers(frame) <= MaxHeaders {
 		t.Errorf("passes the filter: %v, is an event: %v: %x", passes, event, frame)
 	}
+}
+
+// tags counts the VLAN tags of a frame.
+func tags(frame []byte) (n int) {
+	for at := 12; at+2 <= len(frame) && (frame[at] == 0x81 && frame[at+1] == 0 || frame[at] == 0x88 && frame[at+1] == 0xa8); at += 4 {
+		n++
+	}
+	return n
 }
 
 // headers counts the extension headers of a frame that passes the filter, the
@@ -68,7 +76,7 @@ func TestAgrees(t *testing.T) {
 }
 
 // Every frame of the corpus, wrapped in another way, passes or not as it is, and
-// behind three tags never.
+// behind three VLAN tags never.
 func TestAgreesWrapped(t *testing.T) {
 	vm := machine(t, Any)
 	var d decode.Decoder
@@ -83,10 +91,10 @@ func TestAgreesWrapped(t *testing.T) {
 				if got, want := run(t, vm, wrapped), run(t, vm, frame); got != want {
 					t.Errorf("passes as it is: %v, wrapped: %v", want, got)
 				}
-				tags := slices.Concat(frame[:12], []byte{0x81, 0, 0, 0, 0x81, 0, 0, 0, 0x81, 0, 0, 0}, head[12:], frame[14:])
+				tags := slices.Concat(frame[:12], []byte{0x81, 0, 0, 1, 0x81, 0, 0, 2, 0x81, 0, 0, 3}, head[12:], frame[14:])
 				agree(t, vm, &d, tags)
 				if run(t, vm, tags) {
-					t.Error("passes behind three tags")
+					t.Error("passes behind three VLAN tags")
 				}
 			}
 			if t.Failed() {
@@ -113,6 +121,7 @@ func FuzzAgrees(f *testing.F) {
 		f.Add(slices.Concat(head, ip6(60, repeat(MaxHeaders), ext(6, 0), ns)))
 	}
 	f.Add(frame(0x8100, tag(0, 0x8100, tag(0, 0x8100, tag(0, 0x86dd, ip6(58, ns))))))
+	f.Add(frame(0x8100, tag(1, 0x8100, tag(2, 0x88a8, tag(0, 0x8100, tag(0, 0x86dd, ip6(58, ns)))))))
 	f.Add(frame(1536, snap(0, 0x86dd, ip6(58, ns))))
 	f.Add(frame(100, snap(0x0000f8, 0x86dd, ip6(58, ns))))
 	f.Add(frame(100, snap(0, 0x8100, tag(0, 0x86dd, ip6(58, ns)))))

@@ -35,7 +35,8 @@ const (
 	etherTypeQinQ = 0x88a8 // IEEE 802.1ad
 	ethernetSize  = 14
 	vlanTagSize   = 4
-	maxTags       = 2 // in the frame: the kernel may have taken out another one
+	maxTags       = 2      // in the frame: the kernel may have taken out another one
+	idMask        = 0x0fff // of a tag's control information: 0 in one that is only a priority
 
 	// LLC and SNAP headers before IPv6 (RFC 1042), which stand behind a length in
 	// the EtherType's place (IEEE 802.3, section 3.2.6), or what some take for one
@@ -83,6 +84,8 @@ const (
 //     hop-by-hop, routing, fragment and destination options headers;
 //   - a chain of those headers that the end of the packet cuts short before it
 //     shows what it leads to (RFC 7112), or that is longer than MaxHeaders;
+//   - any frame with more tags of which one of the first three is only a priority,
+//     so that the decoder can judge it: Linux passes over any number of those;
 //   - later fragments to all nodes, all routers or a solicited-node group, which
 //     may complete a message that their first fragment does not show (RFC 5722).
 //
@@ -129,8 +132,18 @@ func (p *program) ethernet() {
 			p.jumpIf(bpf.JumpEqual, etherTypeVLAN, another, fall)
 			p.jumpIf(bpf.JumpEqual, etherTypeQinQ, another, fall)
 		}
+		if tags == maxTags {
+			p.jumpIf(bpf.JumpEqual, etherTypeVLAN, "more tags", fall)
+			p.jumpIf(bpf.JumpEqual, etherTypeQinQ, "more tags", fall)
+		}
 		p.jumpIf(bpf.JumpGreaterThan, maxLength, drop, "snap")
 	}
+	p.label("more tags")
+	for tags := range uint32(maxTags + 1) {
+		p.add(bpf.LoadAbsolute{Off: ethernetSize + tags*vlanTagSize, Size: 2})
+		p.jumpIf(bpf.JumpBitsSet, idMask, fall, accept)
+	}
+	p.jump(drop)
 	p.label("snap") // X is the LLC header's offset
 	p.add(bpf.LoadIndirect{Off: 0, Size: 4})
 	p.jumpIf(bpf.JumpEqual, snapStart, fall, drop)

@@ -14,8 +14,6 @@ import (
 	"time"
 
 	"github.com/ndmon/ndmon/ruled"
-	"github.com/ndmon/ndmon/ruled/link"
-	"github.com/ndmon/ndmon/ruled/rules"
 	"github.com/ndmon/ndmon/schemas/bus"
 	"github.com/ndmon/ndmon/schemas/process"
 )
@@ -72,7 +70,7 @@ func run(ctx context.Context, env process.Env, cfg ruled.Config, nats bus.Config
 	err = ruled.Run(ctx, cfg, ruled.Deps{
 		Log: env.Log, Registry: env.Registry, Conn: conn, Bus: conn, Hangup: hangup,
 		Health:  env.Health.Part("events"),
-		Learned: func(links []link.Routers) { written = rules.WriteRouters(stdout, links) },
+		Learned: func(l ruled.Learned) { written = l.WriteRouters(stdout) },
 	})
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()

@@ -59,6 +59,8 @@ var warned = map[string]string{
 	"os-bond-tlb":          "a bond sends from another Ethernet address than the one that it tells others",
 	"os-lb-failover":       "an address moves between load balancers, as after an attack",
 	"os-sleepproxy":        "a proxy takes over a sleeping host's address, as an attacker would",
+	"radvd-reconf":         "the router has another configuration than before, as somebody in its name would say",
+	"radvd-renumber":       "the router has another prefix than before, as somebody in its name would say",
 	"rtr-bigra":            "the router suddenly announces 30 routes more",
 	"rtr-replaced-samella": "a new router has the old one's link-local address",
 	"vrrp":                 "an address moves between routers, as after an attack",

@@ -202,7 +202,8 @@ var ndpmonAlerts = []ndpmonAlert{
 		before: [][]byte{host.use()}, wrong: other.use(), right: host.use(),
 	}, {
 		alert: "new lla", rule: "new-lla",
-		differs: "of a known station; what is new with a new station is new-station alone",
+		differs: "of a station that has been known for a minute; what is new with a new station is new-station alone",
+		silence: time.Minute,
 		before:  [][]byte{host.with("2001:db8::a").use()}, wrong: host.use(), right: host.with("2001:db8::a").use(),
 	}, {
 		alert: "new IP", rule: "new-ip",

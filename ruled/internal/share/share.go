@@ -1,0 +1,169 @@
+// Package share finds who has to give when room is short: the host that has the
+// most, on it the interface that has the most, and so on. What others have is
+// then safe from one that takes ever more.
+package share
+
+// Classes is how many classes of things a Node counts. Each is shared by itself.
+const Classes = 3
+
+// Node is a part of the whole, such as a host or one of its interfaces. It knows
+// how many things of each class it has, its children's included. Things are
+// added to nodes without children (leaves), which are all equally deep.
+type Node[T any] struct {
+	// Value is what the caller keeps of the node.
+	Value T
+
+	name     string
+	parent   *Node[T]
+	children map[string]*Node[T]
+	classes  [Classes]class[T]
+}
+
+// class is what a node has of one class.
+type class[T any] struct {
+	count int
+	// heap holds the children that have any, the one with the most first, at the
+	// node's own place in its parent's heap.
+	heap []*Node[T]
+	at   int
+}
+
+// Parent returns the node that it is a part of, nil for the root.
+func (n *Node[T]) Parent() *Node[T] { return n.parent }
+
+// Count returns how many things of a class it has.
+func (n *Node[T]) Count(class int) int { return n.classes[class].count }
+
+// Child returns the child with a name, which is made if there is none.
+func (n *Node[T]) Child(name string) *Node[T] {
+	child := n.children[name]
+	if child == nil {
+		child = &Node[T]{name: name, parent: n}
+		if n.children == nil {
+			n.children = map[string]*Node[T]{}
+		}
+		n.children[name] = child
+	}
+	return child
+}
+
+// Drop takes a leaf that has nothing out of the tree, and with it each node above
+// that has no other child.
+func (n *Node[T]) Drop() {
+	for ; n.parent != nil && len(n.children) == 0; n = n.parent {
+		delete(n.parent.children, n.name)
+	}
+}
+
+// Add notes that a leaf got one thing of a class.
+func (n *Node[T]) Add(class int) {
+	for ; n != nil; n = n.parent {
+		c := &n.classes[class]
+		c.count++
+		if n.parent == nil {
+			return
+		}
+		p := &n.parent.classes[class]
+		if c.count == 1 {
+			c.at = len(p.heap)
+			p.heap = append(p.heap, n)
+		}
+		n.parent.up(class, c.at)
+	}
+}
+
+// Remove notes that a leaf has lost one thing of a class.
+func (n *Node[T]) Remove(class int) {
+	for ; n != nil; n = n.parent {
+		c := &n.classes[class]
+		c.count--
+		if n.parent == nil {
+			return
+		}
+		if c.count > 0 {
+			n.parent.down(class, c.at)
+			continue
+		}
+		p := &n.parent.classes[class]
+		last := len(p.heap) - 1
+		at := c.at
+		n.parent.put(class, at, p.heap[last])
+		p.heap[last] = nil
+		p.heap = p.heap[:last]
+		if at < last {
+			n.parent.down(class, at)
+			n.parent.up(class, at)
+		}
+	}
+}
+
+// Most returns the leaf that has to give one thing of a class for a new one of
+// this leaf: the whole has some. It is this leaf itself where nobody has more.
+func (n *Node[T]) Most(class int) *Node[T] {
+	if n.parent == nil {
+		return n
+	}
+	parent := n.parent.Most(class)
+	most := parent.classes[class].heap[0]
+	if parent == n.parent && n.classes[class].count >= most.classes[class].count {
+		return n
+	}
+	return most
+}
+
+// Largest returns the leaf of a node that has the most things of a class, found as
+// Most does. There must be one.
+func (n *Node[T]) Largest(class int) *Node[T] {
+	for len(n.children) > 0 {
+		n = n.classes[class].heap[0]
+	}
+	return n
+}
+
+// before reports whether a stands before b in a heap. Names decide where the
+// counts do not, so that the order does not depend on what was before.
+func before[T any](a, b *Node[T], class int) bool {
+	if a.classes[class].count != b.classes[class].count {
+		return a.classes[class].count > b.classes[class].count
+	}
+	return a.name < b.name
+}
+
+func (n *Node[T]) put(class, at int, child *Node[T]) {
+	n.classes[class].heap[at] = child
+	child.classes[class].at = at
+}
+
+func (n *Node[T]) up(class, at int) {
+	heap := n.classes[class].heap
+	child := heap[at]
+	for at > 0 {
+		above := (at - 1) / 2
+		if !before(child, heap[above], class) {
+			break
+		}
+		n.put(class, at, heap[above])
+		n.put(class, above, child)
+		at = above
+	}
+}
+
+func (n *Node[T]) down(class, at int) {
+	heap := n.classes[class].heap
+	child := heap[at]
+	for {
+		below := 2*at + 1
+		if below >= len(heap) {
+			break
+		}
+		if below+1 < len(heap) && before(heap[below+1], heap[below], class) {
+			below++
+		}
+		if !before(heap[below], child, class) {
+			break
+		}
+		n.put(class, at, heap[below])
+		n.put(class, below, child)
+		at = below
+	}
+}

@@ -1,0 +1,316 @@
+package link
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/ndmon/ndmon/schemas"
+)
+
+// comparison is of an RA with what is known of its router.
+type comparison struct {
+	known *Router
+	// beside is what a configuration tells of the router. That was compared by
+	// itself, so here only the rest is. It is nil where nothing is configured.
+	beside *Router
+	// once is true where the router was heard once only.
+	once bool
+	// since is how many nanoseconds ago the router was heard last, or exactly.
+	since int64
+
+	// changed is true where the RA says something else of what the router has said
+	// already, and does not only add to it.
+	changed bool
+	d       schemas.LinkRA
+	nothing Router // in place of what is beside
+}
+
+const (
+	// exactly has lifetimes compared with those that are configured.
+	exactly = -1
+	// slack is how much more than the time that has passed a lifetime may have run
+	// down, in seconds.
+	slack = 10
+	// maxChanges is how many differences are put into words.
+	maxChanges = 8
+	infinity   = 1<<32 - 1
+)
+
+// jumps reports whether a lifetime of which so many seconds should be left is
+// taken back, or given for ever.
+func jumps(left, sent int64) bool {
+	switch sent {
+	case 0:
+		return left > 1
+	case infinity:
+		return left < infinity-infinity/2
+	}
+	return sent < left-slack
+}
+
+// says notes a difference, in words.
+func (c *comparison) says(flag *bool, format string, args ...any) {
+	*flag = true
+	if len(c.d.Change) < maxChanges {
+		c.d.Change = append(c.d.Change, fmt.Sprintf(format, args...))
+	}
+}
+
+// lifetime reports whether a lifetime is not the known one. What was learned may
+// have grown since, or run down with the time, as the lifetimes of a delegated
+// prefix do, but not jumped.
+func (c *comparison) lifetime(known *uint32, sent uint32) bool {
+	// A router that stops takes back what it has said (RFC 4861, section 6.2.5).
+	if c.since == exactly {
+		return differ(known, sent) && !(c.d.Stops && sent == 0)
+	}
+	return known != nil && c.jumps(uint64(*known), uint64(sent))
+}
+
+func (c *comparison) jumps(known, sent uint64) bool {
+	return !c.d.Stops && jumps(int64(known)-c.since/second, int64(sent))
+}
+
+// run says in d how an RA differs from what is known of its router. Where it does
+// not, d.Change is empty.
+func (c *comparison) run(e *schemas.Event) {
+	c.d.Stops = e.ND.RA.Lifetime == 0 && (c.known.Lifetime == nil || *c.known.Lifetime != 0)
+	if c.beside == nil {
+		c.beside = &c.nothing
+	}
+	if !c.known.Volatile && !c.beside.Volatile {
+		c.parameters(e.ND.RA)
+	}
+	opt := e.ND.Opt
+	if opt == nil {
+		return
+	}
+	for i := range opt.MTU {
+		if sent := opt.MTU[i].MTU; !c.known.Volatile && !c.beside.Volatile && c.beside.MTU == nil && differ(c.known.MTU, sent) {
+			c.changed = true
+			c.says(&c.d.MTU, "MTU was %s, is %d", orNone(*c.known.MTU), sent)
+		}
+	}
+	for i := range opt.PrefixInfo {
+		c.prefix(&opt.PrefixInfo[i])
+	}
+	for i := range opt.RDNSS {
+		for _, a := range opt.RDNSS[i].Address {
+			c.dns(a, opt.RDNSS[i].Lifetime)
+		}
+	}
+	for i := range opt.DNSSL {
+		for _, name := range opt.DNSSL[i].Domain {
+			c.domain(name, opt.DNSSL[i].Lifetime)
+		}
+	}
+	for i := range opt.RouteInfo {
+		c.route(&opt.RouteInfo[i])
+	}
+	if c.since != exactly { // a configuration does not tell of the rest
+		for i := range opt.PREF64 {
+			c.nat64(&opt.PREF64[i])
+		}
+		c.others(statements(e))
+	}
+}
+
+// parameters compares the fixed part of the RA.
+func (c *comparison) parameters(ra *schemas.RA) {
+	r, beside, d, flags := c.known, c.beside, &c.d, raFlags(ra)
+	if beside.CurHopLimit == nil && differ(r.CurHopLimit, ra.CurHopLimit) {
+		c.says(&d.CurHopLimit, "cur hop limit was %d, is %d", *r.CurHopLimit, ra.CurHopLimit)
+	}
+	if beside.Flags == nil && r.Flags != nil {
+		known := *r.Flags
+		if (known^flags)&^preferenceMask != 0 {
+			c.says(&d.Flags, "flags were %s, are %s", letters(known, raFlagLetters), letters(flags, raFlagLetters))
+		}
+		if (known^flags)&preferenceMask != 0 {
+			c.says(&d.Preference, "preference was %s, is %s", preferenceName(known), ra.Preference)
+		}
+	}
+	if beside.Lifetime == nil && r.Lifetime != nil {
+		known := uint32(*r.Lifetime)
+		differs := differ(r.Lifetime, ra.Lifetime)
+		if c.since != exactly {
+			// One that was heard once with lifetime 0 has maybe just stopped.
+			differs = known == 0 && ra.Lifetime != 0 && !c.once || c.lifetime(&known, uint32(ra.Lifetime))
+		}
+		if differs {
+			c.says(&d.Lifetime, "router lifetime was %d s, is %d s", known, ra.Lifetime)
+		}
+	}
+	if beside.ReachableTimer == nil && differ(r.ReachableTimer, ra.ReachableTimer) {
+		c.says(&d.ReachableTimer, "reachable time was %d ms, is %d ms", *r.ReachableTimer, ra.ReachableTimer)
+	}
+	if beside.RetransTimer == nil && differ(r.RetransTimer, ra.RetransTimer) {
+		c.says(&d.RetransTimer, "retransmission timer was %d ms, is %d ms", *r.RetransTimer, ra.RetransTimer)
+	}
+	d.Params = d.CurHopLimit || d.Flags || d.Preference || d.Lifetime && !d.Stops || d.ReachableTimer || d.RetransTimer
+	c.changed = d.Params || d.Lifetime
+}
+
+func (c *comparison) prefix(p *schemas.PrefixInfo) {
+	prefix, flags := prefixOf(p.Prefix, p.PrefixLength), prefixFlags(p)
+	known, beside := c.known.prefix(prefix), c.beside.prefix(prefix)
+	if known == nil {
+		if !c.rest() {
+			c.says(&c.d.Prefix, "prefix %v is new, %s", prefix, before(c.known.Prefixes, func(p *RouterPrefix) any { return p.Prefix }))
+		}
+		return
+	}
+	if c.known.Volatile {
+		return
+	}
+	if beside == nil {
+		beside = &RouterPrefix{}
+	}
+	already := len(c.d.Change)
+	if beside.Flags == nil && differ(known.Flags, flags) {
+		c.says(&c.d.PrefixParams, "flags of prefix %v were %s, are %s", prefix, letters(*known.Flags, prefixFlagLetters), letters(flags, prefixFlagLetters))
+	}
+	if beside.Valid == nil && c.lifetime(known.Valid, p.ValidLifetime) {
+		c.says(&c.d.PrefixParams, "valid lifetime of prefix %v was %s, is %s", prefix, seconds(*known.Valid), seconds(p.ValidLifetime))
+	}
+	if beside.Preferred == nil && c.lifetime(known.Preferred, p.PreferredLifetime) {
+		c.says(&c.d.PrefixParams, "preferred lifetime of prefix %v was %s, is %s", prefix, seconds(*known.Preferred), seconds(p.PreferredLifetime))
+	}
+	c.changed = c.changed || len(c.d.Change) > already
+}
+
+// rest reports whether what a configuration lists is not compared.
+func (c *comparison) rest() bool { return c.beside.LinkLocal.IsValid() }
+
+// tells reports whether a configuration tells the lifetime of an element of a list.
+func tells[T any](beside *T, lifetime func(*T) *uint32) bool {
+	return beside != nil && lifetime(beside) != nil
+}
+
+func (c *comparison) dns(a netip.Addr, lifetime uint32) {
+	switch known := c.known.dns(a); {
+	case known == nil && c.rest():
+	case known == nil:
+		c.says(&c.d.RDNSS, "DNS server %v is new, %s", a, before(c.known.RDNSS, func(d *RouterDNS) any { return d.Address }))
+	case tells(c.beside.dns(a), func(d *RouterDNS) *uint32 { return d.Lifetime }):
+	case c.lifetime(known.Lifetime, lifetime):
+		c.changed = true
+		c.says(&c.d.RDNSS, "lifetime of DNS server %v was %s, is %s", a, seconds(*known.Lifetime), seconds(lifetime))
+	}
+}
+
+func (c *comparison) domain(name string, lifetime uint32) {
+	switch known := c.known.domain(name); {
+	case known == nil && c.rest():
+	case known == nil:
+		c.says(&c.d.DNSSL, "search domain %s is new, %s", name, before(c.known.DNSSL, func(d *RouterDomain) any { return d.Domain }))
+	case tells(c.beside.domain(name), func(d *RouterDomain) *uint32 { return d.Lifetime }):
+	case c.lifetime(known.Lifetime, lifetime):
+		c.changed = true
+		c.says(&c.d.DNSSL, "lifetime of search domain %s was %s, is %s", name, seconds(*known.Lifetime), seconds(lifetime))
+	}
+}
+
+func (c *comparison) route(o *schemas.RouteInfo) {
+	prefix, flags := prefixOf(o.Prefix, o.PrefixLength), routeFlags(o)
+	known, beside := c.known.route(prefix), c.beside.route(prefix)
+	if known == nil {
+		if !c.rest() {
+			c.says(&c.d.Route, "route %v is new, %s", prefix, before(c.known.Routes, func(r *RouterRoute) any { return r.Prefix }))
+		}
+		return
+	}
+	if beside == nil {
+		beside = &RouterRoute{}
+	}
+	if beside.Lifetime == nil && c.lifetime(known.Lifetime, o.Lifetime) {
+		c.changed = true
+		c.says(&c.d.RouteLifetime, "lifetime of route %v was %s, is %s", prefix, seconds(*known.Lifetime), seconds(o.Lifetime))
+	}
+	if beside.Flags == nil && differ(known.Flags, flags) {
+		c.changed = true
+		c.says(&c.d.RoutePreference, "preference of route %v was %s (flags %#x), is %s (%#x)", prefix, preferenceName(*known.Flags), *known.Flags, o.Preference, flags)
+	}
+}
+
+func (c *comparison) nat64(o *schemas.PREF64) {
+	prefix := prefixOf(o.Prefix, o.PrefixLength)
+	switch known := c.known.nat64(prefix); {
+	case known == nil:
+		c.says(&c.d.PREF64, "NAT64 prefix %v is new, %s", prefix, before(c.known.NAT64, func(n *RouterNAT64) any { return n.Prefix }))
+	case known.Lifetime != nil && c.jumps(uint64(*known.Lifetime), uint64(o.Lifetime)):
+		c.changed = true
+		c.says(&c.d.PREF64, "lifetime of NAT64 prefix %v was %d s, is %d s", prefix, *known.Lifetime, o.Lifetime)
+	}
+}
+
+// others compares the options that have no list of their own.
+func (c *comparison) others(sent []schemas.Statement) {
+	for i := range sent {
+		s := &sent[i]
+		if known := c.known.other(s.Number, s.Text); known != nil {
+			c.optionLifetimes(known, s)
+			continue
+		}
+		name := optionName(s.Number)
+		was := one(c.known.Others, func(known *RouterOption) bool {
+			return known.Type == s.Number && !slices.ContainsFunc(sent, func(s schemas.Statement) bool { return s.Number == known.Type && s.Text == known.Text })
+		})
+		if was == nil {
+			c.says(&c.d.Option, "%s is new: %s", name, s.Text)
+			continue
+		}
+		c.changed = true
+		c.says(&c.d.Option, "%s was %s, is %s", name, was.Text, s.Text)
+	}
+}
+
+func (c *comparison) optionLifetimes(known *RouterOption, s *schemas.Statement) {
+	for i := range min(len(known.Lifetimes), len(s.Lifetimes)) {
+		if was, is := known.Lifetimes[i], s.Lifetimes[i]; c.jumps(was, is) {
+			c.changed = true
+			c.says(&c.d.Option, "lifetime of %s (%s) was %d, is %d", optionName(s.Number), s.Text, was, is)
+		}
+	}
+}
+
+func optionName(number uint8) string {
+	if t := schemas.OptionTypeOf(number); t != nil && t.RFC != "" {
+		return t.Name
+	}
+	return fmt.Sprintf("option %d", number)
+}
+
+// before lists what was known instead of something new.
+func before[T any](list []T, name func(*T) any) string {
+	if len(list) == 0 {
+		return "before none"
+	}
+	const most = 4
+	var b strings.Builder
+	b.WriteString("before")
+	for i := range list[:min(most, len(list))] {
+		fmt.Fprintf(&b, " %v", name(&list[i]))
+	}
+	if n := len(list) - most; n > 0 {
+		fmt.Fprintf(&b, " and %d more", n)
+	}
+	return b.String()
+}
+
+// seconds words a lifetime.
+func seconds(n uint32) string {
+	if n == infinity {
+		return "infinity"
+	}
+	return fmt.Sprintf("%d s", n)
+}
+
+func orNone(n uint32) string {
+	if n == 0 {
+		return "none"
+	}
+	return fmt.Sprint(n)
+}

@@ -1,0 +1,105 @@
+package link
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/ndmon/ndmon/schemas"
+)
+
+// offer is what an RA offers to all hosts, or in a provisioning domain to those
+// that know such.
+type offer struct {
+	ra       *schemas.RA // nil for the parameters of the RA around it
+	prefixes []schemas.PrefixInfo
+	routes   []schemas.RouteInfo
+	rdnss    []schemas.RDNSS
+	dns      []schemas.EncryptedDNS
+}
+
+// appendOffers appends the offers of an RA.
+func appendOffers(to []offer, e *schemas.Event) []offer {
+	opt := e.ND.Opt
+	if opt == nil {
+		return append(to, offer{ra: e.ND.RA})
+	}
+	to = append(to, offer{e.ND.RA, opt.PrefixInfo, opt.RouteInfo, opt.RDNSS, opt.EncryptedDNS})
+	for i := range opt.PvD {
+		domain := offer{ra: opt.PvD[i].RA}
+		if inner := opt.PvD[i].Opt; inner != nil {
+			domain = offer{domain.ra, inner.PrefixInfo, inner.RouteInfo, inner.RDNSS, inner.EncryptedDNS}
+		}
+		to = append(to, domain)
+	}
+	return to
+}
+
+// stranger says what an unknown router wants.
+func (t *Table) stranger(r *routers, e *schemas.Event) {
+	t.router.Unknown = true
+	if r.isStub(e) {
+		t.router.Stub = true
+		return
+	}
+	t.offers = appendOffers(t.offers[:0], e)
+	t.router.Default = slices.ContainsFunc(t.offers, offer.isDefault)
+	t.router.Rogue = t.router.Default || r.isConfigured() || slices.ContainsFunc(t.offers, offer.namesDNS) ||
+		slices.ContainsFunc(t.offers, func(o offer) bool {
+			return slices.ContainsFunc(o.prefixes, func(p schemas.PrefixInfo) bool { return r.announced(&p, true) })
+		})
+}
+
+// isDefault reports whether the sender wants to be a default router.
+func (o offer) isDefault() bool {
+	return o.ra != nil && o.ra.Lifetime > 0 || slices.ContainsFunc(o.routes, IsDefault)
+}
+
+// namesDNS reports whether there are DNS servers to use.
+func (o offer) namesDNS() bool {
+	return slices.ContainsFunc(o.rdnss, func(r schemas.RDNSS) bool { return r.Lifetime > 0 }) ||
+		slices.ContainsFunc(o.dns, func(d schemas.EncryptedDNS) bool { return d.Lifetime > 0 })
+}
+
+// IsDefault reports whether a route is a default route: to ::/0 (RFC 4191, section
+// 2.3) or, as one of several, to a large part of the Internet.
+func IsDefault(r schemas.RouteInfo) bool {
+	// A prefix shorter than 8 bits with global unicast addresses in it (2000::/3; RFC
+	// 4291, section 2.4): no network has so many of its own.
+	const short = 8
+	global := netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20}), 3)
+	prefix := prefixOf(r.Prefix, r.PrefixLength)
+	return r.Lifetime > 0 && prefix.Bits() < short && prefix.Overlaps(global)
+}
+
+// announced reports whether a prefix, whatever its lifetime, overlaps one of the
+// routers in force, those of stub routers included or not.
+func (r *routers) announced(p *schemas.PrefixInfo, stubs bool) bool {
+	prefix := prefixOf(p.Prefix, p.PrefixLength)
+	overlaps := func(router *Router) bool {
+		return slices.ContainsFunc(router.Prefixes, func(known RouterPrefix) bool { return known.Prefix.Overlaps(prefix) })
+	}
+	if r.isConfigured() {
+		return slices.ContainsFunc(r.configured, func(c Router) bool { return overlaps(&c) })
+	}
+	return slices.ContainsFunc(r.learned, func(l learned) bool { return (stubs || !l.stub) && overlaps(&l.Router) })
+}
+
+// isStub reports whether an RA is that of a stub router, which connects a network
+// of its own and nothing else (draft-ietf-snac-simple): it says so, is no default
+// router, and has only unique local prefixes and routes (RFC 4193), none of them
+// another router's prefix. A Thread border router is one.
+func (r *routers) isStub(e *schemas.Event) bool {
+	ra, opt := e.ND.RA, e.ND.Opt
+	if ra.Lifetime != 0 || !ra.Flag.SNAC || e.ND.Truncated {
+		return false
+	}
+	if opt == nil {
+		return true
+	}
+	local := func(a netip.Addr, bits uint8) bool { return a.IsPrivate() && bits >= 7 }
+	return len(opt.RDNSS)+len(opt.DNSSL)+len(opt.EncryptedDNS)+len(opt.PvD)+len(opt.PREF64)+len(opt.CaptivePortal) == 0 &&
+		!slices.ContainsFunc(opt.PrefixInfo, func(p schemas.PrefixInfo) bool {
+			return !local(p.Prefix, p.PrefixLength) || r.announced(&p, false)
+		}) &&
+		!slices.ContainsFunc(opt.RouteInfo, func(o schemas.RouteInfo) bool { return !local(o.Prefix, o.PrefixLength) })
+}

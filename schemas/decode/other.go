@@ -1,0 +1,171 @@
+package decode
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/ndmon/ndmon/schemas"
+)
+
+// This file decodes options of Redirects, of SEND, of mobile nodes and of
+// 6LoWPAN.
+
+func (d *Decoder) hex(b []byte) string {
+	d.memory.text = hex.AppendEncode(d.memory.text[:0], b)
+	return string(d.memory.text)
+}
+
+// redirectedHeader decodes a Redirected Header option. What is sent back is as
+// much as there was room for, maybe not even an IPv6 header.
+func (d *Decoder) redirectedHeader(o []byte) {
+	packet := o[8:]
+	if len(packet) < inet6Size || packet[0]>>4 != inet6Version {
+		d.unknown(&d.options, o)
+		return
+	}
+	add(d, &d.options.RedirectedHeader, schemas.RedirectedHeader{
+		Source:      address(packet[8:24]),
+		Destination: address(packet[24:40]),
+		NextHeader:  packet[6],
+		Echo:        d.echo(packet),
+	})
+	d.checkRedirected(number(packet[8:24]), number(packet[24:40]))
+}
+
+// echo decodes the ICMPv6 echo that stands right behind the IPv6 header of a
+// redirected packet, if one does (RFC 4443, sections 4.1 and 4.2).
+func (d *Decoder) echo(packet []byte) *schemas.Echo {
+	m := packet[inet6Size:]
+	if packet[6] != icmp6 || len(m) < 8 || m[0] != echoRequest && m[0] != echoReply {
+		return nil
+	}
+	d.memory.echoes = append(d.memory.echoes, schemas.Echo{
+		Identifier: binary.BigEndian.Uint16(m[4:]),
+		Sequence:   binary.BigEndian.Uint16(m[6:]),
+	})
+	return &d.memory.echoes[len(d.memory.echoes)-1]
+}
+
+// longPadding is the fault of an option whose padding is longer than what it
+// pads.
+const longPadding = "padding is longer than the option"
+
+func (d *Decoder) cga(o []byte) (fault string) {
+	parameters := o[4:]
+	padding := int(o[2])
+	if padding > len(parameters) {
+		return longPadding
+	}
+	add(d, &d.options.CGA, schemas.CGA{Parameters: d.hex(parameters[:len(parameters)-padding])})
+	return ""
+}
+
+// timestamp decodes a time stamp: seconds since 1970, the last 16 bits of 64
+// behind the point (RFC 3971, section 5.3.1).
+func (d *Decoder) timestamp(b []byte) string {
+	t := binary.BigEndian.Uint64(b)
+	return fmt.Sprintf("%d.%06d", t>>16, t&0xffff*1_000_000>>16)
+}
+
+// domainName is the type of a trust anchor's name that is a domain name (RFC
+// 3971, section 6.4.3).
+const domainName = 2
+
+func (d *Decoder) trustAnchor(o []byte) (fault string) {
+	name, padding := o[4:], int(o[3])
+	if padding > len(name) {
+		return longPadding
+	}
+	name = name[:len(name)-padding]
+	anchor := schemas.TrustAnchor{NameType: o[2]}
+	if anchor.NameType == domainName {
+		var size int
+		if anchor.Name, size, fault = d.domain(name); size == 0 {
+			return fault
+		}
+	} else {
+		anchor.Name = d.hex(name)
+	}
+	add(d, &d.options.TrustAnchor, anchor)
+	return ""
+}
+
+func (d *Decoder) addressPrefix(o []byte) (fault string) {
+	add(d, &d.options.AddressPrefix, schemas.AddressPrefix{Code: o[2], PrefixLength: o[3], Address: address(o[8:24])})
+	if o[3] > 128 {
+		return "prefix length is over 128"
+	}
+	return ""
+}
+
+func (d *Decoder) naAck(o []byte) (fault string) {
+	ack := schemas.NAAck{Code: o[2], Status: o[3]}
+	switch len(o) {
+	case 16:
+		fault = "must be 8 or 24 bytes long"
+	case 24:
+		d.memory.addresses = append(d.memory.addresses, address(o[8:24]))
+		ack.Address = &d.memory.addresses[len(d.memory.addresses)-1]
+	}
+	add(d, &d.options.NAAck, ack)
+	return fault
+}
+
+func (d *Decoder) registration(o []byte) {
+	add(d, &d.options.Registration, schemas.Registration{
+		Status: o[2],
+		Opaque: o[3],
+		P:      o[4] >> 4 & 3,
+		I:      o[4] >> 2 & 3,
+		Flag: schemas.RegistrationFlags{
+			CryptoID:    o[4]&0x40 != 0,
+			Router:      o[4]&0x02 != 0,
+			Transaction: o[4]&0x01 != 0,
+		},
+		TID:      o[5],
+		Lifetime: binary.BigEndian.Uint16(o[6:]),
+		ROVR:     d.hex(o[8:]),
+	})
+}
+
+func (d *Decoder) context(o []byte) (fault string) {
+	switch {
+	case o[2] > 128:
+		return "context length is over 128"
+	case o[2] > 64 && len(o) < 24:
+		fault = "too short for its context length"
+	}
+	var prefix [16]byte
+	copy(prefix[:], o[8:])
+	add(d, &d.options.Context, schemas.Context{
+		Length:      o[2],
+		Compression: o[3]&0x10 != 0,
+		CID:         o[3] & 0x0f,
+		Lifetime:    binary.BigEndian.Uint16(o[6:]),
+		Prefix:      address(prefix[:]),
+	})
+	return fault
+}
+
+// lengthMask is the length of what stands behind it in the options of RFC 8928.
+const lengthMask = 0x07ff
+
+func (d *Decoder) cryptoID(o []byte) (fault string) {
+	key, length := o[8:], int(binary.BigEndian.Uint16(o[2:])&lengthMask)
+	if length > len(key) {
+		return "public key runs past the end"
+	}
+	add(d, &d.options.CryptoID, schemas.CryptoID{
+		CryptoType: o[4], Modifier: o[5], EAROLength: o[6], PublicKey: d.hex(key[:length])})
+	return ""
+}
+
+func (d *Decoder) ndpSignature(o []byte) (fault string) {
+	signature, length := o[8:], int(binary.BigEndian.Uint16(o[2:])&lengthMask)
+	if length > len(signature) {
+		return "signature runs past the end"
+	}
+	add(d, &d.options.NDPSignature, schemas.NDPSignature{Signature: d.hex(signature[:length])})
+	return ""
+}
