@@ -28,6 +28,7 @@ type event struct {
 	}
 	ND *struct {
 		RA *struct{ ReachableTimer, Lifetime int }
+		NA *struct{ TargetAddress string }
 	}
 	Lost  *struct{ Kernel, Buffer uint64 }
 	Frame []byte

@@ -146,6 +146,43 @@ func TestWayFromUpstream(t *testing.T) {
 	}
 }
 
+// What answers the solicitations of the kernel and of ndmon, on the master and
+// behind the slaves, was asked for.
+func TestWayAnswersAreAskedFor(t *testing.T) {
+	t.Parallel()
+	r := lab.NewWay(t, false).Router
+	p := startWay(t, r, "--route", "--proxy")
+	for i := range 20 {
+		target := netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 0, 5, 14: 2, 15: byte(i)})
+		r.Host2.Address("eth0", target.String()+"/128")
+		ping := r.Upstream.Ping(target, often)
+		ping.WaitForReply()
+		ping.Stop()
+	}
+
+	// One on each link that nobody asked for ends it: events of an interface are
+	// evaluated in their order.
+	unasked := netip.MustParseAddr("2001:db8:5::3")
+	links := map[string]*lab.Namespace{lab.Master: r.Upstream, lab.Slave1: r.Host1, lab.Slave2: r.Host2}
+	for _, n := range links {
+		n.Wire("eth0").Send(lab.Advertisement(n.MAC("eth0"), n.LinkLocal("eth0"), unasked).Frame())
+	}
+	var unsolicited []alert
+	lab.Eventually(t, "what nobody asked for is told on each link", func() bool {
+		unsolicited = slices.DeleteFunc(printed(t, p), func(a alert) bool { return a.Rule != "unsolicited-na" })
+		told := map[string]bool{}
+		for _, a := range unsolicited {
+			told[a.Interface] = told[a.Interface] || a.Event.ND.NA.TargetAddress == unasked.String()
+		}
+		return told[lab.Master] && told[lab.Slave1] && told[lab.Slave2]
+	})
+	for _, a := range unsolicited {
+		if a.Event.ND.NA.TargetAddress != unasked.String() {
+			t.Errorf("an answer is called unsolicited: %s %s", a.Interface, a.Summary)
+		}
+	}
+}
+
 // unaided is less than the time after which the kernel by itself notices that a
 // neighbour is gone: the half of 30 s, then 5 s and three solicitations (RFC
 // 4861, sections 6.3.2 and 10).

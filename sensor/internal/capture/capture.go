@@ -107,7 +107,7 @@ func (h *Handle) open(name string, o Options) error {
 	if h.conn, err = h.file.SyscallConn(); err != nil {
 		return err
 	}
-	h.merger.now = time.Now
+	h.merger = merger{now: time.Now, poll: func() ([2]bool, error) { return poll(epoll) }}
 	for i, filter := range [...][]bpf.Instruction{o.In, o.Out} {
 		s, err := openSocket(name, h.index, socketOptions{
 			out: i == 1, filter: filter, receiveBuffer: o.ReceiveBuffer,
@@ -118,13 +118,29 @@ func (h *Handle) open(name string, o Options) error {
 			return err
 		}
 		h.sockets = append(h.sockets, s)
-		h.merger.sides[i].source = s
+		h.merger.sides[i].read = s.read
 		event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(i)}
 		if err := unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, s.fd, &event); err != nil {
 			return fmt.Errorf("add a socket to the epoll instance: %w", err)
 		}
 	}
 	return nil
+}
+
+// poll reports which sockets in the epoll instance hold a frame or an error.
+func poll(epoll int) (ready [2]bool, err error) {
+	var events [len(ready)]unix.EpollEvent
+	n, err := unix.EpollWait(epoll, events[:], 0)
+	for err == unix.EINTR {
+		n, err = unix.EpollWait(epoll, events[:], 0)
+	}
+	if err != nil {
+		return ready, fmt.Errorf("poll the sockets: %w", err)
+	}
+	for _, e := range events[:n] {
+		ready[e.Fd] = true
+	}
+	return ready, nil
 }
 
 // Frames calls deliver for each frame until the handle is closed, which is no
@@ -148,9 +164,7 @@ func (h *Handle) Frames(deliver func(Frame)) error {
 	}
 	var failure error
 	batch := func(uintptr) bool {
-		if failure = h.merger.begin(); failure != nil {
-			return true
-		}
+		h.merger.begin()
 		for range burst {
 			f, err := h.merger.next()
 			switch err {

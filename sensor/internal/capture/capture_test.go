@@ -328,16 +328,6 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// failing is a socket whose fifth frame is not to be had.
-type failing struct{ *socket }
-
-func (s failing) read() (Frame, error) {
-	if f, err := s.socket.read(); err != nil || f.Data[14] < 5 {
-		return f, err
-	}
-	return Frame{}, unix.ENOBUFS
-}
-
 // A socket that fails ends Frames, and what the other one holds is read.
 func TestSocketFails(t *testing.T) {
 	h, a, b := lab(t, Options{})
@@ -345,7 +335,13 @@ func TestSocketFails(t *testing.T) {
 		a.Send("eth0", frame(i, 60), 1)
 		b.Send("eth0", frame(i, 60), 1)
 	}
-	h.merger.sides[0].source = failing{h.sockets[0]}
+	in := h.sockets[0].read
+	h.merger.sides[0].read = func() (Frame, error) {
+		if f, err := in(); err != nil || f.Data[14] < 5 {
+			return f, err
+		}
+		return Frame{}, unix.ENOBUFS
+	}
 	var got [2]int
 	err := h.Frames(func(f Frame) {
 		if f.Out {

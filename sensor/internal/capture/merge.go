@@ -18,47 +18,40 @@ const clockStep = time.Second
 // keeps at most one frame of each, which stays in its source's buffer.
 type merger struct {
 	sides [2]side
+	// poll reports which sources hold a frame. It costs less than a read that
+	// finds none.
+	poll func() (ready [2]bool, err error)
 	// now is the clock of the time stamps.
 	now func() time.Time
+
+	// polled is right before poll was last called, zero if it was not since begin.
+	// A source that was empty then gives no older frame but for the race of stamp
+	// and queue.
+	polled time.Time
 	// ended says that no more frames come than the sources hold.
 	ended bool
-	// last is the time of the last frame.
+	// last is the time of the last frame, and from is the side that it came from.
 	last time.Time
+	from int
 }
 
-// source is where frames come from.
-type source interface {
-	// holds reports whether there is a frame to read.
-	holds() (bool, error)
-	// read returns the next frame, valid until the next call, or unix.EAGAIN.
-	read() (Frame, error)
-}
-
-// side is a source with what the merger knows of it.
+// side is one source.
 type side struct {
-	source
+	// read returns the next frame, valid until the next call, or unix.EAGAIN.
+	read func() (Frame, error)
+	// ready says that the source may hold a frame.
+	ready bool
 	// frame is read and not delivered if full is set.
 	frame Frame
 	full  bool
-	// looked is right before the source was asked whether it holds a frame. If
-	// ready is not set, it held none.
-	looked time.Time
-	ready  bool
-	// reads is how many frames were read since begin.
-	reads int
 }
 
-// begin finds out which sources hold frames. It must be called before next after
-// each wait.
-func (m *merger) begin() error {
-	for i := range m.sides {
-		s := &m.sides[i]
-		s.reads = 0
-		if err := m.look(s); err != nil {
-			return err
-		}
-	}
-	return nil
+// begin must be called before next after each wait.
+func (m *merger) begin() {
+	m.polled = time.Time{}
+	// Most often one frame has come, in the same direction as the last one: this
+	// spares a poll.
+	m.sides[m.from].ready = true
 }
 
 // end tells the merger that the sources get no more frames. After it next gives
@@ -74,20 +67,32 @@ func (m *merger) end() {
 // there is none. Any other error is of one source, and what is kept of the other
 // comes with the next call.
 func (m *merger) next() (Frame, error) {
-	s, other, err := m.older()
-	if err != nil {
+	if err := m.fill(); err != nil {
 		return Frame{}, err
 	}
-	// What this frame answers may have come to the other source since it was
-	// empty.
-	if !other.full && !m.ended && s.frame.Time.After(other.looked) {
-		if err := m.look(other); err != nil {
+	if !m.sure() {
+		m.polled = m.now()
+		ready, err := m.poll()
+		if err != nil {
 			return Frame{}, err
 		}
-		if s, _, err = m.older(); err != nil {
+		for i := range m.sides {
+			m.sides[i].ready = ready[i]
+		}
+		if err := m.fill(); err != nil {
 			return Frame{}, err
 		}
 	}
+	a, b := &m.sides[0], &m.sides[1]
+	switch {
+	case a.full && !(b.full && b.frame.Time.Before(a.frame.Time)):
+		m.from = 0
+	case b.full:
+		m.from = 1
+	default:
+		return Frame{}, unix.EAGAIN
+	}
+	s := &m.sides[m.from]
 	s.full = false
 	f := s.frame
 	if early := m.last.Sub(f.Time); early > 0 && early < clockStep {
@@ -97,55 +102,38 @@ func (m *merger) next() (Frame, error) {
 	return f, nil
 }
 
-// older returns the side that keeps the older frame, of equals the first, and
-// the other one.
-func (m *merger) older() (s, other *side, err error) {
+// sure reports whether the older of the frames that are kept is the next one.
+func (m *merger) sure() bool {
 	a, b := &m.sides[0], &m.sides[1]
-	if err := m.fill(a); err != nil {
-		return nil, nil, err
-	}
-	if err := m.fill(b); err != nil {
-		return nil, nil, err
-	}
 	switch {
-	case a.full && !(b.full && b.frame.Time.Before(a.frame.Time)):
-		return a, b, nil
-	case b.full:
-		return b, a, nil
-	default:
-		return nil, nil, unix.EAGAIN
+	case m.ended || a.full && b.full:
+		return true
+	case !a.full && !b.full:
+		return !m.polled.IsZero() // none is
+	case a.full:
+		b = a
 	}
+	// What this frame answers may have come to the other source since the poll.
+	return !b.frame.Time.After(m.polled)
 }
 
-// fill reads a frame if there may be one and none is kept.
-func (m *merger) fill(s *side) error {
-	// Most often one frame has come, and to look costs less than to read in vain.
-	if s.reads == 1 && !s.full && s.ready && !m.ended {
-		if err := m.look(s); err != nil {
+// fill reads a frame of each source that may hold one and of which none is kept.
+func (m *merger) fill() error {
+	for i := range m.sides {
+		s := &m.sides[i]
+		if s.full || !s.ready {
+			continue
+		}
+		f, err := s.read()
+		switch err {
+		case nil:
+			s.frame, s.full = f, true
+		case unix.EAGAIN:
+			s.ready = false
+		default:
+			s.ready = false
 			return err
 		}
 	}
-	if s.full || !s.ready {
-		return nil
-	}
-	s.reads++
-	f, err := s.read()
-	switch err {
-	case nil:
-		s.frame, s.full = f, true
-		return nil
-	case unix.EAGAIN:
-		s.ready = false
-		return nil
-	default:
-		s.ready = false
-		return err
-	}
-}
-
-// look finds out whether the source holds a frame.
-func (m *merger) look(s *side) (err error) {
-	s.looked = m.now()
-	s.ready, err = s.holds()
-	return err
+	return nil
 }

@@ -99,16 +99,6 @@ func (s *socket) shut() error {
 	return nil
 }
 
-// holds reports whether a frame is queued. It costs a sixth of a read that finds
-// none.
-func (s *socket) holds() (bool, error) {
-	length, err := unix.IoctlGetInt(s.fd, unix.SIOCINQ) // of the first frame
-	if err != nil {
-		return false, fmt.Errorf("look for a frame: %w", err)
-	}
-	return length > 0, nil
-}
-
 // read reads one frame. Without one the error is unix.EAGAIN as it is, not
 // wrapped.
 func (s *socket) read() (Frame, error) {
