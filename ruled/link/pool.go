@@ -352,8 +352,9 @@ func (p *part[K]) shrink() {
 func (p *pool[K, V]) take() int32 {
 	if p.free == none {
 		base := int32(len(p.chunks)) << chunkBits
-		p.chunks = append(p.chunks, make([]node[K, V], chunkSize))
-		for i := int32(chunkSize) - 1; i >= 0; i-- {
+		size := int32(min(chunkSize, p.max-int(base)))
+		p.chunks = append(p.chunks, make([]node[K, V], size))
+		for i := size - 1; i >= 0; i-- {
 			p.at(base+i).next, p.free = p.free, base+i
 		}
 	}
