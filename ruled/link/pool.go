@@ -331,7 +331,9 @@ func (p *pool[K, V]) remove(of *share.Node[part[K]], i int32, counted bool) {
 		of.Remove(int(n.class))
 	}
 	delete(of.Value.index, n.key)
-	of.Value.shrink()
+	if own := &of.Value; own.most >= 2*chunkSize && len(own.index) < own.most/4 {
+		own.shrink()
+	}
 	n.next, p.free = p.free, i
 	if p.forgotten != nil {
 		p.forgotten(n.key, n.value)
@@ -340,9 +342,6 @@ func (p *pool[K, V]) remove(of *share.Node[part[K]], i int32, counted bool) {
 
 // shrink gives back the memory of an index that has lost most of its entries.
 func (p *part[K]) shrink() {
-	if p.most < 2*chunkSize || len(p.index) > p.most/4 {
-		return
-	}
 	index := make(map[K]int32, len(p.index))
 	maps.Copy(index, p.index)
 	p.index, p.most = index, len(index)
