@@ -66,6 +66,7 @@ type Table struct {
 	configured []Routers
 	links      map[linkKey]*link
 	last       *link // of the last event: events come in runs
+	settled    bool  // it is lasting
 	numbers    int64 // links made so far
 	known      *pool[linkKey, *link]
 	bindings   *pool[[16]byte, binding]
@@ -269,7 +270,11 @@ func (t *Table) link(e *schemas.Event, now int64) *link {
 		vlan, inner = inner, vlan
 	}
 	if l := t.last; l != nil && l.vlan == vlan && l.inner == inner && l.iface == e.Interface && l.host == e.Host {
-		t.seen(l, now)
+		if t.settled { // and the most recently seen
+			l.last = now
+		} else {
+			t.seen(l, now)
+		}
 		return l
 	}
 	key := linkKey{e.Host, e.Interface, vlan, inner}
@@ -278,6 +283,7 @@ func (t *Table) link(e *schemas.Event, now int64) *link {
 		t.seen(l, now)
 	} else {
 		l = t.newLink(key, now)
+		t.settled = false
 	}
 	t.last = l
 	return l
@@ -289,6 +295,7 @@ func (t *Table) seen(l *link, now int64) {
 		l.doubt(flood)
 	}
 	l.last = now
+	t.settled = t.known.at(l.entry).class == lasting
 }
 
 func tagOf(identifier *uint16) int32 {
