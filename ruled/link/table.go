@@ -85,6 +85,7 @@ type Table struct {
 	// What is used again.
 	offers     []offer
 	comparison comparison
+	nothing    Router // where nothing is configured
 }
 
 type linkKey struct {
