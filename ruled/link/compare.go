@@ -132,7 +132,7 @@ func (c *comparison) parameters(ra *schemas.RA) {
 	if beside.Flags == nil && r.Flags != nil {
 		known := *r.Flags
 		if (known^flags)&^preferenceMask != 0 {
-			c.says(&d.Flags, "flags were %s, are %s", letters(known, raFlagLetters), letters(flags, raFlagLetters))
+			c.says(&d.Flags, "flags were %s, are %s", raFlagNames(known), raFlagNames(flags))
 		}
 		if (known^flags)&preferenceMask != 0 {
 			c.says(&d.Preference, "preference was %s, is %s", preferenceName(known), ra.Preference)
@@ -176,7 +176,7 @@ func (c *comparison) prefix(p *schemas.PrefixInfo) {
 	}
 	already := len(c.d.Change)
 	if beside.Flags == nil && differ(known.Flags, flags) {
-		c.says(&c.d.PrefixParams, "flags of prefix %v were %s, are %s", prefix, letters(*known.Flags, prefixFlagLetters), letters(flags, prefixFlagLetters))
+		c.says(&c.d.PrefixParams, "flags of prefix %v were %s, are %s", prefix, prefixFlagNames(*known.Flags), prefixFlagNames(flags))
 	}
 	if beside.Valid == nil && c.lifetime(known.Valid, p.ValidLifetime) {
 		c.says(&c.d.PrefixParams, "valid lifetime of prefix %v was %s, is %s", prefix, seconds(*known.Valid), seconds(p.ValidLifetime))

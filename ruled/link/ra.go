@@ -3,6 +3,7 @@ package link
 import (
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/ndmon/ndmon/schemas"
 )
@@ -222,11 +223,9 @@ func one[T any](list []T, is func(*T) bool) *T {
 // differ reports whether a value that is known is another.
 func differ[T comparable](known *T, sent T) bool { return known != nil && *known != sent }
 
-// The bits of an RA's flags (RFC 5175; RFC 4191, section 2.2), by their letters.
-const (
-	preferenceMask = 0x18
-	raFlagLetters  = "MOH  PS?"
-)
+// preferenceMask are the bits of the preference in an RA's flags (RFC 4191, section
+// 2.2) and in a route's (section 2.3).
+const preferenceMask = 0x18
 
 // raFlags returns the byte of flags and preference of an RA.
 func raFlags(ra *schemas.RA) uint8 {
@@ -270,24 +269,34 @@ func prefixFlags(p *schemas.PrefixInfo) uint8 {
 	return bits(f.OnLink, f.Autoconf, f.Router, f.PDPreferred) | f.Reserved
 }
 
-const prefixFlagLetters = "LARP????"
-
 // routeFlags returns the byte with the preference of a route (RFC 4191, section
 // 2.3).
 func routeFlags(r *schemas.RouteInfo) uint8 { return preferenceBits(r.Preference) | r.Reserved }
 
-// letters names the bits of a byte of flags.
-func letters(flags uint8, names string) string {
-	var on []byte
-	for i := range names {
-		if flags&(0x80>>i) != 0 && names[i] != ' ' {
-			on = append(on, names[i])
+// raFlagNames names the flags in a byte of an RA's (RFC 5175), but for the
+// preference.
+func raFlagNames(flags uint8) string {
+	return flagNames(flags, "M", "O", "H", "", "", "P", "SNAC", "reserved")
+}
+
+// prefixFlagNames names the flags in a byte of a prefix's.
+func prefixFlagNames(flags uint8) string {
+	return flagNames(flags, "L", "A", "R", "P", "0x08", "0x04", "0x02", "0x01")
+}
+
+// flagNames lists the bits that are set in a byte, whose names begin with that of
+// the highest. One without a name is no flag.
+func flagNames(flags uint8, names ...string) string {
+	var on []string
+	for i, name := range names {
+		if flags&(0x80>>i) != 0 && name != "" {
+			on = append(on, name)
 		}
 	}
 	if on == nil {
 		return "none"
 	}
-	return string(on)
+	return strings.Join(on, " ")
 }
 
 func prefixOf(addr netip.Addr, bits uint8) netip.Prefix {

@@ -50,6 +50,17 @@ func (s summary) flag(on bool, f byte) summary {
 	return s
 }
 
+// word appends a flag that has no letter, with a space before it.
+func (s summary) word(on bool, name string) summary {
+	switch {
+	case !on:
+		return s
+	case s[len(s)-1] != ' ':
+		s = append(s, ' ')
+	}
+	return s.text(name)
+}
+
 // few appends what element appends for each of the first elements of a list,
 // and how many there are beyond.
 func few[T any](s summary, list []T, element func(summary, *T) summary) summary {
@@ -169,12 +180,7 @@ func (s summary) ra(nd *schemas.ND) summary {
 	}
 	if f := ra.Flag; f != (schemas.RAFlags{}) {
 		s = s.text(", flags ").flag(f.Managed, 'M').flag(f.Other, 'O').flag(f.HomeAgent, 'H').flag(f.Proxy, 'P')
-		if f.SNAC {
-			s = s.text(" SNAC")
-		}
-		if f.Reserved {
-			s = s.text(" reserved")
-		}
+		s = s.word(f.SNAC, "SNAC").word(f.Reserved, "reserved")
 	}
 	if ra.CurHopLimit != 0 {
 		s = s.text(", cur hop limit ").number(uint64(ra.CurHopLimit))
