@@ -14,6 +14,8 @@ type Link struct {
 	// Unsolicited is about the last ten seconds.
 	Unsolicited bool `json:"unsolicited,omitempty" doc:"NA that no NS asked for within the last 10 seconds, and that does not follow the sender's own test of the address (DAD): how caches are poisoned, but also how an address is moved"`
 
+	// Unanswered is about the last ten seconds.
+	Unanswered bool `json:"unanswered,omitempty" doc:"NS for an address that is not known, after more than 100 such of the last 10 seconds had no answer: somebody scans the prefix, from the link or, where a router solicits, from afar (RFC 6583)"`
 	// Flood is about entries that began while entries were added very fast.
 	Flood bool `json:"flood,omitempty" doc:"the station, or an address that the frame claims, was first seen in a flood of new ones that is still going on: it may be made up"`
 

@@ -296,7 +296,7 @@ func (t *Table) observeProbe(l *link, s *station, e *schemas.Event, now int64) {
 	case now-p.at < 2*second && p.at <= now:
 		t.deny(l, s, addr, prober, p.who, now)
 	}
-	t.probed.put(&l.probed, to, asked{now, mac, nonce})
+	t.probed.put(&l.probed, to, asked{at: now, who: mac, nonce: nonce})
 	if l.bindings.get(key) == nil {
 		*l.bindings.add(key, now) = binding{count: 1, before: noClaim, tentative: true, claims: [maxClaims]claim{{mac, now, now}}}
 	}

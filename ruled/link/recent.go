@@ -20,6 +20,9 @@ type target struct {
 type asked struct {
 	at  int64
 	who uint64 // MAC.Uint64
+	// open is true for a target that was not known when it was asked for first, and
+	// has not answered.
+	open bool
 	// nonce is that of duplicate address detection (RFC 7527), as a hash; 0 for none.
 	nonce uint32
 }

@@ -101,6 +101,8 @@ type Target struct {
 	Address  netip.Addr  `json:"address"`
 	Ethernet schemas.MAC `json:"ethernet"`
 	Time     time.Time   `json:"time"`
+	// Open is true for one that was not known, and has not answered.
+	Open bool `json:"open,omitempty"`
 	// Nonce is a hash of that of a test for uniqueness, 0 for none.
 	Nonce uint32 `json:"nonce,omitempty"`
 }
@@ -296,14 +298,14 @@ func (s *State) valid() error {
 func targets(q *queue) []Target {
 	list := make([]Target, 0, q.len())
 	q.each(func(t target, a *asked, _ uint8) {
-		list = append(list, Target{netip.AddrFrom16(t.addr), schemas.MACOf(a.who), timeOf(a.at), a.nonce})
+		list = append(list, Target{netip.AddrFrom16(t.addr), schemas.MACOf(a.who), timeOf(a.at), a.open, a.nonce})
 	})
 	return list
 }
 
 func (r *recent) restore(q *queue, link int64, list []Target) {
 	for _, t := range list {
-		r.put(q, target{link, t.Address.As16()}, asked{t.Time.UnixNano(), t.Ethernet.Uint64(), t.Nonce})
+		r.put(q, target{link, t.Address.As16()}, asked{t.Time.UnixNano(), t.Ethernet.Uint64(), t.Open, t.Nonce})
 	}
 }
 

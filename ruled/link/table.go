@@ -107,6 +107,7 @@ type link struct {
 	asked    queue
 	probed   queue
 	routers  routers
+	search   search
 }
 
 // last returns when the address was claimed last.
@@ -217,7 +218,7 @@ func (t *Table) Observe(e *schemas.Event) {
 	}
 	t.out.Claim = t.remarkable()
 	if own(e) { // the host itself is neither new nor to be accused
-		t.out = schemas.Link{Configured: t.out.Configured}
+		t.out = schemas.Link{Configured: t.out.Configured, Unanswered: t.out.Unanswered}
 	}
 	if something(&t.out) {
 		e.Link = &t.out
@@ -252,7 +253,7 @@ func (t *Table) remarkable() []schemas.LinkClaim {
 
 // something reports whether there is anything to be said of an event.
 func something(l *schemas.Link) bool {
-	return l.Configured || l.Bogon || l.Unsolicited || l.Flood || l.Station != nil || len(l.Claim) > 0 || l.DAD != nil || l.Router != nil || l.RA != nil
+	return l.Configured || l.Bogon || l.Unsolicited || l.Unanswered || l.Flood || l.Station != nil || len(l.Claim) > 0 || l.DAD != nil || l.Router != nil || l.RA != nil
 }
 
 // own reports whether the host that captured the frame has sent it itself.
@@ -390,13 +391,47 @@ func (t *Table) observeSolicitation(l *link, e *schemas.Event, now int64) {
 	switch {
 	case e.ND.NS != nil:
 		to := target{l.number, e.ND.NS.TargetAddress.As16()}
-		t.asked.put(&l.asked, to, asked{at: now, who: e.Ethernet.Source.Uint64()})
+		a, again := t.asked.get(to, now)
+		if !again {
+			b := l.bindings.get(to.addr)
+			// On a slave, the pinger looks for hosts that are behind another.
+			relayed := own(e) && e.Proxy && !e.Master
+			a.open = (b == nil || b.tentative) && !e.Inet6.Source.IsUnspecified() && !relayed
+			l.search.ask(a.open, now)
+		}
+		t.out.Unanswered = a.open && l.search.open > maxOpen
+		t.asked.put(&l.asked, to, asked{at: now, who: e.Ethernet.Source.Uint64(), open: a.open})
 	case e.ND.NA != nil:
 		to := target{l.number, e.ND.NA.TargetAddress.As16()}
 		sender := e.Ethernet.Source.Uint64()
 		a, ok := t.asked.get(to, now)
+		if ok && a.open {
+			a.open = false
+			l.search.open = max(l.search.open-1, 0) // it may have been asked for before since
+			t.asked.put(&l.asked, to, a)
+		}
 		asked := ok && a.who != sender // one who asks for its own answer proves nothing
 		t.out.Unsolicited = !asked && !t.tested(l, to, sender, now)
+	}
+}
+
+// search counts the targets of a link that were not known, and have not answered,
+// since it was begun.
+type search struct {
+	since int64
+	open  int
+}
+
+// maxOpen is how many targets may be without an answer before it is a scan.
+const maxOpen = 100
+
+// ask notes another target, which is open or not.
+func (s *search) ask(open bool, now int64) {
+	if now < s.since || now-s.since > solicitedWindow {
+		*s = search{since: now}
+	}
+	if open {
+		s.open++
 	}
 }
 

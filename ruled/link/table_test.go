@@ -1,6 +1,7 @@
 package link
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -11,6 +12,40 @@ const (
 	minute = time.Minute
 	global = "2001:db8::a"
 )
+
+// A scan is told by the targets that do not answer, also where the host itself looks
+// for them.
+func TestScan(t *testing.T) {
+	target := func(n int) string { return fmt.Sprintf("2001:db8::5:%x", n) }
+	for _, test := range []struct {
+		name string
+		scan func(*Table, int)
+		want bool
+	}{
+		{"without an answer", func(table *Table, n int) { table.Observe(ns(other, "fe80::b", target(n))) }, true},
+		{"by the host itself", func(table *Table, n int) { table.Observe(ns(other, "fe80::b", target(n), sent)) }, true},
+		{"with answers", func(table *Table, n int) {
+			table.Observe(ns(other, "fe80::b", target(n)))
+			table.Observe(na(host, target(n), flags("SO"), to("fe80::b")))
+		}, false},
+		{"by the pinger behind a slave", func(table *Table, n int) { table.Observe(ns(other, "fe80::b", target(n), proxied)) }, false},
+		{"slowly", func(table *Table, n int) {
+			table.Observe(ns(other, "fe80::b", target(n), after(time.Duration(n)*time.Second)))
+		}, false},
+		{"the same again and again", func(table *Table, n int) { table.Observe(ns(other, "fe80::b", target(n%100))) }, false},
+		{"before they are used", func(table *Table, n int) { table.Observe(ns(host, "::", target(n))) }, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			table := newTable()
+			for n := range 3 * maxOpen {
+				test.scan(table, n)
+			}
+			if got := table.out.Unanswered; got != test.want {
+				t.Errorf("unanswered: %t", got)
+			}
+		})
+	}
+}
 
 // Each scenario is what a table sees and what it says of the last event.
 func TestObserve(t *testing.T) {
