@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -17,20 +18,26 @@ import (
 
 // FuzzEvent has what may come on a subject of events go all the way: read,
 // compared with what is known of the link, evaluated by every built-in rule, and
-// written as an alert. The data is events, one a line.
+// written as an alert. The data is events, one a line, and what came before them.
+// The seeds are single ones: of a long input that is new to it, Go tries each
+// piece that can be left out, and does nothing else for a minute.
 func FuzzEvent(f *testing.F) {
 	for _, capture := range []string{"thc-parasite6", "thc-dos-new-ip6", "radvd-full", "thc-redir6", "si6-ra6_frag", "thc-fake_router26_E-O"} {
-		f.Add(lines(f, capture))
+		var before []byte
+		for line := range bytes.Lines(lines(f, capture)) {
+			f.Add(before, line)
+			before = line
+		}
 	}
 	set := rules.Builtin()
 	program := rules.Compile(set)
 	makers := vendors.Builtin()
-	f.Fuzz(func(t *testing.T, data []byte) {
+	f.Fuzz(func(t *testing.T, before, data []byte) {
 		reader := newEventReader()
 		table := link.New(link.Config{Neighbours: 50, ClaimTimeout: time.Minute, Silence: time.Hour, Vendor: makers.Lookup})
 		thresholds := rules.NewThresholds(10)
 		evaluator := program.NewEvaluator()
-		for line := range bytes.Lines(data) {
+		for line := range bytes.Lines(slices.Concat(before, []byte("\n"), data)) {
 			if err := reader.event.ParseJSON(line); err != nil || reader.event.Link != nil {
 				continue
 			}

@@ -99,15 +99,18 @@ func (g *Gate) Enter(e *Event) (inside Inside, open bool) {
 	return Inside{at}, true
 }
 
+// IsFlag reports whether the field is true or false where its Gate leads.
+func (f *Field) IsFlag() bool {
+	return len(f.inside) == 1 && f.inside[0].kind == kindBool && !f.inside[0].list
+}
+
+// FlagIn reports whether a field that IsFlag is true, in an event whose Gate was
+// entered.
+func (f *Field) FlagIn(inside Inside) bool { return *in[bool](inside.at.member(f.inside[0])) }
+
 // AppendValuesIn is AppendValues for an event whose Gate was entered, in less
 // time.
 func (f *Field) AppendValuesIn(dst []Value, inside Inside) []Value {
-	if m := f.inside[0]; len(f.inside) == 1 && m.kind == kindBool {
-		if *in[bool](inside.at.member(m)) {
-			return append(dst, Value{})
-		}
-		return dst
-	}
 	return appendValues(dst, inside.at, f.inside, f.Type)
 }
 

@@ -109,6 +109,9 @@ func TestAppendValuesFindsWhatStandsInTheJSON(t *testing.T) {
 					t.Errorf("%s has values, but its gate is closed", f.Name)
 				}
 				if open {
+					if f.IsFlag() && f.FlagIn(inside) != (len(want) > 0) {
+						t.Errorf("%s: FlagIn %t", f.Name, f.FlagIn(inside))
+					}
 					if diff := cmp.Diff(want, f.AppendValuesIn(nil, inside), compareAddr); diff != "" {
 						t.Errorf("%s (-JSON +AppendValuesIn):\n%s", f.Name, diff)
 					}

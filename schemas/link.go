@@ -45,6 +45,7 @@ type LinkClaim struct {
 	New       bool `json:"new,omitempty" doc:"address never seen on the link before (NDPMon: new IP, new lla)"`
 	Early     bool `json:"early,omitempty" doc:"new address of a station that was seen for the first time less than a minute before: part of its start"`
 	Expected  bool `json:"expected,omitempty" doc:"new address that the station has tested for uniqueness before, or that a solicitation has asked for"`
+	Settled   bool `json:"settled,omitempty" doc:"contested address that was seen here more than once before, and not in a flood of new ones: it is not made up"`
 	Own       bool `json:"own,omitempty" doc:"contested address of the host itself, whose sensor captured the frame"`
 	Changed   bool `json:"changed,omitempty" doc:"address claimed by a further station for the first time (NDPMon: changed ethernet address, wrong couple MAC/LLA): neighbour spoofing (parasite6, fake_advertise6), or a station that changed its Ethernet address"`
 	FlipFlop  bool `json:"flipflop,omitempty" doc:"address claimed again by the station before the last (NDPMon: flip flop): spoofing while the owner defends itself, or two stations with one address"`

@@ -30,7 +30,7 @@ func (o *Options) Statements(dst []Statement, skip func(member string) bool) []S
 	for i := range table.shape.members {
 		m := &table.shape.members[i]
 		list := placeOf(o).member(m)
-		if absent(list, m) || skip(m.name) {
+		if len(*list.elements()) == 0 || skip(m.name) {
 			continue
 		}
 		for j := range *list.elements() {

@@ -173,6 +173,7 @@ func (t *Table) claim(l *link, s *station, e *schemas.Event, addr netip.Addr, to
 		t.report(out, 0)
 		return
 	}
+	settled := l.bindings.settled(key)
 	l.bindings.seen(key, b.first(), now)
 	previous := b.claims[b.speaker]
 	contested := b.hear(&out, mac, weak, now, now-int64(t.cfg.ClaimTimeout))
@@ -181,6 +182,7 @@ func (t *Table) claim(l *link, s *station, e *schemas.Event, addr netip.Addr, to
 		return
 	}
 	if contested {
+		out.Settled = settled
 		t.contest(l, s, e, &out, b, previous, now)
 	}
 	if out.Contested || out.Disputed || out.Adopted {

@@ -13,7 +13,7 @@ import (
 type comparison struct {
 	known *Router
 	// beside is what a configuration tells of the router. That was compared by
-	// itself, so here only the rest is. It is nil where nothing is configured.
+	// itself, so here only the rest is. It is empty where nothing is configured.
 	beside *Router
 	// once is true where the router was heard once only.
 	once bool
@@ -23,8 +23,16 @@ type comparison struct {
 	// changed is true where the RA says something else of what the router has said
 	// already, and does not only add to it.
 	changed bool
-	d       schemas.LinkRA
-	nothing Router // in place of what is beside
+	// sent are the statements of the RA, where they were asked for.
+	sent []schemas.Statement
+	d    schemas.LinkRA
+}
+
+// begin makes it ready for another RA.
+func (c *comparison) begin(known, beside *Router, since int64, once bool) {
+	// One by one: to write all of it costs the garbage collector's barriers.
+	c.known, c.beside, c.since, c.once = known, beside, since, once
+	c.changed, c.sent, c.d = false, nil, schemas.LinkRA{}
 }
 
 const (
@@ -77,9 +85,6 @@ func (c *comparison) jumps(known, sent uint64) bool {
 // not, d.Change is empty.
 func (c *comparison) run(e *schemas.Event) {
 	c.d.Stops = e.ND.RA.Lifetime == 0 && (c.known.Lifetime == nil || *c.known.Lifetime != 0)
-	if c.beside == nil {
-		c.beside = &c.nothing
-	}
 	if !c.known.Volatile && !c.beside.Volatile {
 		c.parameters(e.ND.RA)
 	}
@@ -113,7 +118,8 @@ func (c *comparison) run(e *schemas.Event) {
 		for i := range opt.PREF64 {
 			c.nat64(&opt.PREF64[i])
 		}
-		c.others(statements(e))
+		c.sent = statements(e)
+		c.others(c.sent)
 	}
 }
 

@@ -118,7 +118,7 @@ func (p *pool[K, V]) shelf(names ...string) *shelf[K, V] {
 func (s *shelf[K, V]) drop() {
 	for class := range s.part.Value.lists {
 		for l := &s.part.Value.lists[class]; l.len > 0; {
-			s.pool.remove(s.part, l.tail, false)
+			s.pool.remove(s.part, l.tail)
 		}
 	}
 	s.close()
@@ -159,29 +159,47 @@ func (s *shelf[K, V]) add(key K, now int64) *V { return s.at(s.insert(key, s.cla
 
 // insert makes an entry of a class.
 func (s *shelf[K, V]) insert(key K, class int) int32 {
-	p := s.pool
-	own := &s.part.Value
-	counted := false
-	if p.used >= p.max {
-		from := p.victims(class)
-		of := s.part.Most(from)
-		// Where a flood pushes out its own, the counts stay as they are.
-		counted = of == s.part && from == class
-		p.evictions++
-		p.remove(of, of.Value.lists[from].tail, counted)
+	p, own := s.pool, &s.part.Value
+	i, counted := p.free, false
+	switch {
+	case p.used >= p.max:
+		i, counted = s.evict(class)
+	case i == none:
+		i = p.grow()
+		fallthrough
+	default:
+		p.free = p.at(i).next
+		p.used++
 	}
-	i := p.take()
-	*p.at(i) = node[K, V]{key: key, class: uint8(class)}
+	n := p.at(i)
+	*n = node[K, V]{key: key, class: uint8(class)}
 	if own.index != nil {
 		own.index[key] = i
 		own.most = max(own.most, len(own.index))
 	}
-	p.push(&own.lists[class], i)
-	p.used++
+	p.push(&own.lists[class], i, n)
 	if !counted {
 		s.part.Add(class)
 	}
 	return i
+}
+
+// evict forgets an entry for a new one of a class, and returns its place. Where a
+// flood pushes out its own, the counts stay as they are: it is counted already.
+func (s *shelf[K, V]) evict(class int) (i int32, counted bool) {
+	p := s.pool
+	from := p.victims(class)
+	of := s.part.Most(from)
+	i = of.Value.lists[from].tail
+	n := p.at(i)
+	p.unlink(&of.Value.lists[from], i, n)
+	counted = of == s.part && from == class
+	if !counted {
+		of.Remove(from)
+	}
+	p.evictions++
+	p.lose(of, n)
+	return i, counted
 }
 
 // classify counts a new entry and returns its class.
@@ -250,6 +268,12 @@ func (s *shelf[K, V]) flooding(key K, now int64) bool {
 	return i != none && s.pool.at(i).class == flooded
 }
 
+// settled reports whether a key was seen more than once, and not in a flood.
+func (s *shelf[K, V]) settled(key K) bool {
+	i := s.find(key)
+	return i != none && s.pool.at(i).class == lasting
+}
+
 // seen notes that an entry that began at first was seen again at now. An entry of
 // a flood is doubted while that goes on: who floods sends everything twice.
 func (s *shelf[K, V]) seen(key K, first, now int64) {
@@ -273,10 +297,10 @@ func (s *shelf[K, V]) seenAt(i int32, first, now int64) (flood bool) {
 
 // renew makes an entry the most recently seen of its class.
 func (s *shelf[K, V]) renew(i int32, class uint8) {
-	l := &s.part.Value.lists[class]
-	if l.head != i {
-		s.pool.unlink(l, i)
-		s.pool.push(l, i)
+	if l := &s.part.Value.lists[class]; l.head != i {
+		n := s.pool.at(i)
+		s.pool.unlink(l, i, n)
+		s.pool.push(l, i, n)
 	}
 }
 
@@ -298,13 +322,13 @@ func (s *shelf[K, V]) keep(i int32, now int64) {
 // move gives an entry of a link another class.
 func (p *pool[K, V]) move(of *share.Node[part[K]], i int32, class uint8) {
 	n := p.at(i)
-	p.unlink(&of.Value.lists[n.class], i)
+	p.unlink(&of.Value.lists[n.class], i, n)
 	if n.class != class {
 		of.Remove(int(n.class))
 		of.Add(int(class))
 		n.class = class
 	}
-	p.push(&of.Value.lists[class], i)
+	p.push(&of.Value.lists[class], i, n)
 }
 
 // victims returns the class that an entry has to be forgotten of for a new one of
@@ -321,18 +345,24 @@ func (p *pool[K, V]) victims(class int) int {
 	return once
 }
 
-// remove forgets an entry of a link. It is counted all the same if another of its
-// class takes its place.
-func (p *pool[K, V]) remove(of *share.Node[part[K]], i int32, counted bool) {
+// remove forgets an entry of a link.
+func (p *pool[K, V]) remove(of *share.Node[part[K]], i int32) {
 	n := p.at(i)
-	p.unlink(&of.Value.lists[n.class], i)
+	p.unlink(&of.Value.lists[n.class], i, n)
+	of.Remove(int(n.class))
 	p.used--
-	if !counted {
-		of.Remove(int(n.class))
-	}
-	delete(of.Value.index, n.key)
-	of.Value.shrink()
+	p.lose(of, n)
 	n.next, p.free = p.free, i
+}
+
+// lose has an entry found no more.
+func (p *pool[K, V]) lose(of *share.Node[part[K]], n *node[K, V]) {
+	if own := &of.Value; own.index != nil {
+		delete(own.index, n.key)
+		if own.most >= 2*chunkSize && len(own.index) < own.most/4 {
+			own.shrink()
+		}
+	}
 	if p.forgotten != nil {
 		p.forgotten(n.key, n.value)
 	}
@@ -340,30 +370,26 @@ func (p *pool[K, V]) remove(of *share.Node[part[K]], i int32, counted bool) {
 
 // shrink gives back the memory of an index that has lost most of its entries.
 func (p *part[K]) shrink() {
-	if p.most < 2*chunkSize || len(p.index) > p.most/4 {
-		return
-	}
 	index := make(map[K]int32, len(p.index))
 	maps.Copy(index, p.index)
 	p.index, p.most = index, len(index)
 }
 
-// take returns a node that is not in use.
-func (p *pool[K, V]) take() int32 {
-	if p.free == none {
-		base := int32(len(p.chunks)) << chunkBits
-		p.chunks = append(p.chunks, make([]node[K, V], chunkSize))
-		for i := int32(chunkSize) - 1; i >= 0; i-- {
-			p.at(base+i).next, p.free = p.free, base+i
-		}
+// grow makes nodes and returns the first of them, which lists the others.
+func (p *pool[K, V]) grow() int32 {
+	base := int32(len(p.chunks)) << chunkBits
+	size := int32(min(chunkSize, p.max-int(base)))
+	chunk := make([]node[K, V], size)
+	for i := range chunk {
+		chunk[i].next = base + int32(i) + 1
 	}
-	i := p.free
-	p.free = p.at(i).next
-	return i
+	chunk[size-1].next = none
+	p.chunks = append(p.chunks, chunk)
+	return base
 }
 
-func (p *pool[K, V]) push(l *list, i int32) {
-	n := p.at(i)
+// push puts an entry, the i-th node, at the head of a list.
+func (p *pool[K, V]) push(l *list, i int32, n *node[K, V]) {
 	n.prev, n.next = none, l.head
 	if l.head == none {
 		l.tail = i
@@ -374,8 +400,8 @@ func (p *pool[K, V]) push(l *list, i int32) {
 	l.len++
 }
 
-func (p *pool[K, V]) unlink(l *list, i int32) {
-	n := p.at(i)
+// unlink takes an entry, the i-th node, out of a list.
+func (p *pool[K, V]) unlink(l *list, i int32, n *node[K, V]) {
 	if n.prev == none {
 		l.head = n.next
 	} else {

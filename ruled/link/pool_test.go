@@ -41,14 +41,14 @@ func TestFlood(t *testing.T) {
 			t.Fatalf("%+v after %d frames", s, n)
 		}
 		if n == 50*bound {
-			check(t, table, "unsolicited flood station.new claim.changed claim.contested claim.unasked", na(attacker, global, after(minute+time.Second/2)))
+			check(t, table, "unsolicited station.new claim.settled claim.changed claim.contested claim.unasked", na(attacker, global, after(minute+time.Second/2)))
 		}
 	}
 	if evicted := table.Stats().Evicted; evicted < 98*bound {
 		t.Errorf("%d evicted", evicted)
 	}
 	at := after(minute + 2*time.Second)
-	check(t, table, "claim.flipflop claim.contested claim.disputed", ns(host, global, "2001:db8::1", at))
+	check(t, table, "claim.settled claim.flipflop claim.contested claim.disputed", ns(host, global, "2001:db8::1", at))
 	check(t, table, "", ns(other, "2001:db8::b", "2001:db8::1", at))
 	check(t, table, "", ns(other, "2001:db8::b", "2001:db8::1", on("eth1"), at))
 }
@@ -204,27 +204,112 @@ func TestRestoreRefuses(t *testing.T) {
 
 func newTableOf(t *testing.T, from *Table) *Table { return restart(t, from.cfg, from) }
 
+// octets is a source of random numbers that are the octets of an input, so that
+// what is new in an input can be changed bit by bit.
+type octets []byte
+
+func (o *octets) Uint64() uint64 {
+	const rest = 1 << 40 // not 0, which rand.IntN would refuse for ever
+	if len(*o) == 0 {
+		return rest
+	}
+	octet := (*o)[0]
+	*o = (*o)[1:]
+	return uint64(octet)<<56 | rest
+}
+
 // What the events hold never makes the table panic or grow.
 func FuzzObserve(f *testing.F) {
-	f.Add(uint64(1), uint64(2))
-	f.Fuzz(func(t *testing.T, a, b uint64) {
-		r := rand.New(rand.NewPCG(a, b))
-		table := New(Config{Neighbours: 1 + int(a%20), ClaimTimeout: time.Duration(1 + b%uint64(time.Hour)), Silence: time.Hour, Learn: a%7 == 0})
-		for range 300 {
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 20 {
+		seed := make([]byte, 100)
+		for i := range seed {
+			seed[i] = byte(r.Uint32())
+		}
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		source := octets(data[:min(len(data), 1000)])
+		r := rand.New(&source)
+		table := New(Config{Neighbours: 1 + r.IntN(20), ClaimTimeout: time.Duration(1+r.IntN(256)) * minute, Silence: time.Hour, Learn: r.IntN(7) == 0})
+		for len(source) > 0 {
 			// Clocks go back, and some are far off.
-			at := time.Duration(r.Int64N(int64(3 * time.Hour)))
+			at := time.Duration(r.IntN(256)) * minute / 4
 			if r.IntN(50) == 0 {
-				at = time.Duration(r.Int64())
+				at = time.Duration(r.IntN(256)) << 55
 			}
-			table.Observe(random(r, at))
-			if r.IntN(100) == 0 {
+			e := random(r, at)
+			switch r.IntN(8) {
+			case 0:
+				e.Ethernet.VLAN = new(uint16(r.IntN(256)))
+			case 1:
+				e.Interface = fmt.Sprint(r.IntN(256))
+			case 2:
+				e.Host = fmt.Sprint(r.IntN(256))
+			}
+			table.Observe(e)
+			if r.IntN(50) == 0 {
 				table = restart(t, table.cfg, table)
 			}
 		}
+		for _, l := range table.links {
+			checkShelf(t, l.known)
+			checkShelf(t, l.bindings)
+			checkShelf(t, l.stations)
+			checkShelf(t, &l.asked)
+			checkShelf(t, &l.probed)
+		}
+		checkPool(t, table.known)
+		checkPool(t, table.bindings)
+		checkPool(t, table.stations)
+		checkPool(t, table.asked.pool)
+		checkPool(t, table.probed.pool)
 		if s := table.Stats(); s.Addresses > table.cfg.Neighbours || s.Stations > table.cfg.Neighbours {
 			t.Errorf("%+v", s)
 		}
 	})
+}
+
+// checkPool sees that the lists, counts and indexes of a pool fit together.
+func checkPool[K comparable, V any](t *testing.T, p *pool[K, V]) {
+	t.Helper()
+	if used := p.all.Count(flooded) + p.all.Count(once) + p.all.Count(lasting); used != p.used || used > p.max {
+		t.Fatalf("%d entries are counted, %d used, at most %d", used, p.used, p.max)
+	}
+	free := 0
+	for i := p.free; i != none; i = p.at(i).next {
+		free++
+	}
+	nodes := 0
+	for _, chunk := range p.chunks {
+		nodes += len(chunk)
+	}
+	if nodes != free+p.used || nodes > p.max {
+		t.Fatalf("%d nodes, %d used, %d free, at most %d", nodes, p.used, free, p.max)
+	}
+}
+
+// checkShelf sees the same of a shelf.
+func checkShelf[K comparable, V any](t *testing.T, s *shelf[K, V]) {
+	t.Helper()
+	entries := 0
+	for class := range s.part.Value.lists {
+		l, n, before := s.part.Value.lists[class], 0, int32(none)
+		for i := l.head; i != none; i = s.pool.at(i).next {
+			node := s.pool.at(i)
+			if node.prev != before || int(node.class) != class || s.part.Value.index != nil && s.find(node.key) != i {
+				t.Fatalf("entry %d of class %d: %+v", n, class, node)
+			}
+			n, before = n+1, i
+		}
+		if n != l.len || n != s.part.Count(class) || l.tail != before {
+			t.Fatalf("class %d has %d entries, %d in its list, %d counted", class, n, l.len, s.part.Count(class))
+		}
+		entries += n
+	}
+	if s.part.Value.index != nil && len(s.part.Value.index) != entries {
+		t.Fatalf("%d entries, %d in the index", entries, len(s.part.Value.index))
+	}
 }
 
 // filled returns a table of a link that knows n neighbours.

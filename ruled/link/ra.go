@@ -61,8 +61,9 @@ func enlist[T any](to *[]T, listed bool, v T) {
 	}
 }
 
-// refresh takes over the lifetimes of an RA, which run down in some routers'.
-func (r *Router) refresh(e *schemas.Event) {
+// refresh takes over the lifetimes of an RA with these statements, which run down
+// in some routers'.
+func (r *Router) refresh(e *schemas.Event, sent []schemas.Statement) {
 	if e.ND.RA.Lifetime > 0 {
 		update(&r.Lifetime, e.ND.RA.Lifetime)
 	}
@@ -101,7 +102,7 @@ func (r *Router) refresh(e *schemas.Event) {
 			update(&known.Lifetime, opt.PREF64[i].Lifetime)
 		}
 	}
-	for _, s := range statements(e) {
+	for _, s := range sent {
 		if known := r.other(s.Number, s.Text); known != nil {
 			known.Lifetimes = s.Lifetimes
 		}
@@ -111,7 +112,7 @@ func (r *Router) refresh(e *schemas.Event) {
 // update sets a value that may have been copied: not in place.
 func update[T comparable](known **T, v T) {
 	if *known == nil || **known != v {
-		*known = &v
+		*known = new(v)
 	}
 }
 
@@ -131,7 +132,7 @@ func (r *Router) merge(other Router, e *schemas.Event) {
 		return
 	}
 	stopped := *r.Lifetime == 0
-	c := comparison{known: r, since: exactly}
+	c := comparison{known: r, beside: new(Router), since: exactly}
 	if c.run(e); !stopped && (c.d.Params || c.d.MTU || c.d.PrefixParams) {
 		r.Volatile = true
 	}

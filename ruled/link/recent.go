@@ -54,7 +54,7 @@ func (r *recent) put(q *queue, t target, a asked) {
 	full := q.len() >= maxQueue
 	for class := range q.part.Value.lists {
 		for l := &q.part.Value.lists[class]; l.len > 0 && (full || !r.fresh(r.at(l.tail).value, a.at)); full = false {
-			r.remove(q.part, l.tail, false)
+			r.remove(q.part, l.tail)
 		}
 	}
 	i := q.insert(t, class)

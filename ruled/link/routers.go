@@ -207,7 +207,7 @@ func (t *Table) observeRA(r *routers, e *schemas.Event, now int64) {
 		t.observeConfigured(r, i, e, now, whole)
 	case i >= 0:
 		known := &r.learned[i]
-		t.ra = t.compare(r, known, nil, e, now, whole)
+		t.ra = t.compare(r, known, &t.nothing, e, now, whole)
 		if known.stub && !r.isStub(e) {
 			t.stranger(r, e) // it wants to be more than it was
 		}
@@ -244,9 +244,10 @@ func (t *Table) observeConfigured(r *routers, i int, e *schemas.Event, now int64
 
 // exactly says how an RA differs from what is configured of its router.
 func (t *Table) exactly(router *Router, e *schemas.Event) schemas.LinkRA {
-	t.comparison = comparison{known: router, since: exactly}
-	t.comparison.run(e)
-	return t.comparison.d
+	c := &t.comparison
+	c.begin(router, &t.nothing, exactly, false)
+	c.run(e)
+	return c.d
 }
 
 // observeUnknown judges an RA of a router that was not learned, on a link where
@@ -278,12 +279,12 @@ func (t *Table) observeUnknown(r *routers, e *schemas.Event, now int64, whole bo
 // what beside tells of it, and takes over what it may.
 func (t *Table) compare(r *routers, known *learned, beside *Router, e *schemas.Event, now int64, whole bool) schemas.LinkRA {
 	c := &t.comparison
-	*c = comparison{known: &known.Router, beside: beside, once: known.heard == known.since && !known.stub, since: max(now-known.heard, 0)}
+	c.begin(&known.Router, beside, max(now-known.heard, 0), known.heard == known.since && !known.stub)
 	c.run(e)
 	d := c.d
 	switch {
 	case len(d.Change) == 0:
-		known.refresh(e)
+		known.refresh(e, c.sent)
 		known.last = now
 	case whole && now >= known.since && now-known.since <= burst && !c.changed:
 		known.merge(profile(e), e)

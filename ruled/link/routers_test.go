@@ -208,7 +208,7 @@ func TestLearnedRouters(t *testing.T) {
 		{"another server in a provisioning domain", []*schemas.Event{again(0, pvd(rdnss("2001:db8::53", 900))), again(minute, pvd(rdnss("2001:db8:bad::53", 900)))}, "ra.option"},
 		{"the flag of a prefix", then(again(minute, func(e *schemas.Event) { e.ND.Opt.PrefixInfo[0].Flag.PDPreferred = true })), "ra.prefixparams"},
 		{"a reserved flag", then(again(minute, radvert(func(r *schemas.RA) { r.Flag.Reserved = true }))), "ra.flags ra.params"},
-		{"the link-layer address of somebody", then(again(minute, told(gateway)), again(2*minute, told(other))), "claim.changed claim.contested claim.router ra.option"},
+		{"the link-layer address of somebody", then(again(minute, told(gateway)), again(2*minute, told(other))), "claim.settled claim.changed claim.contested claim.router ra.option"},
 		{"a second router, cut short by the capture", then(ra(attacker, attackerLL, cut, after(minute))), "router.unknown router.default router.rogue"},
 		{"one cut short by the capture teaches nothing", []*schemas.Event{ra(attacker, attackerLL, cut), ra(gateway, gatewayLL)}, "station.new claim.new router.new"},
 		{"priority tag", then(ra(attacker, attackerLL, vlan(0), after(minute))), "router.unknown router.default router.rogue"},
@@ -293,6 +293,6 @@ func TestConfiguredRoutersShare(t *testing.T) {
 	routers.Routers = append(routers.Routers, second)
 	table := newTable(routers)
 	observe(table, ra(gateway, gatewayLL), ra(other, gatewayLL, after(minute)))
-	check(t, table, "configured claim.flipflop claim.contested claim.disputed", ra(gateway, gatewayLL, after(2*minute)))
-	check(t, table, "configured unsolicited station.new claim.changed claim.contested claim.disputed claim.router claim.unasked router.flag", na(attacker, gatewayLL, flags("RO"), after(3*minute)))
+	check(t, table, "configured claim.settled claim.flipflop claim.contested claim.disputed", ra(gateway, gatewayLL, after(2*minute)))
+	check(t, table, "configured unsolicited station.new claim.settled claim.changed claim.contested claim.disputed claim.router claim.unasked router.flag", na(attacker, gatewayLL, flags("RO"), after(3*minute)))
 }

@@ -66,6 +66,7 @@ type Table struct {
 	configured []Routers
 	links      map[linkKey]*link
 	last       *link // of the last event: events come in runs
+	settled    bool  // it is lasting
 	numbers    int64 // links made so far
 	known      *pool[linkKey, *link]
 	bindings   *pool[[16]byte, binding]
@@ -84,6 +85,7 @@ type Table struct {
 	// What is used again.
 	offers     []offer
 	comparison comparison
+	nothing    Router // where nothing is configured
 }
 
 type linkKey struct {
@@ -211,9 +213,7 @@ func (t *Table) Observe(e *schemas.Event) {
 		t.observeClaims(l, s, e, now)
 		t.observeRouter(l, e, now)
 		t.out.Bogon = l.routers.bogon(e.Inet6.Source)
-		for i := range t.claims {
-			t.out.Flood = t.out.Flood || l.bindings.flooding(t.claims[i].Address.As16(), now)
-		}
+		t.out.Flood = t.flooding(l, now)
 	}
 	t.out.Claim = t.remarkable()
 	if own(e) { // the host itself is neither new nor to be accused
@@ -222,6 +222,22 @@ func (t *Table) Observe(e *schemas.Event) {
 	if something(&t.out) {
 		e.Link = &t.out
 	}
+}
+
+// flooding reports whether the sender, or an address that it claims, may be one of
+// a flood's. A claim of another's address that was there before is none, whoever
+// makes it.
+func (t *Table) flooding(l *link, now int64) bool {
+	flood := t.out.Flood // of the sender
+	for i := range t.claims {
+		c := &t.claims[i]
+		made := l.bindings.flooding(c.Address.As16(), now)
+		if c.Contested && !made {
+			return false
+		}
+		flood = flood || made
+	}
+	return flood
 }
 
 // remarkable returns the claims to be told of: if one contradicts another, what
@@ -255,7 +271,11 @@ func (t *Table) link(e *schemas.Event, now int64) *link {
 		vlan, inner = inner, vlan
 	}
 	if l := t.last; l != nil && l.vlan == vlan && l.inner == inner && l.iface == e.Interface && l.host == e.Host {
-		t.seen(l, now)
+		if t.settled { // and the most recently seen
+			l.last = now
+		} else {
+			t.seen(l, now)
+		}
 		return l
 	}
 	key := linkKey{e.Host, e.Interface, vlan, inner}
@@ -264,6 +284,7 @@ func (t *Table) link(e *schemas.Event, now int64) *link {
 		t.seen(l, now)
 	} else {
 		l = t.newLink(key, now)
+		t.settled = false
 	}
 	t.last = l
 	return l
@@ -275,6 +296,7 @@ func (t *Table) seen(l *link, now int64) {
 		l.doubt(flood)
 	}
 	l.last = now
+	t.settled = t.known.at(l.entry).class == lasting
 }
 
 func tagOf(identifier *uint16) int32 {

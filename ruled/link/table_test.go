@@ -52,17 +52,17 @@ func TestObserve(t *testing.T) {
 			"unsolicited claim.changed claim.contested claim.spoofed claim.unasked"},
 		{"claimed again by the same", seen(na(attacker, global, after(minute)), na(attacker, global, after(2*minute))), "unsolicited"},
 		{"the owner defends itself", seen(na(attacker, global, after(minute)), ns(host, global, "2001:db8::1", after(2*minute))),
-			"claim.flipflop claim.contested claim.disputed"},
+			"claim.settled claim.flipflop claim.contested claim.disputed"},
 		{"the attacker goes on", seen(na(attacker, global, after(minute)), ns(host, global, "2001:db8::1", after(2*minute)), na(attacker, global, after(3*minute))),
-			"unsolicited claim.flipflop claim.contested claim.disputed claim.unasked"},
+			"unsolicited claim.settled claim.flipflop claim.contested claim.disputed claim.unasked"},
 		{"still disputed", seen(na(attacker, global, after(minute)), ns(host, global, "2001:db8::1", after(2*minute)), ns(host, global, "2001:db8::1", after(3*minute))),
 			"claim.disputed"},
 		{"return to an older one", seen(na(attacker, global, after(minute)), na(other, global, after(2*minute)), ns(host, global, "2001:db8::1", after(3*minute))),
-			"claim.reused claim.contested claim.disputed"},
+			"claim.settled claim.reused claim.contested claim.disputed"},
 		{"the attacker falls silent", seen(na(attacker, global, after(minute)), ns(host, global, "2001:db8::1", after(2*minute)), ns(host, global, "2001:db8::1", after(70*minute))), ""},
 		{"the owner falls silent", seen(na(attacker, global, after(minute)), ns(attacker, global, "2001:db8::1", after(70*minute))), "claim.adopted"},
 		{"and is a stranger when it is back", seen(na(attacker, global, after(minute)), ns(attacker, global, "2001:db8::1", after(70*minute)), ns(host, global, "2001:db8::1", after(71*minute))),
-			"claim.changed claim.contested"},
+			"claim.settled claim.changed claim.contested"},
 		{"address given to another after a long silence", seen(ns(other, global, "2001:db8::1", after(70*minute))), "station.new claim.changed claim.contested claim.adopted"},
 		{"addresses of two stations claimed by one", seen(ns(other, "fe80::b", "2001:db8::1"), na(attacker, "fe80::b", after(minute)), na(attacker, global, after(minute))),
 			"unsolicited claim.changed claim.contested claim.serial claim.unasked"},
@@ -86,7 +86,7 @@ func TestObserve(t *testing.T) {
 		{"the host's own address claimed", []*schemas.Event{na(host, global, sent), na(attacker, global, after(minute))},
 			"unsolicited station.new claim.own claim.changed claim.contested claim.unasked"},
 		{"and claimed again", []*schemas.Event{na(host, global, sent), na(attacker, global, after(minute)), ns(host, global, "2001:db8::1", sent, after(minute)), na(attacker, global, after(minute+time.Second))},
-			"unsolicited claim.own claim.flipflop claim.contested claim.disputed claim.unasked"},
+			"unsolicited claim.settled claim.own claim.flipflop claim.contested claim.disputed claim.unasked"},
 
 		{"an address that is announced after its test", []*schemas.Event{ns(host, "::", global), na(host, global, after(2*time.Second))}, "claim.new claim.early claim.expected"},
 		{"one that another has tested", []*schemas.Event{ns(other, global, "2001:db8::1"), ns(attacker, "::", global, after(minute)), na(attacker, global, after(minute+2*time.Second))},
@@ -97,7 +97,7 @@ func TestObserve(t *testing.T) {
 		{"but its sender has its source", seen(na(attacker, global, bare, after(minute))), "unsolicited station.new claim.changed claim.contested claim.unasked"},
 		{"the second of two addresses in an advertisement", seen(na(host, global, func(e *schemas.Event) {
 			e.ND.Opt.TargetLinkLayer = append(e.ND.Opt.TargetLinkLayer, schemas.LinkLayer{Address: mac(attacker)})
-		}, after(minute))), "unsolicited claim.changed claim.contested claim.unasked"},
+		}, after(minute))), "unsolicited claim.settled claim.changed claim.contested claim.unasked"},
 		{"by a frame whose Ethernet source no station has", seen(na("33:33:00:00:00:01", global, told(attacker), after(minute))),
 			"unsolicited claim.changed claim.contested claim.unasked"},
 
@@ -110,7 +110,7 @@ func TestObserve(t *testing.T) {
 			na(host, "2001:db8::c1"), na(other, "2001:db8::c2"), na(attacker, "2001:db8::c1", after(minute)), na(attacker, "2001:db8::c2", after(minute)),
 			na(host, "2001:db8::c1", after(minute)), na(other, "2001:db8::c2", after(minute)),
 			na(attacker, "2001:db8::c1", after(minute)), na(attacker, "2001:db8::c2", after(minute)),
-		}, "unsolicited claim.flipflop claim.contested claim.disputed claim.spoofed claim.serial claim.unasked"},
+		}, "unsolicited claim.settled claim.flipflop claim.contested claim.disputed claim.spoofed claim.serial claim.unasked"},
 
 		{"duplicate address detection", []*schemas.Event{ns(host, "::", global)}, "station.new"},
 		{"denied", []*schemas.Event{ns(host, "::", global), na(other, global, after(time.Second))}, "station.new claim.new claim.expected dad dad.stranger"},

@@ -106,6 +106,9 @@ func (p *compiler) level(rules []int32, depth int) *level {
 		c := p.checks[rule][best]
 		if indexes[c.slot] == nil {
 			indexes[c.slot] = &index{slot: c.slot}
+			if c.Field.IsFlag() {
+				indexes[c.slot].flag = c.Field
+			}
 			g := l.group(p.gate[c.slot])
 			g.indexes = append(g.indexes, indexes[c.slot])
 		}

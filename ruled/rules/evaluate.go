@@ -85,10 +85,16 @@ func (ev *Evaluator) level(l *level) {
 	ev.levels[l.number] = ev.round
 	for i := range l.groups {
 		g := &l.groups[i]
-		if g.gate != noGate && !ev.enter(g.gate).open {
-			continue
+		var at *gate
+		if g.gate != noGate {
+			if at = ev.enter(g.gate); !at.open {
+				continue
+			}
 		}
 		for _, ix := range g.indexes {
+			if ix.flag != nil && !ix.flag.FlagIn(at.inside) {
+				continue // as most flags are
+			}
 			ev.lookUp(ix)
 		}
 	}

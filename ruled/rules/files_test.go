@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -76,15 +77,42 @@ func TestParseFiles(t *testing.T) {
 	}
 }
 
-func FuzzParse(f *testing.F) {
-	f.Add(BuiltinXML())
-	for _, name := range []string{"ndpmon2.xml", "ndpmon2-saved.xml", "ndpmon2-routers.xml", "ndpmon1.xml", "ndpmon1-vlan.xml"} {
-		data, err := os.ReadFile("testdata/" + name)
+// pieces returns what files have of elements with a name, each in one line.
+func pieces(f *testing.F, name string) []string {
+	files := [][]byte{BuiltinXML()}
+	for _, file := range []string{"ndpmon2.xml", "ndpmon2-saved.xml", "ndpmon2-routers.xml", "ndpmon1.xml", "ndpmon1-vlan.xml"} {
+		data, err := os.ReadFile("testdata/" + file)
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add(data)
+		files = append(files, data)
 	}
+	var all []string
+	for _, data := range files {
+		for _, element := range regexp.MustCompile("(?s)<"+name+"[ >].*?</"+name+">").FindAll(data, -1) {
+			all = append(all, strings.Join(strings.Fields(string(element)), " "))
+		}
+	}
+	if len(all) == 0 {
+		f.Fatalf("no file has <%s>", name)
+	}
+	return all
+}
+
+// FuzzParse has small seeds: of a long input that is new to it, Go tries each
+// piece that can be left out, and does nothing else for a minute.
+func FuzzParse(f *testing.F) {
+	for _, rule := range pieces(f, "rule") {
+		f.Add([]byte("<rules>" + rule + "</rules>"))
+	}
+	const router = "<rules><routers><router><mac>2:0:0:0:0:1</mac><lla>fe80::1</lla>%s</router></routers></rules>"
+	for _, name := range []string{"addresses", "prefixes", "rdnss", "dnssl", "routes"} {
+		for _, piece := range pieces(f, name) {
+			f.Add(fmt.Appendf(nil, router, piece))
+		}
+	}
+	f.Add([]byte("<config_ndpmon><actions_low_pri><sendmail>0</sendmail></actions_low_pri><admin_mail>a@b</admin_mail></config_ndpmon>"))
+	f.Add([]byte("<config_ndpmon><settings><ignor_autoconf>1</ignor_autoconf><soap listen_port='1'/></settings></config_ndpmon>"))
 	f.Add([]byte("<rules>\n<rule id='a' id='a' x='1'>t<match field='inet6.source' value='::/129'/><match field='ethernet.source' value='0:1'/></rule>\n</rules><x/>"))
 	f.Add([]byte(`<rules><builtin except="hop-limit"/><rule id="relay-ns"><match field="inet6.hoplimit" min="1" max="254"/>
 <no-match field="interface"><value>eth*</value><value>?</value></no-match><match field="icmp6.type" value="133, 134,x"/>

@@ -15,6 +15,7 @@ import (
 // index finds the rules that are filed under a condition on one field.
 type index struct {
 	slot      int
+	flag      *schemas.Field // the field, if it IsFlag
 	present   bucket
 	numbers   map[uint64]*bucket
 	addresses map[netip.Addr]*bucket

@@ -108,12 +108,11 @@ func (t *Threshold) pass(w *window, now int64) bool {
 	return true
 }
 
-// passCap counts a match that may act and reports whether the cap lets it.
-func (t *Threshold) passCap(w *window, now int64) bool {
+// passCap counts a match that may act and reports whether a cap of most lets it.
+func (t *Threshold) passCap(w *window, most uint64, now int64) bool {
 	if !w.open(now, t.Seconds) {
 		*w = window{start: now}
 	}
 	w.count++
-	most := uint64(t.Cap)
 	return w.count <= most || w.count%most == 0 && bits.OnesCount64(w.count/most) == 1
 }

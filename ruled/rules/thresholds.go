@@ -95,10 +95,44 @@ func (t *Thresholds) Pass(rule *Rule, e *schemas.Event) (count uint64, ok bool) 
 	if rule.Threshold.Cap == 0 {
 		return count, true
 	}
-	c = t.counter(t.capKey(rule, e), rule.ID, e.Host, e.Interface, true, now)
+	most := uint64(rule.Threshold.Cap)
+	switch {
+	case !settled(e) && e.Link != nil && e.Link.Flood:
+		return t.passCap(rule, e, ofFlood, most, count, now)
+	case !settled(e):
+		return t.passCap(rule, e, ofOthers, most, count, now)
+	}
+	if count, ok = t.passCap(rule, e, ofAddress, most, count, now); !ok {
+		return 0, false
+	}
+	return t.passCap(rule, e, ofAddresses, manyCaps*most, count, now)
+}
+
+// What a cap is of, beside the rule and the interface.
+const (
+	// ofOthers is what is neither a flood's nor about a settled address.
+	ofOthers = iota
+	// ofFlood is what was first seen in a flood that is going on.
+	ofFlood
+	// ofAddress is a settled address that others claim: what is made up does not
+	// use up its cap. ofAddresses is all of these, and as wide as manyCaps.
+	ofAddress
+	ofAddresses
+
+	manyCaps = 10
+)
+
+// settled reports whether the event is about an address that is not made up.
+func settled(e *schemas.Event) bool {
+	return e.Link != nil && slices.ContainsFunc(e.Link.Claim, func(c schemas.LinkClaim) bool { return c.Settled })
+}
+
+// passCap counts a match, which stands for count, for a cap of the rule.
+func (t *Thresholds) passCap(rule *Rule, e *schemas.Event, of byte, most, count uint64, now int64) (uint64, bool) {
+	c := t.counter(t.capKey(rule, e, of), rule.ID, e.Host, e.Interface, true, now)
 	c.seconds = rule.Threshold.Seconds
 	c.matches += count
-	if !rule.Threshold.passCap(&c.window, now) {
+	if !rule.Threshold.passCap(&c.window, most, now) {
 		return 0, false
 	}
 	count, c.matches = c.matches, 0
@@ -129,15 +163,19 @@ func (t *Thresholds) key(rule *Rule, e *schemas.Event) thresholdKey {
 	return thresholdKey(sum[:])
 }
 
-// capKey is the key of a rule's cap for the event's link. No other begins like it,
-// for no rule's id is empty.
-func (t *Thresholds) capKey(rule *Rule, e *schemas.Event) thresholdKey {
-	b := appendText(appendText(appendText(appendText(t.text[:0], ""), rule.ID), e.Host), e.Interface)
-	flood := byte(0)
-	if e.Link != nil && e.Link.Flood {
-		flood = 1
+// capKey is the key of a cap of a rule for the event's link. No other begins like
+// it, for no rule's id is empty.
+func (t *Thresholds) capKey(rule *Rule, e *schemas.Event, of byte) thresholdKey {
+	b := append(appendText(appendText(appendText(appendText(t.text[:0], ""), rule.ID), e.Host), e.Interface), of)
+	if of == ofAddress {
+		for i := range e.Link.Claim {
+			if c := &e.Link.Claim[i]; c.Settled {
+				addr := c.Address.As16()
+				b = append(b, addr[:]...)
+			}
+		}
 	}
-	t.text = append(b, flood)
+	t.text = b
 	sum := sha256.Sum256(t.text)
 	return thresholdKey(sum[:])
 }

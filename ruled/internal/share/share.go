@@ -100,15 +100,16 @@ func (n *Node[T]) Remove(class int) {
 // Most returns the leaf that has to give one thing of a class for a new one of
 // this leaf: the whole has some. It is this leaf itself where nobody has more.
 func (n *Node[T]) Most(class int) *Node[T] {
-	if n.parent == nil {
+	most := n
+	for at := n; at.parent != nil; at = at.parent {
+		if top := at.parent.classes[class].heap; len(top) == 0 || at.classes[class].count < top[0].classes[class].count {
+			most = at.parent
+		}
+	}
+	if most == n {
 		return n
 	}
-	parent := n.parent.Most(class)
-	most := parent.classes[class].heap[0]
-	if parent == n.parent && n.classes[class].count >= most.classes[class].count {
-		return n
-	}
-	return most
+	return most.Largest(class)
 }
 
 // Largest returns the leaf of a node that has the most things of a class, found as

@@ -135,7 +135,9 @@ func pcap(frames ...timed) []byte {
 	at := epoch
 	for _, f := range frames {
 		at = at.Add(f.after)
-		file = join(file, le32(uint32(at.Unix())), le32(uint32(at.Nanosecond()/1000)), le32(uint32(len(f.frame))), le32(uint32(len(f.frame))), f.frame)
+		for _, part := range [][]byte{le32(uint32(at.Unix())), le32(uint32(at.Nanosecond() / 1000)), le32(uint32(len(f.frame))), le32(uint32(len(f.frame))), f.frame} {
+			file = append(file, part...)
+		}
 	}
 	return file
 }
