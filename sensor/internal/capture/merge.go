@@ -51,8 +51,8 @@ type side struct {
 // begin must be called before next after each wait.
 func (m *merger) begin() {
 	m.polled = time.Time{}
-	// Where one direction is busy it has one more frame, and reading that first
-	// spares a poll.
+	// Where only one direction is busy, the next frame is most likely of that one,
+	// and to read it first spares a poll.
 	m.sides[m.from].ready = m.again
 }
 
