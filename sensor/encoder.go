@@ -98,7 +98,9 @@ func (e *encoder) encode(ev *schemas.Event, t time.Time) []byte {
 	return e.json
 }
 
-// forwarded reports whether the host sent the frame for another station.
+// forwarded reports whether the host sent the frame for another station. In the
+// milliseconds until the follower has heard of an interface's new address, the
+// frames that leave with it count as such.
 func (e *encoder) forwarded(ev *schemas.Event) bool {
 	if e.own == nil || ev.Direction != schemas.Out || ev.Ethernet == nil {
 		return false

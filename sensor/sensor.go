@@ -1,7 +1,8 @@
 //go:build linux
 
 // Package sensor captures Neighbor Discovery on a host's interfaces, or reads it
-// from capture files, and publishes each frame as an event.
+// from capture files, and publishes each frame as an event. The events of an
+// interface are published in the order of their times.
 package sensor
 
 import (

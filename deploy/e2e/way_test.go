@@ -152,6 +152,9 @@ func TestWayAnswersAreAskedFor(t *testing.T) {
 	t.Parallel()
 	r := lab.NewWay(t, false).Router
 	p := startWay(t, r, "--route", "--proxy")
+	for _, name := range []string{lab.Slave1, lab.Slave2} {
+		p.Stderr.WaitFor(`msg=capturing`, `interface=`+name)
+	}
 	for i := range 20 {
 		target := netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 0, 5, 14: 2, 15: byte(i)})
 		r.Host2.Address("eth0", target.String()+"/128")

@@ -357,3 +357,27 @@ func TestSocketFails(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// BenchmarkFrames reads frames of one direction that come one by one, each when
+// the last was read.
+func BenchmarkFrames(b *testing.B) {
+	h, _, peer := lab(b, Options{})
+	send, end := peer.Sender("eth0")
+	defer end()
+	read, done := make(chan struct{}), make(chan error, 1)
+	go func() { done <- h.Frames(func(Frame) { read <- struct{}{} }) }()
+	sent := frame(0, 86)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := send(sent); err != nil {
+			b.Fatal(err)
+		}
+		<-read
+	}
+	if _, err := h.Close(); err != nil {
+		b.Error(err)
+	}
+	if err := <-done; err != nil {
+		b.Error(err)
+	}
+}

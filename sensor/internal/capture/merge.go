@@ -30,9 +30,11 @@ type merger struct {
 	polled time.Time
 	// ended says that no more frames come than the sources hold.
 	ended bool
-	// last is the time of the last frame, and from is the side that it came from.
-	last time.Time
-	from int
+	// last is the time of the last frame, from is the side that it came from, and
+	// again says that the one before came from there too.
+	last  time.Time
+	from  int
+	again bool
 }
 
 // side is one source.
@@ -49,9 +51,9 @@ type side struct {
 // begin must be called before next after each wait.
 func (m *merger) begin() {
 	m.polled = time.Time{}
-	// Most often one frame has come, in the same direction as the last one: this
-	// spares a poll.
-	m.sides[m.from].ready = true
+	// Where only one direction is busy, the next frame is most likely of that one,
+	// and to read it first spares a poll.
+	m.sides[m.from].ready = m.again
 }
 
 // end tells the merger that the sources get no more frames. After it next gives
@@ -83,16 +85,16 @@ func (m *merger) next() (Frame, error) {
 			return Frame{}, err
 		}
 	}
-	a, b := &m.sides[0], &m.sides[1]
-	switch {
+	from := 0
+	switch a, b := &m.sides[0], &m.sides[1]; {
 	case a.full && !(b.full && b.frame.Time.Before(a.frame.Time)):
-		m.from = 0
 	case b.full:
-		m.from = 1
+		from = 1
 	default:
 		return Frame{}, unix.EAGAIN
 	}
-	s := &m.sides[m.from]
+	m.again, m.from = m.from == from, from
+	s := &m.sides[from]
 	s.full = false
 	f := s.frame
 	if early := m.last.Sub(f.Time); early > 0 && early < clockStep {

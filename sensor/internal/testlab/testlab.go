@@ -191,24 +191,23 @@ func (n *Namespace) Send(name string, frame []byte, count int) {
 // SendAll sends whole Ethernet frames out of the interface.
 func (n *Namespace) SendAll(name string, frames [][]byte) {
 	n.t.Helper()
-	index := n.Link(name).Attrs().Index
-	var err error
-	n.Do(func() { err = send(index, frames) })
-	n.must(err, "send frames on", name)
+	send, done := n.Sender(name)
+	defer done()
+	for _, f := range frames {
+		n.must(send(f), "send frames on", name)
+	}
 }
 
-func send(index int, frames [][]byte) error {
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	for _, f := range frames {
-		if err := unix.Sendto(fd, f, 0, &unix.SockaddrLinklayer{Ifindex: index}); err != nil {
-			return err
-		}
-	}
-	return nil
+// Sender returns a function that sends a whole Ethernet frame out of the
+// interface, and one that must be called in the end.
+func (n *Namespace) Sender(name string) (send func(frame []byte) error, done func()) {
+	n.t.Helper()
+	to := &unix.SockaddrLinklayer{Ifindex: n.Link(name).Attrs().Index}
+	var fd int
+	var err error
+	n.Do(func() { fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0) })
+	n.must(err, "open a packet socket")
+	return func(frame []byte) error { return unix.Sendto(fd, frame, 0, to) }, func() { unix.Close(fd) }
 }
 
 func (n *Namespace) must(err error, what ...string) {
