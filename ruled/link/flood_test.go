@@ -2,6 +2,7 @@ package link
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -141,7 +142,7 @@ func TestFloodOfSolicitations(t *testing.T) {
 		for n := range frames {
 			at := after(minute + time.Duration(n)*10*time.Microsecond)
 			e := solicit(fmt.Sprintf("2001:db8:2::%x:%x", n>>16, n&0xffff), at)
-			floods["VLANs"](e, n)
+			floods["a few in each of many VLANs"](e, n)
 			table.Observe(e)
 			if n%100 == 0 && n > frames*3/4 {
 				table.Observe(solicit(fmt.Sprintf("2001:db8:3::%x", n/100), at))
@@ -202,12 +203,13 @@ func TestFlooding(t *testing.T) {
 	check(t, begin(), "", stranger, ns(attacker, attackerLL, "2001:db8::1", during(12*time.Second)))
 	table := begin()
 	observe(table, stranger)
-	for at := range 60 {
-		send(table, 200*at, 200*at+200, minute+time.Duration(at)*10*time.Second)
-		observe(table, ns(attacker, attackerLL, "2001:db8::1", during(time.Duration(at)*10*time.Second)))
+	for at := 9; at <= 600; at += 9 {
+		send(table, 200*at, 200*at+200, minute+time.Duration(at)*time.Second)
+		observe(table, ns(attacker, attackerLL, "2001:db8::1", during(time.Duration(at)*time.Second)))
 	}
-	check(t, table, "flood", ns(attacker, attackerLL, "2001:db8::1", during(595*time.Second)))
+	check(t, table, "flood", ns(attacker, attackerLL, "2001:db8::1", during(600*time.Second)))
 	check(t, table, "", ns(attacker, attackerLL, "2001:db8::1", during(605*time.Second)))
+	check(t, table, "flood station.new claim.new", ns(other, "fe80::b", "2001:db8::1", during(605*time.Second)))
 
 	// On made-up links, but not on those that were there.
 	table = begin()
@@ -265,6 +267,71 @@ func TestPatientFlood(t *testing.T) {
 	}
 	if got := observe(table, known(0, at+40*time.Hour)); got != "station.new claim.new" {
 		t.Errorf("an hour of silence: %q", got)
+	}
+}
+
+// Where all the room is taken by what was seen once, a flood gets a tenth of it:
+// those who live in it can be told from each other.
+func TestFloodHasRoom(t *testing.T) {
+	const bound = 1000
+	table := New(Config{Neighbours: bound, ClaimTimeout: DefaultClaimTimeout, Silence: DefaultSilence})
+	for n := range bound {
+		e := flood(n, 0)
+		e.Time = epoch.Add(time.Duration(n) * minute)
+		table.Observe(e)
+	}
+	for n := range 10 * bound {
+		table.Observe(flood(bound+n, bound*minute))
+	}
+	for n := range bound / 10 {
+		if e := flood(11*bound-1-n, bound*minute); observe(table, e) != "unsolicited flood" {
+			t.Fatalf("%d before the last: %s", n, facts(e))
+		}
+	}
+	if got := table.stations.all.Count(once) + table.stations.all.Count(lasting); got < bound*9/10-1 {
+		t.Errorf("%d of those before the flood are left", got)
+	}
+}
+
+// A link is lasting with its second event, also where no other's was between.
+func TestLinkLasts(t *testing.T) {
+	table := newTable()
+	observe(table, ns(host, global, "2001:db8::1"), ns(host, global, "2001:db8::1"), ns(host, global, "2001:db8::1", on("eth1")))
+	if n := table.known.all.Count(lasting); n != 1 {
+		t.Fatalf("%d links are lasting, want 1", n)
+	}
+	observe(table, ns(host, global, "2001:db8::1", on("eth1")))
+	if n := table.known.all.Count(lasting); n != 2 {
+		t.Errorf("%d links are lasting, want 2", n)
+	}
+}
+
+// What a flood made up is no longer in memory once it is forgotten.
+func TestFloodsLeaveNothing(t *testing.T) {
+	heap := func() int {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc)
+	}
+	for name, makeUp := range floods {
+		table := New(Config{Neighbours: 1000, ClaimTimeout: DefaultClaimTimeout, Silence: DefaultSilence})
+		n := 0
+		send := func(frames int) {
+			for range frames {
+				e := flood(n, 0)
+				makeUp(e, n)
+				table.Observe(e)
+				n++
+			}
+		}
+		send(20_000)
+		before := heap()
+		send(60_000)
+		if more := heap() - before; more > 8<<20 {
+			t.Errorf("%s: %d MB more", name, more>>20)
+		}
+		runtime.KeepAlive(table)
 	}
 }
 
