@@ -2,10 +2,14 @@ package link
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ndmon/ndmon/ruled/internal/share"
 	"github.com/ndmon/ndmon/schemas"
 )
 
@@ -122,5 +126,275 @@ func testFlood(t *testing.T, frames int, lasts time.Duration, twice bool, makeUp
 	}
 	if chunks := len(table.bindings.chunks); chunks > bound/chunkSize+1 {
 		t.Errorf("%d chunks of addresses", chunks)
+	}
+}
+
+// A flood on made-up VLANs does not make a link forget what was asked for on it.
+func TestFloodOfSolicitations(t *testing.T) {
+	for name, solicit := range map[string]func(target string, opts ...option) *schemas.Event{
+		"asked":  func(target string, opts ...option) *schemas.Event { return ns(other, "2001:db8::b", target, opts...) },
+		"probed": func(target string, opts ...option) *schemas.Event { return ns(host, "::", target, opts...) },
+	} {
+		table := newTable()
+		observe(table, ns(other, "2001:db8::b", "2001:db8::1"), ns(other, "2001:db8::b", "2001:db8::1", after(time.Second)))
+		const frames = 2 * maxRecent
+		targets := 0
+		for n := range frames {
+			at := after(minute + time.Duration(n)*10*time.Microsecond)
+			e := solicit(fmt.Sprintf("2001:db8:2::%x:%x", n>>16, n&0xffff), at)
+			floods["a few in each of many VLANs"](e, n)
+			table.Observe(e)
+			if n%100 == 0 && n > frames*3/4 {
+				table.Observe(solicit(fmt.Sprintf("2001:db8:3::%x", n/100), at))
+				targets++
+			}
+		}
+		l := table.links[linkKey{"r1", "eth0", -1, -1}]
+		if l == nil {
+			t.Fatalf("%s: the link is forgotten", name)
+		}
+		remembered := map[string]int{"asked": l.asked.len(), "probed": l.probed.len()}[name]
+		if remembered < targets {
+			t.Errorf("%s: %d of %d targets are remembered", name, remembered, targets)
+		}
+	}
+	// And so the answers are what they are.
+	table := newTable()
+	check(t, table, "", ns(host, global, "2001:db8::1"), ns(host, global, "2001:db8::1"))
+	for n := range 2 * maxRecent {
+		e := ns(other, "2001:db8::b", fmt.Sprintf("2001:db8:2::%x:%x", n>>16, n&0xffff), after(minute))
+		floods["VLANs"](e, n)
+		table.Observe(e)
+	}
+	check(t, table, "station.new claim.new", ns(other, "2001:db8::b", global, after(minute)))
+	check(t, table, "", na(host, global, flags("SO"), after(minute)))
+	check(t, table, "claim.new dad dad.stranger", ns(other, "::", "2001:db8::c", after(minute)), na(host, "2001:db8::c", after(minute)))
+}
+
+// What was first seen in a flood is doubted while the flood goes on.
+func TestFlooding(t *testing.T) {
+	during := func(d time.Duration) option { return after(minute + d) }
+	send := func(table *Table, from, to int, start time.Duration, on ...option) {
+		for n := from; n < to; n++ {
+			e := flood(n, start)
+			for _, o := range on {
+				o(e)
+			}
+			table.Observe(e)
+		}
+	}
+	begin := func() *Table {
+		table := newTable()
+		check(t, table, "station.new claim.new", ns(host, global, "2001:db8::1"))
+		send(table, 0, 200, minute)
+		return table
+	}
+	stranger := ns(attacker, attackerLL, "2001:db8::1", during(time.Second))
+	claim := na(attacker, global, during(2*time.Second), flags("S"))
+
+	check(t, begin(), "flood station.new claim.new", stranger)
+	check(t, begin(), "flood", stranger, ns(attacker, attackerLL, "2001:db8::1", during(2*time.Second)))
+	check(t, begin(), "unsolicited flood claim.changed claim.contested claim.spoofed", stranger, claim)
+	check(t, begin(), "", ns(host, global, "2001:db8::1", during(time.Second)))
+	check(t, begin(), "flood claim.new", ns(host, "2001:db8::aa", "2001:db8::1", during(time.Second)))
+	check(t, begin(), "station.new claim.new", ns(attacker, attackerLL, "2001:db8::1", during(time.Second), on("eth1")))
+
+	// It is over, or goes on for long.
+	check(t, begin(), "", stranger, ns(attacker, attackerLL, "2001:db8::1", during(12*time.Second)))
+	table := begin()
+	observe(table, stranger)
+	for at := 9; at <= 600; at += 9 {
+		send(table, 200*at, 200*at+200, minute+time.Duration(at)*time.Second)
+		observe(table, ns(attacker, attackerLL, "2001:db8::1", during(time.Duration(at)*time.Second)))
+	}
+	check(t, table, "flood", ns(attacker, attackerLL, "2001:db8::1", during(600*time.Second)))
+	check(t, table, "", ns(attacker, attackerLL, "2001:db8::1", during(605*time.Second)))
+	check(t, table, "flood station.new claim.new", ns(other, "fe80::b", "2001:db8::1", during(605*time.Second)))
+
+	// On made-up links, but not on those that were there.
+	table = begin()
+	for n := range 150 {
+		e := flood(n, 2*minute)
+		floods["VLANs"](e, n)
+		table.Observe(e)
+	}
+	const at = 2*minute + time.Second
+	check(t, table, "flood station.new claim.new", ns(host, global, "2001:db8::1", after(at), vlan(4000)))
+	check(t, table, "station.new claim.new", ns(other, "fe80::b", "2001:db8::1", after(at)))
+	check(t, table, "flood station.new claim.new", ns(other, "fe80::b", "2001:db8::1", after(at), vlan(4000)))
+	check(t, table, "", ns(host, global, "2001:db8::1", after(at+11*time.Second), vlan(4000)), ns(host, global, "2001:db8::1", after(at+11*time.Second), vlan(4000)))
+}
+
+// Who sends again after each storm what is left of it fills the room for what is
+// lasting, but pushes out nobody that was heard within the hour.
+func TestPatientFlood(t *testing.T) {
+	const bound, hosts = 1000, 100
+	table := New(Config{Neighbours: bound, ClaimTimeout: DefaultClaimTimeout, Silence: DefaultSilence})
+	known := func(n int, at time.Duration) *schemas.Event {
+		return ns(fmt.Sprintf("02:00:00:01:00:%02x", n), fmt.Sprintf("2001:db8:1::%x", n+1), "2001:db8::1", after(at))
+	}
+	for n := range 2 * hosts {
+		table.Observe(known(n%hosts, time.Duration(n)*time.Second/5))
+	}
+	at := minute
+	for round := range 60 {
+		for n := range 2 * bound {
+			table.Observe(flood(round*2*bound+n, at))
+		}
+		at += 30 * time.Second
+		for n := 2*bound - 1; n >= 0; n-- {
+			if e := flood(round*2*bound+n, 0); table.links[linkKey{"r1", "eth0", -1, -1}].stations.get(e.Ethernet.Source.Uint64()) != nil {
+				e.Time = epoch.Add(at)
+				table.Observe(e)
+			}
+		}
+		at += 25 * time.Second
+		if lasts := table.stations.all.Count(lasting); lasts > bound-bound/5 {
+			t.Fatalf("round %d: %d stations are lasting", round, lasts)
+		}
+	}
+	for n := range hosts {
+		if got := observe(table, known(n, at)); got != "" {
+			t.Fatalf("%d: %s", n, got)
+		}
+	}
+	// After an hour, they give way.
+	for n := range 2 * bound {
+		table.Observe(flood(1_000_000+n, at+2*time.Hour+time.Duration(n)*minute))
+		e := flood(1_000_000+n, 0)
+		e.Time = epoch.Add(at + 2*time.Hour + time.Duration(n)*minute)
+		table.Observe(e)
+	}
+	if got := observe(table, known(0, at+40*time.Hour)); got != "station.new claim.new" {
+		t.Errorf("an hour of silence: %q", got)
+	}
+}
+
+// Where all the room is taken by what was seen once, a flood gets a tenth of it:
+// those who live in it can be told from each other.
+func TestFloodHasRoom(t *testing.T) {
+	const bound = 1000
+	table := New(Config{Neighbours: bound, ClaimTimeout: DefaultClaimTimeout, Silence: DefaultSilence})
+	for n := range bound {
+		e := flood(n, 0)
+		e.Time = epoch.Add(time.Duration(n) * minute)
+		table.Observe(e)
+	}
+	for n := range 10 * bound {
+		table.Observe(flood(bound+n, bound*minute))
+	}
+	for n := range bound / 10 {
+		if e := flood(11*bound-1-n, bound*minute); observe(table, e) != "unsolicited flood" {
+			t.Fatalf("%d before the last: %s", n, facts(e))
+		}
+	}
+	if got := table.stations.all.Count(once) + table.stations.all.Count(lasting); got < bound*9/10-1 {
+		t.Errorf("%d of those before the flood are left", got)
+	}
+}
+
+// A link is lasting with its second event, also where no other's was between.
+func TestLinkLasts(t *testing.T) {
+	table := newTable()
+	observe(table, ns(host, global, "2001:db8::1"), ns(host, global, "2001:db8::1"), ns(host, global, "2001:db8::1", on("eth1")))
+	if n := table.known.all.Count(lasting); n != 1 {
+		t.Fatalf("%d links are lasting, want 1", n)
+	}
+	observe(table, ns(host, global, "2001:db8::1", on("eth1")))
+	if n := table.known.all.Count(lasting); n != 2 {
+		t.Errorf("%d links are lasting, want 2", n)
+	}
+}
+
+// What a flood made up is no longer in memory once it is forgotten.
+func TestFloodsLeaveNothing(t *testing.T) {
+	heap := func() int {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc)
+	}
+	for name, makeUp := range floods {
+		table := New(Config{Neighbours: 1000, ClaimTimeout: DefaultClaimTimeout, Silence: DefaultSilence})
+		n := 0
+		send := func(frames int) {
+			for range frames {
+				e := flood(n, 0)
+				makeUp(e, n)
+				table.Observe(e)
+				n++
+			}
+		}
+		send(20_000)
+		before := heap()
+		send(60_000)
+		if more := heap() - before; more > 8<<20 {
+			t.Errorf("%s: %d MB more", name, more>>20)
+		}
+		runtime.KeepAlive(table)
+	}
+}
+
+// After a restart, what was lasting is, and what was a flood's is.
+func TestStateInAFlood(t *testing.T) {
+	table := newTable()
+	check(t, table, "", ns(host, global, "2001:db8::1"), ns(host, global, "2001:db8::1"))
+	check(t, table, "station.new claim.new", ns(other, "fe80::b", "2001:db8::1", on("eth1")))
+	for n := range 300 {
+		table.Observe(flood(n, minute))
+		e := flood(n, minute)
+		floods["VLANs"](e, n)
+		table.Observe(e)
+	}
+	classes := func(table *Table) (all [3][share.Classes]int) {
+		for class := range share.Classes {
+			all[0][class], all[1][class], all[2][class] = table.known.all.Count(class), table.stations.all.Count(class), table.bindings.all.Count(class)
+		}
+		return all
+	}
+	again := newTableOf(t, table)
+	if diff := cmp.Diff(classes(table), classes(again)); diff != "" {
+		t.Errorf("(-before +after)\n%s", diff)
+	}
+	// The links: 201 and 99 VLANs, eth0 with the latter, and eth1, which nothing was
+	// told of again. The entries: 201 on eth0 and on as many VLANs, 99 on eth0 that
+	// the storm began with, with the host, and 99 on VLANs, with eth1's.
+	want := [3][share.Classes]int{{201, 1, 100}, {402, 100, 100}, {402, 100, 100}}
+	if diff := cmp.Diff(want, classes(table)); diff != "" {
+		t.Errorf("links, stations and addresses by class (-want +got)\n%s", diff)
+	}
+	// A state of an older version tells less of the links.
+	old := table.State()
+	older := newTable()
+	for _, s := range old {
+		s.Lasting, s.Flood, s.FirstSeen, s.LastSeen = false, false, time.Time{}, time.Time{}
+		if err := older.Restore(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check(t, older, "", ns(host, global, "2001:db8::1", after(2*minute)))
+}
+
+// The memory of an index that was large goes with what was in it: a flood on one
+// made-up VLAN after the other does not add up.
+func TestIndexShrinks(t *testing.T) {
+	const bound = 10_000
+	p := newPool[uint64](bound, 2, func(*int) int64 { return 0 })
+	var shelves []*shelf[uint64, int]
+	for i := range uint64(5) {
+		s := p.shelf("r1", "eth0", fmt.Sprint(i))
+		shelves = append(shelves, s)
+		for n := range uint64(2 * bound) {
+			s.add(n, int64(i)*60*second)
+		}
+	}
+	room := 0
+	for _, s := range shelves {
+		checkShelf(t, s)
+		room += s.part.Value.most
+	}
+	checkPool(t, p)
+	if room > 2*bound {
+		t.Errorf("the indexes have had %d entries since they were made, at most %d are used", room, bound)
 	}
 }

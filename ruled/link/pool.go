@@ -444,7 +444,7 @@ const (
 // add counts an entry and reports whether it is one of a storm, which takes so
 // many of them.
 func (s *storm) add(now int64, most int) bool {
-	if now < s.since || now-s.since > stormWindow {
+	if s.since-now > stormWindow || now-s.since > stormWindow {
 		s.since, s.count = now, 0
 	}
 	s.count++
@@ -454,4 +454,6 @@ func (s *storm) add(now int64, most int) bool {
 	return s.on(now)
 }
 
-func (s *storm) on(now int64) bool { return now < s.until && s.until-now <= stormWindow }
+// on is true at most for two windows before the end: events come out of order, but
+// a clock may be set back.
+func (s *storm) on(now int64) bool { return now < s.until && s.until-now <= 2*stormWindow }
