@@ -194,7 +194,7 @@ func TestFlooding(t *testing.T) {
 
 	check(t, begin(), "flood station.new claim.new", stranger)
 	check(t, begin(), "flood", stranger, ns(attacker, attackerLL, "2001:db8::1", during(2*time.Second)))
-	check(t, begin(), "unsolicited flood claim.changed claim.contested claim.spoofed", stranger, claim)
+	check(t, begin(), "unsolicited claim.settled claim.changed claim.contested claim.spoofed", stranger, claim)
 	check(t, begin(), "", ns(host, global, "2001:db8::1", during(time.Second)))
 	check(t, begin(), "flood claim.new", ns(host, "2001:db8::aa", "2001:db8::1", during(time.Second)))
 	check(t, begin(), "station.new claim.new", ns(attacker, attackerLL, "2001:db8::1", during(time.Second), on("eth1")))
