@@ -168,7 +168,7 @@ func TestFloodOfSolicitations(t *testing.T) {
 	}
 	check(t, table, "station.new claim.new", ns(other, "2001:db8::b", global, after(minute)))
 	check(t, table, "", na(host, global, flags("SO"), after(minute)))
-	check(t, table, "claim.new dad dad.stranger", ns(other, "::", "2001:db8::c", after(minute)), na(host, "2001:db8::c", after(minute)))
+	check(t, table, "claim.new claim.expected dad dad.stranger", ns(other, "::", "2001:db8::c", after(minute)), na(host, "2001:db8::c", after(minute)))
 }
 
 // What was first seen in a flood is doubted while the flood goes on.
