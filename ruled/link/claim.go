@@ -85,6 +85,23 @@ func (b *binding) remove(at uint8) {
 	shift(&b.speaker, b.owner)
 }
 
+// believe makes a claim the owner's, and the first: so the order is the same after
+// a restart, whose state has the owner first.
+func (b *binding) believe(at uint8) {
+	c := b.claims[at]
+	copy(b.claims[1:], b.claims[:at])
+	b.claims[0] = c
+	b.owner = 0
+	for _, place := range []*uint8{&b.speaker, &b.before} {
+		switch {
+		case *place == at:
+			*place = 0
+		case *place < at:
+			*place++
+		}
+	}
+}
+
 // quietest returns the claim that was heard least recently, the owner's aside.
 func (b *binding) quietest() uint8 {
 	quietest := uint8(noClaim)
@@ -178,7 +195,8 @@ func (t *Table) claim(l *link, s *station, e *schemas.Event, addr netip.Addr, to
 	previous := b.claims[b.speaker]
 	contested := b.hear(&out, mac, weak, now, now-int64(t.cfg.ClaimTimeout))
 	if own(e) {
-		b.own, b.owner = true, b.speaker // nothing is surer
+		b.own = true
+		b.believe(b.speaker) // nothing is surer
 		return
 	}
 	if contested {
@@ -217,9 +235,9 @@ func (b *binding) hear(out *schemas.LinkClaim, mac uint64, weak bool, now, lapse
 	}
 	// The owner is believed until it has been silent for long.
 	if at != b.owner && b.claims[b.owner].last < lapsed {
-		former := b.owner
-		b.owner = at
-		b.remove(former)
+		former := b.claims[b.owner].mac
+		b.believe(at)
+		b.remove(b.find(former))
 		out.Adopted = true
 		b.disputed = b.disputed && b.count > 1
 	}

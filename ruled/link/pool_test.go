@@ -119,15 +119,22 @@ func random(r *rand.Rand, at time.Duration) *schemas.Event {
 	sender := pick(host, other, gateway, attacker)
 	address := pick(global, hostLL, "fe80::b", gatewayLL, attackerLL, "2001:db8::1", fmt.Sprintf("2001:db8::%x", r.IntN(300)))
 	opts := []option{after(at), on(pick("eth0", "eth0", "eth1"))}
+	if r.IntN(5) == 0 {
+		opts = append(opts, sent)
+	}
 	switch r.IntN(6) {
 	case 0:
-		return ns(sender, "::", address, opts...)
+		return ns(sender, "::", address, append(opts, nonce(pick("01", "02")))...)
 	case 1:
 		return ns(sender, address, "2001:db8::1", opts...)
 	case 2, 3:
 		return na(sender, address, append(opts, flags(pick("O", "SO", "RSO", "S")), from(pick(address, attackerLL)))...)
 	case 4:
-		return ra(sender, pick(gatewayLL, attackerLL), append(opts, prefix(pick("2001:db8::/64", "2001:db8:bad::/64")), flags(pick("", "M")))...)
+		more := []option{
+			func(*schemas.Event) {}, radvert(stops), radvert(stub), captivePortal(pick("https://a", "https://b")), unknown(200, pick("01", "02")),
+			encryptedDNS("dns.example", uint32(r.IntN(2000))), pvd(rdnss("2001:db8::53", 900)), pref64("64:ff9b::/96", uint16(r.IntN(2000))), route("::/0", "low", 600),
+		}
+		return ra(sender, pick(gatewayLL, attackerLL), append(opts, prefix(pick("2001:db8::/64", "2001:db8:bad::/64", "fd00::/64")), flags(pick("", "M")), more[r.IntN(len(more))])...)
 	}
 	return rd(sender, pick(gatewayLL, attackerLL), attackerLL, "2001:db8:9::9", opts...)
 }
