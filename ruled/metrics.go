@@ -101,6 +101,8 @@ func (e *evaluation) registerState(r prometheus.Registerer) error {
 			stats(func(k known) float64 { return float64(k.Addresses) })),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "nd_ruled_neighbours_evicted_total", Help: "IPv6 addresses that were forgotten for want of room."},
 			stats(func(k known) float64 { return float64(k.Evicted) })),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "nd_ruled_links_evicted_total", Help: "Links that were forgotten for want of room, with all that was known of them."},
+			stats(func(k known) float64 { return float64(k.EvictedLinks) })),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "nd_ruled_thresholds_evicted_total", Help: "Counts of thresholds that were forgotten for want of room before their time was over."},
 			stats(func(k known) float64 { return float64(k.thresholdsDropped) })),
 	} {

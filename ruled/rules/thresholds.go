@@ -29,7 +29,9 @@ type Thresholds struct {
 	keys     map[thresholdKey]int32
 	counters []counter
 	// all has the hosts, these their interfaces, and these their rules.
-	all     *share.Node[ring]
+	all *share.Node[ring]
+	// iface is the interface of the last new key.
+	iface   *share.Node[ring]
 	turn    uint64 // counts the matches
 	dropped uint64
 
@@ -55,9 +57,7 @@ type counter struct {
 	key  thresholdKey
 	of   *share.Node[ring]
 	turn uint64 // of the last match
-	// Where the match was that was counted first.
-	rule, host, iface string
-	isCap             bool
+	rule string
 	window
 	seconds uint32 // length of the window
 	// matches counts those since the last that acted.
@@ -211,25 +211,29 @@ func (t *Thresholds) counter(key thresholdKey, rule, host, iface string, isCap b
 		}
 		return c
 	}
+	if at := t.iface; at == nil || at.Name() != iface || at.Parent().Name() != host {
+		t.iface = t.all.Child(host).Child(iface)
+	}
 	name := rule
 	if isCap {
 		name = capped
 	}
-	of := t.all.Child(host).Child(iface).Child(name)
+	of := t.iface.Child(name)
 	if len(t.counters) < t.max {
 		i = int32(len(t.counters))
 		t.counters = append(t.counters, counter{})
+		of.Add(0)
 	} else {
 		i = t.forget(of, now)
 	}
-	t.counters[i] = counter{key: key, of: of, turn: t.turn, rule: rule, host: host, iface: iface, isCap: isCap}
+	t.counters[i] = counter{key: key, of: of, turn: t.turn, rule: rule}
 	t.keys[key] = i
 	t.link(i)
-	of.Add(0)
 	return &t.counters[i]
 }
 
-// forget forgets a counter where one is wanted and returns its place.
+// forget forgets a counter where one is wanted, which is counted then, and returns
+// its place.
 func (t *Thresholds) forget(wanted *share.Node[ring], now int64) int32 {
 	of := wanted.Most(0)
 	i := t.counters[of.Value.newest].prev // the oldest, for it is a ring
@@ -239,9 +243,12 @@ func (t *Thresholds) forget(wanted *share.Node[ring], now int64) int32 {
 	}
 	delete(t.keys, c.key)
 	t.unlink(i)
-	of.Remove(0)
-	if of.Count(0) == 0 && of != wanted {
-		of.Drop()
+	if of != wanted {
+		of.Remove(0)
+		if of.Count(0) == 0 {
+			of.Drop() // and perhaps its interface, which is not that of the one wanted
+		}
+		wanted.Add(0)
 	}
 	return i
 }
@@ -259,7 +266,7 @@ func (t *Thresholds) unlink(i int32) {
 func (t *Thresholds) link(i int32) {
 	c := &t.counters[i]
 	of := &c.of.Value
-	if c.of.Count(0) == 0 {
+	if c.of.Count(0) == 1 { // itself
 		c.next, c.prev = i, i
 	} else {
 		c.next, c.prev = of.newest, t.counters[of.newest].prev
@@ -297,7 +304,8 @@ func (t *Thresholds) State() []ThresholdState {
 	state := make([]ThresholdState, len(counters))
 	for i := range counters {
 		c := &counters[i]
-		state[i] = ThresholdState{c.rule, c.host, c.iface, c.isCap, hex.EncodeToString(c.key[:]), c.start, c.seconds, c.window.count, c.matches}
+		iface := c.of.Parent()
+		state[i] = ThresholdState{c.rule, iface.Parent().Name(), iface.Name(), c.of.Name() == capped, hex.EncodeToString(c.key[:]), c.start, c.seconds, c.window.count, c.matches}
 	}
 	return state
 }

@@ -28,6 +28,9 @@ type class[T any] struct {
 	at   int
 }
 
+// Name returns the name by which its parent has it.
+func (n *Node[T]) Name() string { return n.name }
+
 // Parent returns the node that it is a part of, nil for the root.
 func (n *Node[T]) Parent() *Node[T] { return n.parent }
 
