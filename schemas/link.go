@@ -80,8 +80,8 @@ type LinkRouter struct {
 	Next         bool `json:"next,omitempty" doc:"another router, heard after all that were known have been silent for their lifetimes: it is learned beside them"`
 	Unknown      bool `json:"unknown,omitempty" doc:"RA or Redirect from a router that is not one of the link's (NDPMon: wrong ipv6 router, wrong router redirect): a rogue router"`
 	Stub         bool `json:"stub,omitempty" doc:"unknown router that only connects a stub network: router lifetime 0, SNAC flag, and no prefixes or routes but unique local ones (fc00::/7). A Thread border router, say"`
-	Default      bool `json:"default,omitempty" doc:"unknown router that wants to be a default router: its router lifetime is not 0, or it has a route to ::/0 or to most of the Internet (RFC 4191)"`
-	Rogue        bool `json:"rogue,omitempty" doc:"unknown router that can take over traffic: it wants to be a default router, names DNS servers, or announces a prefix of another router; or any but a stub router where the routers are configured"`
+	Default      bool `json:"default,omitempty" doc:"unknown router that wants to be a default router: its router lifetime is not 0, or it has a route to ::/0 or to most of the Internet (RFC 4191), or such a prefix on the link"`
+	Rogue        bool `json:"rogue,omitempty" doc:"unknown router that can take over traffic: it wants to be a default router, names DNS servers or search domains, or announces a prefix of another router; or any but a stub router where the routers are configured"`
 	WrongAddress bool `json:"wrongaddress,omitempty" doc:"RA or Redirect from a router's Ethernet address but not from its link-local address (NDPMon: wrong router ip, wrong router redirect ip)"`
 	WrongMAC     bool `json:"wrongmac,omitempty" doc:"RA or Redirect from a router's link-local address but not from its Ethernet address (NDPMon: wrong router mac, wrong router redirect mac): somebody speaks for the router (kill_router6)"`
 	WrongCouple  bool `json:"wrongcouple,omitempty" doc:"RA or Redirect with the Ethernet address of one router and the link-local address of another (NDPMon: wrong couple IP/MAC)"`

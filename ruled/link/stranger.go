@@ -14,6 +14,7 @@ type offer struct {
 	prefixes []schemas.PrefixInfo
 	routes   []schemas.RouteInfo
 	rdnss    []schemas.RDNSS
+	dnssl    []schemas.DNSSL
 	dns      []schemas.EncryptedDNS
 }
 
@@ -23,11 +24,11 @@ func appendOffers(to []offer, e *schemas.Event) []offer {
 	if opt == nil {
 		return append(to, offer{ra: e.ND.RA})
 	}
-	to = append(to, offer{e.ND.RA, opt.PrefixInfo, opt.RouteInfo, opt.RDNSS, opt.EncryptedDNS})
+	to = append(to, offer{e.ND.RA, opt.PrefixInfo, opt.RouteInfo, opt.RDNSS, opt.DNSSL, opt.EncryptedDNS})
 	for i := range opt.PvD {
 		domain := offer{ra: opt.PvD[i].RA}
 		if inner := opt.PvD[i].Opt; inner != nil {
-			domain = offer{domain.ra, inner.PrefixInfo, inner.RouteInfo, inner.RDNSS, inner.EncryptedDNS}
+			domain = offer{domain.ra, inner.PrefixInfo, inner.RouteInfo, inner.RDNSS, inner.DNSSL, inner.EncryptedDNS}
 		}
 		to = append(to, domain)
 	}
@@ -49,26 +50,33 @@ func (t *Table) stranger(r *routers, e *schemas.Event) {
 		})
 }
 
-// isDefault reports whether the sender wants to be a default router.
+// isDefault reports whether the sender wants to be a default router, or has hosts
+// look for the whole Internet on the link.
 func (o offer) isDefault() bool {
-	return o.ra != nil && o.ra.Lifetime > 0 || slices.ContainsFunc(o.routes, IsDefault)
+	return o.ra != nil && o.ra.Lifetime > 0 || slices.ContainsFunc(o.routes, IsDefault) ||
+		slices.ContainsFunc(o.prefixes, func(p schemas.PrefixInfo) bool {
+			return p.Flag.OnLink && p.ValidLifetime > 0 && nearlyAll(prefixOf(p.Prefix, p.PrefixLength))
+		})
 }
 
-// namesDNS reports whether there are DNS servers to use.
+// namesDNS reports whether there are DNS servers or search domains to use.
 func (o offer) namesDNS() bool {
 	return slices.ContainsFunc(o.rdnss, func(r schemas.RDNSS) bool { return r.Lifetime > 0 }) ||
+		slices.ContainsFunc(o.dnssl, func(d schemas.DNSSL) bool { return d.Lifetime > 0 }) ||
 		slices.ContainsFunc(o.dns, func(d schemas.EncryptedDNS) bool { return d.Lifetime > 0 })
 }
 
 // IsDefault reports whether a route is a default route: to ::/0 (RFC 4191, section
 // 2.3) or, as one of several, to a large part of the Internet.
 func IsDefault(r schemas.RouteInfo) bool {
-	// A prefix shorter than 8 bits with global unicast addresses in it (2000::/3; RFC
-	// 4291, section 2.4): no network has so many of its own.
-	const short = 8
-	global := netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20}), 3)
-	prefix := prefixOf(r.Prefix, r.PrefixLength)
-	return r.Lifetime > 0 && prefix.Bits() < short && prefix.Overlaps(global)
+	return r.Lifetime > 0 && nearlyAll(prefixOf(r.Prefix, r.PrefixLength))
+}
+
+// nearlyAll reports whether a prefix is shorter than 8 bits and has global unicast
+// addresses in it (2000::/3; RFC 4291, section 2.4): no network has so many of its
+// own.
+func nearlyAll(p netip.Prefix) bool {
+	return p.Bits() < 8 && p.Overlaps(netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20}), 3))
 }
 
 // announced reports whether a prefix, whatever its lifetime, overlaps one of the
