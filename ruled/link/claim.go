@@ -174,11 +174,17 @@ func (t *Table) claim(l *link, s *station, e *schemas.Event, addr netip.Addr, to
 		return // this host's own answer for a station behind another interface
 	}
 	out := schemas.LinkClaim{Address: addr, Ethernet: told}
-	b := l.bindings.get(key)
+	i := l.bindings.find(key)
+	var b *binding
+	if i != none {
+		b = l.bindings.at(i)
+	}
 	if b == nil || b.tentative {
 		out.Expected = b != nil && b.claims[0].mac == mac || na != nil && addr == na.TargetAddress && !t.out.Unsolicited
 		if b == nil {
-			b = l.bindings.add(key, now)
+			class := l.bindings.classify(now)
+			b = l.bindings.at(l.bindings.insert(key, class))
+			t.out.Flood = t.out.Flood || class == flooded
 		}
 		*b = binding{count: 1, before: noClaim, anycast: weak, own: own(e)}
 		b.claims[0] = claim{mac, now, now}
@@ -190,8 +196,8 @@ func (t *Table) claim(l *link, s *station, e *schemas.Event, addr netip.Addr, to
 		t.report(out, 0)
 		return
 	}
-	settled := l.bindings.settled(key)
-	l.bindings.seen(key, b.first(), now)
+	settled := l.bindings.settled(i)
+	flood := l.bindings.seenAt(i, b.first(), now)
 	previous := b.claims[b.speaker]
 	contested := b.hear(&out, mac, weak, now, now-int64(t.cfg.ClaimTimeout))
 	if own(e) {
@@ -201,6 +207,7 @@ func (t *Table) claim(l *link, s *station, e *schemas.Event, addr netip.Addr, to
 	}
 	if contested {
 		out.Settled = settled
+		t.out.Flood, t.real = t.out.Flood || flood, t.real || !flood
 		t.contest(l, s, e, &out, b, previous, now)
 	}
 	if out.Contested || out.Disputed || out.Adopted {
@@ -307,8 +314,8 @@ func (t *Table) observeProbe(l *link, s *station, e *schemas.Event, now int64) {
 	}
 	key, mac, nonce := addr.As16(), prober.Uint64(), nonceOf(e)
 	to := target{l.number, key}
-	switch p, ok := t.probed.get(to, now); {
-	case !ok || p.who == mac:
+	switch p := t.probed.get(to, now); {
+	case p == nil || p.who == mac:
 	case nonce != 0 && nonce == p.nonce:
 		return
 	case now-p.at < 2*second && p.at <= now:
@@ -339,8 +346,8 @@ func (t *Table) answersAnother(l *link, e *schemas.Event, now int64) bool {
 	if to.IsMulticast() {
 		return false
 	}
-	p, ok := t.probed.get(target{l.number, e.ND.NA.TargetAddress.As16()}, now)
-	if !ok || p.who == e.Ethernet.Destination.Uint64() {
+	p := t.probed.get(target{l.number, e.ND.NA.TargetAddress.As16()}, now)
+	if p == nil || p.who == e.Ethernet.Destination.Uint64() {
 		return false
 	}
 	b := l.bindings.get(to.As16())
@@ -350,8 +357,8 @@ func (t *Table) answersAnother(l *link, e *schemas.Event, now int64) bool {
 // observeAnswer notes an NA for an address that another station is testing, and
 // has not used since.
 func (t *Table) observeAnswer(l *link, s *station, addr netip.Addr, sender schemas.MAC, now int64) {
-	p, ok := t.probed.get(target{l.number, addr.As16()}, now)
-	if !ok || p.who == sender.Uint64() {
+	p := t.probed.get(target{l.number, addr.As16()}, now)
+	if p == nil || p.who == sender.Uint64() {
 		return
 	}
 	if b := l.bindings.get(addr.As16()); b != nil && !b.tentative {

@@ -258,30 +258,12 @@ func (s *shelf[K, V]) stormy(now int64) bool {
 	return false
 }
 
-// flooding reports whether a key was first seen in a flood that goes on. It may
-// be made up.
-func (s *shelf[K, V]) flooding(key K, now int64) bool {
-	if !s.stormy(now) {
-		return false
-	}
-	i := s.find(key)
-	return i != none && s.pool.at(i).class == flooded
-}
+// settled reports whether an entry was seen more than once, and not in a flood.
+func (s *shelf[K, V]) settled(i int32) bool { return s.pool.at(i).class == lasting }
 
-// settled reports whether a key was seen more than once, and not in a flood.
-func (s *shelf[K, V]) settled(key K) bool {
-	i := s.find(key)
-	return i != none && s.pool.at(i).class == lasting
-}
-
-// seen notes that an entry that began at first was seen again at now. An entry of
-// a flood is doubted while that goes on: who floods sends everything twice.
-func (s *shelf[K, V]) seen(key K, first, now int64) {
-	s.seenAt(s.find(key), first, now)
-}
-
-// seenAt is seen for the place of an entry. It reports whether the entry is still
-// one of a flood that goes on.
+// seenAt notes that the entry at a place, which began at first, was seen again at
+// now. It reports whether it is still one of a flood that goes on. Such an entry is
+// doubted: who floods sends everything twice.
 func (s *shelf[K, V]) seenAt(i int32, first, now int64) (flood bool) {
 	switch n := s.pool.at(i); {
 	case n.class == lasting:

@@ -44,11 +44,18 @@ func newRecent(window int64) recent {
 
 // put remembers a target.
 func (r *recent) put(q *queue, t target, a asked) {
+	entry, _ := r.enter(q, t, a.at)
+	*entry = a
+}
+
+// enter returns the entry of a target that is asked for now, for the caller to fill
+// in. It is fresh if it says when and by whom the target was asked for before,
+// within the window.
+func (r *recent) enter(q *queue, t target, now int64) (entry *asked, fresh bool) {
 	if i, ok := r.entries[t]; ok {
 		n := r.at(i)
-		n.value = a
 		q.renew(i, n.class)
-		return
+		return &n.value, r.fresh(n.value, now)
 	}
 	class := once
 	if q.doubtful {
@@ -56,23 +63,24 @@ func (r *recent) put(q *queue, t target, a asked) {
 	}
 	full := q.len() >= maxQueue
 	for class := range q.part.Value.lists {
-		for l := &q.part.Value.lists[class]; l.len > 0 && (full || !r.fresh(r.at(l.tail).value, a.at)); full = false {
+		for l := &q.part.Value.lists[class]; l.len > 0 && (full || !r.fresh(r.at(l.tail).value, now)); full = false {
 			r.remove(q.part, l.tail)
 		}
 	}
 	i := q.insert(t, class)
 	r.entries[t] = i
-	*q.at(i) = a
+	return q.at(i), false
 }
 
-// get returns who asked for a target within the window before now.
-func (r *recent) get(t target, now int64) (asked, bool) {
-	i, ok := r.entries[t]
-	if !ok {
-		return asked{}, false
+// get returns the entry of a target that was asked for within the window before
+// now, or nil.
+func (r *recent) get(t target, now int64) *asked {
+	if i, ok := r.entries[t]; ok {
+		if a := &r.at(i).value; r.fresh(*a, now) {
+			return a
+		}
 	}
-	a := r.at(i).value
-	return a, r.fresh(a, now)
+	return nil
 }
 
 // fresh is true on both sides of now: events come out of order, and a clock may

@@ -77,6 +77,9 @@ type Table struct {
 	// What Observe returns.
 	out    schemas.Link
 	claims []schemas.LinkClaim
+	// real is true where a claim contradicts one of an address that was there before:
+	// that is no flood's, whoever makes it.
+	real   bool
 	prior  [2]schemas.MAC
 	sender schemas.LinkStation
 	dad    schemas.LinkDAD
@@ -202,7 +205,7 @@ func (t *Table) Observe(e *schemas.Event) {
 	now := e.Time.UnixNano()
 	l := t.link(e, now)
 	t.out = schemas.Link{Configured: l.routers.isConfigured()}
-	t.claims = t.claims[:0]
+	t.claims, t.real = t.claims[:0], false
 	switch {
 	case discarded(e):
 	case e.ND.Truncated:
@@ -214,7 +217,7 @@ func (t *Table) Observe(e *schemas.Event) {
 		t.observeClaims(l, s, e, now)
 		t.observeRouter(l, e, now)
 		t.out.Bogon = l.routers.bogon(e.Inet6.Source)
-		t.out.Flood = t.flooding(l, now)
+		t.out.Flood = t.out.Flood && !t.real
 	}
 	t.out.Claim = t.remarkable()
 	if own(e) { // the host itself is neither new nor to be accused
@@ -223,22 +226,6 @@ func (t *Table) Observe(e *schemas.Event) {
 	if something(&t.out) {
 		e.Link = &t.out
 	}
-}
-
-// flooding reports whether the sender, or an address that it claims, may be one of
-// a flood's. A claim of another's address that was there before is none, whoever
-// makes it.
-func (t *Table) flooding(l *link, now int64) bool {
-	flood := t.out.Flood // of the sender
-	for i := range t.claims {
-		c := &t.claims[i]
-		made := l.bindings.flooding(c.Address.As16(), now)
-		if c.Contested && !made {
-			return false
-		}
-		flood = flood || made
-	}
-	return flood
 }
 
 // remarkable returns the claims to be told of: if one contradicts another, what
@@ -391,27 +378,26 @@ func (t *Table) observeSolicitation(l *link, e *schemas.Event, now int64) {
 	switch {
 	case e.ND.NS != nil:
 		to := target{l.number, e.ND.NS.TargetAddress.As16()}
-		a, again := t.asked.get(to, now)
+		a, again := t.asked.enter(&l.asked, to, now)
 		if !again {
 			b := l.bindings.get(to.addr)
 			// On a slave, the pinger looks for hosts that are behind another.
 			relayed := own(e) && e.Proxy && !e.Master
-			a.open = (b == nil || b.tentative) && !e.Inet6.Source.IsUnspecified() && !relayed
+			*a = asked{open: (b == nil || b.tentative) && !e.Inet6.Source.IsUnspecified() && !relayed}
 			l.search.ask(a.open, now)
 		}
+		a.at, a.who = now, e.Ethernet.Source.Uint64()
 		t.out.Unanswered = a.open && l.search.open > maxOpen
-		t.asked.put(&l.asked, to, asked{at: now, who: e.Ethernet.Source.Uint64(), open: a.open})
 	case e.ND.NA != nil:
 		to := target{l.number, e.ND.NA.TargetAddress.As16()}
 		sender := e.Ethernet.Source.Uint64()
-		a, ok := t.asked.get(to, now)
-		if ok && a.open {
+		a := t.asked.get(to, now)
+		if a != nil && a.open {
 			a.open = false
 			l.search.open = max(l.search.open-1, 0) // it may have been asked for before since
-			t.asked.put(&l.asked, to, a)
 		}
-		asked := ok && a.who != sender // one who asks for its own answer proves nothing
-		t.out.Unsolicited = !asked && !t.tested(l, to, sender, now)
+		// One who asks for its own answer proves nothing.
+		t.out.Unsolicited = (a == nil || a.who == sender) && !t.tested(l, to, sender, now)
 	}
 }
 
@@ -441,7 +427,7 @@ func (t *Table) tested(l *link, to target, mac uint64, now int64) bool {
 	if l.probed.len() == 0 {
 		return false
 	}
-	if p, ok := t.probed.get(to, now); !ok || p.who != mac {
+	if p := t.probed.get(to, now); p == nil || p.who != mac {
 		return false
 	}
 	b := l.bindings.get(to.addr)
