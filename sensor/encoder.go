@@ -35,6 +35,8 @@ type encoder struct {
 	solicited func(*schemas.Event)
 	// own are the host's Ethernet addresses, nil where nothing is forwarded.
 	own *atomic.Pointer[map[schemas.MAC]struct{}]
+	// address, if set, returns the one that the interface has now.
+	address func() (mac [6]byte, ok bool)
 
 	decoder decode.Decoder
 	// id is the event's, of which the first prefix bytes stay the same.
@@ -98,13 +100,20 @@ func (e *encoder) encode(ev *schemas.Event, t time.Time) []byte {
 	return e.json
 }
 
-// forwarded reports whether the host sent the frame for another station. In the
-// milliseconds until the follower has heard of an interface's new address, the
-// frames that leave with it count as such.
+// forwarded reports whether the host sent the frame for another station. The
+// follower hears of a new address of an interface some milliseconds late, so the
+// interface itself is asked about one that is not known. Only what leaves another
+// interface with it, as by the port of a bridge, is taken for forwarded meanwhile.
 func (e *encoder) forwarded(ev *schemas.Event) bool {
 	if e.own == nil || ev.Direction != schemas.Out || ev.Ethernet == nil {
 		return false
 	}
-	_, own := (*e.own.Load())[ev.Ethernet.Source]
-	return !own
+	if _, own := (*e.own.Load())[ev.Ethernet.Source]; own {
+		return false
+	}
+	if e.address == nil {
+		return true
+	}
+	now, ok := e.address()
+	return !ok || now != ev.Ethernet.Source
 }

@@ -197,6 +197,18 @@ func TestForwarded(t *testing.T) {
 	}
 	r.logs(t, 1, "changed its Ethernet address", "interface=br0", "to=02:00:00:00:00:42")
 	own("2001:db8::22")
+
+	// The kernel advertises a new address at once, before the sensor hears of it.
+	bridge.Do(func() {
+		if err := os.WriteFile("/proc/sys/net/ipv6/conf/br0/ndisc_notify", []byte("1"), 0); err != nil {
+			t.Fatal(err)
+		}
+	})
+	mac[5]++
+	if err := bridge.Netlink.LinkSetHardwareAddr(link, mac[:]); err != nil {
+		t.Fatal(err)
+	}
+	check("the NA with a new address", false, advertisement("br0", schemas.Out, "2001:db8::1"))
 }
 
 // The kernel takes a VLAN tag out of a frame that it receives.

@@ -53,6 +53,7 @@ func (s *sensor) openTap(l links.Link, m marks, failures chan<- failure) (*tap, 
 	if err != nil {
 		return nil, err
 	}
+	t.out.address = t.handle.Address
 	t.reader.Go(func() {
 		err := t.handle.Frames(func(f capture.Frame) { s.deliver(t, f) })
 		if err == nil {

@@ -241,6 +241,10 @@ func (h *Handle) Bound() bool {
 	return true
 }
 
+// Address returns the Ethernet address that the interface has now. It may be called
+// by the function that Frames was given.
+func (h *Handle) Address() (mac [6]byte, ok bool) { return h.sockets[0].address() }
+
 // Dropped returns how many frames the kernel has dropped since the last call
 // because the receive buffer was full.
 func (h *Handle) Dropped() (dropped uint64, err error) {

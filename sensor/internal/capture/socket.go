@@ -163,6 +163,20 @@ func (s *socket) bound(index int) bool {
 	return ok && ll.Ifindex == index
 }
 
+// address returns the Ethernet address that the interface has now.
+func (s *socket) address() (mac [6]byte, ok bool) {
+	addr, err := unix.Getsockname(s.fd)
+	if err != nil {
+		return mac, false
+	}
+	ll, ok := addr.(*unix.SockaddrLinklayer)
+	if !ok || int(ll.Halen) != len(mac) {
+		return mac, false
+	}
+	copy(mac[:], ll.Addr[:])
+	return mac, true
+}
+
 // dropped returns how many frames the kernel has dropped since the last call
 // because the receive buffer was full.
 func (s *socket) dropped() (uint64, error) {
