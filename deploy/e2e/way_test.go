@@ -151,7 +151,8 @@ func TestWayFromUpstream(t *testing.T) {
 func TestWayAnswersAreAskedFor(t *testing.T) {
 	t.Parallel()
 	r := lab.NewWay(t, false).Router
-	p := startWay(t, r, "--route", "--proxy")
+	rules := write(t, "rules.xml", []byte(`<rules><builtin/><rule id="unasked"><match field="link.unsolicited"/><alert severity="info"/></rule></rules>`))
+	p := startWay(t, r, "--route", "--proxy", "-R", rules)
 	for _, name := range []string{lab.Slave1, lab.Slave2} {
 		p.Stderr.WaitFor(`msg=capturing`, `interface=`+name)
 	}
@@ -172,7 +173,7 @@ func TestWayAnswersAreAskedFor(t *testing.T) {
 	}
 	var unsolicited []alert
 	lab.Eventually(t, "what nobody asked for is told on each link", func() bool {
-		unsolicited = slices.DeleteFunc(printed(t, p), func(a alert) bool { return a.Rule != "unsolicited-na" })
+		unsolicited = slices.DeleteFunc(printed(t, p), func(a alert) bool { return a.Rule != "unasked" })
 		told := map[string]bool{}
 		for _, a := range unsolicited {
 			told[a.Interface] = told[a.Interface] || a.Event.ND.NA.TargetAddress == unasked.String()
