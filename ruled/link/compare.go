@@ -92,14 +92,17 @@ func (c *comparison) run(e *schemas.Event) {
 	if opt == nil {
 		return
 	}
+	learned := c.since != exactly // of what is said again, see statements
 	for i := range opt.MTU {
-		if sent := opt.MTU[i].MTU; !c.known.Volatile && !c.beside.Volatile && c.beside.MTU == nil && differ(c.known.MTU, sent) {
+		if sent := opt.MTU[i].MTU; (i == 0 || !learned) && !c.known.Volatile && !c.beside.Volatile && c.beside.MTU == nil && differ(c.known.MTU, sent) {
 			c.changed = true
 			c.says(&c.d.MTU, "MTU was %s, is %d", orNone(*c.known.MTU), sent)
 		}
 	}
 	for i := range opt.PrefixInfo {
-		c.prefix(&opt.PrefixInfo[i])
+		if !learned || !prefixAgain(opt, i) {
+			c.prefix(&opt.PrefixInfo[i])
+		}
 	}
 	for i := range opt.RDNSS {
 		for _, a := range opt.RDNSS[i].Address {
@@ -112,9 +115,11 @@ func (c *comparison) run(e *schemas.Event) {
 		}
 	}
 	for i := range opt.RouteInfo {
-		c.route(&opt.RouteInfo[i])
+		if !learned || !routeAgain(opt, i) {
+			c.route(&opt.RouteInfo[i])
+		}
 	}
-	if c.since != exactly { // a configuration does not tell of the rest
+	if learned { // a configuration does not tell of the rest
 		for i := range opt.PREF64 {
 			c.nat64(&opt.PREF64[i])
 		}

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -21,8 +22,8 @@ func profile(e *schemas.Event) Router {
 	if opt == nil {
 		return r
 	}
-	for i := range opt.MTU {
-		mtu = opt.MTU[i].MTU
+	if len(opt.MTU) > 0 {
+		mtu = opt.MTU[0].MTU
 	}
 	for i := range opt.PrefixInfo {
 		p := &opt.PrefixInfo[i]
@@ -74,6 +75,9 @@ func (r *Router) refresh(e *schemas.Event, sent []schemas.Statement) {
 	}
 	for i := range opt.PrefixInfo {
 		p := &opt.PrefixInfo[i]
+		if prefixAgain(opt, i) {
+			continue
+		}
 		if known := r.prefix(prefixOf(p.Prefix, p.PrefixLength)); known != nil {
 			update(&known.Valid, p.ValidLifetime)
 			update(&known.Preferred, p.PreferredLifetime)
@@ -94,6 +98,9 @@ func (r *Router) refresh(e *schemas.Event, sent []schemas.Statement) {
 		}
 	}
 	for i := range opt.RouteInfo {
+		if routeAgain(opt, i) {
+			continue
+		}
 		if known := r.route(prefixOf(opt.RouteInfo[i].Prefix, opt.RouteInfo[i].PrefixLength)); known != nil {
 			update(&known.Lifetime, opt.RouteInfo[i].Lifetime)
 		}
@@ -187,8 +194,8 @@ func (r *Router) other(number uint8, text string) *RouterOption {
 	return one(r.Others, func(known *RouterOption) bool { return known.Type == number && known.Text == text })
 }
 
-// statements returns the options of an RA that have no list of their own in
-// Router. A source link-layer address is among them only if it is not that of the
+// statements returns what of an RA has no list of its own in Router: other options,
+// and what it says a second time of an MTU, prefix or route. A source link-layer address is among them only if it is not that of the
 // frame: routers may leave it out (RFC 4861, section 4.2).
 func statements(e *schemas.Event) []schemas.Statement {
 	opt := e.ND.Opt
@@ -198,7 +205,40 @@ func statements(e *schemas.Event) []schemas.Statement {
 			all = append(all, schemas.Statement{Number: 1, Text: "address " + address.String()})
 		}
 	}
+	for i := range opt.MTU {
+		if i > 0 {
+			all = append(all, schemas.Statement{Number: 5, Text: fmt.Sprintf("mtu %d again", opt.MTU[i].MTU)})
+		}
+	}
+	for i := range opt.PrefixInfo {
+		if p := &opt.PrefixInfo[i]; prefixAgain(opt, i) {
+			text := fmt.Sprintf("prefix %v again, flags %s", prefixOf(p.Prefix, p.PrefixLength), prefixFlagNames(prefixFlags(p)))
+			all = append(all, schemas.Statement{Number: 3, Text: text, Lifetimes: []uint64{uint64(p.ValidLifetime), uint64(p.PreferredLifetime)}})
+		}
+	}
+	for i := range opt.RouteInfo {
+		if o := &opt.RouteInfo[i]; routeAgain(opt, i) {
+			text := fmt.Sprintf("route %v again, preference %s", prefixOf(o.Prefix, o.PrefixLength), o.Preference)
+			all = append(all, schemas.Statement{Number: 24, Text: text, Lifetimes: []uint64{uint64(o.Lifetime)}})
+		}
+	}
 	return all
+}
+
+// prefixAgain reports whether an RA has the prefix of an option before it, maybe
+// with other values: a router may contradict itself. It looks at the first maxListed
+// alone, as a hostile one has thousands.
+func prefixAgain(opt *schemas.Options, i int) bool {
+	return i < maxListed && slices.ContainsFunc(opt.PrefixInfo[:i], func(p schemas.PrefixInfo) bool {
+		return p.Prefix == opt.PrefixInfo[i].Prefix && p.PrefixLength == opt.PrefixInfo[i].PrefixLength
+	})
+}
+
+// routeAgain is prefixAgain for routes.
+func routeAgain(opt *schemas.Options, i int) bool {
+	return i < maxListed && slices.ContainsFunc(opt.RouteInfo[:i], func(o schemas.RouteInfo) bool {
+		return o.Prefix == opt.RouteInfo[i].Prefix && o.PrefixLength == opt.RouteInfo[i].PrefixLength
+	})
 }
 
 // listed reports whether Router has a list for an option.

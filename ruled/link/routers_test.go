@@ -202,6 +202,8 @@ func TestLearnedRouters(t *testing.T) {
 		{"the router is back after hours", then(again(5 * 60 * minute)), ""},
 		{"the router is back after another took its place", then(ra(other, "fe80::b", after(31*minute)), again(60*minute)), ""},
 		{"kill_router6 first, then the change", then(again(minute, radvert(stops)), again(2*minute, rdnss("2001:db8:bad::53", 900))), "ra.rdnss"},
+		{"a router that contradicts itself", []*schemas.Event{again(0, prefix("2001:db8::/64", 100, 50), route("::/0", "low", 600)), again(minute, prefix("2001:db8::/64", 100, 50), route("::/0", "low", 600))}, ""},
+		{"a prefix again, for a second", then(again(minute, prefix("2001:db8::/64", 1, 1))), "ra.option"},
 		{"NAT64 taken back", []*schemas.Event{again(0, pref64("64:ff9b::/96", 1800)), again(minute, pref64("64:ff9b::/96", 0))}, "ra.pref64"},
 		{"another captive portal", []*schemas.Event{again(0, captivePortal("https://a.example")), again(minute, captivePortal("https://b.example"))}, "ra.option"},
 		{"the same captive portal", []*schemas.Event{again(0, captivePortal("https://a.example")), again(minute, captivePortal("https://a.example"))}, ""},
