@@ -12,9 +12,10 @@ import (
 // comparison is of an RA with what is known of its router.
 type comparison struct {
 	known *Router
-	// beside is what a configuration tells of the router. That was compared by
-	// itself, so here only the rest is. It is empty where nothing is configured.
-	beside *Router
+	// configured is the router as it is configured. What that tells was compared
+	// with it, so only the rest is compared with known. It is empty where nothing is
+	// configured.
+	configured *Router
 	// once is true where the router was heard once only.
 	once bool
 	// since is how many nanoseconds ago the router was heard last, or exactly.
@@ -29,9 +30,9 @@ type comparison struct {
 }
 
 // begin makes it ready for another RA.
-func (c *comparison) begin(known, beside *Router, since int64, once bool) {
+func (c *comparison) begin(known, configured *Router, since int64, once bool) {
 	// One by one: to write all of it costs the garbage collector's barriers.
-	c.known, c.beside, c.since, c.once = known, beside, since, once
+	c.known, c.configured, c.since, c.once = known, configured, since, once
 	c.changed, c.sent, c.d = false, nil, schemas.LinkRA{}
 }
 
@@ -85,7 +86,7 @@ func (c *comparison) jumps(known, sent uint64) bool {
 // not, d.Change is empty.
 func (c *comparison) run(e *schemas.Event) {
 	c.d.Stops = e.ND.RA.Lifetime == 0 && (c.known.Lifetime == nil || *c.known.Lifetime != 0)
-	if !c.known.Volatile && !c.beside.Volatile {
+	if !c.known.Volatile && !c.configured.Volatile {
 		c.parameters(e.ND.RA)
 	}
 	opt := e.ND.Opt
@@ -94,7 +95,7 @@ func (c *comparison) run(e *schemas.Event) {
 	}
 	learned := c.since != exactly // of what is said again, see statements
 	for i := range opt.MTU {
-		if sent := opt.MTU[i].MTU; (i == 0 || !learned) && !c.known.Volatile && !c.beside.Volatile && c.beside.MTU == nil && differ(c.known.MTU, sent) {
+		if sent := opt.MTU[i].MTU; (i == 0 || !learned) && !c.known.Volatile && !c.configured.Volatile && c.configured.MTU == nil && differ(c.known.MTU, sent) {
 			c.changed = true
 			c.says(&c.d.MTU, "MTU was %s, is %d", orNone(*c.known.MTU), sent)
 		}
@@ -130,11 +131,11 @@ func (c *comparison) run(e *schemas.Event) {
 
 // parameters compares the fixed part of the RA.
 func (c *comparison) parameters(ra *schemas.RA) {
-	r, beside, d, flags := c.known, c.beside, &c.d, raFlags(ra)
-	if beside.CurHopLimit == nil && differ(r.CurHopLimit, ra.CurHopLimit) {
+	r, configured, d, flags := c.known, c.configured, &c.d, raFlags(ra)
+	if configured.CurHopLimit == nil && differ(r.CurHopLimit, ra.CurHopLimit) {
 		c.says(&d.CurHopLimit, "cur hop limit was %d, is %d", *r.CurHopLimit, ra.CurHopLimit)
 	}
-	if beside.Flags == nil && r.Flags != nil {
+	if configured.Flags == nil && r.Flags != nil {
 		known := *r.Flags
 		if (known^flags)&^preferenceMask != 0 {
 			c.says(&d.Flags, "flags were %s, are %s", raFlagNames(known), raFlagNames(flags))
@@ -143,7 +144,7 @@ func (c *comparison) parameters(ra *schemas.RA) {
 			c.says(&d.Preference, "preference was %s, is %s", preferenceName(known), ra.Preference)
 		}
 	}
-	if beside.Lifetime == nil && r.Lifetime != nil {
+	if configured.Lifetime == nil && r.Lifetime != nil {
 		known := uint32(*r.Lifetime)
 		differs := differ(r.Lifetime, ra.Lifetime)
 		if c.since != exactly {
@@ -154,10 +155,10 @@ func (c *comparison) parameters(ra *schemas.RA) {
 			c.says(&d.Lifetime, "router lifetime was %d s, is %d s", known, ra.Lifetime)
 		}
 	}
-	if beside.ReachableTimer == nil && differ(r.ReachableTimer, ra.ReachableTimer) {
+	if configured.ReachableTimer == nil && differ(r.ReachableTimer, ra.ReachableTimer) {
 		c.says(&d.ReachableTimer, "reachable time was %d ms, is %d ms", *r.ReachableTimer, ra.ReachableTimer)
 	}
-	if beside.RetransTimer == nil && differ(r.RetransTimer, ra.RetransTimer) {
+	if configured.RetransTimer == nil && differ(r.RetransTimer, ra.RetransTimer) {
 		c.says(&d.RetransTimer, "retransmission timer was %d ms, is %d ms", *r.RetransTimer, ra.RetransTimer)
 	}
 	d.Params = d.CurHopLimit || d.Flags || d.Preference || d.Lifetime && !d.Stops || d.ReachableTimer || d.RetransTimer
@@ -166,7 +167,7 @@ func (c *comparison) parameters(ra *schemas.RA) {
 
 func (c *comparison) prefix(p *schemas.PrefixInfo) {
 	prefix, flags := prefixOf(p.Prefix, p.PrefixLength), prefixFlags(p)
-	known, beside := c.known.prefix(prefix), c.beside.prefix(prefix)
+	known, configured := c.known.prefix(prefix), c.configured.prefix(prefix)
 	if known == nil {
 		if !c.rest() {
 			c.says(&c.d.Prefix, "prefix %v is new, %s", prefix, before(c.known.Prefixes, func(p *RouterPrefix) any { return p.Prefix }))
@@ -176,36 +177,32 @@ func (c *comparison) prefix(p *schemas.PrefixInfo) {
 	if c.known.Volatile {
 		return
 	}
-	if beside == nil {
-		beside = &RouterPrefix{}
+	if configured == nil {
+		configured = &RouterPrefix{}
 	}
 	already := len(c.d.Change)
-	if beside.Flags == nil && differ(known.Flags, flags) {
+	if configured.Flags == nil && differ(known.Flags, flags) {
 		c.says(&c.d.PrefixParams, "flags of prefix %v were %s, are %s", prefix, prefixFlagNames(*known.Flags), prefixFlagNames(flags))
 	}
-	if beside.Valid == nil && c.lifetime(known.Valid, p.ValidLifetime) {
+	if configured.Valid == nil && c.lifetime(known.Valid, p.ValidLifetime) {
 		c.says(&c.d.PrefixParams, "valid lifetime of prefix %v was %s, is %s", prefix, seconds(*known.Valid), seconds(p.ValidLifetime))
 	}
-	if beside.Preferred == nil && c.lifetime(known.Preferred, p.PreferredLifetime) {
+	if configured.Preferred == nil && c.lifetime(known.Preferred, p.PreferredLifetime) {
 		c.says(&c.d.PrefixParams, "preferred lifetime of prefix %v was %s, is %s", prefix, seconds(*known.Preferred), seconds(p.PreferredLifetime))
 	}
 	c.changed = c.changed || len(c.d.Change) > already
 }
 
 // rest reports whether what a configuration lists is not compared.
-func (c *comparison) rest() bool { return c.beside.LinkLocal.IsValid() }
-
-// tells reports whether a configuration tells the lifetime of an element of a list.
-func tells[T any](beside *T, lifetime func(*T) *uint32) bool {
-	return beside != nil && lifetime(beside) != nil
-}
+func (c *comparison) rest() bool { return c.configured.LinkLocal.IsValid() }
 
 func (c *comparison) dns(a netip.Addr, lifetime uint32) {
-	switch known := c.known.dns(a); {
+	known, configured := c.known.dns(a), c.configured.dns(a)
+	switch {
 	case known == nil && c.rest():
 	case known == nil:
 		c.says(&c.d.RDNSS, "DNS server %v is new, %s", a, before(c.known.RDNSS, func(d *RouterDNS) any { return d.Address }))
-	case tells(c.beside.dns(a), func(d *RouterDNS) *uint32 { return d.Lifetime }):
+	case configured != nil && configured.Lifetime != nil:
 	case c.lifetime(known.Lifetime, lifetime):
 		c.changed = true
 		c.says(&c.d.RDNSS, "lifetime of DNS server %v was %s, is %s", a, seconds(*known.Lifetime), seconds(lifetime))
@@ -213,11 +210,12 @@ func (c *comparison) dns(a netip.Addr, lifetime uint32) {
 }
 
 func (c *comparison) domain(name string, lifetime uint32) {
-	switch known := c.known.domain(name); {
+	known, configured := c.known.domain(name), c.configured.domain(name)
+	switch {
 	case known == nil && c.rest():
 	case known == nil:
 		c.says(&c.d.DNSSL, "search domain %s is new, %s", name, before(c.known.DNSSL, func(d *RouterDomain) any { return d.Domain }))
-	case tells(c.beside.domain(name), func(d *RouterDomain) *uint32 { return d.Lifetime }):
+	case configured != nil && configured.Lifetime != nil:
 	case c.lifetime(known.Lifetime, lifetime):
 		c.changed = true
 		c.says(&c.d.DNSSL, "lifetime of search domain %s was %s, is %s", name, seconds(*known.Lifetime), seconds(lifetime))
@@ -226,21 +224,21 @@ func (c *comparison) domain(name string, lifetime uint32) {
 
 func (c *comparison) route(o *schemas.RouteInfo) {
 	prefix, flags := prefixOf(o.Prefix, o.PrefixLength), routeFlags(o)
-	known, beside := c.known.route(prefix), c.beside.route(prefix)
+	known, configured := c.known.route(prefix), c.configured.route(prefix)
 	if known == nil {
 		if !c.rest() {
 			c.says(&c.d.Route, "route %v is new, %s", prefix, before(c.known.Routes, func(r *RouterRoute) any { return r.Prefix }))
 		}
 		return
 	}
-	if beside == nil {
-		beside = &RouterRoute{}
+	if configured == nil {
+		configured = &RouterRoute{}
 	}
-	if beside.Lifetime == nil && c.lifetime(known.Lifetime, o.Lifetime) {
+	if configured.Lifetime == nil && c.lifetime(known.Lifetime, o.Lifetime) {
 		c.changed = true
 		c.says(&c.d.RouteLifetime, "lifetime of route %v was %s, is %s", prefix, seconds(*known.Lifetime), seconds(o.Lifetime))
 	}
-	if beside.Flags == nil && differ(known.Flags, flags) {
+	if configured.Flags == nil && differ(known.Flags, flags) {
 		c.changed = true
 		c.says(&c.d.RoutePreference, "preference of route %v was %s (flags %#x), is %s (%#x)", prefix, preferenceName(*known.Flags), *known.Flags, o.Preference, flags)
 	}

@@ -140,7 +140,7 @@ func (r *Router) merge(other Router, e *schemas.Event) {
 		return
 	}
 	stopped := *r.Lifetime == 0
-	c := comparison{known: r, beside: new(Router), since: exactly}
+	c := comparison{known: r, configured: new(Router), since: exactly}
 	if c.run(e); !stopped && (c.d.Params || c.d.MTU || c.d.PrefixParams) {
 		r.Volatile = true
 	}
@@ -195,8 +195,9 @@ func (r *Router) other(number uint8, text string) *RouterOption {
 }
 
 // statements returns what of an RA has no list of its own in Router: other options,
-// and what it says a second time of an MTU, prefix or route. A source link-layer address is among them only if it is not that of the
-// frame: routers may leave it out (RFC 4861, section 4.2).
+// and what it says a second time of an MTU, prefix or route. A source link-layer
+// address is among them only if it is not that of the frame: routers may leave it
+// out (RFC 4861, section 4.2).
 func statements(e *schemas.Event) []schemas.Statement {
 	opt := e.ND.Opt
 	all := opt.Statements(nil, listed)

@@ -276,10 +276,10 @@ func (t *Table) observeUnknown(r *routers, e *schemas.Event, now int64, whole bo
 }
 
 // compare says how an RA differs from what was learned of its router, but for
-// what beside tells of it, and takes over what it may.
-func (t *Table) compare(r *routers, known *learned, beside *Router, e *schemas.Event, now int64, whole bool) schemas.LinkRA {
+// what is configured of it, and takes over what it may.
+func (t *Table) compare(r *routers, known *learned, configured *Router, e *schemas.Event, now int64, whole bool) schemas.LinkRA {
 	c := &t.comparison
-	c.begin(&known.Router, beside, max(now-known.heard, 0), known.heard == known.since && !known.stub)
+	c.begin(&known.Router, configured, max(now-known.heard, 0), known.heard == known.since && !known.stub)
 	c.run(e)
 	d := c.d
 	switch {
