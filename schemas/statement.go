@@ -3,6 +3,7 @@ package schemas
 import (
 	"net/netip"
 	"reflect"
+	"strconv"
 	"sync"
 )
 
@@ -19,6 +20,15 @@ type Statement struct {
 	// Lifetimes are its lifetimes, in the order of their members and in the units that
 	// these have.
 	Lifetimes []uint64
+}
+
+// Name returns the name of the option's type, and "option 22" where no RFC gives it
+// one.
+func (s *Statement) Name() string {
+	if t := OptionTypeOf(s.Number); t != nil && t.RFC != "" {
+		return t.Name
+	}
+	return "option " + strconv.Itoa(int(s.Number))
 }
 
 // Statements appends what the options say, in the order of the lists and each in

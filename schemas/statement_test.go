@@ -73,6 +73,15 @@ func TestStatements(t *testing.T) {
 	}
 }
 
+// A type that the table has as unassigned is told from others by its number.
+func TestStatementName(t *testing.T) {
+	for number, want := range map[uint8]string{5: "MTU", 22: "option 22", 200: "option 200"} {
+		if got := (&Statement{Number: number}).Name(); got != want {
+			t.Errorf("option %d is called %q, want %q", number, got, want)
+		}
+	}
+}
+
 // Every member of every option is in the text or among the lifetimes, but for the
 // types whose content is another in each message.
 func TestStatementsAreComplete(t *testing.T) {

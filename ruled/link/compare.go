@@ -263,16 +263,15 @@ func (c *comparison) others(sent []schemas.Statement) {
 			c.optionLifetimes(known, s)
 			continue
 		}
-		name := optionName(s.Number)
 		was := one(c.known.Others, func(known *RouterOption) bool {
 			return known.Type == s.Number && !slices.ContainsFunc(sent, func(s schemas.Statement) bool { return s.Number == known.Type && s.Text == known.Text })
 		})
 		if was == nil {
-			c.says(&c.d.Option, "%s is new: %s", name, s.Text)
+			c.says(&c.d.Option, "%s is new: %s", s.Name(), s.Text)
 			continue
 		}
 		c.changed = true
-		c.says(&c.d.Option, "%s was %s, is %s", name, was.Text, s.Text)
+		c.says(&c.d.Option, "%s was %s, is %s", s.Name(), was.Text, s.Text)
 	}
 }
 
@@ -280,16 +279,9 @@ func (c *comparison) optionLifetimes(known *RouterOption, s *schemas.Statement) 
 	for i := range min(len(known.Lifetimes), len(s.Lifetimes)) {
 		if was, is := known.Lifetimes[i], s.Lifetimes[i]; c.jumps(was, is) {
 			c.changed = true
-			c.says(&c.d.Option, "lifetime of %s (%s) was %d, is %d", optionName(s.Number), s.Text, was, is)
+			c.says(&c.d.Option, "lifetime of %s (%s) was %d, is %d", s.Name(), s.Text, was, is)
 		}
 	}
-}
-
-func optionName(number uint8) string {
-	if t := schemas.OptionTypeOf(number); t != nil && t.RFC != "" {
-		return t.Name
-	}
-	return fmt.Sprintf("option %d", number)
 }
 
 // before lists what was known instead of something new.

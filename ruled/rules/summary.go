@@ -214,11 +214,7 @@ func (s summary) options(nd *schemas.ND) summary {
 		return s.addr(p.Prefix).text("/").number(uint64(p.PrefixLength))
 	})
 	for _, statement := range o.Statements(nil, worded) {
-		name := "option " + strconv.Itoa(int(statement.Number))
-		if t := schemas.OptionTypeOf(statement.Number); t != nil {
-			name = t.Name
-		}
-		if s = s.text(", ").text(name).text(" ").text(statement.Text); len(s) > MaxSummary {
+		if s = s.text(", ").text(statement.Name()).text(" ").text(statement.Text); len(s) > MaxSummary {
 			break
 		}
 	}
