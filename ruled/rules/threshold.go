@@ -40,7 +40,9 @@ type Threshold struct {
 	// Cap, if not 0, is how many matches may act in a window of Seconds for each
 	// host, interface and value of link.flood, whatever the tracked values are:
 	// senders may make those up. Of those beyond, the one acts whose number is Cap
-	// times a power of two.
+	// times a power of two. Matches about a settled address do not count there: they
+	// have a cap for that address, and one ten times as wide for all such addresses
+	// of the interface.
 	Cap uint32
 }
 

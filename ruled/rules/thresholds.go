@@ -79,7 +79,8 @@ func NewThresholds(maxKeys int) *Thresholds {
 // cap too. The matches that it stands for are then the cap's: they are added up
 // there, and count is those that the cap has held back since it last let one
 // act, of all keys, and those of this match. So each match is in the count of one
-// alert, or still waits in its key or in the cap.
+// alert, or still waits in its key or in the cap. A match about a settled address
+// has that address's cap and then the one of all of them.
 func (t *Thresholds) Pass(rule *Rule, e *schemas.Event) (count uint64, ok bool) {
 	if rule.Threshold == nil {
 		return 1, true
@@ -97,18 +98,18 @@ func (t *Thresholds) Pass(rule *Rule, e *schemas.Event) (count uint64, ok bool) 
 	}
 	most := uint64(rule.Threshold.Cap)
 	switch {
-	case !settled(e) && e.Link != nil && e.Link.Flood:
+	case settled(e):
+		if count, ok = t.passCap(rule, e, ofAddress, most, count, now); !ok {
+			return 0, false
+		}
+		return t.passCap(rule, e, ofAddresses, manyCaps*most, count, now)
+	case e.Link != nil && e.Link.Flood:
 		return t.passCap(rule, e, ofFlood, most, count, now)
-	case !settled(e):
-		return t.passCap(rule, e, ofOthers, most, count, now)
 	}
-	if count, ok = t.passCap(rule, e, ofAddress, most, count, now); !ok {
-		return 0, false
-	}
-	return t.passCap(rule, e, ofAddresses, manyCaps*most, count, now)
+	return t.passCap(rule, e, ofOthers, most, count, now)
 }
 
-// What a cap is of, beside the rule and the interface.
+// What a cap is of, apart from the rule and the interface.
 const (
 	// ofOthers is what is neither a flood's nor about a settled address.
 	ofOthers = iota
