@@ -50,8 +50,12 @@ func newRouterAdvertiser(ctx context.Context, prefixes []netip.Prefix, log *slog
 	const again = 200 * time.Millisecond
 	for a.conn == nil {
 		switch err := a.open(); {
-		case errors.Is(err, unix.EADDRNOTAVAIL) && ctx.Err() == nil:
-			time.Sleep(again) // it is tentative for a second
+		case errors.Is(err, unix.EADDRNOTAVAIL): // it is tentative for a second
+			select {
+			case <-ctx.Done():
+				return nil, fmt.Errorf("advertise %v on %s: %w", prefixes[0], p.name, err)
+			case <-time.After(again):
+			}
 		case err != nil:
 			return nil, fmt.Errorf("advertise %v on %s: %w", prefixes[0], p.name, err)
 		}
