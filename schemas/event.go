@@ -297,7 +297,7 @@ type RouteInfo struct {
 	Prefix       netip.Addr `json:"prefix" doc:"prefix in the Route Information option" example:"2001:db8::/32"`
 	PrefixLength uint8      `json:"prefixlength" doc:"length of that prefix in bits, 0 to 128" max:"128" example:"48"`
 	Preference   string     `json:"preference" doc:"preference of that route" enum:"low,medium,high,reserved" example:"medium"`
-	// Reserved are the bits of the flags beside the preference.
+	// Reserved are the bits of the flags other than the preference.
 	Reserved uint8 `json:"reserved,omitempty" doc:"reserved bits of the route's flags"`
 	// Lifetime is in seconds; 4294967295 is infinity.
 	Lifetime uint32 `json:"lifetime" doc:"lifetime of that route, in seconds; 4294967295 is infinity" lifetime:"true" example:"1800"`

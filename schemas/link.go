@@ -15,7 +15,7 @@ type Link struct {
 	Unsolicited bool `json:"unsolicited,omitempty" doc:"NA that no NS asked for within the last 10 seconds, and that does not follow the sender's own test of the address (DAD): how caches are poisoned, but also how an address is moved"`
 
 	// Unanswered is about the last ten seconds.
-	Unanswered bool `json:"unanswered,omitempty" doc:"NS for an address that is not known, after more than 100 such of the last 10 seconds had no answer: somebody scans the prefix, from the link or, where a router solicits, from afar (RFC 6583)"`
+	Unanswered bool `json:"unanswered,omitempty" doc:"NS for an address that is not known, after more than 100 such of the last 10 seconds had no answer: a scan of the prefix, from the link or, where a router solicits, from afar (RFC 6583)"`
 	// Flood is about entries that began while entries were added very fast.
 	Flood bool `json:"flood,omitempty" doc:"the station, or an address that the frame claims, was first seen in a flood of new ones that is still going on: it may be made up"`
 
@@ -77,7 +77,7 @@ type LinkDAD struct {
 // of the link.
 type LinkRouter struct {
 	New          bool `json:"new,omitempty" doc:"first router heard on a link without configured routers: it is learned"`
-	Next         bool `json:"next,omitempty" doc:"another router, heard after all that were known have been silent for their lifetimes: it is learned beside them"`
+	Next         bool `json:"next,omitempty" doc:"another router, heard after all that were known have been silent for their lifetimes: it is learned as well"`
 	Unknown      bool `json:"unknown,omitempty" doc:"RA or Redirect from a router that is not one of the link's (NDPMon: wrong ipv6 router, wrong router redirect): a rogue router"`
 	Stub         bool `json:"stub,omitempty" doc:"unknown router that only connects a stub network: router lifetime 0, SNAC flag, and no prefixes or routes but unique local ones (fc00::/7). A Thread border router, say"`
 	Default      bool `json:"default,omitempty" doc:"unknown router that wants to be a default router: its router lifetime is not 0, or it has a route to ::/0 or to most of the Internet (RFC 4191), or such a prefix on the link"`

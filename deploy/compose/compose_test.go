@@ -126,7 +126,7 @@ func TestLab(t *testing.T) {
 			found()
 		})
 	}
-	step("nobody but the attackers is accused", func() {
+	step("only the attackers are accused", func() {
 		l.eventually("a second round of attacks is alerted", func() bool {
 			frames := map[string]map[string]bool{"r1": {}, "r2": {}}
 			for _, a := range alerts.accusing() {

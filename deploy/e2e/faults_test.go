@@ -514,7 +514,7 @@ func addressFaults() []fault {
 
 // optionFaults are those of options that every message may have, or may not.
 func optionFaults() []fault {
-	nobody := func(mac ...byte) func(*given) {
+	noStation := func(mac ...byte) func(*given) {
 		return func(g *given) { g.replace(g.link(), linkLayer(g.link(), mac)) }
 	}
 	own := func(change func(g *given, option byte)) func(*given) {
@@ -545,9 +545,9 @@ func optionFaults() []fault {
 		{name: "link-layer address of 16 bytes", message: own(func(g *given, kind byte) {
 			g.replace(kind, option(kind, 2, g.mac()...))
 		})},
-		{name: "link-layer address of zeros", message: nobody(0, 0, 0, 0, 0, 0)},
-		{name: "link-layer address of a group", message: nobody(0x33, 0x33, 0, 0, 0, 1)},
-		{name: "broadcast link-layer address", message: nobody(0xff, 0xff, 0xff, 0xff, 0xff, 0xff)},
+		{name: "link-layer address of zeros", message: noStation(0, 0, 0, 0, 0, 0)},
+		{name: "link-layer address of a group", message: noStation(0x33, 0x33, 0, 0, 0, 1)},
+		{name: "broadcast link-layer address", message: noStation(0xff, 0xff, 0xff, 0xff, 0xff, 0xff)},
 		{name: "a second link-layer address", message: own(func(g *given, kind byte) {
 			g.add(linkLayer(kind, net.HardwareAddr{2, 0, 0, 0, 0, 9}))
 		})},
@@ -722,7 +722,7 @@ func untaken() map[string]difference {
 // unseen are the faults for which a host takes what the events do not say.
 func unseen() map[string]string {
 	return map[string]string{
-		"fragments": "the frames are not put together: that there are fragments is what is told",
+		"fragments": "the frames are not put together: only that there are fragments is told",
 		"segment routing header before another IPv6 header": "only a host that ends segment routing (seg6_enabled) looks behind it, and then all traffic comes so",
 	}
 }

@@ -180,8 +180,8 @@ func (q *honestLink) startRadvd() *lab.Process {
 		"--nodaemon", "--logmethod", "stderr", "--config", config, "--pidfile", filepath.Join(q.t.TempDir(), "radvd.pid")}})
 }
 
-// booted waits until a host has a router, and an address of its prefix beside a
-// private one.
+// booted waits until a host has a router, and an address of its prefix as well as
+// a private one.
 func (q *honestLink) booted(h *lab.Namespace) {
 	q.t.Helper()
 	lab.Eventually(q.t, "a host has a router and both addresses", func() bool { return hasRouter(q.t, h) && len(usable(q.t, h)) >= 2 })

@@ -164,7 +164,7 @@ func TestWayAnswersAreAskedFor(t *testing.T) {
 		ping.Stop()
 	}
 
-	// One on each link that nobody asked for ends it: events of an interface are
+	// An unsolicited one on each link ends it: events of an interface are
 	// evaluated in their order.
 	unasked := netip.MustParseAddr("2001:db8:5::3")
 	links := map[string]*lab.Namespace{lab.Master: r.Upstream, lab.Slave1: r.Host1, lab.Slave2: r.Host2}
@@ -172,7 +172,7 @@ func TestWayAnswersAreAskedFor(t *testing.T) {
 		n.Wire("eth0").Send(lab.Advertisement(n.MAC("eth0"), n.LinkLocal("eth0"), unasked).Frame())
 	}
 	var unsolicited []alert
-	lab.Eventually(t, "what nobody asked for is told on each link", func() bool {
+	lab.Eventually(t, "the unsolicited one is told on each link", func() bool {
 		unsolicited = slices.DeleteFunc(printed(t, p), func(a alert) bool { return a.Rule != "unasked" })
 		told := map[string]bool{}
 		for _, a := range unsolicited {

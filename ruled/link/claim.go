@@ -267,8 +267,8 @@ func (t *Table) contest(l *link, s *station, e *schemas.Event, out *schemas.Link
 	address := hashAddr(out.Address.As16())
 	out.Spoofed = s.own != 0 && s.own != address
 	// A node that takes over the service addresses of others does nothing wrong
-	// (RFC 4861, section 7.2.6): those are gone, and have been at addresses of their
-	// own beside these.
+	// (RFC 4861, section 7.2.6): those are gone, and have had addresses of their
+	// own as well.
 	holder := l.stations.get(previous.mac)
 	defended := (out.FlipFlop || out.Reused) && now-previous.last <= fight
 	if !defended && (holder == nil || holder.own != address) {

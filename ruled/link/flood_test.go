@@ -227,7 +227,7 @@ func TestFlooding(t *testing.T) {
 }
 
 // Who sends again after each storm what is left of it fills the room for what is
-// lasting, but pushes out nobody that was heard within the hour.
+// lasting, but pushes out no host that was heard within the hour.
 func TestPatientFlood(t *testing.T) {
 	const bound, hosts = 1000, 100
 	table := New(Config{Neighbours: bound, ClaimTimeout: DefaultClaimTimeout, Silence: DefaultSilence})

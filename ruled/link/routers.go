@@ -24,8 +24,8 @@ type learned struct {
 	since, heard, until, last int64
 	// stopped is true after an RA with lifetime 0 of a router that had another.
 	stopped bool
-	// stub is true for one that was learned as a stub router (see isStub): beside
-	// it, others are no strangers.
+	// stub is true for one that was learned as a stub router (see isStub): where
+	// only such are known, others are no strangers.
 	stub bool
 }
 

@@ -93,9 +93,10 @@ type memory struct {
 // len(frame) of them were captured. It returns false when the frame is no
 // Neighbor Discovery: anything but ICMPv6 of the types 133 to 137 behind at
 // most two VLAN tags and any number of priority tags, LLC and SNAP headers or
-// none, and any IPv6 extension headers. A packet whose headers are cut short before they show what they lead
-// to may be Neighbor Discovery, and is an event without ICMP6; so is a later
-// fragment of a packet to one of the groups that Neighbor Discovery uses.
+// none, and any IPv6 extension headers. A packet whose headers are cut short
+// before they show what they lead to may be Neighbor Discovery, and is an event
+// without ICMP6; so is a later fragment of a packet to one of the groups that
+// Neighbor Discovery uses.
 //
 // The event has Ethernet, Inet6, ICMP6, ND, Fault and Frame; the rest is the
 // caller's to fill in. It is valid until the next call and refers to frame.
@@ -129,7 +130,7 @@ func (d *Decoder) SetVLAN(tag uint16) { d.addTag(0, tag) }
 // addTag adds a VLAN tag at a place among those found so far, 0 for the
 // outermost. It returns false for a third one none of which is only a priority.
 //
-// A tag that is only a priority makes no sense beside another, whose priority it
+// A tag that is only a priority makes no sense next to another, whose priority it
 // would repeat. Hosts pass over any number of them, and filters look for the
 // EtherType right behind the first (CVE-2021-27853).
 func (d *Decoder) addTag(at int, tag uint16) (ok bool) {

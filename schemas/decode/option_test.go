@@ -20,7 +20,7 @@ type optionTest struct {
 	want string
 	// malformed is the sentence behind the option's type, name, place and size.
 	malformed string
-	// fault are the faults beside badoption and notallowed.
+	// fault are the faults other than badoption and notallowed.
 	fault string
 }
 
@@ -147,7 +147,7 @@ func goodOptions() []optionTest {
 			`"encrypteddns":[{"priority":1,"lifetime":1800,"domain":"a","parameter":["mandatory=alpn,port,key256","alpn=a\\\\,b\\\\\\\\\\010,h2","no-default-alpn",` +
 				`"port=0","ipv4hint=192.0.2.1,192.0.2.2","ech=/g0=","ipv6hint=2001:db8::1,::","dohpath=/\\032\\255","ohttp","key9","key65535=ab00"]}]`, "", ""},
 		{"an option without fields", option(36, []byte{0, 1, 0, 0, 0, 0}), `"unknown":[{"type":36,"length":8,"content":"000100000000"}]`, "", ""},
-		{"an option that nobody knows", option(200, []byte{1, 2, 3, 4, 5, 0xff}), `"unknown":[{"type":200,"length":8,"content":"0102030405ff"}]`, "", ""},
+		{"an unknown option", option(200, []byte{1, 2, 3, 4, 5, 0xff}), `"unknown":[{"type":200,"length":8,"content":"0102030405ff"}]`, "", ""},
 	}
 }
 

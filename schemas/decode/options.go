@@ -68,7 +68,7 @@ type optionKind struct {
 
 // optionTable is the table of options by type, and the options that a message
 // does not have by ICMPv6 type, from routerSolicitation on. Those that may stand
-// in any, and those that nobody has defined, are never among them.
+// in any, and those that no RFC defines, are never among them.
 type optionTable struct {
 	kinds      [256]optionKind
 	notAllowed [redirect - routerSolicitation + 1]optionSet

@@ -33,7 +33,7 @@ func (d *Decoder) prefixInfo(lists *schemas.Options, o []byte) (fault string) {
 // routeInfo decodes a Route Information option. Where it is too short for its
 // prefix, the bits that it lacks are those that follow it in the message: Linux
 // (6.18) reads them there, and takes such a route. What it reads behind the
-// message nobody knows, so that is zero here.
+// message cannot be known, so that is zero here.
 func (d *Decoder) routeInfo(lists *schemas.Options, m []byte, at, size int) (fault string) {
 	o := m[at : at+size]
 	if o[2] > 128 {

@@ -101,7 +101,7 @@ func (n *Node[T]) Remove(class int) {
 }
 
 // Most returns the leaf that has to give one thing of a class for a new one of
-// this leaf: the whole has some. It is this leaf itself where nobody has more.
+// this leaf: the whole has some. It is this leaf itself where no other has more.
 func (n *Node[T]) Most(class int) *Node[T] {
 	most := n
 	for at := n; at.parent != nil; at = at.parent {

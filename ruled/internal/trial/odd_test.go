@@ -30,7 +30,7 @@ func TestOddRouterFirst(t *testing.T) {
 		"link-local route":                 gateway.ra(usual, good, route(0, 900, "fe80::")),
 		"captive portal of nothing":        gateway.ra(usual, good, option(37, zeros(6))),
 		"PvD without a name":               gateway.ra(usual, good, option(21, zeros(6))),
-		"an option that nobody knows":      gateway.ra(usual, good, option(99, zeros(6))),
+		"an unknown option":                gateway.ra(usual, good, option(99, zeros(6))),
 		"an option of hosts":               gateway.ra(usual, good, lladdr(2, gateway.mac)),
 		"two MTUs":                         gateway.ra(usual, good, mtu(1500), mtu(1400)),
 		"two lifetimes of a prefix":        gateway.ra(usual, good, prefix(0xc0, 100, 50, "2001:db8::")),
