@@ -167,7 +167,11 @@ func (e *evaluation) session(ctx context.Context, again <-chan struct{}) error {
 	js := e.conn.JetStream()
 	setup, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	if err := bus.EnsureStreams(setup, js, e.cfg.StreamConfig); err != nil {
+	made, err := bus.EnsureStreams(setup, js, e.cfg.StreamConfig)
+	if len(made) > 0 {
+		e.log.Info("made streams", "streams", made)
+	}
+	if err != nil {
 		return err
 	}
 	if err := e.restore(setup); err != nil {

@@ -60,7 +60,7 @@ func start(t testing.TB, rules string) *fixture {
 	if f.alerts, err = f.conn.NATS().SubscribeSync(schemas.SubjectAlerts); err != nil {
 		t.Fatal(err)
 	}
-	if err := bus.EnsureStreams(testContext(t), f.conn.JetStream(), f.config.StreamConfig); err != nil {
+	if _, err := bus.EnsureStreams(testContext(t), f.conn.JetStream(), f.config.StreamConfig); err != nil {
 		t.Fatal(err)
 	}
 	return f

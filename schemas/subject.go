@@ -22,6 +22,18 @@ const (
 	StreamEvents = "ND_EVENTS"
 	StreamAlerts = "ND_ALERTS"
 
+	// ConsumerExporter is the name of the durable consumers of both streams that a
+	// program which passes on what they store reads by.
+	ConsumerExporter = "exporter"
+
+	// CopyAPI is the prefix of the JetStream API in the account that has a copy of
+	// StreamAlerts for readers, in a server with the keys of ndmon keys; OriginAPI
+	// that of the streams' account as the copy's has it. The copy is delivered under
+	// CopyDeliver.
+	CopyAPI     = "READERS.API"
+	OriginAPI   = "NDMON.API"
+	CopyDeliver = "nd.copy"
+
 	// BucketState is the object store of what ruled knows of the links.
 	BucketState = "ND_STATE"
 )

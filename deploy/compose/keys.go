@@ -29,7 +29,7 @@ func dealKeys(hosts, deals []string) error {
 	_, err := os.Stat(filepath.Join(keysFolder, keys.UsersFile))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		err = keys.Init(keysFolder, hosts, keys.Server{Data: serverData}, false)
+		err = keys.Init(keysFolder, hosts, keys.Server{Data: serverData}, keys.Client{URL: keys.DefaultURL}, false)
 	case err == nil:
 		err = addHosts(hosts)
 	}

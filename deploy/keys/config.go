@@ -3,8 +3,13 @@ package keys
 import (
 	"bytes"
 	"fmt"
-	"strings"
+	"time"
 )
+
+// SyncInterval is how long JetStream may hold what it has stored before it is on
+// the disk for sure. The server's default of two minutes is what a power failure
+// takes of the alerts.
+const SyncInterval = 2 * time.Second
 
 // serverConfig is the server's configuration but for its users.
 func serverConfig(s Server) []byte {
@@ -16,16 +21,14 @@ listen: "[::]:4222"
 jetstream {
   # Where events, alerts and the state of nd-ruled are kept.
   store_dir: %s
+  # What a power failure may take.
+  sync_interval: "%v"
 }
 
-accounts {
-  NDMON {
-    jetstream: enabled
-    # ndmon keys writes these anew when hosts come and go.
-    include %s
-  }
-}
-`, quote(s.Data), quote(UsersFile))
+# The accounts and their users. ndmon keys writes this file when hosts come and go;
+# the server takes the change when it reloads its configuration.
+include %s
+`, quote(s.Data), SyncInterval, quote(UsersFile))
 	if s.Cert == "" {
 		return b.Bytes()
 	}
@@ -37,29 +40,7 @@ accounts {
 	return b.Bytes()
 }
 
-// usersConfig is the list of users, with what each may do.
+// usersConfig is the list of accounts and users.
 func usersConfig(users []user) []byte {
-	var b bytes.Buffer
-	fmt.Fprint(&b, "# Made by ndmon keys from the seeds beside it: what is changed here is lost.\nusers: [\n")
-	for _, u := range users {
-		publish, subscribe := u.permissions()
-		fmt.Fprintf(&b, "  # %s\n  {\n    nkey: %s\n    permissions: {\n      publish: %s\n      subscribe: %s\n    }\n  }\n",
-			strings.TrimSpace(string(u.role)+" "+u.host), u.key, list(publish), list(subscribe))
-	}
-	fmt.Fprint(&b, "]\n")
-	return b.Bytes()
-}
-
-// list writes a subject a line.
-func list(subjects []string) string {
-	var b strings.Builder
-	for _, s := range subjects {
-		fmt.Fprintf(&b, "\n        %s", quote(s))
-	}
-	return "[" + b.String() + "\n      ]"
-}
-
-// quote writes a string of printable characters as nats-server reads it.
-func quote(s string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+	return append([]byte("# Made by ndmon keys from the seeds in this folder: what is changed here is lost.\n"), accountsConfig(users)...)
 }

@@ -29,6 +29,8 @@ const (
 	ServerFile = "nats-server.conf"
 	UsersFile  = "users.conf"
 	seedSuffix = ".nk"
+	// contextSuffix is that of the contexts of the command nats.
+	contextSuffix = ".json"
 )
 
 // Server is what the server's configuration says beside its users. Its paths are
@@ -42,6 +44,17 @@ type Server struct {
 	// have to show one.
 	CA string
 }
+
+// Client is how the fleet's users reach the server.
+type Client struct {
+	// URL is the server's.
+	URL string
+	// CA, if set, is a file of those that sign the server's certificate.
+	CA string
+}
+
+// DefaultURL is a Client's unless it is told otherwise.
+const DefaultURL = "nats://127.0.0.1:4222"
 
 // DefaultData is where the server stores what it does, unless it is told
 // otherwise.
@@ -87,8 +100,8 @@ func printable(s string) bool {
 // and host. It refuses a folder that has something of it already unless force
 // says that all of it is to be made anew: then the seeds that are there are
 // worth nothing any more.
-func Init(dir string, hosts []string, s Server, force bool) error {
-	if err := errors.Join(checkHosts(hosts), s.check()); err != nil {
+func Init(dir string, hosts []string, s Server, c Client, force bool) error {
+	if err := errors.Join(checkHosts(hosts), s.check(), c.check()); err != nil {
 		return process.UsageError{Err: err}
 	}
 	if err := makeFolder(dir); err != nil {
@@ -109,8 +122,11 @@ func Init(dir string, hosts []string, s Server, force bool) error {
 	if err := create(filepath.Join(dir, ServerFile), serverConfig(s)); err != nil {
 		return err
 	}
-	users := []user{{role: Ruled}, {role: Viewer}, {role: Operator}}
-	return addUsers(dir, append(users, usersOf(hosts)...))
+	var users []user
+	for _, role := range single {
+		users = append(users, user{role: role})
+	}
+	return addUsers(dir, append(users, usersOf(hosts)...), c)
 }
 
 // Add makes the seeds of more hosts. It refuses a host that has one.
@@ -127,7 +143,11 @@ func Add(dir string, hosts []string) error {
 			return fmt.Errorf("%s is there already: ndmon keys remove takes a host's keys back", u.seedFile(dir))
 		}
 	}
-	return addUsers(dir, users)
+	client, err := readClient(dir)
+	if err != nil {
+		return err
+	}
+	return addUsers(dir, users, client)
 }
 
 // Remove takes the keys of hosts back.
@@ -145,8 +165,10 @@ func Remove(dir string, hosts []string) error {
 		}
 	}
 	for _, u := range users {
-		if err := os.Remove(u.seedFile(dir)); err != nil {
-			return fmt.Errorf("remove the keys of %s: %w", u.host, err)
+		for _, path := range []string{u.seedFile(dir), u.contextFile(dir)} {
+			if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("remove the keys of %s: %w", u.host, err)
+			}
 		}
 	}
 	return writeUsers(dir)
@@ -197,6 +219,9 @@ func checkKeys(dir string) error {
 	if err != nil {
 		return fmt.Errorf("%s has no keys yet, ndmon keys init makes them: %w", dir, err)
 	}
+	if !bytes.Contains(list, []byte("\naccounts {")) {
+		return fmt.Errorf("%s is of an older ndmon, with all users in one account: ndmon keys init --force makes new keys and a new %s", filepath.Join(dir, UsersFile), ServerFile)
+	}
 	if err := checkFolder(dir); err != nil {
 		return err
 	}
@@ -221,8 +246,9 @@ func ours(dir string) ([]string, error) {
 	}
 	var paths []string
 	for _, e := range entries {
-		_, seed := userOf(e.Name())
-		if seed || e.Name() == ServerFile || e.Name() == UsersFile {
+		_, seed := userOf(e.Name(), seedSuffix)
+		_, context := userOf(e.Name(), contextSuffix)
+		if seed || context || e.Name() == ServerFile || e.Name() == UsersFile {
 			paths = append(paths, filepath.Join(dir, e.Name()))
 		}
 	}
@@ -239,13 +265,14 @@ func usersOf(hosts []string) []user {
 	return users
 }
 
-func (u user) seedFile(dir string) string {
-	name := string(u.role)
-	if u.host != "" {
-		name += "-" + u.host
+func (u user) name() string {
+	if u.host == "" {
+		return string(u.role)
 	}
-	return filepath.Join(dir, name+seedSuffix)
+	return string(u.role) + "-" + u.host
 }
+
+func (u user) seedFile(dir string) string { return filepath.Join(dir, u.name()+seedSuffix) }
 
 // HasHost reports whether there are keys of a host in the folder.
 func HasHost(dir, host string) bool {
@@ -253,10 +280,10 @@ func HasHost(dir, host string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// userOf returns the user of a seed file.
-func userOf(file string) (u user, ok bool) {
-	name, ok := strings.CutSuffix(file, seedSuffix)
-	if !ok {
+// userOf returns the user of a file with a suffix.
+func userOf(file, suffix string) (u user, ok bool) {
+	name, ok := strings.CutSuffix(file, suffix)
+	if !ok || strings.HasSuffix(name, "-") {
 		return u, false
 	}
 	role, host, _ := strings.Cut(name, "-")
@@ -264,14 +291,12 @@ func userOf(file string) (u user, ok bool) {
 	switch u.role {
 	case Sensor, Pinger:
 		return u, host != ""
-	case Ruled, Viewer, Operator:
-		return u, name == role
 	}
-	return u, false
+	return u, host == "" && slices.Contains(single, u.role)
 }
 
-// addUsers makes seeds and has the server know them.
-func addUsers(dir string, users []user) error {
+// addUsers makes seeds and contexts and has the server know them.
+func addUsers(dir string, users []user, c Client) error {
 	for _, u := range users {
 		pair, err := nkeys.CreateUser()
 		if err != nil {
@@ -284,7 +309,14 @@ func addUsers(dir string, users []user) error {
 		if err := create(u.seedFile(dir), append(seed, '\n')); err != nil {
 			return err
 		}
+		u.key, err = pair.PublicKey()
 		pair.Wipe()
+		if err != nil {
+			return fmt.Errorf("make a key: %w", err)
+		}
+		if err := writeContext(dir, u, c); err != nil {
+			return err
+		}
 	}
 	return writeUsers(dir)
 }
@@ -331,7 +363,7 @@ func readUsers(dir string) ([]user, error) {
 	}
 	var users []user
 	for _, e := range entries {
-		u, ok := userOf(e.Name())
+		u, ok := userOf(e.Name(), seedSuffix)
 		if !ok {
 			continue
 		}

@@ -3,17 +3,23 @@ package keys
 import (
 	"bytes"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/ndmon/ndmon/schemas/process"
 )
 
 // plain is a server without TLS.
 var plain = Server{Data: DefaultData}
+
+// local is its clients.
+var local = Client{URL: DefaultURL}
 
 // snapshot returns the files of a folder.
 func snapshot(t *testing.T, dir string) map[string]string {
@@ -52,25 +58,24 @@ func changed(before, now map[string]string) (names []string) {
 
 func TestInitAddRemove(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new", "keys")
-	if err := Init(dir, []string{host2, host1, host1}, plain, false); err != nil {
+	if err := Init(dir, []string{host2, host1, host1}, plain, local, false); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
 	first := snapshot(t, dir)
-	for _, name := range []string{ServerFile, UsersFile, "ruled.nk", "viewer.nk", "operator.nk",
-		"sensor-r1.nk", "pinger-r1.nk", "sensor-" + host2 + ".nk", "pinger-" + host2 + ".nk"} {
-		if first[name] == "" {
-			t.Errorf("there is no %s", name)
-		}
+	want := []string{ServerFile, UsersFile}
+	for _, name := range []string{"ruled", "viewer", "operator", "exporter", "admin", "system",
+		"sensor-r1", "pinger-r1", "sensor-" + host2, "pinger-" + host2} {
+		want = append(want, name+".nk", name+".json")
 	}
-	if len(first) != 9 {
-		t.Errorf("%d files", len(first))
+	if diff := cmp.Diff(slices.Sorted(slices.Values(want)), slices.Sorted(maps.Keys(first))); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
 	}
 
 	// Nothing is overwritten.
-	if err := Init(dir, []string{"r3"}, plain, false); err == nil || !strings.Contains(err.Error(), "--force") {
+	if err := Init(dir, []string{"r3"}, plain, local, false); err == nil || !strings.Contains(err.Error(), "--force") {
 		t.Errorf("made anew: %v", err)
 	}
 	if err := Add(dir, []string{"r3", host1}); err == nil || !strings.Contains(err.Error(), "sensor-r1.nk") {
@@ -87,7 +92,7 @@ func TestInitAddRemove(t *testing.T) {
 	if names := changed(first, second); len(names) != 1 || names[0] != UsersFile {
 		t.Errorf("changed: %v", names)
 	}
-	if len(second) != 11 || !strings.Contains(second[UsersFile], `"nd.events.r3.*.*"`) {
+	if len(second) != len(first)+4 || !strings.Contains(second[UsersFile], `"nd.events.r3.*.*"`) {
 		t.Errorf("r3 is not among the users:\n%s", second[UsersFile])
 	}
 	if err := Remove(dir, []string{"r3"}); err != nil {
@@ -100,11 +105,11 @@ func TestInitAddRemove(t *testing.T) {
 		t.Errorf("removed twice: %v", err)
 	}
 
-	if err := Init(dir, []string{host1}, plain, true); err != nil {
+	if err := Init(dir, []string{host1}, plain, local, true); err != nil {
 		t.Fatal(err)
 	}
 	anew := snapshot(t, dir)
-	if len(anew) != 7 || anew["ruled.nk"] == first["ruled.nk"] || anew["sensor-r1.nk"] == first["sensor-r1.nk"] {
+	if len(anew) != len(first)-4 || anew["ruled.nk"] == first["ruled.nk"] || anew["sensor-r1.nk"] == first["sensor-r1.nk"] {
 		t.Errorf("not made anew: %d files", len(anew))
 	}
 }
@@ -144,19 +149,19 @@ func TestRefuses(t *testing.T) {
 		usage bool
 		want  string
 	}{
-		{Init(none, nil, plain, false), true, "--hosts"},
-		{Init(none, []string{""}, plain, false), true, `--hosts: ""`},
-		{Init(none, []string{"r1", "../r2"}, plain, false), true, `"../r2"`},
-		{Init(none, []string{"a\nb"}, plain, false), true, `"a\nb"`},
-		{Init(none, []string{strings.Repeat("x", 201)}, plain, false), true, "200 bytes"},
-		{Init(none, good, Server{Data: "d", Cert: "c"}, false), true, "--tls-cert, --tls-key"},
-		{Init(none, good, Server{Data: "d", Key: "k"}, false), true, "--tls-cert, --tls-key"},
-		{Init(none, good, Server{Data: "d", CA: "a"}, false), true, "--tls-ca"},
-		{Init(none, good, Server{Data: "d", Cert: "c\n", Key: "k"}, false), true, `"c\n"`},
-		{Init(none, good, Server{}, false), true, "--data"},
-		{Init(open, good, plain, false), false, "open to others (mode 0755)"},
-		{Init("/dev/null", good, plain, false), false, "not a directory"},
-		{Init("/dev/null/keys", good, plain, false), false, "not a directory"},
+		{Init(none, nil, plain, local, false), true, "--hosts"},
+		{Init(none, []string{""}, plain, local, false), true, `--hosts: ""`},
+		{Init(none, []string{"r1", "../r2"}, plain, local, false), true, `"../r2"`},
+		{Init(none, []string{"a\nb"}, plain, local, false), true, `"a\nb"`},
+		{Init(none, []string{strings.Repeat("x", 201)}, plain, local, false), true, "200 bytes"},
+		{Init(none, good, Server{Data: "d", Cert: "c"}, local, false), true, "--tls-cert, --tls-key"},
+		{Init(none, good, Server{Data: "d", Key: "k"}, local, false), true, "--tls-cert, --tls-key"},
+		{Init(none, good, Server{Data: "d", CA: "a"}, local, false), true, "--tls-ca"},
+		{Init(none, good, Server{Data: "d", Cert: "c\n", Key: "k"}, local, false), true, `"c\n"`},
+		{Init(none, good, Server{}, local, false), true, "--data"},
+		{Init(open, good, plain, local, false), false, "open to others (mode 0755)"},
+		{Init("/dev/null", good, plain, local, false), false, "not a directory"},
+		{Init("/dev/null/keys", good, plain, local, false), false, "not a directory"},
 		{Add(none, good), false, "no keys yet"},
 		{Add(none, nil), true, "--hosts"},
 		{Remove(none, good), false, "no keys yet"},
@@ -183,7 +188,7 @@ func TestTLSConfiguration(t *testing.T) {
 		}
 	}
 	dir := filepath.Join(t.TempDir(), "keys")
-	if err := Init(dir, []string{host1}, tls, false); err != nil {
+	if err := Init(dir, []string{host1}, tls, local, false); err != nil {
 		t.Fatal(err)
 	}
 	// It does not find them, and says where it looked.

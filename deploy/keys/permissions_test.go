@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -71,7 +72,8 @@ func (c client) mayPublish(subject string) bool {
 	if err := c.Publish(subject, []byte("{}")); err != nil {
 		c.t.Fatal(err)
 	}
-	return !c.refused(fmt.Sprintf("Publish to %q", subject))
+	// What an account imports its own messages are kept from, see writeImports.
+	return !c.refused(fmt.Sprintf("Publish to %q", subject)) && !c.refused(fmt.Sprintf("Publish to %q", "own."+subject))
 }
 
 func (c client) maySubscribe(subject string) bool {
@@ -93,7 +95,7 @@ const (
 func fleet(t *testing.T) (dir string, users map[string]user) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "keys")
-	if err := Init(dir, []string{host1, host2}, plain, false); err != nil {
+	if err := Init(dir, []string{host1, host2}, plain, local, false); err != nil {
 		t.Fatal(err)
 	}
 	list, err := readUsers(dir)
@@ -111,7 +113,7 @@ func fleet(t *testing.T) (dir string, users map[string]user) {
 func TestPermissions(t *testing.T) {
 	dir, users := fleet(t)
 	const sensor1, sensor2, pinger1, pinger2 = "sensor-" + host1, "sensor-" + host2, "pinger-" + host1, "pinger-" + host2
-	const ruled, viewer, operator = "ruled", "viewer", "operator"
+	const ruled, viewer, operator, exporter = "ruled", "viewer", "operator", "exporter"
 	type subject struct {
 		name string
 		// who may, separated by blanks
@@ -145,10 +147,19 @@ func TestPermissions(t *testing.T) {
 		{"$O.ND_STATE.M.x", ruled, ""},
 		{"$O.OTHER.M.x", "", ""},
 		{"$JS.ACK.ND_EVENTS.ruled.1.1.1.1.0", ruled, ""},
-		{"$JS.ACK.ND_ALERTS.ruled.1.1.1.1.0", "", ""},
+		{"$JS.ACK.ND_EVENTS.exporter.1.1.1.1.0", ruled + " " + exporter, ""},
+		{"$JS.ACK.ND_ALERTS.exporter.1.1.1.1.0", viewer + " " + exporter, ""}, // a viewer of its copy
+		{"$JS.ACK.ND_ALERTS.x.1.1.1.1.0", viewer, ""},
+		{"$JS.FC.ND_ALERTS.x.1", viewer, ""},
+		{"READERS.API.STREAM.INFO.ND_ALERTS", ruled, ""},
+		{"READERS.API.STREAM.CREATE.ND_ALERTS", ruled, ""},
+		{"READERS.API.STREAM.DELETE.ND_ALERTS", ruled, ""},
+		{"READERS.API.STREAM.PURGE.ND_ALERTS", "", ""},
+		{"NDMON.API.CONSUMER.CREATE.ND_ALERTS", "", ""},
+		{"nd.copy.x", "", ""},
 		{"_INBOX.nobody.x", "", ""},
 	}
-	for _, all := range []string{">", "*", "nd.>", "nd.events.>", "nd.relay.>", "nd.relay.*", "nd.results.>", "nd.state.*", "_INBOX.>", "$JS.>", "$JS.API.>", "$SYS.>", "$O.>"} {
+	for _, all := range []string{">", "*", "nd.>", "nd.copy.>", "nd.events.>", "nd.relay.>", "nd.relay.*", "nd.results.>", "nd.state.*", "_INBOX.>", "$JS.>", "$JS.API.>", "$SYS.>", "$O.>"} {
 		s := subject{name: all}
 		switch all {
 		case schemas.SubjectEvents, "nd.state.*":
@@ -158,31 +169,44 @@ func TestPermissions(t *testing.T) {
 		}
 		list = append(list, s)
 	}
+	// An inbox is the business of its account. Ruled shares one with the admin.
+	var alone []string
 	for name, u := range users {
-		inbox := subject{name: "_INBOX." + u.key + ".x", subscribe: name}
-		switch u.role {
-		case Ruled:
-			inbox.publish = name
-		case Pinger:
-			inbox.subscribe = "" // it asks for nothing
+		if u.account() == name || u.host != "" {
+			alone = append(alone, name)
 		}
-		list = append(list, inbox)
 	}
+	for i := range list {
+		if strings.HasPrefix(list[i].name, "_INBOX.") {
+			list[i].subscribe = strings.Join(alone, " ")
+		}
+	}
+	own := "_INBOX." + users[ruled].key + ".x"
+	list = append(list, subject{own, ruled, ruled + " " + strings.Join(alone, " ")})
 	// The requests that a user may make of a stream, of all that there are.
 	requests := map[string]string{
-		"STREAM.INFO.ND_EVENTS": ruled, "STREAM.CREATE.ND_EVENTS": ruled,
-		"STREAM.INFO.ND_ALERTS": ruled + " " + viewer, "STREAM.CREATE.ND_ALERTS": ruled, "STREAM.MSG.GET.ND_ALERTS": viewer,
+		"STREAM.INFO.ND_EVENTS": ruled + " " + exporter, "STREAM.CREATE.ND_EVENTS": ruled, "STREAM.UPDATE.ND_EVENTS": ruled,
+		"STREAM.INFO.ND_ALERTS": ruled + " " + viewer + " " + exporter, "STREAM.CREATE.ND_ALERTS": ruled, "STREAM.UPDATE.ND_ALERTS": ruled,
+		"STREAM.MSG.GET.ND_ALERTS": viewer, "CONSUMER.CREATE.ND_ALERTS": viewer, "CONSUMER.INFO.ND_ALERTS.x": viewer,
+		"CONSUMER.NAMES.ND_ALERTS": viewer, "CONSUMER.LIST.ND_ALERTS": viewer,
+		"STREAM.NAMES": viewer + " " + exporter, "STREAM.LIST": viewer, "INFO": ruled + " " + viewer + " " + exporter,
+		"CONSUMER.INFO.ND_EVENTS.exporter": exporter, "CONSUMER.MSG.NEXT.ND_EVENTS.exporter": ruled + " " + exporter,
+		"CONSUMER.INFO.ND_ALERTS.exporter": viewer + " " + exporter, "CONSUMER.MSG.NEXT.ND_ALERTS.exporter": ruled + " " + viewer + " " + exporter,
 		"STREAM.INFO.OBJ_ND_STATE": ruled, "STREAM.CREATE.OBJ_ND_STATE": ruled, "STREAM.UPDATE.OBJ_ND_STATE": ruled, "STREAM.PURGE.OBJ_ND_STATE": ruled,
 		"DIRECT.GET.OBJ_ND_STATE.x": ruled,
 	}
 	for _, stream := range []string{schemas.StreamEvents, schemas.StreamAlerts, "OBJ_ND_STATE"} {
 		for _, verb := range []string{"CONSUMER.CREATE", "CONSUMER.DELETE"} {
 			requests[verb+"."+stream+".x"] = ruled
+			if stream == schemas.StreamAlerts {
+				requests[verb+"."+stream+".x"] += " " + viewer
+			}
 		}
 	}
-	for _, consumer := range []string{"CONSUMER.MSG.NEXT.ND_EVENTS.x", "CONSUMER.MSG.NEXT.ND_ALERTS.x", "CONSUMER.RESET.ND_EVENTS.x", "CONSUMER.CREATE.ND_EVENTS.x.nd.events.r1.>"} {
+	for _, consumer := range []string{"CONSUMER.MSG.NEXT.ND_EVENTS.x", "CONSUMER.RESET.ND_EVENTS.x", "CONSUMER.CREATE.ND_EVENTS.x.nd.events.r1.>"} {
 		requests[consumer] = ruled
 	}
+	requests["CONSUMER.MSG.NEXT.ND_ALERTS.x"] = ruled + " " + viewer
 	for _, verb := range []string{"STREAM.CREATE", "STREAM.UPDATE", "STREAM.INFO", "STREAM.DELETE", "STREAM.PURGE", "STREAM.SNAPSHOT",
 		"STREAM.RESTORE", "STREAM.MSG.GET", "STREAM.MSG.DELETE", "STREAM.PEER.REMOVE", "STREAM.LEADER.STEPDOWN", "DIRECT.GET",
 		"CONSUMER.CREATE", "CONSUMER.NAMES", "CONSUMER.LIST"} {
@@ -201,12 +225,15 @@ func TestPermissions(t *testing.T) {
 	for name, who := range requests {
 		list = append(list, subject{name: "$JS.API." + name, publish: who})
 	}
-	for _, request := range []string{"INFO", "STREAM.NAMES", "STREAM.LIST", "META.LEADER.STEPDOWN", "ACCOUNT.PURGE.NDMON"} {
+	for _, request := range []string{"META.LEADER.STEPDOWN", "ACCOUNT.PURGE.NDMON"} {
 		list = append(list, subject{name: "$JS.API." + request})
 	}
 
 	s := start(t, dir)
 	for name, u := range users {
+		if u.role == Admin || u.role == System {
+			continue // may do everything in its account
+		}
 		t.Run(name, func(t *testing.T) {
 			c := connect(t, s, dir, u)
 			for _, subject := range list {
@@ -243,37 +270,137 @@ func TestStrangers(t *testing.T) {
 	}
 }
 
+// ensureStreams has ruled make the streams and the copy of the alerts.
+func ensureStreams(t *testing.T, ruled client) jetstream.JetStream {
+	t.Helper()
+	js := stream(t, ruled)
+	if _, err := bus.EnsureStreams(t.Context(), js, bus.StreamConfig{EventsBytes: 1 << 20, EventsAge: time.Hour, AlertsBytes: 1 << 20, AlertsAge: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	return js
+}
+
+func stream(t *testing.T, c client) jetstream.JetStream {
+	t.Helper()
+	js, err := jetstream.New(c.Conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
+}
+
+const someAlert = `{"type":"nd.alert.v1"}`
+
+// readAlerts reads so many stored alerts, as they come, by a consumer of the
+// viewer's own.
+func readAlerts(t *testing.T, viewer client, n int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	consumer, err := stream(t, viewer).OrderedConsumer(ctx, schemas.StreamAlerts, jetstream.OrderedConsumerConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	messages, err := consumer.Messages()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer messages.Stop()
+	for i := range n {
+		if m, err := messages.Next(jetstream.NextContext(ctx)); err != nil || string(m.Data()) != someAlert {
+			t.Fatalf("stored alert %d: %v, %v", i+1, m, err)
+		}
+	}
+}
+
 // What a viewer asks for it gets, and what others store it reads.
 func TestViewerReadsAlerts(t *testing.T) {
 	dir, users := fleet(t)
 	s := start(t, dir)
 	ruled, viewer := connect(t, s, dir, users["ruled"]), connect(t, s, dir, users["viewer"])
-	js, err := jetstream.New(ruled.Conn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := bus.EnsureStreams(t.Context(), js, bus.StreamConfig{EventsBytes: 1 << 20, EventsAge: time.Hour, AlertsBytes: 1 << 20, AlertsAge: time.Hour}); err != nil {
-		t.Fatal(err)
-	}
+	js := ensureStreams(t, ruled)
 	sub, err := viewer.SubscribeSync(schemas.SubjectAlerts)
 	if err != nil || viewer.Flush() != nil {
 		t.Fatal(err)
 	}
-	if _, err := js.Publish(t.Context(), schemas.SubjectAlerts, []byte(`{"type":"nd.alert.v1"}`)); err != nil {
+	if _, err := js.Publish(t.Context(), schemas.SubjectAlerts, []byte(someAlert)); err != nil {
 		t.Fatal(err)
 	}
-	if m, err := sub.NextMsg(10 * time.Second); err != nil || string(m.Data) != `{"type":"nd.alert.v1"}` {
+	if m, err := sub.NextMsg(10 * time.Second); err != nil || string(m.Data) != someAlert {
 		t.Errorf("%v, %v", m, err)
 	}
-	if js, err = jetstream.New(viewer.Conn); err != nil {
-		t.Fatal(err)
-	}
-	stream, err := js.Stream(t.Context(), schemas.StreamAlerts)
+	readAlerts(t, viewer, 1)
+	// As the client before it did, with a consumer that pushes.
+	old, err := viewer.JetStream()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m, err := stream.GetMsg(t.Context(), 1); err != nil || string(m.Data) != `{"type":"nd.alert.v1"}` {
+	pushed, err := old.SubscribeSync(schemas.SubjectAlerts, nats.OrderedConsumer())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := pushed.NextMsg(10 * time.Second); err != nil || string(m.Data) != someAlert {
 		t.Errorf("%v, %v", m, err)
+	}
+	alerts, err := stream(t, viewer).Stream(t.Context(), schemas.StreamAlerts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := alerts.GetMsg(t.Context(), 1); err != nil || string(m.Data) != someAlert {
+		t.Errorf("%v, %v", m, err)
+	}
+	if err := viewer.LastError(); err != nil {
+		t.Error(err)
+	}
+
+	// Where ND_ALERTS is made again, so is the copy.
+	admin := stream(t, connect(t, s, dir, users["admin"]))
+	if err := admin.DeleteStream(t.Context(), schemas.StreamAlerts); err != nil {
+		t.Fatal(err)
+	}
+	ensureStreams(t, ruled)
+	if _, err := js.Publish(t.Context(), schemas.SubjectAlerts, []byte(someAlert)); err != nil {
+		t.Fatal(err)
+	}
+	readAlerts(t, viewer, 1)
+}
+
+// An exporter reads what is stored in both streams, and goes on where it was.
+func TestExporterReadsEverything(t *testing.T) {
+	dir, users := fleet(t)
+	s := start(t, dir)
+	js := ensureStreams(t, connect(t, s, dir, users["ruled"]))
+	sensor := stream(t, connect(t, s, dir, users["sensor-"+host1]))
+	for range 2 {
+		if _, err := js.Publish(t.Context(), schemas.SubjectAlerts, []byte(someAlert)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := sensor.Publish(t.Context(), schemas.EventSubject(host1, "eth0", schemas.KindNS), []byte("event")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{schemas.StreamAlerts, schemas.StreamEvents} {
+		for i := range 2 {
+			exporter := connect(t, s, dir, users["exporter"])
+			consumer, err := stream(t, exporter).Consumer(t.Context(), name, schemas.ConsumerExporter)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m, err := consumer.Next(jetstream.FetchMaxWait(10 * time.Second))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := m.DoubleAck(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if meta, err := m.Metadata(); err != nil || meta.Sequence.Stream != uint64(i+1) {
+				t.Errorf("%s: message %d is %+v, %v", name, i+1, meta, err)
+			}
+			if err := exporter.LastError(); err != nil {
+				t.Error(err)
+			}
+			exporter.Close()
+		}
 	}
 }
 

@@ -30,12 +30,15 @@ func keysCommand(args []string, stdout, stderr io.Writer) int {
 	switch args[0] {
 	case "init":
 		var server keys.Server
+		var client keys.Client
 		flags.StringVar(&server.Data, "data", keys.DefaultData, "`FOLDER` of what the NATS server stores, as the server is to open it")
 		flags.StringVar(&server.Cert, "tls-cert", "", "PEM `FILE` with the server's certificate, likewise")
 		flags.StringVar(&server.Key, "tls-key", "", "PEM `FILE` with that certificate's key")
 		flags.StringVar(&server.CA, "tls-ca", "", "PEM `FILE` with the authorities of the clients' certificates; clients have to show one then")
+		flags.StringVar(&client.URL, "url", keys.DefaultURL, "`URL` of the NATS server in the contexts of the command nats")
+		flags.StringVar(&client.CA, "ca", "", "PEM `FILE` with the authorities of the server's certificate, in these contexts")
 		force := flags.Bool("force", false, "make all keys anew where there are some: those that are there are worth nothing then")
-		run = func(dir string) error { return keys.Init(dir, *hosts, server, *force) }
+		run = func(dir string) error { return keys.Init(dir, *hosts, server, client, *force) }
 	case "add":
 		run = func(dir string) error { return keys.Add(dir, *hosts) }
 	case "remove":

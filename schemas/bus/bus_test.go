@@ -62,7 +62,7 @@ func testContext(t testing.TB) context.Context {
 
 func ensureStreams(t testing.TB, c *Conn) {
 	t.Helper()
-	err := EnsureStreams(testContext(t), c.JetStream(), StreamConfig{EventsBytes: 64 << 20, EventsAge: time.Hour, AlertsBytes: 64 << 20, AlertsAge: time.Hour})
+	_, err := EnsureStreams(testContext(t), c.JetStream(), StreamConfig{EventsBytes: 64 << 20, EventsAge: time.Hour, AlertsBytes: 64 << 20, AlertsAge: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/ndmon/ndmon/schemas"
 )
@@ -19,12 +20,22 @@ type StreamConfig struct {
 	AlertsAge      time.Duration `split_words:"true" default:"720h" desc:"age at which alerts are dropped"`
 }
 
+// Sizes that a message cannot exceed. The largest frame makes an event of some
+// 300 KiB, and an alert holds its event.
+const (
+	maxEventSize = 512 << 10
+	maxAlertSize = 768 << 10
+)
+
 // duplicates is how long the server remembers the ids of alerts.
 const duplicates = 2 * time.Minute
 
-// EnsureStreams makes the streams ND_EVENTS and ND_ALERTS where they are not
-// there yet. One that exists stays as it is: its bounds are its owner's.
-func EnsureStreams(ctx context.Context, js jetstream.JetStream, cfg StreamConfig) error {
+// EnsureStreams makes the streams ND_EVENTS and ND_ALERTS where they are not there,
+// and on a server with the keys of ndmon keys the copy of the alerts for readers and
+// the consumers of exporters. A stream that exists stays as it is, its bounds are
+// its owner's, but for a size of messages that is unlimited. It returns the names of
+// what was made.
+func EnsureStreams(ctx context.Context, js jetstream.JetStream, cfg StreamConfig) (made []string, err error) {
 	events := jetstream.StreamConfig{
 		Name:        schemas.StreamEvents,
 		Description: "decoded ND frames",
@@ -32,6 +43,7 @@ func EnsureStreams(ctx context.Context, js jetstream.JetStream, cfg StreamConfig
 		Discard:     jetstream.DiscardOld,
 		MaxBytes:    cfg.EventsBytes,
 		MaxAge:      cfg.EventsAge,
+		MaxMsgSize:  maxEventSize,
 		Duplicates:  min(duplicates, cfg.EventsAge),
 	}
 	if cfg.EventsInMemory {
@@ -44,16 +56,95 @@ func EnsureStreams(ctx context.Context, js jetstream.JetStream, cfg StreamConfig
 		Discard:     jetstream.DiscardOld,
 		MaxBytes:    cfg.AlertsBytes,
 		MaxAge:      cfg.AlertsAge,
+		MaxMsgSize:  maxAlertSize,
 		Duplicates:  min(duplicates, cfg.AlertsAge),
 	}
 	for _, c := range []jetstream.StreamConfig{events, alerts} {
-		_, err := js.Stream(ctx, c.Name)
-		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			_, err = js.CreateStream(ctx, c)
+		isNew, err := ensureStream(ctx, js, c)
+		if err != nil {
+			return made, fmt.Errorf("make stream %s: %w", c.Name, err)
 		}
-		if err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			return fmt.Errorf("make stream %s: %w", c.Name, err)
+		if isNew {
+			made = append(made, c.Name)
 		}
 	}
-	return nil
+	isNew, err := ensureCopy(ctx, js)
+	if err != nil {
+		return made, fmt.Errorf("make the copy of stream %s for readers: %w", schemas.StreamAlerts, err)
+	}
+	if isNew {
+		made = append(made, schemas.StreamAlerts+" for readers")
+	}
+	return made, nil
+}
+
+func ensureStream(ctx context.Context, js jetstream.JetStream, c jetstream.StreamConfig) (made bool, err error) {
+	stream, err := js.Stream(ctx, c.Name)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		_, err = js.CreateStream(ctx, c)
+		made = err == nil
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			err = nil // another has made it meanwhile
+		}
+		return made, err
+	case err != nil:
+		return false, err
+	}
+	if now := stream.CachedInfo().Config; now.MaxMsgSize < 0 {
+		now.MaxMsgSize = c.MaxMsgSize
+		if _, err := js.UpdateStream(ctx, now); err != nil {
+			return false, fmt.Errorf("bound its messages: %w", err)
+		}
+	}
+	return false, nil
+}
+
+// ensureCopy makes the copy of the alerts, and the consumers of exporters, where the
+// server has the accounts for them. A copy that is ahead of the stream is of one that
+// was deleted: it would never get an alert again.
+func ensureCopy(ctx context.Context, js jetstream.JetStream) (made bool, err error) {
+	readers, err := jetstream.NewWithAPIPrefix(js.Conn(), schemas.CopyAPI)
+	if err != nil {
+		return false, err
+	}
+	existing, err := readers.Stream(ctx, schemas.StreamAlerts)
+	switch {
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, nats.ErrNoResponders):
+		return false, nil // a server without these accounts
+	case err != nil && !errors.Is(err, jetstream.ErrStreamNotFound):
+		return false, err
+	}
+	for _, name := range []string{schemas.StreamEvents, schemas.StreamAlerts} {
+		if _, err := js.CreateOrUpdateConsumer(ctx, name, jetstream.ConsumerConfig{
+			Durable: schemas.ConsumerExporter, Description: "for a program that passes the messages on", AckPolicy: jetstream.AckExplicitPolicy,
+		}); err != nil {
+			return false, fmt.Errorf("make consumer %s of stream %s: %w", schemas.ConsumerExporter, name, err)
+		}
+	}
+	stream, err := js.Stream(ctx, schemas.StreamAlerts)
+	if err != nil {
+		return false, err
+	}
+	origin := stream.CachedInfo()
+	if existing != nil {
+		if existing.CachedInfo().State.LastSeq <= origin.State.LastSeq {
+			return false, nil
+		}
+		if err := readers.DeleteStream(ctx, schemas.StreamAlerts); err != nil {
+			return false, err
+		}
+	}
+	_, err = readers.CreateStream(ctx, jetstream.StreamConfig{
+		Name:        schemas.StreamAlerts,
+		Description: "alerts, a copy for readers",
+		Discard:     jetstream.DiscardOld,
+		MaxBytes:    origin.Config.MaxBytes,
+		MaxAge:      origin.Config.MaxAge,
+		Mirror: &jetstream.StreamSource{
+			Name:     schemas.StreamAlerts,
+			External: &jetstream.ExternalStream{APIPrefix: schemas.OriginAPI, DeliverPrefix: schemas.CopyDeliver},
+		},
+	})
+	return err == nil, err
 }

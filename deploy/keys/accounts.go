@@ -1,0 +1,161 @@
+package keys
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/ndmon/ndmon/schemas"
+)
+
+// transfer is what one account lets another have: a service, which that other
+// publishes to, or a stream, which it subscribes to.
+type transfer struct {
+	kind string // "service" or "stream"
+	right
+	to string // the account that has it
+	// as is the subject there, if it is another one.
+	as string
+}
+
+// accountsConfig is the accounts of the server with their users, and what each lets
+// another have. What no account has been let have cannot be reached from it, not
+// even by the answer to a request: that is what the accounts are for.
+func accountsConfig(users []user) []byte {
+	members := map[string][]user{mainAccount: nil, copyAccount: nil}
+	transfers := copyTransfers()
+	for _, u := range users {
+		members[u.account()] = append(members[u.account()], u)
+		services, streams := u.rights()
+		for _, r := range services {
+			transfers = append(transfers, transfer{kind: "service", right: r, to: u.account()})
+		}
+		for _, r := range streams {
+			transfers = append(transfers, transfer{kind: "stream", right: r, to: u.account()})
+		}
+	}
+	var b bytes.Buffer
+	b.WriteString("accounts {\n")
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		fmt.Fprintf(&b, "  %s {\n", quote(name))
+		switch name {
+		case mainAccount:
+			b.WriteString("    jetstream: enabled\n")
+		case copyAccount:
+			fmt.Fprintf(&b, "    jetstream: { max_streams: 1, max_consumers: %d }\n", maxConsumers)
+		}
+		writeUserList(&b, members[name])
+		writeExports(&b, name, transfers)
+		writeImports(&b, name, transfers)
+		b.WriteString("  }\n")
+	}
+	b.WriteString("}\n")
+	return b.Bytes()
+}
+
+// maxConsumers bounds what viewers can have the server keep.
+const maxConsumers = 256
+
+// copyTransfers are those by which the copy of the alerts is made, and copies.
+func copyTransfers() []transfer {
+	var list []transfer
+	for i, subject := range copyAPI("$JS.API") {
+		list = append(list, transfer{"service", right{account: copyAccount, subject: subject}, mainAccount, copyAPI(schemas.CopyAPI)[i]})
+	}
+	const create = "CONSUMER.CREATE." + schemas.StreamAlerts
+	return append(list,
+		transfer{"service", right{account: mainAccount, subject: "$JS.API." + create}, copyAccount, schemas.OriginAPI + "." + create},
+		transfer{"stream", right{account: copyAccount, subject: "$JS.FC." + schemas.StreamAlerts + ".>"}, mainAccount, ""},
+		transfer{"stream", right{account: mainAccount, subject: schemas.CopyDeliver + ".>"}, copyAccount, ""},
+	)
+}
+
+func writeUserList(b *bytes.Buffer, users []user) {
+	if len(users) == 0 {
+		return
+	}
+	b.WriteString("    users: [\n")
+	for _, u := range users {
+		fmt.Fprintf(b, "      # %s\n      { nkey: %s", strings.TrimSpace(string(u.role)+" "+u.host), u.key)
+		if publish, subscribe := u.permissions(); publish != nil || subscribe != nil {
+			fmt.Fprintf(b, "\n        permissions: {\n          publish: %s\n          subscribe: %s\n        }\n     ", list(publish), list(subscribe))
+		}
+		b.WriteString(" }\n")
+	}
+	b.WriteString("    ]\n")
+}
+
+// writeExports writes what an account lets others have, each subject with those
+// that have it.
+func writeExports(b *bytes.Buffer, account string, transfers []transfer) {
+	type export struct{ kind, subject string }
+	to, many := map[export][]string{}, map[export]bool{}
+	var order []export
+	for _, t := range transfers {
+		if t.account != account {
+			continue
+		}
+		e := export{t.kind, t.subject}
+		if to[e] == nil {
+			order = append(order, e)
+		}
+		to[e] = append(to[e], quote(t.to))
+		many[e] = many[e] || t.many
+	}
+	if len(order) == 0 {
+		return
+	}
+	b.WriteString("    exports: [\n")
+	for _, e := range order {
+		responses := ""
+		if many[e] {
+			responses = ", response_type: stream"
+		}
+		fmt.Fprintf(b, "      { %s: %s, accounts: [%s]%s }\n", e.kind, quote(e.subject), strings.Join(slices.Compact(slices.Sorted(slices.Values(to[e]))), ", "), responses)
+	}
+	b.WriteString("    ]\n")
+}
+
+// writeImports writes what an account has of others. What comes to it from another
+// cannot be made up in it, by the answer to a request: the account's own messages on
+// that subject go elsewhere.
+func writeImports(b *bytes.Buffer, account string, transfers []transfer) {
+	var imports, mappings []string
+	for _, t := range transfers {
+		if t.to != account {
+			continue
+		}
+		as := ""
+		if t.as != "" {
+			as = ", to: " + quote(t.as)
+		}
+		imports = append(imports, fmt.Sprintf("{ %s: { account: %s, subject: %s }%s }", t.kind, quote(t.account), quote(t.subject), as))
+		if t.kind == "stream" && t.account == mainAccount && account != copyAccount {
+			mappings = append(mappings, quote(t.subject)+": "+quote("own."+t.subject))
+		}
+	}
+	for _, section := range []struct {
+		name, open, close string
+		lines             []string
+	}{{"imports", "[", "]", imports}, {"mappings", "{", "}", mappings}} {
+		if len(section.lines) > 0 {
+			fmt.Fprintf(b, "    %s: %s\n      %s\n    %s\n", section.name, section.open, strings.Join(section.lines, "\n      "), section.close)
+		}
+	}
+}
+
+// list writes a subject a line.
+func list(subjects []string) string {
+	var b strings.Builder
+	for _, s := range subjects {
+		fmt.Fprintf(&b, "\n            %s", quote(s))
+	}
+	return "[" + b.String() + "\n          ]"
+}
+
+// quote writes a string of printable characters as nats-server reads it.
+func quote(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+}

@@ -1,0 +1,244 @@
+package keys
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/ndmon/ndmon/schemas"
+)
+
+// attacked is a fleet's server with something stored, and what is seen of it from
+// its middle.
+type attacked struct {
+	*testing.T
+	s     *server.Server
+	dir   string
+	users map[string]user
+	admin jetstream.JetStream
+	// heard are the messages in the account of the streams, by subject.
+	heard []*nats.Subscription
+}
+
+func attack(t *testing.T) *attacked {
+	t.Helper()
+	dir, users := fleet(t)
+	a := &attacked{T: t, s: start(t, dir), dir: dir, users: users}
+	js := ensureStreams(t, connect(t, a.s, dir, users["ruled"]))
+	if _, err := js.CreateObjectStore(t.Context(), jetstream.ObjectStoreConfig{Bucket: schemas.BucketState}); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		if _, err := js.Publish(t.Context(), schemas.SubjectAlerts, []byte(someAlert)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, host := range []string{host1, host2} {
+		if _, err := stream(t, a.as("sensor-"+host)).Publish(t.Context(), schemas.EventSubject(host, "eth0", schemas.KindNS), []byte("event")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	readAlerts(t, a.as("viewer"), 5)
+	admin := a.as("admin")
+	a.admin = stream(t, admin)
+	for _, subject := range []string{"nd.>", "$O.>", "$KV.>", "$JS.ACK.>", "_INBOX." + users["ruled"].key + ".>", "READERS.>", "NDMON.>", "anything"} {
+		sub, err := admin.SubscribeSync(subject)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.heard = append(a.heard, sub)
+	}
+	if err := admin.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func (a *attacked) as(name string) client {
+	a.Helper()
+	return connect(a.T, a.s, a.dir, a.users[name])
+}
+
+// stored is what the streams hold, and how far their consumers are: the number of
+// messages by stream and subject, but for those of a host's events.
+func (a *attacked) stored(butEventsOf string) map[string]string {
+	a.Helper()
+	all := map[string]string{}
+	list := a.admin.ListStreams(a.Context())
+	for info := range list.Info() {
+		s, err := a.admin.Stream(a.Context(), info.Config.Name)
+		if err != nil {
+			a.Fatal(err)
+		}
+		counted, err := s.Info(a.Context(), jetstream.WithSubjectFilter(">"))
+		if err != nil {
+			a.Fatal(err)
+		}
+		config, err := json.Marshal(counted.Config)
+		if err != nil {
+			a.Fatal(err)
+		}
+		all[info.Config.Name] = string(config)
+		for subject, n := range counted.State.Subjects {
+			if butEventsOf == "" || !strings.HasPrefix(subject, "nd.events."+schemas.EscapeToken(butEventsOf)+".") {
+				all[info.Config.Name+" "+subject] = fmt.Sprint(n)
+			}
+		}
+		consumers := s.ListConsumers(a.Context())
+		for c := range consumers.Info() {
+			all[info.Config.Name+" consumer "+c.Name] = fmt.Sprintf("%d acknowledged", c.AckFloor.Stream)
+		}
+		if err := consumers.Err(); err != nil {
+			a.Fatal(err)
+		}
+	}
+	if err := list.Err(); err != nil {
+		a.Fatal(err)
+	}
+	return all
+}
+
+// settled waits until the server has done what it was asked before: it answers
+// requests to JetStream in their order.
+func (a *attacked) settled(clients ...client) {
+	a.Helper()
+	for _, c := range clients {
+		if err := c.FlushTimeout(10 * time.Second); err != nil {
+			a.Fatal(err)
+		}
+	}
+	for range 64 {
+		if _, err := a.admin.AccountInfo(a.Context()); err != nil {
+			a.Fatal(err)
+		}
+	}
+}
+
+// messages are the subjects of what was heard in the account of the streams since the
+// last time, but for what goes into the copy of the alerts.
+func (a *attacked) messages() []string {
+	a.Helper()
+	subjects := map[string]bool{}
+	for _, sub := range a.heard {
+		for {
+			m, err := sub.NextMsg(20 * time.Millisecond)
+			if err != nil {
+				break
+			}
+			if !strings.HasPrefix(m.Reply, "$JS.ACK.ND_ALERTS.JS_MIRROR_") && !strings.HasPrefix(m.Subject, schemas.CopyDeliver+".") {
+				subjects[m.Subject] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(subjects))
+}
+
+// literal is a subject that a pattern allows.
+func literal(pattern string) string {
+	return strings.NewReplacer("*", "x", ">", "x").Replace(pattern)
+}
+
+// targets are the subjects to which an attacker would have answers or alerts sent.
+func (a *attacked) targets() []string {
+	return []string{
+		schemas.SubjectAlerts, "nd.events.r1.eth0.ns", "nd.events." + token2 + ".eth0.ns", "nd.events.r3.x.ra",
+		schemas.SubjectRelayAll, "nd.relay.r1", "nd.results.r1", "nd.results." + token2, schemas.StateSubject("ruled"),
+		"$JS.API.STREAM.PURGE.ND_ALERTS", "$JS.API.STREAM.DELETE.ND_ALERTS", "$JS.API.STREAM.PURGE.ND_EVENTS", "$JS.API.STREAM.CREATE.X",
+		"$JS.API.CONSUMER.DELETE.ND_ALERTS.exporter", "$JS.API.CONSUMER.CREATE.ND_ALERTS",
+		"READERS.API.STREAM.DELETE.ND_ALERTS", "NDMON.API.CONSUMER.CREATE.ND_ALERTS",
+		"$O.ND_STATE.M.x", "$O.ND_STATE.C.x.y", schemas.CopyDeliver + ".x", "_INBOX." + a.users["ruled"].key + ".x",
+		"$JS.ACK.ND_ALERTS.exporter.1.5.5.1.0", "$JS.ACK.ND_EVENTS.exporter.1.2.2.1.0", "$JS.FC.ND_ALERTS.x", "anything",
+	}
+}
+
+// Nobody but ruled and the admin, who share the account of the streams, has a way to
+// write what its role may not: neither by publishing, nor by having an answer sent
+// somewhere, nor by a consumer that delivers somewhere.
+func TestNoWayToWrite(t *testing.T) {
+	a := attack(t)
+	for name, u := range a.users {
+		if u.account() == mainAccount || u.account() == systemAccount {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			a.T = t
+			before := a.stored(u.host)
+			a.messages()
+			c := a.as(name)
+			c.SetErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}) // it is refused most
+			publish, _ := u.permissions()
+			services, _ := u.rights()
+			allowed := func(subject string) bool {
+				return slices.ContainsFunc(services, func(r right) bool {
+					return r.account == mainAccount && server.SubjectsCollide(r.subject, subject)
+				})
+			}
+			for _, target := range a.targets() {
+				if err := c.Publish(target, []byte("{}")); err != nil {
+					t.Fatal(err)
+				}
+				for _, pattern := range publish {
+					subject := literal(pattern)
+					for _, body := range []string{"", "{}", `{"seq":1}`, `{"last_by_subj":"nd.alerts"}`, `{"batch":3,"expires":1000000}`, `{"batch":3,"no_wait":true}`,
+						`{"stream_name":"ND_ALERTS","config":{"name":"x","ack_policy":"none","deliver_subject":"` + target + `"}}`,
+						`{"stream_name":"ND_ALERTS","config":{"name":"x","ack_policy":"none","headers_only":true,"idle_heartbeat":100000000,"deliver_subject":"` + target + `"}}`,
+						`{"stream_name":"ND_ALERTS","config":{"durable_name":"x","ack_policy":"explicit","deliver_subject":"` + target + `"}}`,
+					} {
+						if err := c.PublishRequest(subject, target, []byte(body)); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+			}
+			a.settled(c)
+			for _, subject := range a.messages() {
+				if !allowed(subject) {
+					t.Errorf("a message on %s", subject)
+				}
+			}
+			if diff := cmp.Diff(before, a.stored(u.host)); diff != "" {
+				t.Errorf("what is stored (-before +after):\n%s", diff)
+			}
+		})
+	}
+}
+
+// A viewer that has the server send it answers on nd.alerts, each with the one before
+// in it, changes no alert, deceives no other viewer and does not fill the server.
+func TestAmplification(t *testing.T) {
+	a := attack(t)
+	before := a.stored("")
+	a.messages()
+	other := a.as("viewer")
+	seen, err := other.SubscribeSync(schemas.SubjectAlerts)
+	if err != nil || other.Flush() != nil {
+		t.Fatal(err)
+	}
+	c := a.as("viewer")
+	for range 5000 {
+		for _, request := range []string{`{"last_by_subj":"nd.alerts"}`, `{"seq":1}`} {
+			if err := c.PublishRequest("$JS.API.STREAM.MSG.GET.ND_ALERTS", schemas.SubjectAlerts, []byte(request)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	a.settled(c, other)
+	if heard := a.messages(); len(heard) > 0 {
+		t.Errorf("messages on %v", heard)
+	}
+	if diff := cmp.Diff(before, a.stored("")); diff != "" {
+		t.Errorf("what is stored (-before +after):\n%s", diff)
+	}
+	if m, err := seen.NextMsg(50 * time.Millisecond); err == nil {
+		t.Errorf("another viewer was shown %s", m.Data)
+	}
+	readAlerts(t, other, 5)
+}
