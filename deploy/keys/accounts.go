@@ -24,18 +24,14 @@ type transfer struct {
 // another have. What no account has been let have cannot be reached from it, not
 // even by the answer to a request: that is what the accounts are for.
 func accountsConfig(users []user) []byte {
-	members := map[string][]user{mainAccount: nil, copyAccount: nil}
-	transfers := copyTransfers()
-	for _, u := range users {
-		members[u.account()] = append(members[u.account()], u)
-		services, streams := u.rights()
-		for _, r := range services {
-			transfers = append(transfers, transfer{kind: "service", right: r, to: u.account()})
-		}
-		for _, r := range streams {
-			transfers = append(transfers, transfer{kind: "stream", right: r, to: u.account()})
-		}
+	members := map[string][]user{copyAccount: nil}
+	for _, role := range append([]Role{Sensor, Pinger}, single...) {
+		members[role.account()] = nil
 	}
+	for _, u := range users {
+		members[u.role.account()] = append(members[u.role.account()], u)
+	}
+	transfers := transfersOf(slices.Sorted(maps.Keys(members)))
 	var b bytes.Buffer
 	b.WriteString("accounts {\n")
 	for _, name := range slices.Sorted(maps.Keys(members)) {
@@ -57,6 +53,24 @@ func accountsConfig(users []user) []byte {
 
 // maxConsumers bounds what viewers can have the server keep.
 const maxConsumers = 256
+
+// transfersOf are what the roles that have these accounts have of others.
+func transfersOf(accounts []string) []transfer {
+	list := copyTransfers()
+	for _, role := range append([]Role{Sensor, Pinger, guest}, single...) {
+		if !slices.Contains(accounts, role.account()) {
+			continue
+		}
+		services, streams := role.rights()
+		for _, r := range services {
+			list = append(list, transfer{kind: "service", right: r, to: role.account()})
+		}
+		for _, r := range streams {
+			list = append(list, transfer{kind: "stream", right: r, to: role.account()})
+		}
+	}
+	return list
+}
 
 // copyTransfers are those by which the copy of the alerts is made, and copies.
 func copyTransfers() []transfer {
@@ -132,8 +146,11 @@ func writeImports(b *bytes.Buffer, account string, transfers []transfer) {
 			as = ", to: " + quote(t.as)
 		}
 		imports = append(imports, fmt.Sprintf("{ %s: { account: %s, subject: %s }%s }", t.kind, quote(t.account), quote(t.subject), as))
-		if t.kind == "stream" && t.account == mainAccount && account != copyAccount {
-			mappings = append(mappings, quote(t.subject)+": "+quote("own."+t.subject))
+		if t.kind == "stream" && account != mainAccount && account != copyAccount && t.subject != inbox {
+			mapping := quote(t.subject) + ": " + quote("own."+strings.Replace(t.subject, "*", "$1", 1))
+			if !slices.Contains(mappings, mapping) {
+				mappings = append(mappings, mapping)
+			}
 		}
 	}
 	for _, section := range []struct {

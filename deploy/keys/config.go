@@ -16,6 +16,7 @@ func serverConfig(s Server) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, `# NATS server of an ndmon fleet. Made once by ndmon keys init: it is yours to change.
 
+server_name: "ndmon"
 listen: "[::]:4222"
 
 jetstream {

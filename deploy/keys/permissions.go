@@ -37,8 +37,8 @@ const (
 // single are the roles that a fleet has one user of.
 var single = []Role{Ruled, Viewer, Operator, Exporter, Admin, System}
 
-// The accounts that store something, and the server's own. Every other user has an
-// account of its own, that of accountOf.
+// The accounts that store something, and the server's own. Every other role has an
+// account of its own.
 const (
 	// mainAccount has the streams, and all subjects of the contract.
 	mainAccount = "NDMON"
@@ -56,49 +56,52 @@ type user struct {
 	key  string // the public key
 }
 
-// account returns the name of the user's account. NATS does not check where the
-// answer to a request is sent: a user in the account of the streams could have the
-// server write its answers to any subject there. In an account of its own it gets
-// them itself, wherever it sends them.
-func (u user) account() string {
-	switch u.role {
+// account returns the name of a role's account. NATS does not check where the answer
+// to a request is sent: a user in the account of the streams could have the server
+// write its answers to any subject there. In another account they stay there, wherever
+// it sends them. The accounts are the same whatever hosts there are, for a server that
+// reloads its configuration does not serve the requests of an account that is new.
+func (r Role) account() string {
+	switch r {
 	case Ruled, Admin:
 		return mainAccount
 	case System:
 		return systemAccount
+	case Sensor, Pinger:
+		return string(r) + "s"
 	}
-	if u.host == "" {
-		return string(u.role)
-	}
-	return string(u.role) + "-" + schemas.EscapeToken(u.host)
+	return string(r)
 }
 
-// right is a subject of another account that a user may publish on, or subscribe to.
+// right is a subject of another account that one may publish on, or subscribe to.
 type right struct {
 	account, subject string
 	// many says that a request has any number of answers.
 	many bool
 }
 
-// relays are the subjects of the commands for single hosts, states those of the
-// requests to store states.
 const (
-	relays = "nd.relay.*"
-	states = "nd.state.*"
-	inbox  = "_INBOX.>"
+	hostEvents  = "nd.events.*.*.*"
+	hostRelays  = "nd.relay.*"
+	hostResults = "nd.results.*"
+	states      = "nd.state.*"
+	inbox       = "_INBOX.>"
+	// whoAmI tells users of themselves (nats account info).
+	whoAmI = "$SYS.REQ.USER.INFO"
 )
 
-// rights returns what a user in an account of its own may do outside of it. An account
-// that has a part of another's JetStream API needs INFO of it too: without, the server
-// lets it have the API of its own, which answers first that there is none.
-func (u user) rights() (publish, subscribe []right) {
-	switch u.role {
+// rights returns what the account of a role may ask of others, and what it may hear of
+// them. An account that has a part of another's JetStream API needs INFO of it too:
+// without, the server lets it have the API of its own, which answers first that there
+// is none.
+func (r Role) rights() (publish, subscribe []right) {
+	switch r {
 	case Sensor:
-		return of(mainAccount, "nd.events."+schemas.EscapeToken(u.host)+".*.*"), nil
+		return of(mainAccount, hostEvents), nil
 	case Pinger:
-		return of(mainAccount, schemas.ResultSubject(u.host)), of(mainAccount, schemas.RelaySubject(u.host), schemas.SubjectRelayAll)
+		return nil, append(of(mainAccount, schemas.SubjectRelayAll, hostRelays), of(Operator.account(), schemas.SubjectRelayAll, hostRelays)...)
 	case Operator:
-		return of(mainAccount, schemas.SubjectRelayAll, relays), of(mainAccount, schemas.SubjectResults)
+		return nil, of(Pinger.account(), hostResults)
 	case Viewer:
 		return readCopy(), append(of(mainAccount, schemas.SubjectAlerts), of(copyAccount, inbox)...)
 	case guest:
@@ -111,6 +114,8 @@ func (u user) rights() (publish, subscribe []right) {
 			publish = append(publish, right{mainAccount, "$JS.API.CONSUMER.MSG.NEXT." + consumer, true})
 		}
 		return publish, nil
+	case Ruled:
+		return nil, append(of(Operator.account(), schemas.SubjectRelayAll, hostRelays), of(Pinger.account(), hostResults)...)
 	}
 	return nil, nil
 }
@@ -139,19 +144,26 @@ func of(account string, subjects ...string) []right {
 // permissions are the subjects that a user may publish on and subscribe to; both nil
 // for one that may do everything in its account.
 func (u user) permissions() (publish, subscribe []string) {
+	// Where users share an account, each gets answers to an inbox of its own, see
+	// bus.Connect.
+	own := "_INBOX." + u.key + ".>"
 	switch u.role {
 	case Admin, System:
 		return nil, nil
+	case Sensor:
+		return []string{"nd.events." + schemas.EscapeToken(u.host) + ".*.*"}, []string{own}
+	case Pinger:
+		return []string{schemas.ResultSubject(u.host)}, []string{schemas.RelaySubject(u.host), schemas.SubjectRelayAll, own}
+	case Operator:
+		return []string{schemas.SubjectRelayAll, hostRelays, whoAmI}, []string{schemas.SubjectResults, inbox}
 	case Ruled:
-		// In one account with the admin: answers come to an inbox of its own, see
-		// bus.Connect.
-		own := "_INBOX." + u.key + ".>"
 		return ruledPublishes(own), []string{schemas.SubjectEvents, states, own}
 	}
-	services, streams := u.rights()
+	services, streams := u.role.rights()
 	for _, r := range services {
 		publish = append(publish, r.subject)
 	}
+	publish = append(publish, whoAmI)
 	for _, r := range streams {
 		subscribe = append(subscribe, r.subject)
 	}
@@ -165,7 +177,7 @@ func (u user) permissions() (publish, subscribe []string) {
 // nd-ruled for its state with the same key.
 func ruledPublishes(own string) []string {
 	return slices.Concat(
-		[]string{schemas.SubjectAlerts, schemas.SubjectRelayAll, relays, states, own,
+		[]string{schemas.SubjectAlerts, schemas.SubjectRelayAll, hostRelays, states, own,
 			"$JS.ACK.ND_EVENTS.>", "$O.ND_STATE.>", "$JS.FC.OBJ_ND_STATE.>"},
 		api(
 			"INFO",

@@ -16,24 +16,11 @@ import (
 	"github.com/ndmon/ndmon/schemas/bus"
 )
 
-// start runs a nats-server with the configuration in a folder.
+// start runs a nats-server with the configuration in a folder, but for where it
+// listens and stores.
 func start(t *testing.T, dir string) *server.Server {
 	t.Helper()
-	opts, err := server.ProcessConfigFile(filepath.Join(dir, ServerFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	opts.Host, opts.Port, opts.StoreDir, opts.NoSigs, opts.NoLog = "127.0.0.1", -1, t.TempDir(), true, true
-	s, err := server.NewServer(opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("nats-server does not start")
-	}
-	return s
+	return startAt(t, dir, "127.0.0.1:-1")
 }
 
 // client is a user's connection.
@@ -141,6 +128,7 @@ func TestPermissions(t *testing.T) {
 		{"nd.other", "", ""},
 		{"anything", "", ""},
 		{"$SYS.REQ.SERVER.PING", "", ""},
+		{"$SYS.REQ.USER.INFO", viewer + " " + operator + " " + exporter, ""},
 		{"$SYS.REQ.ACCOUNT.NDMON.CONNZ", "", ""},
 		{"$JS.EVENT.ADVISORY.API", "", ""},
 		{"$KV.bucket.key", "", ""},
@@ -169,20 +157,20 @@ func TestPermissions(t *testing.T) {
 		}
 		list = append(list, s)
 	}
-	// An inbox is the business of its account. Ruled shares one with the admin.
-	var alone []string
-	for name, u := range users {
-		if u.account() == name || u.host != "" {
-			alone = append(alone, name)
-		}
-	}
+	// Who is alone in an account may take any inbox, for any client to work.
+	const alone = " " + viewer + " " + operator + " " + exporter
 	for i := range list {
 		if strings.HasPrefix(list[i].name, "_INBOX.") {
-			list[i].subscribe = strings.Join(alone, " ")
+			list[i].subscribe = alone
 		}
 	}
-	own := "_INBOX." + users[ruled].key + ".x"
-	list = append(list, subject{own, ruled, ruled + " " + strings.Join(alone, " ")})
+	for name, u := range users {
+		own := subject{name: "_INBOX." + u.key + ".x", subscribe: name + alone}
+		if u.role == Ruled {
+			own.publish = name
+		}
+		list = append(list, own)
+	}
 	// The requests that a user may make of a stream, of all that there are.
 	requests := map[string]string{
 		"STREAM.INFO.ND_EVENTS": ruled + " " + exporter, "STREAM.CREATE.ND_EVENTS": ruled, "STREAM.UPDATE.ND_EVENTS": ruled,
