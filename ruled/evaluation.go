@@ -27,12 +27,15 @@ type evaluation struct {
 	m    *metrics
 	src  *source
 	// health is Deps.Health, or does nothing.
-	health  func(error)
+	health func(error)
+	// room is Deps.Room.
+	room    func() error
 	vendors *vendors.Table
 
 	alerts *bus.Publisher
 	acks   *acks
-	raised recent // alerts, by id
+	outbox *outbox // nil where no program in this process takes the alerts
+	raised recent  // alerts, by id
 	// relay sends relay commands for rules that ask for more than the frame.
 	relay *relayer
 	// acting and relaying are the rules that the last event matched and whose
@@ -56,6 +59,7 @@ type evaluation struct {
 	created  time.Time
 	observed uint64
 	restored bool // the state of a former run is known
+	unread   int  // how often it could not be read
 	resume   bool // begin behind observed
 	halfway  bool // an event changed the state, but its alerts were not published
 
@@ -70,7 +74,7 @@ const alertsInFlight = 64
 
 func newEvaluation(cfg Config, d Deps, m *metrics, src *source, vendors *vendors.Table) *evaluation {
 	e := &evaluation{
-		cfg: cfg, log: d.Log, conn: d.Conn, m: m, src: src, health: d.Health,
+		cfg: cfg, log: d.Log, conn: d.Conn, m: m, src: src, health: d.Health, room: d.Room,
 		eventReader: newEventReader(),
 		raised:      newRecent(),
 		thresholds:  rules.NewThresholds(rules.MaxThresholdKeys),
@@ -80,12 +84,19 @@ func newEvaluation(cfg Config, d Deps, m *metrics, src *source, vendors *vendors
 		e.health = func(error) {}
 	}
 	e.links = e.newTable()
+	var onStored func(uint64)
+	if d.Alert != nil {
+		e.outbox = newOutbox(d.Alert, d.Lossless)
+		onStored = e.outbox.store
+	}
 	e.alerts = bus.NewPublisher(d.Conn, bus.PublisherConfig{
 		InFlight:   alertsInFlight,
 		Buffer:     cfg.Buffer,
 		AckTimeout: bus.DefaultAckTimeout,
 		Stored:     e.storedAlerts,
 		OnProgress: func() { e.acks.progressed() },
+		OnStored:   onStored,
+		Ready:      d.Room,
 	}, d.Log)
 	e.acks = newAcks(e.alerts.Acknowledged)
 	return e
@@ -244,6 +255,9 @@ func (e *evaluation) alert(ctx context.Context, msg jetstream.Msg, rule string, 
 	}
 	if err := e.alerts.Publish(ctx, schemas.SubjectAlerts, id, data); err != nil {
 		return err
+	}
+	if e.outbox != nil {
+		e.outbox.raise(ctx, data)
 	}
 	e.m.alerts[severity].Inc()
 	e.log.Debug("alert", "rule", rule, "host", e.event.Host, "interface", e.event.Interface, "event", e.event.ID)

@@ -2,7 +2,6 @@ package ruled
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"hash/maphash"
 
@@ -53,22 +52,24 @@ func (e *evaluation) recallAlerts(ctx context.Context, behind uint64) error {
 	return e.lastAlerts(ctx, behind, func(id string) { e.raised.add(id) })
 }
 
-// storedAlerts is bus.PublisherConfig.Stored.
+// storedAlerts is bus.PublisherConfig.Stored. Where there is no stream it fails, for
+// alerts that are sent meanwhile only come to subscribers again and again.
 func (e *evaluation) storedAlerts(ctx context.Context) (func(string) bool, error) {
 	stored := map[string]struct{}{}
 	err := e.lastAlerts(ctx, 0, func(id string) { stored[id] = struct{}{} })
 	return func(id string) bool { _, ok := stored[id]; return ok }, err
 }
 
+// readTogether is how many alerts are asked for at a time.
+const readTogether = 1024
+
 // lastAlerts calls found with the ids of the last maxAckPending alerts in the
 // stream and, unless behind is 0, of all that have a larger sequence number, of
-// the last maxRecent.
+// the last maxRecent. It ends with the last that is there: the newest may have been
+// deleted, or lost by the disk.
 func (e *evaluation) lastAlerts(ctx context.Context, behind uint64, found func(id string)) error {
 	err := func() error {
 		stream, err := e.conn.JetStream().Stream(ctx, schemas.StreamAlerts)
-		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			return nil
-		}
 		if err != nil {
 			return err
 		}
@@ -90,25 +91,32 @@ func (e *evaluation) lastAlerts(ctx context.Context, behind uint64, found func(i
 		if err != nil {
 			return err
 		}
-		messages, err := consumer.Messages()
-		if err != nil {
-			return err
-		}
-		defer messages.Stop()
-		for {
-			msg, err := messages.Next(jetstream.NextContext(ctx))
+		next := start
+		for pending := uint64(1); pending > 0; {
+			batch, err := consumer.FetchNoWait(readTogether)
 			if err != nil {
 				return err
 			}
-			found(msg.Headers().Get(nats.MsgIdHdr))
-			meta, err := msg.Metadata()
-			if err != nil {
+			pending = 0
+			for msg := range batch.Messages() {
+				meta, err := msg.Metadata()
+				if err != nil {
+					return err
+				}
+				found(msg.Headers().Get(nats.MsgIdHdr))
+				next, pending = meta.Sequence.Stream+1, meta.NumPending
+			}
+			if err := batch.Error(); err != nil {
 				return err
 			}
-			if meta.Sequence.Stream >= state.LastSeq {
-				return nil
+			if err := ctx.Err(); err != nil {
+				return err
 			}
 		}
+		if next <= state.LastSeq {
+			e.log.Warn("the newest alerts are gone from the stream", "stream", schemas.StreamAlerts, "first", next, "last", state.LastSeq)
+		}
+		return nil
 	}()
 	if err != nil {
 		return fmt.Errorf("read the last alerts of stream %s: %w", schemas.StreamAlerts, err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -38,6 +39,17 @@ type Deps struct {
 	// Health, if set, is told each time that the reading of events begins, by a
 	// nil error, and why when it ends.
 	Health func(error)
+	// Check, if set, takes a part whose health can be asked for.
+	Check func(part string, check func() error)
+	// Alert, if set, is called with each alert that is raised, as JSON, in their order,
+	// and its sequence number in the stream: once it is stored, or after a moment with
+	// 0 if it cannot be. With Lossless the evaluation waits for it, however long that
+	// takes; otherwise alerts are left out for one that is stuck.
+	Alert    func(alert []byte, seq uint64)
+	Lossless bool
+	// Room, if set, returns an error while there is no room to store alerts and the
+	// state: they wait then.
+	Room func() error
 }
 
 // Bounds of the consumer: how many events may be processed and not yet
@@ -51,8 +63,11 @@ const (
 	// heartbeat bounds how long a pull that was lost goes unnoticed.
 	heartbeat  = 5 * time.Second
 	pullExpiry = 30 * time.Second
-	// sessionWait is between two tries to read the events.
-	sessionWait = 500 * time.Millisecond
+	// sessionWait is between two tries to read the events, setupTimeout for one.
+	sessionWait  = 500 * time.Millisecond
+	setupTimeout = 10 * time.Second
+	// streamsInterval is how often it is made sure that the streams are there.
+	streamsInterval = 2 * time.Second
 )
 
 // Run evaluates events until the context ends, or as long as Config.Learn says.
@@ -90,6 +105,16 @@ func Run(ctx context.Context, cfg Config, d Deps) error {
 	g, ctx := errgroup.WithContext(ctx)
 	published := make(chan error, 1)
 	go func() { published <- e.alerts.Run(publishing) }()
+	given := make(chan struct{})
+	go func() {
+		defer close(given)
+		if e.outbox != nil {
+			e.outbox.run(publishing)
+		}
+	}()
+	if d.Check != nil {
+		d.Check("alerts", e.alerts.Health)
+	}
 	g.Go(func() error { return src.follow(ctx) })
 	g.Go(func() error { return e.relay.run(ctx) })
 	g.Go(func() error { return e.readStream(ctx) })
@@ -120,6 +145,7 @@ func Run(ctx context.Context, cfg Config, d Deps) error {
 	}
 	stopPublishing()
 	<-published
+	<-given
 	return err
 }
 
@@ -165,7 +191,7 @@ func (e *evaluation) readStream(ctx context.Context) error {
 // session reads events until something is lost, and says what.
 func (e *evaluation) session(ctx context.Context, again <-chan struct{}) error {
 	js := e.conn.JetStream()
-	setup, cancel := context.WithTimeout(ctx, 10*time.Second)
+	setup, cancel := context.WithTimeout(ctx, setupTimeout)
 	defer cancel()
 	made, err := bus.EnsureStreams(setup, js, e.cfg.StreamConfig)
 	if len(made) > 0 {
@@ -177,10 +203,8 @@ func (e *evaluation) session(ctx context.Context, again <-chan struct{}) error {
 	if err := e.restore(setup); err != nil {
 		return err
 	}
-	if created, err := e.streamCreated(setup); err != nil {
+	if err := e.compare(setup); err != nil {
 		return err
-	} else if !created.Equal(e.created) {
-		e.restart(created)
 	}
 	filter := e.cfg.Events
 	if e.cfg.wholeStream() {
@@ -230,20 +254,49 @@ func (e *evaluation) session(ctx context.Context, again <-chan struct{}) error {
 	if err != nil {
 		return fmt.Errorf("read stream %s: %w", schemas.StreamEvents, err)
 	}
+	watch := time.NewTicker(streamsInterval)
+	defer watch.Stop()
 	e.health(nil)
 	e.log.Info("reading events", "stream", schemas.StreamEvents, "consumer", e.cfg.Consumer)
 	defer func() {
 		reading.Stop()
 		<-reading.Closed()
 	}()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-again:
-		return errReconnected
-	case err := <-lost:
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-again:
+			return errReconnected
+		case err := <-lost:
+			return err
+		case <-watch.C:
+			if err := e.watchStreams(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// watchStreams makes streams again that were deleted. An error means that the events
+// are to be read anew.
+func (e *evaluation) watchStreams(ctx context.Context) error {
+	if !e.conn.Connected() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
+	defer cancel()
+	made, err := bus.EnsureStreams(ctx, e.conn.JetStream(), e.cfg.StreamConfig)
+	if len(made) > 0 {
+		e.log.Warn("streams were deleted, made them again", "streams", made)
+	}
+	switch {
+	case slices.Contains(made, schemas.StreamEvents):
+		return errDeleted
+	case err != nil && e.conn.Connected():
 		return err
 	}
+	return nil
 }
 
 // reset has the consumer begin anew: behind the events of the stored state, or
@@ -271,11 +324,7 @@ func (e *evaluation) forgetConsumer(ctx context.Context) {
 	}
 }
 
-// restart notes that the stream of events is another than before.
-func (e *evaluation) restart(created time.Time) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.created, e.observed = created, 0
-}
-
-var errReconnected = errors.New("connected to NATS anew")
+var (
+	errReconnected = errors.New("connected to NATS anew")
+	errDeleted     = errors.New("the stream of events was deleted")
+)

@@ -43,6 +43,14 @@ const (
 	saveTimeout = 20 * time.Second
 	// lastSave is for the state that is stored at the end.
 	lastSave = 2 * time.Second
+	// readTimeout is for a state that is read at the start, readTries how often that is
+	// tried: of an object with a part missing the rest is waited for.
+	readTimeout = 3 * time.Second
+	readTries   = 3
+	// saveLeast is between two states that are stored on request.
+	saveLeast = time.Second
+	// maxAsked is how many requests for a state may wait.
+	maxAsked = 64
 )
 
 // ErrNoState means that no state is stored under that name.
@@ -129,17 +137,24 @@ func (e *evaluation) restore(ctx context.Context) error {
 	if e.restored {
 		return nil
 	}
-	created, err := e.streamCreated(ctx)
+	events, err := e.eventsInfo(ctx)
 	if err != nil {
 		return err
 	}
 	var head Snapshot
 	if e.cfg.keepsState() {
-		head, err = ReadState(ctx, e.conn.JetStream(), e.cfg.Consumer, e.links.Restore)
+		read, cancel := context.WithTimeout(ctx, readTimeout)
+		defer cancel()
+		head, err = ReadState(read, e.conn.JetStream(), e.cfg.Consumer, e.links.Restore)
+		if err != nil {
+			e.unread++
+		}
+		away := errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrConnectionClosed) || !e.conn.Connected()
+		slow := read.Err() != nil || errors.Is(err, nats.ErrTimeout)
 		switch {
 		case err == nil:
 		case errors.Is(err, ErrNoState):
-		case ctx.Err() != nil, errors.Is(err, nats.ErrNoResponders), errors.Is(err, nats.ErrTimeout), errors.Is(err, nats.ErrConnectionClosed):
+		case ctx.Err() != nil, away, slow && e.unread < readTries:
 			e.links = e.newTable()
 			return err
 		default:
@@ -148,27 +163,47 @@ func (e *evaluation) restore(ctx context.Context) error {
 		}
 	}
 	e.thresholds.Restore(head.Thresholds)
-	if head.Events > 0 && head.Stream.Equal(created) {
+	if head.Events > 0 && head.Stream.Equal(events.Created) {
 		e.observed, e.resume = head.Events, true
 	}
 	if err := e.recallAlerts(ctx, head.Alerts); err != nil {
 		e.links, e.observed, e.resume = e.newTable(), 0, false
 		return err
 	}
-	e.created, e.restored = created, true
+	e.created, e.restored = events.Created, true
 	if stats := e.links.Stats(); stats.Links > 0 {
 		e.log.Info("going on from the stored state", "links", stats.Links, "neighbours", stats.Addresses, "of", head.Time)
 	}
 	return nil
 }
 
-// streamCreated returns when the stream of events was made.
-func (e *evaluation) streamCreated(ctx context.Context) (time.Time, error) {
+// eventsInfo returns what the server says of the stream of events.
+func (e *evaluation) eventsInfo(ctx context.Context) (*jetstream.StreamInfo, error) {
 	stream, err := e.conn.JetStream().Stream(ctx, schemas.StreamEvents)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("look up stream %s: %w", schemas.StreamEvents, err)
+		return nil, fmt.Errorf("look up stream %s: %w", schemas.StreamEvents, err)
 	}
-	return stream.CachedInfo().Created, nil
+	return stream.CachedInfo(), nil
+}
+
+// compare makes sure that what was observed is of the stream that is there: it may be
+// another one, or have lost its newest events with the disk.
+func (e *evaluation) compare(ctx context.Context) error {
+	events, err := e.eventsInfo(ctx)
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	last := events.State.LastSeq
+	switch {
+	case !events.Created.Equal(e.created):
+		e.created, e.observed, e.resume = events.Created, 0, false
+	case e.observed > last:
+		e.log.Warn("the newest events are gone from the stream, after they were evaluated", "stream", schemas.StreamEvents, "first", last+1, "last", e.observed)
+		e.observed, e.resume = last, true
+	}
+	return nil
 }
 
 // save stores the state. It belongs to events whose alerts are stored, so that
@@ -191,6 +226,11 @@ func (e *evaluation) save(ctx context.Context) error {
 	}
 	states, published := e.links.State(), e.alerts.Published()
 	e.mu.Unlock()
+	if e.room != nil {
+		if err := e.room(); err != nil {
+			return err
+		}
+	}
 	if err := e.alerts.Wait(ctx, published); err != nil {
 		return fmt.Errorf("store the alerts that belong to the state: %w", err)
 	}
@@ -206,7 +246,9 @@ func (e *evaluation) keepState(ctx context.Context) error {
 	if !e.cfg.keepsState() {
 		return nil
 	}
-	asked := make(chan *nats.Msg, 1)
+	// Requests that come while a state is stored share the next one. More than that
+	// are dropped, which their senders see as no answer.
+	asked := make(chan *nats.Msg, maxAsked)
 	sub, err := e.conn.NATS().ChanSubscribe(schemas.StateSubject(e.cfg.Consumer), asked)
 	if err != nil {
 		return fmt.Errorf("subscribe to requests for the state: %w", err)
@@ -214,30 +256,51 @@ func (e *evaluation) keepState(ctx context.Context) error {
 	defer sub.Unsubscribe() // it fails only if the connection is closed
 	ticker := time.NewTicker(e.cfg.StateInterval)
 	defer ticker.Stop()
+	var last time.Time
 	for {
-		var request *nats.Msg
+		var requests []*nats.Msg
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case request = <-asked:
+		case request := <-asked:
+			if err := pause(ctx, saveLeast-time.Since(last)); err != nil {
+				return err
+			}
+			requests = append(requests, request)
+			for n := len(asked); n > 0; n-- {
+				requests = append(requests, <-asked)
+			}
 		case <-ticker.C:
 			if e.observedNow() == e.saved.Load() {
 				continue
 			}
 		}
 		err := e.save(ctx)
+		last = time.Now()
 		if err != nil && ctx.Err() == nil && e.conn.Connected() {
 			e.log.Warn("the state is not stored", "error", err)
 		}
-		if request != nil {
-			answer := "stored"
-			if err != nil {
-				answer = err.Error()
-			}
+		answer := "stored"
+		if err != nil {
+			answer = err.Error()
+		}
+		for _, request := range requests {
 			if err := request.Respond([]byte(answer)); err != nil {
 				e.log.Debug("a request for the state is not answered", "error", err)
 			}
 		}
+	}
+}
+
+// pause waits so long, or until the context ends.
+func pause(ctx context.Context, long time.Duration) error {
+	timer := time.NewTimer(long)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
 	}
 }
 

@@ -298,27 +298,33 @@ func userOf(file, suffix string) (u user, ok bool) {
 // addUsers makes seeds and contexts and has the server know them.
 func addUsers(dir string, users []user, c Client) error {
 	for _, u := range users {
-		pair, err := nkeys.CreateUser()
+		key, err := makeSeed(u.seedFile(dir))
 		if err != nil {
-			return fmt.Errorf("make a key: %w", err)
-		}
-		seed, err := pair.Seed()
-		if err != nil {
-			return fmt.Errorf("make a key: %w", err)
-		}
-		if err := create(u.seedFile(dir), append(seed, '\n')); err != nil {
 			return err
 		}
-		u.key, err = pair.PublicKey()
-		pair.Wipe()
-		if err != nil {
-			return fmt.Errorf("make a key: %w", err)
-		}
+		u.key = key
 		if err := writeContext(dir, u, c); err != nil {
 			return err
 		}
 	}
 	return writeUsers(dir)
+}
+
+// makeSeed writes a new seed of a user and returns the public key.
+func makeSeed(path string) (key string, err error) {
+	pair, err := nkeys.CreateUser()
+	if err != nil {
+		return "", fmt.Errorf("make a key: %w", err)
+	}
+	defer pair.Wipe()
+	seed, err := pair.Seed()
+	if err != nil {
+		return "", fmt.Errorf("make a key: %w", err)
+	}
+	if key, err = pair.PublicKey(); err != nil {
+		return "", fmt.Errorf("make a key: %w", err)
+	}
+	return key, create(path, append(seed, '\n'))
 }
 
 // create writes a new file that nobody else can read.
@@ -367,20 +373,28 @@ func readUsers(dir string) ([]user, error) {
 		if !ok {
 			continue
 		}
-		path := filepath.Join(dir, e.Name())
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return nil, fmt.Errorf("read seed: %w", err)
-		}
-		pair, err := nkeys.FromSeed(bytes.TrimSpace(data))
-		if err == nil {
-			u.key, err = pair.PublicKey()
-			pair.Wipe()
-		}
-		if err != nil || !nkeys.IsValidPublicUserKey(u.key) {
-			return nil, errors.Join(fmt.Errorf("%s is no seed of a user", path), err)
+		if u.key, err = readKey(filepath.Join(dir, e.Name())); err != nil {
+			return nil, err
 		}
 		users = append(users, u)
 	}
 	return users, nil
+}
+
+// readKey returns the public key of a user's seed.
+func readKey(path string) (string, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("read seed: %w", err)
+	}
+	var key string
+	pair, err := nkeys.FromSeed(bytes.TrimSpace(data))
+	if err == nil {
+		key, err = pair.PublicKey()
+		pair.Wipe()
+	}
+	if err != nil || !nkeys.IsValidPublicUserKey(key) {
+		return "", errors.Join(fmt.Errorf("%s is no seed of a user", path), err)
+	}
+	return key, nil
 }

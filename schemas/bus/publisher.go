@@ -35,6 +35,13 @@ type PublisherConfig struct {
 	// OnProgress, if set, is called when Acknowledged has grown. It must be
 	// quick.
 	OnProgress func()
+	// OnStored, if set, is called for each message when it counts as acknowledged, in
+	// order, with its sequence number in the stream, 0 where that is not known. It is
+	// called with the publisher locked.
+	OnStored func(seq uint64)
+	// Ready, if set, is asked before a message is sent. While it returns an error,
+	// nothing is sent.
+	Ready func() error
 }
 
 // Defaults of PublisherConfig.
@@ -69,6 +76,10 @@ type Publisher struct {
 	progress         time.Time // of the last acknowledgement, or sending after idleness
 	rejected         uint64
 	refused          error // why the server did not store a message, for Run
+	// since is when the oldest message that waits became the oldest, trouble what
+	// was last wrong since then.
+	since   time.Time
+	trouble error
 	// The reply subject of a message is its place in the window of messages in
 	// flight; the epoch, in the prefix, tells late acknowledgements of a message
 	// that was sent again.
@@ -80,6 +91,7 @@ type message struct {
 	subject, id string
 	data        []byte
 	acked       bool
+	seq         uint64 // in the stream
 }
 
 // overhead is what a message costs beside its data, in bytes.
@@ -115,7 +127,12 @@ func (p *Publisher) Run(ctx context.Context) error {
 	timer := time.NewTimer(p.cfg.AckTimeout)
 	defer timer.Stop()
 	var refusals backoff
+	var ill error
 	for {
+		was := ill
+		if ill = p.Health(); was != nil && ill == nil {
+			p.log.Info("messages are stored again")
+		}
 		select {
 		case <-ctx.Done():
 			p.mu.Lock()
@@ -127,6 +144,9 @@ func (p *Publisher) Run(ctx context.Context) error {
 			late := !p.paused && p.next > p.head && time.Since(p.progress) >= p.cfg.AckTimeout
 			p.mu.Unlock()
 			if late {
+				p.mu.Lock()
+				p.trouble = errNoAnswer
+				p.mu.Unlock()
 				p.log.Warn("no acknowledgement from NATS, sending again", "after", p.cfg.AckTimeout)
 				p.again()
 			}
@@ -139,6 +159,9 @@ func (p *Publisher) Run(ctx context.Context) error {
 				err = p.resume(ctx, inbox)
 			}
 			if err != nil {
+				p.mu.Lock()
+				p.trouble = err
+				p.mu.Unlock()
 				refusals.wait(ctx, head, func(next time.Duration) {
 					p.log.Warn("cannot publish, trying again", "in", next, "error", err)
 				})
@@ -147,6 +170,27 @@ func (p *Publisher) Run(ctx context.Context) error {
 		}
 		timer.Reset(p.cfg.AckTimeout)
 	}
+}
+
+// errNoAnswer is how a server with a full disk shows.
+var errNoAnswer = errors.New("no acknowledgement (a nats-server whose disk was full stores again when it is restarted)")
+
+// unwell is how long the oldest message may wait before Health returns an error.
+const unwell = 5 * time.Second
+
+// Health returns an error while messages wait and for some seconds none was stored.
+func (p *Publisher) Health() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	waits := time.Since(p.since)
+	if p.head == p.tail || waits < unwell {
+		return nil
+	}
+	err := fmt.Errorf("%d messages wait to be stored, for %v now", p.tail-p.head, waits.Round(time.Second))
+	if p.trouble != nil {
+		err = fmt.Errorf("%w: %w", err, p.trouble)
+	}
+	return err
 }
 
 // backoff waits longer each time that nothing was stored since the last.
@@ -327,6 +371,9 @@ func (p *Publisher) push(subject, msgID string, data []byte) {
 		}
 		p.ring = larger
 	}
+	if p.head == p.tail {
+		p.since, p.trouble = time.Now(), nil
+	}
 	m := p.at(p.tail)
 	*m = message{subject: subject, id: msgID, data: append(m.data[:0], data...)}
 	p.tail++
@@ -346,6 +393,13 @@ func (p *Publisher) pump() {
 		m := p.at(p.next)
 		if m.acked {
 			continue
+		}
+		if p.cfg.Ready != nil {
+			if err := p.cfg.Ready(); err != nil {
+				p.paused, p.refused = true, err
+				p.again()
+				return
+			}
 		}
 		switch err := p.send(m, p.replies[p.next%uint64(p.cfg.InFlight)]); {
 		case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrBadSubject):
@@ -384,12 +438,16 @@ func (p *Publisher) pop() {
 		p.bytes -= len(m.data) + overhead
 		m.acked = false
 		p.head++
+		if p.cfg.OnStored != nil {
+			p.cfg.OnStored(m.seq)
+		}
 	}
 	p.next = max(p.next, p.head)
 	if p.head == before {
 		return
 	}
 	p.progress = time.Now()
+	p.since, p.trouble = p.progress, nil
 	if p.head == p.tail && len(p.ring) > 4*p.cfg.InFlight {
 		p.ring = make([]message, 64) // give back what an outage has filled
 	}
@@ -419,6 +477,9 @@ func (p *Publisher) acknowledged(m *nats.Msg) {
 	switch {
 	case refusal == nil:
 		p.at(seq).acked = true
+		if p.cfg.OnStored != nil {
+			p.at(seq).seq = storedAs(m.Data)
+		}
 	case refusal.permanent:
 		p.reject(p.at(seq), refusal)
 	default:
@@ -458,6 +519,15 @@ func cutLast(s string) (before, after string, ok bool) {
 		return "", "", false
 	}
 	return s[:i], s[i+1:], true
+}
+
+// storedAs returns the sequence number in an acknowledgement, 0 where it has none.
+func storedAs(ack []byte) uint64 {
+	var a jetstream.PubAck
+	if err := json.Unmarshal(ack, &a); err != nil {
+		return 0
+	}
+	return a.Sequence
 }
 
 // refusal is an answer that is no acknowledgement.

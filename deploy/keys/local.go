@@ -1,0 +1,88 @@
+package keys
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/nats-io/nkeys"
+)
+
+// Local is the server inside an ndmon of one router.
+type Local struct {
+	// Folder has, or gets, the seed of the admin which gives all rights
+	// to whoever may read it, and a context for the command nats.
+	Folder string
+	// Keys, if set, is a folder of ndmon keys with the users of a fleet. Without it,
+	// whoever connects without a key may read.
+	Keys string
+	// Cert and Key, if set, are for TLS.
+	Cert, Key string
+}
+
+// Config returns the configuration of the server but for where it listens and stores,
+// and the file of the admin's seed.
+func (l Local) Config() (config, seedFile string, err error) {
+	admin, err := l.admin()
+	if err != nil {
+		return "", "", err
+	}
+	users := []user{admin}
+	extra := ""
+	if l.Keys != "" {
+		if err := checkFolder(l.Keys); err != nil {
+			return "", "", err
+		}
+		fleet, err := readUsers(l.Keys)
+		if err != nil {
+			return "", "", err
+		}
+		if len(fleet) == 0 {
+			return "", "", fmt.Errorf("%s has no keys, ndmon keys init makes them", l.Keys)
+		}
+		users = append(users, fleet...)
+	} else {
+		pair, err := nkeys.CreateUser()
+		if err != nil {
+			return "", "", fmt.Errorf("make a key: %w", err)
+		}
+		public, err := pair.PublicKey()
+		if err != nil {
+			return "", "", fmt.Errorf("make a key: %w", err)
+		}
+		users = append(users, user{role: guest, key: public})
+		extra = "no_auth_user: " + public + "\n"
+	}
+	if l.Cert != "" {
+		extra += fmt.Sprintf("tls { cert_file: %s, key_file: %s }\n", quote(l.Cert), quote(l.Key))
+	}
+	return string(accountsConfig(users)) + extra, admin.seedFile(l.Folder), nil
+}
+
+// admin returns the admin whose seed is in the folder, after having made it if need
+// be.
+func (l Local) admin() (user, error) {
+	admin := user{role: Admin}
+	path := admin.seedFile(l.Folder)
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		admin.key, err = makeSeed(path)
+		return admin, err
+	}
+	var err error
+	admin.key, err = readKey(path)
+	return admin, err
+}
+
+// WriteContext writes the admin's context for the command nats into the folder, for a
+// server at a URL.
+func (l Local) WriteContext(url string) error {
+	admin, err := l.admin()
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(admin.contextFile(l.Folder)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("write a context for nats: %w", err)
+	}
+	return writeContext(l.Folder, admin, Client{URL: url})
+}

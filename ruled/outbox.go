@@ -1,0 +1,177 @@
+package ruled
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// outbox hands the alerts to a program in this process, in their order: each when it
+// is stored, so that one that was handed over is found again, or after a moment if
+// it cannot be stored.
+type outbox struct {
+	give func(alert []byte, seq uint64)
+	// lossless has alerts wait for a program that is slow, however long.
+	lossless bool
+	kick     chan struct{}
+
+	mu    sync.Mutex
+	moved *sync.Cond // the queue has become shorter
+	queue []raised
+	bytes int
+	// last is when the queue became shorter.
+	last time.Time
+	// given counts the alerts that were handed over or dropped, stored those that
+	// count as stored. numbers are the sequence numbers of those between them.
+	given, stored uint64
+	numbers       []uint64
+	dropped       uint64
+}
+
+// raised is an alert that waits to be handed over.
+type raised struct {
+	data []byte
+	at   time.Time
+}
+
+const (
+	// giveAfter is how long an alert waits to be stored before it is handed over.
+	giveAfter = time.Second
+	// maxOutbox bounds the alerts that wait to be handed over, in bytes.
+	maxOutbox = 8 << 20
+	// stuckAfter is how long a program may take for one alert.
+	stuckAfter = 2 * time.Second
+)
+
+func newOutbox(give func([]byte, uint64), lossless bool) *outbox {
+	o := &outbox{give: give, lossless: lossless, kick: make(chan struct{}, 1), last: time.Now()}
+	o.moved = sync.NewCond(&o.mu)
+	return o
+}
+
+// raise takes an alert that was published. It waits for room as long as alerts are
+// taken. When none is any more, the oldest is dropped: it is stored, and what is stored
+// must not wait for who reads it here.
+func (o *outbox) raise(ctx context.Context, alert []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for len(o.queue) > 0 && o.bytes+len(alert) > maxOutbox && ctx.Err() == nil {
+		patience := stuckAfter - time.Since(o.last)
+		if !o.lossless && patience <= 0 {
+			o.pop()
+			o.dropped++
+			continue
+		}
+		o.wait(ctx, max(patience, 0))
+	}
+	if len(o.queue) == 0 {
+		o.last = time.Now()
+	}
+	o.queue = append(o.queue, raised{alert, time.Now()})
+	o.bytes += len(alert)
+	o.notify()
+}
+
+// wait waits until the queue has become shorter, at most so long unless the outbox is
+// lossless.
+func (o *outbox) wait(ctx context.Context, long time.Duration) {
+	wake := func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.moved.Broadcast()
+	}
+	defer context.AfterFunc(ctx, wake)()
+	if !o.lossless {
+		defer time.AfterFunc(long, wake).Stop()
+	}
+	o.moved.Wait()
+}
+
+// store says that the next alert is stored, with a sequence number.
+func (o *outbox) store(seq uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.stored++; o.stored > o.given {
+		o.numbers = append(o.numbers, seq)
+	}
+	o.notify()
+}
+
+func (o *outbox) notify() {
+	select {
+	case o.kick <- struct{}{}:
+	default:
+	}
+}
+
+// pop takes the oldest alert out of the queue.
+func (o *outbox) pop() (data []byte, seq uint64) {
+	data = o.queue[0].data
+	o.queue[0].data = nil
+	o.queue = o.queue[1:]
+	o.bytes -= len(data)
+	o.given++
+	if len(o.numbers) > 0 {
+		seq = o.numbers[0]
+		o.numbers = o.numbers[1:]
+	}
+	return data, seq
+}
+
+// next returns the oldest alert if it is time to hand it over, else how long that will
+// take, 0 for unknown.
+func (o *outbox) next(now time.Time) (data []byte, seq uint64, wait time.Duration) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.queue) == 0 {
+		o.queue = nil // give its memory back
+		return nil, 0, 0
+	}
+	if age := now.Sub(o.queue[0].at); o.stored <= o.given && age < giveAfter {
+		return nil, 0, giveAfter - age
+	}
+	data, seq = o.pop()
+	o.last = now
+	o.moved.Broadcast()
+	return data, seq, 0
+}
+
+// empty reports whether every alert was handed over.
+func (o *outbox) empty() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.queue) == 0
+}
+
+// run hands alerts over until the context ends, and then those that are left.
+func (o *outbox) run(ctx context.Context) {
+	timer := time.NewTimer(giveAfter)
+	defer timer.Stop()
+	for {
+		data, seq, wait := o.next(time.Now())
+		if data != nil {
+			o.give(data, seq)
+			continue
+		}
+		if wait > 0 {
+			timer.Reset(wait)
+		}
+		select {
+		case <-ctx.Done():
+			o.flush()
+			return
+		case <-o.kick:
+		case <-timer.C:
+		}
+	}
+}
+
+func (o *outbox) flush() {
+	for {
+		data, seq, _ := o.next(time.Now().Add(giveAfter))
+		if data == nil {
+			return
+		}
+		o.give(data, seq)
+	}
+}
