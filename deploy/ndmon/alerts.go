@@ -39,7 +39,7 @@ func alertsCommand(args []string, stdout, stderr io.Writer) int {
 		Config:  &cfg,
 		Shared:  &nats,
 		Run: func(ctx context.Context, env process.Env) error {
-			conn, err := bus.Connect(nats, bus.Options{Name: "ndmon alerts", Log: env.Log, Registry: env.Registry})
+			conn, err := bus.Connect(nats, bus.Options{Name: "ndmon-alerts", Log: env.Log, Registry: env.Registry})
 			if err != nil {
 				return process.UsageError{Err: err}
 			}
