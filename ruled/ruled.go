@@ -150,7 +150,7 @@ func (e *evaluation) readStream(ctx context.Context) error {
 		}
 		if e.conn.Connected() && err.Error() != logged {
 			logged = err.Error()
-			e.log.Warn("reading the events anew", "error", err)
+			e.log.Warn("events are not read now, trying again", "error", err)
 		}
 		timer := time.NewTimer(sessionWait)
 		select {
@@ -274,4 +274,4 @@ func (e *evaluation) restart(created time.Time) {
 	e.created, e.observed = created, 0
 }
 
-var errReconnected = errors.New("connected to NATS anew")
+var errReconnected = errors.New("connected to NATS again")

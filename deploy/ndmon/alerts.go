@@ -117,7 +117,7 @@ func (t *tail) catchUp(ctx context.Context) error {
 		return fmt.Errorf("nd-ruled has not made the stream %s yet", schemas.StreamAlerts)
 	}
 	if err != nil {
-		return fmt.Errorf("look up stream %s: %w", schemas.StreamAlerts, err)
+		return fmt.Errorf("look up stream %s: %w", schemas.StreamAlerts, bus.Explain(t.conn.JetStream(), err))
 	}
 	state := stream.CachedInfo().State
 	switch {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/ndmon/ndmon/schemas"
 )
@@ -52,8 +53,22 @@ func EnsureStreams(ctx context.Context, js jetstream.JetStream, cfg StreamConfig
 			_, err = js.CreateStream(ctx, c)
 		}
 		if err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			return fmt.Errorf("make stream %s: %w", c.Name, err)
+			return fmt.Errorf("make stream %s: %w", c.Name, Explain(js, err))
 		}
 	}
 	return nil
+}
+
+// Explain returns the error of a request to JetStream. If JetStream is not enabled,
+// the error says so, and how to enable it.
+func Explain(js jetstream.JetStream, err error) error {
+	enabled, _ := js.Conn().ConnectedServerJetStream()
+	url := js.Conn().ConnectedUrlRedacted()
+	switch {
+	case errors.Is(err, nats.ErrNoResponders) && !enabled:
+		return fmt.Errorf("JetStream is not enabled on the NATS server at %s (nats-server -js, or jetstream {} in its configuration): %w", url, err)
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
+		return fmt.Errorf("JetStream is not enabled for this account on the NATS server at %s (jetstream: enabled in the account's configuration): %w", url, err)
+	}
+	return err
 }
