@@ -39,7 +39,7 @@ const (
 	notAnswered        outcome = "not_answered" // known, but who asks could not be told
 )
 
-// outcomes lists all of them, so that each counter shows from the start.
+// outcomes lists all of them, so that each is counted from 0 on.
 var outcomes = [...]outcome{probed, known, malformed, otherHost, otherLink, badTarget, ownAddress, duplicateDetection,
 	expired, farAhead, heldDown, overBudget, notAnswered}
 

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -111,6 +112,7 @@ type running struct {
 	registry *prometheus.Registry
 	cancel   context.CancelFunc
 	ended    chan error
+	health   atomic.Pointer[error] // nil until it is told
 	commands int
 }
 
@@ -139,7 +141,7 @@ func launch(t testing.TB, ns *testlab.Namespace, cfg Config, prepare func() erro
 				return
 			}
 		}
-		r.ended <- Run(ctx, cfg, Deps{Log: log, Registry: r.registry, Bus: r.bus})
+		r.ended <- Run(ctx, cfg, Deps{Log: log, Registry: r.registry, Bus: r.bus, Health: func(err error) { r.health.Store(&err) }})
 	})
 	t.Cleanup(func() {
 		cancel()
@@ -165,6 +167,15 @@ func (r *running) ready() {
 	case err := <-r.ended:
 		r.t.Fatalf("the pinger ended: %v", err)
 	}
+}
+
+// untilHealth waits until the health is told to be so: "<nil>", or an error.
+func (r *running) untilHealth(want string) {
+	r.t.Helper()
+	testlab.Eventually(r.t, "the health is "+want, func() bool {
+		err := r.health.Load()
+		return err != nil && fmt.Sprint(*err) == want
+	})
 }
 
 // stop ends the pinger and waits for it.

@@ -1,9 +1,11 @@
 package pinger
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/ndmon/ndmon/schemas"
 	"golang.org/x/sys/unix"
@@ -220,6 +222,22 @@ func (s *state) behind(sol *schemas.Solicitation, proxy bool) []*slave {
 		return list
 	}
 	return slices.DeleteFunc(slices.Clone(list), asked)
+}
+
+// unusable returns why no command can be carried out, which may take at most rate
+// probes, or nil.
+func (s *state) unusable(rate int) error {
+	if len(s.slaves) > rate {
+		return fmt.Errorf("no command can be carried out: each takes a probe out of every slave, and %d are more than PINGER_RATE=%d", len(s.slaves), rate)
+	}
+	var all []string
+	for _, sl := range s.slaves {
+		if sl.why == "" {
+			return nil
+		}
+		all = append(all, sl.name+" "+sl.why)
+	}
+	return errors.New("no slave is usable: " + strings.Join(all, "; "))
 }
 
 // isOwn reports whether the address is one of the host's.

@@ -9,7 +9,7 @@ import (
 // metrics are the pinger's counters. Those of a slave are kept with it, so that
 // nothing is looked up while an echo is sent.
 type metrics struct {
-	commands      map[outcome]prometheus.Counter
+	commands      *prometheus.CounterVec
 	sent          *prometheus.CounterVec
 	probes        *prometheus.CounterVec
 	rtt           prometheus.Histogram
@@ -29,12 +29,11 @@ type slaveMetrics struct {
 }
 
 func newMetrics(registry prometheus.Registerer) (*metrics, error) {
-	commands := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "nd_pinger_commands_total",
-		Help: "Relay commands received, by what became of them.",
-	}, []string{"outcome"})
 	m := &metrics{
-		commands: make(map[outcome]prometheus.Counter),
+		commands: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "nd_pinger_commands_total",
+			Help: "Relay commands received, by what became of them.",
+		}, []string{"outcome"}),
 		sent: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "nd_pinger_sent_total",
 			Help: "Frames that the kernel took, by slave and kind: solicitation, echo, or advertisement for a target behind another interface.",
@@ -77,14 +76,14 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 			Help: "Results that could not be published.",
 		}),
 	}
-	for _, c := range []prometheus.Collector{commands, m.sent, m.probes, m.rtt, m.waiting, m.strayReplies, m.publishErrors,
+	for _, c := range []prometheus.Collector{m.commands, m.sent, m.probes, m.rtt, m.waiting, m.strayReplies, m.publishErrors,
 		m.ways, m.waysMoved, m.waysRefused, m.waysDropped} {
 		if err := registry.Register(c); err != nil {
 			return nil, fmt.Errorf("registering the pinger's metrics: %w", err)
 		}
 	}
 	for _, o := range outcomes {
-		m.commands[o] = commands.WithLabelValues(string(o))
+		m.commands.WithLabelValues(string(o))
 	}
 	return m, nil
 }

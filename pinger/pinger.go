@@ -45,7 +45,9 @@ type Deps struct {
 	// Commands, if set, has take called with the relay commands of this process,
 	// which do not come over Bus too, until stop is called.
 	Commands func(take func(*schemas.Relay)) (stop func())
-	// Health, if set, is told when commands are taken, by a nil error.
+	// Health, if set, is told whether commands can be carried out, by a nil error, or
+	// why not: while no slave is usable. It is called from when commands are received,
+	// and each time that the interfaces change.
 	Health func(error)
 }
 
@@ -135,9 +137,8 @@ func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
 		}
 		defer func() { err = errors.Join(err, unsubscribe()) }()
 	}
-	if deps.Health != nil {
-		deps.Health(nil)
-	}
+	w.health = deps.Health
+	w.tellHealth()
 	if deps.Commands != nil {
 		defer deps.Commands(p.handleDirect)()
 	}

@@ -106,7 +106,7 @@ func (p *prober) carryOut(cmd *schemas.Relay, refused *refusal) {
 	if refused != nil {
 		done = refused.outcome
 	}
-	p.metrics.commands[done].Inc()
+	p.metrics.commands.WithLabelValues(string(done)).Inc()
 	if p.log.Enabled(context.Background(), slog.LevelDebug) {
 		attrs := []slog.Attr{
 			slog.String("outcome", string(done)), slog.String("target", cmd.Target.String()),

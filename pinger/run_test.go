@@ -210,6 +210,32 @@ func TestSlaveDeletedAndMadeAgain(t *testing.T) {
 	}
 }
 
+// The pinger is well as long as one slave is usable.
+func TestHealth(t *testing.T) {
+	l := newLab(t)
+	cfg := testConfig()
+	cfg.Slaves = []string{"s2", "new*"}
+	r := start(t, l.router, cfg)
+	r.untilHealth("<nil>")
+	l.router.Down("s2")
+	r.untilHealth("no slave is usable: s2 is down; new* is a glob that no interface matches")
+	l.router.Veth("new1", l.host1, "h1")
+	r.untilHealth("<nil>")
+	l.router.Delete("new1")
+	l.router.Delete("s2")
+	r.untilHealth("no slave is usable: s2 does not exist; new* is a glob that no interface matches")
+	l.router.Veth("s2", l.host2, "h0")
+	r.untilHealth("<nil>")
+	r.stop()
+
+	cfg.Slaves, cfg.Rate = []string{"s*"}, 1
+	r = start(t, l.router, cfg)
+	r.untilHealth("no command can be carried out: each takes a probe out of every slave, and 2 are more than PINGER_RATE=1")
+	l.router.Delete("s2")
+	r.untilHealth("<nil>")
+	r.stop()
+}
+
 func TestSlaveDownAndWithoutCarrier(t *testing.T) {
 	l := newLab(t)
 	cfg := testConfig()

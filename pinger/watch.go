@@ -31,6 +31,7 @@ type watcher struct {
 	prober  *prober
 	metrics *metrics
 	log     *slog.Logger
+	health  func(error) // nil until commands are received
 
 	changed chan struct{}
 	// last is the state of the last refresh.
@@ -93,7 +94,15 @@ func (w *watcher) refresh() error {
 	w.disconnect(st)
 	w.warnRouteless(came)
 	w.last = st
+	w.tellHealth()
 	return nil
+}
+
+// tellHealth tells whether commands can be carried out.
+func (w *watcher) tellHealth() {
+	if w.health != nil {
+		w.health(w.last.unusable(w.config.Rate))
+	}
 }
 
 // connect gives the slaves their sockets, those that they had if nothing about

@@ -25,7 +25,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		Name: "nd_ruled_alerts_total", Help: "Alerts raised, by severity.",
 	}, []string{"severity"})
 	relays := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "nd_ruled_relays_total", Help: "Relay commands, by outcome: sent; lost, for NATS was away; or without a target, for the event that matched is no Neighbor Solicitation.",
+		Name: "nd_ruled_relays_total", Help: "Relay commands, by outcome: sent; lost, for NATS was away; or no_target, for the event that matched is no Neighbor Solicitation.",
 	}, []string{"outcome"})
 	reloads := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "nd_ruled_reloads_total", Help: "Times that the rule file was read again, by outcome.",
@@ -53,7 +53,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		}),
 		relays:        relays.WithLabelValues("sent"),
 		relaysLost:    relays.WithLabelValues("lost"),
-		relaysNothing: relays.WithLabelValues("no target"),
+		relaysNothing: relays.WithLabelValues("no_target"),
 		rules: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "nd_ruled_rules", Help: "Rules in force.",
 		}),

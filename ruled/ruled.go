@@ -176,7 +176,7 @@ func (e *evaluation) readStream(ctx context.Context) error {
 		}
 		if e.conn.Connected() && err.Error() != logged {
 			logged = err.Error()
-			e.log.Warn("reading the events anew", "error", err)
+			e.log.Warn("events are not read now, trying again", "error", err)
 		}
 		timer := time.NewTimer(sessionWait)
 		select {
@@ -325,6 +325,6 @@ func (e *evaluation) forgetConsumer(ctx context.Context) {
 }
 
 var (
-	errReconnected = errors.New("connected to NATS anew")
+	errReconnected = errors.New("connected to NATS again")
 	errDeleted     = errors.New("the stream of events was deleted")
 )

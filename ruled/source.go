@@ -11,15 +11,18 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
 	"github.com/ndmon/ndmon/ruled/link"
 	"github.com/ndmon/ndmon/ruled/rules"
+	"golang.org/x/sys/unix"
 )
 
 // source is where the rules come from, and the rules in force.
 type source struct {
 	path   string // empty: built in
-	data   []byte // of the file that was read last
+	data   []byte // of the file that was read last; nil if it could not be read
+	stamp  stamp  // of that file
+	due    bool   // the file had changed when it was looked at last
+	unread string // why the file cannot be read, as it was logged
 	hangup <-chan os.Signal
 	log    *slog.Logger
 
@@ -61,18 +64,40 @@ func newRuleset(set *rules.Set) *ruleset {
 	return &ruleset{len(set.Rules), relays, rules.Compile(&evaluated), rules.Compile(&relaying), set.Links}
 }
 
-// settle is how long after a change the file is read: who writes it does so in
-// several steps.
-const settle = 100 * time.Millisecond
+// lookEach is how often the file is looked at. A changed file is read one look
+// later: it may be written in several steps.
+const lookEach = 250 * time.Millisecond
+
+// stamp differs between two files, and before and after a file is written to. It
+// is zero where there is no file.
+type stamp struct {
+	device, inode    uint64
+	size             int64
+	written, changed unix.Timespec
+}
+
+// stampOf follows symbolic links, so it tells when any part of the path leads to
+// another file.
+func stampOf(path string) stamp {
+	var st unix.Stat_t
+	if unix.Stat(path, &st) != nil {
+		return stamp{} // the reading of the file says why
+	}
+	return stamp{uint64(st.Dev), st.Ino, st.Size, st.Mtim, st.Ctim}
+}
 
 // loadRules reads the rules for the first time. Its error has every fault of
 // the file.
 func loadRules(path string, d Deps, m *metrics) (*source, error) {
-	s := &source{path: path, hangup: d.Hangup, log: d.Log, changed: make(chan struct{}, 1), m: m}
+	s := &source{hangup: d.Hangup, log: d.Log, changed: make(chan struct{}, 1), m: m}
 	if path == "" {
 		s.use(rules.Builtin())
 		s.log.Info("using the built-in rules", "rules", s.rules.Load().count, "relaying", s.rules.Load().relays)
 		return s, nil
+	}
+	var err error
+	if s.path, err = filepath.Abs(path); err != nil { // a daemon leaves the folder
+		return nil, fmt.Errorf("find rules: %w", err)
 	}
 	if err := s.load(); err != nil {
 		return nil, err
@@ -82,11 +107,14 @@ func loadRules(path string, d Deps, m *metrics) (*source, error) {
 
 // load reads the file and puts its rules in force, unless it is bad.
 func (s *source) load() error {
-	data, err := os.ReadFile(s.path)
+	s.stamp = stampOf(s.path) // first, so that it differs if the file changes meanwhile
+	data, err := readRegular(s.path, rules.MaxFileSize)
 	if err != nil {
+		s.stamp, s.data = stamp{}, nil
 		return fmt.Errorf("read rules: %w", err)
 	}
-	if s.rules.Load() != nil && bytes.Equal(data, s.data) {
+	s.unread = ""
+	if s.data != nil && bytes.Equal(data, s.data) {
 		return nil
 	}
 	s.data = data
@@ -122,54 +150,58 @@ func (s *source) reload() {
 		}
 		return
 	}
-	s.m.reloadsFailed.Inc()
 	var faults *rules.Faults
 	if errors.As(err, &faults) {
 		for _, fault := range faults.List {
 			s.log.Error("rules: " + fault.String())
 		}
 	} else {
+		if err.Error() == s.unread {
+			return // it is tried at every other look
+		}
+		s.unread = err.Error()
 		s.log.Error("rules: " + err.Error())
 	}
+	s.m.reloadsFailed.Inc()
 	s.log.Error("the new rules are refused, the old ones stay in force", "file", s.path, "rules", s.rules.Load().count)
 }
 
-// follow reads the rules again on a hangup and when the file changes.
+// look reads the file again if it has changed, or could not be read. It is called
+// once in a while: a file is read at the look after the one that finds it changed.
+func (s *source) look() {
+	now := stampOf(s.path)
+	switch {
+	case now == s.stamp && now != stamp{}:
+		s.due = false
+	case !s.due:
+		s.due = true
+	default:
+		s.due = false
+		s.reload()
+	}
+}
+
+// follow reads the rules again on a hangup and when the file changes. It looks at
+// the file instead of having the kernel tell of changes: inotify tells of one
+// folder, and neither of the files and folders that symbolic links lead to, nor of
+// a folder that takes its place.
 func (s *source) follow(ctx context.Context) error {
 	if s.path == "" {
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	// The folder is watched, not the file: editors and configuration
-	// management put a new file in its place.
-	watcher, err := fsnotify.NewWatcher()
-	if err == nil {
-		defer watcher.Close()
-		err = watcher.Add(filepath.Dir(s.path))
-	}
-	if err != nil {
-		s.log.Warn("cannot watch the rule file, it is read again on SIGHUP alone", "file", s.path, "error", err)
-		watcher = &fsnotify.Watcher{} // its nil channels never fire
-	}
-	var settled <-chan time.Time
+	ticker := time.NewTicker(lookEach)
+	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-s.hangup:
 			s.log.Info("reading the rules again on SIGHUP", "file", s.path)
-			s.data = nil
+			s.data, s.unread = nil, ""
 			s.reload()
-		case <-watcher.Events:
-			if settled == nil {
-				settled = time.After(settle)
-			}
-		case err := <-watcher.Errors:
-			s.log.Warn("watching the rule file", "file", s.path, "error", err)
-			settled = time.After(settle) // events may have been missed
-		case <-settled:
-			settled = nil
-			s.reload()
+		case <-ticker.C:
+			s.look()
 		}
 	}
 }

@@ -332,7 +332,7 @@ func StoredStates(ctx context.Context, js jetstream.JetStream) ([]string, error)
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look up bucket %s: %w", schemas.BucketState, err)
+		return nil, fmt.Errorf("look up bucket %s: %w", schemas.BucketState, bus.Explain(js, err))
 	}
 	objects, err := store.List(ctx)
 	if errors.Is(err, jetstream.ErrNoObjectsFound) {

@@ -2,8 +2,6 @@ package ruled
 
 import (
 	"fmt"
-	"io"
-	"os"
 
 	"github.com/ndmon/ndmon/ruled/vendors"
 )
@@ -14,20 +12,7 @@ func LoadVendors(file string) (*vendors.Table, error) {
 	if file == "" {
 		return vendors.Builtin(), nil
 	}
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, fmt.Errorf("RULED_VENDORS: %w", err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("RULED_VENDORS: %w", err)
-	case info.Size() > vendors.MaxSize:
-		return nil, fmt.Errorf("RULED_VENDORS: %s has %d bytes, at most %d are read", file, info.Size(), vendors.MaxSize)
-	}
-	// What is no ordinary file may have no end.
-	data, err := io.ReadAll(io.LimitReader(f, vendors.MaxSize+1))
+	data, err := readRegular(file, vendors.MaxSize)
 	if err != nil {
 		return nil, fmt.Errorf("RULED_VENDORS: %w", err)
 	}

@@ -47,6 +47,19 @@ func TestHealth(t *testing.T) {
 			t.Errorf("%s: %q", d.name, said)
 		}
 	}
+	// A sensor is well while it waits for an interface; a pinger without any slave
+	// is not.
+	r.Delete(lab.Slave1)
+	pinger := daemons[2]
+	if said := health(with(program(pinger.name, "health"), pinger.variable+"="+pinger.address), 1); said != "commands: no slave is usable: "+lab.Slave1+" does not exist\n" {
+		t.Errorf("%s without a slave: %q", pinger.name, said)
+	}
+	r.Veth(lab.Slave1, r.Host1, "eth0")
+	r.LinkLocal(lab.Slave1)
+	if said := health(with(program(pinger.name, "health"), pinger.variable+"="+pinger.address), 0); said != "healthy\n" {
+		t.Errorf("%s with its slave: %q", pinger.name, said)
+	}
+
 	b.Kill()
 	for _, d := range daemons {
 		if said := health(with(program(d.name, "health"), d.variable+"="+d.address), 1); !strings.HasPrefix(said, "NATS: not connected") {
@@ -58,6 +71,10 @@ func TestHealth(t *testing.T) {
 		"--metrics", "127.0.0.1:9104"), "PINGER_TABLE=5000000"))
 	if said := health(program("ndmon", "health", "--metrics", "127.0.0.1:9104"), 0); said != "healthy\n" {
 		t.Errorf("ndmon: %q", said)
+	}
+	r.Down(lab.Slave1)
+	if said := health(program("ndmon", "health", "--metrics", "127.0.0.1:9104"), 1); said != "commands: no slave is usable: "+lab.Slave1+" is down\n" {
+		t.Errorf("ndmon without a slave: %q", said)
 	}
 	if said := health(program("ndmon", "health"), 2); !strings.Contains(said, "--metrics is not set") {
 		t.Errorf("ndmon without an address: %q", said)

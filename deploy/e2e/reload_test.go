@@ -53,7 +53,7 @@ func TestRulesAreReadAgain(t *testing.T) {
 	log = p.Stderr.WaitForAfter(log, "using rules", path)
 	r.inForce("second")
 
-	// As editors do it: the same file, written anew.
+	// As editors do it: the same file, written again.
 	overwrite(t, path, ruleNamed("third"))
 	log = p.Stderr.WaitForAfter(log, "using rules", path)
 	r.inForce("third")
@@ -72,12 +72,25 @@ func TestRulesAreReadAgain(t *testing.T) {
 	r.inForce("third")
 
 	overwrite(t, path, ruleNamed("fourth"))
-	p.Stderr.WaitForAfter(log, "using rules", path)
+	log = p.Stderr.WaitForAfter(log, "using rules", path)
 	r.inForce("fourth")
+
+	// A pipe without a writer stops neither the evaluation nor the end.
+	beside := path + ".new"
+	if err := syscall.Mkfifo(beside, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(beside, path); err != nil {
+		t.Fatal(err)
+	}
+	p.Stderr.WaitForAfter(log, path+" is not a regular file", "refused")
+	r.inForce("fourth")
+	if status := p.Stop(); status != 0 {
+		t.Errorf("exit status %d", status)
+	}
 }
 
-// SIGHUP has the file read that nobody could see change: here it is behind a
-// symbolic link.
+// SIGHUP has the file read again, also if it has not changed.
 func TestHangupReadsRulesAgain(t *testing.T) {
 	t.Parallel()
 	network := lab.NewRouter(t)
@@ -105,7 +118,7 @@ func TestHangupReadsRulesAgain(t *testing.T) {
 	log = ruled.Stderr.WaitForAfter(log, "SIGHUP", path+":2: ", path+":6: ", "refused")
 	r.inForce("second")
 
-	// Who asks again is told again.
+	// The faults are logged each time.
 	ruled.Signal(syscall.SIGHUP)
 	ruled.Stderr.WaitForAfter(log, "SIGHUP", path+":2: ", path+":6: ", "refused")
 	if status := ruled.Stop(); status != 0 {

@@ -39,7 +39,7 @@ func alertsCommand(args []string, stdout, stderr io.Writer) int {
 		Config:  &cfg,
 		Shared:  &nats,
 		Run: func(ctx context.Context, env process.Env) error {
-			conn, err := bus.Connect(nats, bus.Options{Name: "ndmon alerts", Log: env.Log, Registry: env.Registry})
+			conn, err := bus.Connect(nats, bus.Options{Name: "ndmon-alerts", Log: env.Log, Registry: env.Registry})
 			if err != nil {
 				return process.UsageError{Err: err}
 			}
@@ -117,7 +117,7 @@ func (t *tail) catchUp(ctx context.Context) error {
 		return fmt.Errorf("nd-ruled has not made the stream %s yet", schemas.StreamAlerts)
 	}
 	if err != nil {
-		return fmt.Errorf("look up stream %s: %w", schemas.StreamAlerts, err)
+		return fmt.Errorf("look up stream %s: %w", schemas.StreamAlerts, bus.Explain(t.conn.JetStream(), err))
 	}
 	state := stream.CachedInfo().State
 	switch {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -217,6 +218,7 @@ func (p *parts) start(ctx context.Context) error {
 	// What starts later is not well until then either.
 	capturing := p.deps.Health.Part("capture")
 	begun := make(chan struct{}, 1)
+	var unread atomic.Pointer[error] // why events are not read
 	events := p.deps.Health.Part("events")
 	p.run(ctx, func(ctx context.Context) error {
 		return ruled.Run(ctx, rules, ruled.Deps{
@@ -230,6 +232,7 @@ func (p *parts) start(ctx context.Context) error {
 			Learned: func(l ruled.Learned) { p.learned = l },
 			Health: func(err error) {
 				events(err)
+				unread.Store(&err)
 				if err == nil {
 					select {
 					case begun <- struct{}{}:
@@ -246,6 +249,9 @@ func (p *parts) start(ctx context.Context) error {
 	case err := <-p.ended:
 		return err
 	case <-wait.Done():
+		if err := unread.Load(); err != nil && *err != nil && p.ruled.Connected() {
+			return fmt.Errorf("tried to read events at %s for %v: %w", url, connectWait, *err)
+		}
 		return fmt.Errorf("the NATS server at %s does not answer within %v", url, connectWait)
 	}
 	format := jsonLine

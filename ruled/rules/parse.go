@@ -150,6 +150,9 @@ func (p *parser) rules(rules element) {
 // notices says what the file as a whole gives cause for.
 func (p *parser) notices() {
 	p.noticeIdle()
+	if len(p.set.Rules) == 0 {
+		p.noticef(1, "no rules: nothing raises an alert")
+	}
 	if p.wroteUnknown {
 		p.noticef(1, `NDPMon wrote this file itself (value="UNKNOWN"), and then it writes every <no-match> as <match>: compare the rules with your own copy`)
 	}

@@ -252,7 +252,7 @@ func TestParseBounds(t *testing.T) {
 
 func TestParseTooLarge(t *testing.T) {
 	_, err := Parse("my.xml", make([]byte, MaxFileSize+1))
-	if want := "my.xml:1: the file has 67108865 bytes; at most 67108864 are read"; err == nil || err.Error() != want {
+	if want := "my.xml:1: larger than 67108864 bytes"; err == nil || err.Error() != want {
 		t.Errorf("Parse: %v, want %s", err, want)
 	}
 }

@@ -19,7 +19,7 @@ const utf8BOM = "\ufeff"
 func unreadable(data []byte) string {
 	switch {
 	case len(data) > MaxFileSize:
-		return fmt.Sprintf("the file has %d bytes; at most %d are read", len(data), MaxFileSize)
+		return fmt.Sprintf("larger than %d bytes", MaxFileSize)
 	case bytes.HasPrefix(data, []byte{0xfe, 0xff}), bytes.HasPrefix(data, []byte{0xff, 0xfe}):
 		return "the file is in UTF-16; save it in UTF-8"
 	case len(bytes.TrimSpace(bytes.TrimPrefix(data, []byte(utf8BOM)))) == 0:

@@ -61,7 +61,7 @@ const registrar = "IEEE Registration Authority"
 // replaced by U+FFFD.
 func Parse(name string, data []byte) (*Table, error) {
 	if len(data) > MaxSize {
-		return nil, fmt.Errorf("%s: has %d bytes; a table of vendors may have %d", name, len(data), MaxSize)
+		return nil, fmt.Errorf("%s: larger than %d bytes", name, MaxSize)
 	}
 	const line = 30 // bytes, on the average
 	p := parser{

@@ -225,7 +225,7 @@ func TestParseError(t *testing.T) {
 		{"a quotation that is too long", "MA-L,00000D,\"Fibronics,x\n" + strings.Repeat("x\n", maxRecord/2), "oui:1: broken CSV: a record of more than 65536 bytes; does a quotation not end?"},
 		{"too many columns", "MA-L,00000C,Cisco,x\nMA-L,00000C" + strings.Repeat(",", 1<<20), "oui:2: broken CSV: a record of more than 65536 bytes; does a quotation not end?"},
 		{"too many lines", strings.Repeat("00000C x\n", maxPrefixes+1), "oui:1048577: more than 1048576 prefixes"},
-		{"too many bytes", strings.Repeat("\n", MaxSize+1), "oui: has 67108865 bytes; a table of vendors may have 67108864"},
+		{"too many bytes", strings.Repeat("\n", MaxSize+1), "oui: larger than 67108864 bytes"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			table, err := Parse("oui", []byte(test.file))

@@ -5,11 +5,15 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/ndmon/ndmon/schemas"
@@ -22,7 +26,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func connect(t testing.TB, url string) *Conn {
 	t.Helper()
-	c, err := Connect(Config{URL: url}, Options{Name: "test", Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
+	return connectAs(t, Config{URL: url})
+}
+
+func connectAs(t testing.TB, cfg Config) *Conn {
+	t.Helper()
+	c, err := Connect(cfg, Options{Name: "test", Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,6 +272,35 @@ func TestEnsureStreamsLeavesExistingAlone(t *testing.T) {
 	}
 }
 
+// That JetStream is not enabled is told from other failures.
+func TestJetStreamIsNotEnabled(t *testing.T) {
+	account := "accounts { A { users: [{user: a, password: b}] } }\n"
+	for name, tt := range map[string]struct{ conf, want string }{
+		"server":  {account, "make stream ND_EVENTS: JetStream is not enabled on the NATS server at URL (nats-server -js, or jetstream {} in its configuration): "},
+		"account": {account + "jetstream { store_dir: " + strconv.Quote(t.TempDir()) + " }\n", "make stream ND_EVENTS: JetStream is not enabled for this account on the NATS server at URL (jetstream: enabled in the account's configuration): "},
+		"too little room": {"jetstream { store_dir: " + strconv.Quote(t.TempDir()) + ", max_file_store: 1MB }\n" + strings.Replace(account, "users", "jetstream: enabled, users", 1),
+			"make stream ND_EVENTS: nats: API error: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "nats.conf")
+			if err := os.WriteFile(file, []byte(tt.conf), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			o, err := server.ProcessConfigFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			o.Port = -1
+			url := bustest.StartWith(t, o).ClientURL()
+			c := connectAs(t, Config{URL: url, User: "a", Password: "b"})
+			_, err = EnsureStreams(testContext(t), c.JetStream(), StreamConfig{EventsBytes: 64 << 20, EventsAge: time.Hour, AlertsBytes: 64 << 20, AlertsAge: time.Hour})
+			if want := strings.Replace(tt.want, "URL", url, 1); err == nil || !strings.HasPrefix(err.Error(), want) {
+				t.Errorf("EnsureStreams: %v, want %s", err, want)
+			}
+		})
+	}
+}
+
 func TestConfigValidate(t *testing.T) {
 	for want, cfg := range map[string]Config{
 		"NATS_URL":      {},
@@ -276,6 +314,32 @@ func TestConfigValidate(t *testing.T) {
 	}
 	if _, err := Connect(Config{URL: "nats://127.0.0.1:1", NKey: "/does/not/exist"}, Options{Registry: prometheus.NewRegistry()}); err == nil || !strings.Contains(err.Error(), "/does/not/exist") {
 		t.Errorf("seed file that is missing: %v", err)
+	}
+}
+
+// A pipe without a writer, or a device without an end, holds nothing up.
+func TestConfigFilesAreRegular(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const url = "nats://127.0.0.1:1"
+	for _, path := range []string{pipe, "/dev/zero", t.TempDir()} {
+		for setting, cfg := range map[string]Config{
+			"NATS_CREDS": {URL: url, Creds: path},
+			"NATS_NKEY":  {URL: url, NKey: path},
+			"NATS_CA":    {URL: url, CA: path},
+			"NATS_CERT":  {URL: url, Cert: path, Key: os.Args[0]},
+			"NATS_KEY":   {URL: url, Cert: os.Args[0], Key: path},
+		} {
+			_, err := Connect(cfg, Options{Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
+			if want := setting + ": " + path + " is not a regular file"; err == nil || err.Error() != want {
+				t.Errorf("Connect: %v, want %s", err, want)
+			}
+			if _, err := Dial(cfg, "test", nil); err == nil || !strings.Contains(err.Error(), setting) {
+				t.Errorf("Dial: %v, want %s", err, setting)
+			}
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -52,6 +53,15 @@ func (c Config) Validate() error {
 }
 
 func (c Config) options() ([]nats.Option, error) {
+	for _, file := range []struct{ setting, path string }{
+		{"NATS_CREDS", c.Creds}, {"NATS_NKEY", c.NKey}, {"NATS_CA", c.CA}, {"NATS_CERT", c.Cert}, {"NATS_KEY", c.Key},
+	} {
+		// They are read again at each try to connect, which a pipe would hold up and
+		// a device may have no end for. A file that is missing may come yet.
+		if info, err := os.Stat(file.path); err == nil && !info.Mode().IsRegular() {
+			return nil, fmt.Errorf("%s: %s is not a regular file", file.setting, file.path)
+		}
+	}
 	var opts []nats.Option
 	if c.Creds != "" {
 		opts = append(opts, nats.UserCredentials(c.Creds))

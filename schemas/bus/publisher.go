@@ -542,7 +542,7 @@ func (r *refusal) Error() string { return r.text }
 func refusalOf(m *nats.Msg) *refusal {
 	if len(m.Data) == 0 {
 		if m.Header.Get("Status") == "503" {
-			return &refusal{text: "no stream takes subject (is nd-ruled running, which makes the streams?)"}
+			return &refusal{text: "no stream takes the subject (is nd-ruled running, which makes the streams, and is JetStream enabled on the NATS server?)"}
 		}
 		return &refusal{text: "empty answer, status " + strconv.Quote(m.Header.Get("Status"))}
 	}

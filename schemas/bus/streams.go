@@ -62,7 +62,7 @@ func EnsureStreams(ctx context.Context, js jetstream.JetStream, cfg StreamConfig
 	for _, c := range []jetstream.StreamConfig{events, alerts} {
 		isNew, err := ensureStream(ctx, js, c)
 		if err != nil {
-			return made, fmt.Errorf("make stream %s: %w", c.Name, err)
+			return made, fmt.Errorf("make stream %s: %w", c.Name, Explain(js, err))
 		}
 		if isNew {
 			made = append(made, c.Name)
@@ -147,4 +147,18 @@ func ensureCopy(ctx context.Context, js jetstream.JetStream) (made bool, err err
 		},
 	})
 	return err == nil, err
+}
+
+// Explain returns the error of a request to JetStream. If JetStream is not enabled,
+// the error says so, and how to enable it.
+func Explain(js jetstream.JetStream, err error) error {
+	enabled, _ := js.Conn().ConnectedServerJetStream()
+	url := js.Conn().ConnectedUrlRedacted()
+	switch {
+	case errors.Is(err, nats.ErrNoResponders) && !enabled:
+		return fmt.Errorf("JetStream is not enabled on the NATS server at %s (nats-server -js, or jetstream {} in its configuration): %w", url, err)
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
+		return fmt.Errorf("JetStream is not enabled for this account on the NATS server at %s (jetstream: enabled in the account's configuration): %w", url, err)
+	}
+	return err
 }

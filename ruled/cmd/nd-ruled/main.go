@@ -19,7 +19,8 @@ import (
 )
 
 const usage = `  nd-ruled                 runs until it is told to stop; SIGHUP has it read its rules again
-  nd-ruled check FILE      checks a rule file: exit status 0, or 1 with its faults
+  nd-ruled check FILE      checks a rule file, - for standard input: exit status 0, or 1 with
+                           its faults
   nd-ruled fields          lists the fields that rules can ask about
   nd-ruled builtin         prints the built-in rules
   nd-ruled test RULES CAPTURE

@@ -51,7 +51,7 @@ func fail(stderr io.Writer, err error) int {
 
 func check(args []string, stdout, stderr io.Writer) int {
 	flags := newFlags("check")
-	if !arguments(flags, "check FILE", 1, args, stderr) {
+	if !arguments(flags, "check FILE (-: standard input)", 1, args, stderr) {
 		return process.ExitUsage
 	}
 	set, status := parse(flags.Arg(0), stdout, stderr)
@@ -71,7 +71,7 @@ func check(args []string, stdout, stderr io.Writer) int {
 // parse reads a rule file. Without one it has said what is wrong, and returns
 // the exit status.
 func parse(file string, stdout, stderr io.Writer) (*rules.Set, int) {
-	data, err := os.ReadFile(file)
+	data, err := readRules(file)
 	if err != nil {
 		return nil, fail(stderr, err)
 	}
@@ -81,6 +81,20 @@ func parse(file string, stdout, stderr io.Writer) (*rules.Set, int) {
 		return nil, process.ExitFailure
 	}
 	return set, process.ExitOK
+}
+
+// readRules reads a rule file, or standard input for "-". It may be a pipe, of which
+// no more is read than rules.Parse needs to refuse it.
+func readRules(file string) ([]byte, error) {
+	f := os.Stdin
+	if file != "-" {
+		var err error
+		if f, err = os.Open(file); err != nil {
+			return nil, err
+		}
+		defer f.Close()
+	}
+	return io.ReadAll(io.LimitReader(f, rules.MaxFileSize+1))
 }
 
 func fields(args []string, stdout, stderr io.Writer) int {
@@ -108,7 +122,7 @@ func test(args []string, stdout, stderr io.Writer) int {
 	why := flags.Int("why", 0, "say what each rule makes of the frame with this `NUMBER`, from 1 on")
 	host := flags.String("host", "", "`NAME` of the host that the frames are taken to come from (default: this host's)")
 	iface := flags.String("interface", "", "`NAME` of the interface that they are taken to come from (default: as the capture file says, or its own name)")
-	if !arguments(flags, `test RULES CAPTURE (RULES: a rule file, or "builtin")`, 2, args, stderr) {
+	if !arguments(flags, `test RULES CAPTURE (RULES: a rule file, - for standard input, or "builtin")`, 2, args, stderr) {
 		return process.ExitUsage
 	}
 	if flags.Changed("why") && *why < 1 {

@@ -12,9 +12,14 @@ import (
 // -1 takes any.
 func Start(t testing.TB, dir string, port int) *server.Server {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: dir, NoSigs: true, NoLog: true,
-	})
+	return StartWith(t, &server.Options{Port: port, JetStream: true, StoreDir: dir})
+}
+
+// StartWith is Start with options.
+func StartWith(t testing.TB, o *server.Options) *server.Server {
+	t.Helper()
+	o.Host, o.NoSigs, o.NoLog = "127.0.0.1", true, true
+	s, err := server.NewServer(o)
 	if err != nil {
 		t.Fatal(err)
 	}
