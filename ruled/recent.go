@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -84,9 +85,10 @@ func (e *evaluation) lastAlerts(ctx context.Context, behind uint64, found func(i
 		}
 		start = max(start, state.FirstSeq)
 		consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
-			DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
-			OptStartSeq:   start,
-			HeadersOnly:   true,
+			DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
+			OptStartSeq:       start,
+			HeadersOnly:       true,
+			InactiveThreshold: time.Minute,
 		})
 		if err != nil {
 			return err

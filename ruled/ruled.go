@@ -64,6 +64,9 @@ const (
 	heartbeat  = 5 * time.Second
 	pullExpiry = 30 * time.Second
 	// sessionWait is between two tries to read the events, setupTimeout for one.
+	// lastGiven is how long a program that is stuck is waited for at the end.
+	lastGiven = 300 * time.Millisecond
+
 	sessionWait  = 500 * time.Millisecond
 	setupTimeout = 10 * time.Second
 	// streamsInterval is how often it is made sure that the streams are there.
@@ -145,7 +148,15 @@ func Run(ctx context.Context, cfg Config, d Deps) error {
 	}
 	stopPublishing()
 	<-published
-	<-given
+	late := make(<-chan time.Time)
+	if !d.Lossless {
+		late = time.After(lastGiven)
+	}
+	select {
+	case <-given:
+	case <-late:
+		d.Log.Warn("the last alerts are not taken")
+	}
 	return err
 }
 

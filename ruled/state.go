@@ -312,8 +312,8 @@ func (e *evaluation) observedNow() uint64 {
 
 // StoreState has the ruled with a consumer's name store its state, so that
 // ReadState finds what is known now. It reports whether there is such a ruled.
-func StoreState(ctx context.Context, conn *bus.Conn, name string) (running bool, err error) {
-	msg, err := conn.NATS().RequestWithContext(ctx, schemas.StateSubject(name), nil)
+func StoreState(ctx context.Context, nc *nats.Conn, name string) (running bool, err error) {
+	msg, err := nc.RequestWithContext(ctx, schemas.StateSubject(name), nil)
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
 		return false, nil

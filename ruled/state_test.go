@@ -70,7 +70,7 @@ func TestStateOutlivesAKill(t *testing.T) {
 	stop := f.run(t)
 	f.publish(t, from(1, 1, "fe80::1"))
 	f.wantAlerts(t, "e1.new-station")
-	if running, err := StoreState(testContext(t), f.conn, "ruled"); err != nil || !running {
+	if running, err := StoreState(testContext(t), f.conn.NATS(), "ruled"); err != nil || !running {
 		t.Fatal(running, err)
 	}
 	stored := f.storedState(t)
@@ -141,7 +141,7 @@ func TestStateIsNotKept(t *testing.T) {
 	stop := f.run(t)
 	f.publish(t, from(1, 1, "fe80::1"))
 	f.wantAlerts(t, "e1.new-station")
-	if running, err := StoreState(testContext(t), f.conn, "ruled"); err != nil || running {
+	if running, err := StoreState(testContext(t), f.conn.NATS(), "ruled"); err != nil || running {
 		t.Error(running, err)
 	}
 	f.waitAcknowledged(t)
@@ -160,7 +160,7 @@ func TestReadState(t *testing.T) {
 	e := from(1, 1, "fe80::1")
 	f.publish(t, e)
 	f.wantAlerts(t, "e1.new-station")
-	if running, err := StoreState(testContext(t), f.conn, "ruled"); err != nil || !running {
+	if running, err := StoreState(testContext(t), f.conn.NATS(), "ruled"); err != nil || !running {
 		t.Fatal(running, err)
 	}
 	var states []link.State

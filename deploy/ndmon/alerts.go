@@ -57,8 +57,8 @@ func alertsCommand(args []string, stdout, stderr io.Writer) int {
 	}, args, stdout, stderr)
 }
 
-// tail follows the stream of alerts by asking for one message after the other: a
-// viewer may do that, and make no consumer. So it misses none while NATS is away.
+// tail follows the stream of alerts by asking for one message after the other, so that
+// it misses none while NATS is away.
 type tail struct {
 	conn   *bus.Conn
 	w      io.Writer
@@ -69,7 +69,13 @@ type tail struct {
 	// next is the sequence number of the next alert, 0 before the stream was
 	// seen.
 	next uint64
+	// strange counts the messages that are no alerts since that was logged.
+	strange int
+	logged  time.Time
 }
+
+// logStrange is how often messages that are no alerts are logged.
+const logStrange = 30 * time.Second
 
 // tailInterval is how often the stream is looked at when nothing is heard of.
 const tailInterval = time.Second
@@ -130,22 +136,41 @@ func (t *tail) catchUp(ctx context.Context) error {
 		t.log.Warn("alerts were dropped unread", "stream", schemas.StreamAlerts, "alerts", state.FirstSeq-t.next)
 		t.next = state.FirstSeq
 	}
-	for ; t.next <= state.LastSeq; t.next++ {
-		msg, err := stream.GetMsg(ctx, t.next)
+	for t.next <= state.LastSeq {
+		// The next that is there: some may have been deleted.
+		msg, err := stream.GetMsg(ctx, t.next, jetstream.WithGetMsgSubject(schemas.SubjectAlerts))
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			continue // it was deleted
+			t.next = state.LastSeq + 1
+			return nil
 		}
 		if err != nil {
 			return fmt.Errorf("read stream %s: %w", schemas.StreamAlerts, err)
 		}
-		line, err := t.format(msg.Data)
-		if err != nil {
-			t.log.Warn("message on the subject of alerts is none", "error", err)
-			continue
+		t.next = msg.Sequence + 1
+		if err := t.write(msg.Data); err != nil {
+			return err
 		}
-		if _, err := t.w.Write(line); err != nil {
-			return writeError{fmt.Errorf("write alert: %w", err)}
+	}
+	return nil
+}
+
+// write writes one message, if it is an alert.
+func (t *tail) write(message []byte) error {
+	err := checkType(message)
+	var line []byte
+	if err == nil {
+		line, err = t.format(message)
+	}
+	if err != nil {
+		if t.strange++; time.Since(t.logged) > logStrange {
+			t.logged = time.Now()
+			t.log.Warn("messages on the subject of alerts are none", "messages", t.strange, "last", err)
+			t.strange = 0
 		}
+		return nil
+	}
+	if _, err := t.w.Write(line); err != nil {
+		return writeError{fmt.Errorf("write alert: %w", err)}
 	}
 	return nil
 }

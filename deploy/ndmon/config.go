@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ndmon/ndmon/schemas/bus"
 	"github.com/ndmon/ndmon/schemas/process"
 	"github.com/spf13/pflag"
 )
@@ -34,6 +35,11 @@ type Config struct {
 	// Listen is the address of the embedded nats-server, empty for none that can
 	// be reached from outside.
 	Listen string
+	// TLSCert and TLSKey are files for TLS of the embedded server, Keys a folder of
+	// ndmon keys with who may connect to it.
+	TLSCert, TLSKey, Keys string
+	// Insecure lets the embedded server be reached from other hosts without them.
+	Insecure bool
 	// NATS is the URL of a server to use instead.
 	NATS string
 	// Data is the folder of the embedded server; empty for a temporary one.
@@ -47,7 +53,11 @@ type Config struct {
 	Route, Proxy bool
 	// Metrics is the address on which metrics are served; empty for none.
 	Metrics string
+	// Memory is how many bytes of memory the process may take, 0 for any number.
+	Memory int64
 }
+
+func (c Config) limits() limits { return limitsFor(c.Memory) }
 
 // DefaultListen is where the embedded nats-server listens unless told otherwise.
 const DefaultListen = "127.0.0.1:4222"
@@ -91,8 +101,12 @@ func ParseArgs(args []string, terminal bool, help io.Writer) (Config, error) {
 	level := flags.StringP("log-level", "l", "info", "`LEVEL` of the log: error, warn, info, debug or trace")
 	flags.BoolVarP(&c.Daemon, "daemon", "d", false, "go to the background")
 	flags.StringVar(&c.Listen, "listen", DefaultListen, "`ADDRESS` of the embedded NATS server")
+	flags.StringVar(&c.TLSCert, "tls-cert", "", "PEM `FILE` with the certificate of the embedded server, for TLS")
+	flags.StringVar(&c.TLSKey, "tls-key", "", "PEM `FILE` with that certificate's key")
+	flags.StringVar(&c.Keys, "keys", "", "`DIRECTORY` of ndmon keys: only its users may connect to the embedded server (default: without a key one may read)")
+	flags.BoolVar(&c.Insecure, "insecure", false, "let --listen reach beyond this host without --tls-cert and --keys: whoever reaches it may read alerts and events")
 	flags.StringVar(&c.NATS, "nats", "", "`URL` of a NATS server to use instead of the embedded one")
-	flags.StringVar(&c.Data, "data", "", "`DIRECTORY` of the embedded server (default: "+defaultData()+")")
+	flags.StringVar(&c.Data, "data", "", "`DIRECTORY` of the embedded server (default: "+bus.LocalData()+")")
 	flags.StringVar(&c.Host, "host", "", "`NAME` of this host in events (default: its hostname)")
 	flags.DurationVar(&c.Learn, "learn", 0, "learn the routers for this `TIME`, such as 1h, write a configuration that lists them to standard output, and exit")
 	flags.StringVar(&c.Metrics, "metrics", "", "`ADDRESS` on which Prometheus metrics are served, and the health (default: none)")
@@ -145,8 +159,10 @@ func ParseArgs(args []string, terminal bool, help io.Writer) (Config, error) {
 		return c, errors.New("--route: needs --master and --slaves, the interfaces behind which hosts are found")
 	case c.Proxy && len(c.Slaves) == 0:
 		return c, errors.New("--proxy: needs --master and --slaves, the interfaces between which it answers")
-	case c.NATS != "" && (flags.Changed("listen") || flags.Changed("data")):
-		return c, errors.New("--nats: uses a server that runs already, without --listen and --data")
+	case c.NATS != "" && (flags.Changed("listen") || flags.Changed("data") || c.TLSCert != "" || c.Keys != "" || c.Insecure):
+		return c, errors.New("--nats: uses a server that runs already, without --listen, --data, --tls-cert, --keys and --insecure")
+	case (c.TLSCert == "") != (c.TLSKey == ""):
+		return c, errors.New("--tls-cert, --tls-key: need each other")
 	}
 	if c.NATS == "" {
 		if reading && !flags.Changed("listen") {
@@ -154,12 +170,15 @@ func ParseArgs(args []string, terminal bool, help io.Writer) (Config, error) {
 		} else if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 			return c, fmt.Errorf("--listen: %q is no address, takes one such as %s", c.Listen, DefaultListen)
 		}
+		if beyondLoopback(c.Listen) && c.Listen != "" && !c.Insecure && (c.TLSCert == "" || c.Keys == "") {
+			return c, fmt.Errorf("--listen: %s is reached from other hosts, which takes --tls-cert, --tls-key and --keys (of ndmon keys init), or --insecure, with which they may read alerts and events", c.Listen)
+		}
 		if c.Data == "" && !reading {
-			c.Data = defaultData()
+			c.Data = bus.LocalData()
 		}
 	}
 	// A daemon leaves the folder that it was started in.
-	for _, path := range []*string{&c.Rules, &c.Data} {
+	for _, path := range []*string{&c.Rules, &c.Data, &c.TLSCert, &c.TLSKey, &c.Keys} {
 		if *path != "" {
 			if *path, err = filepath.Abs(*path); err != nil {
 				return c, fmt.Errorf("make %s an absolute path: %w", *path, err)
@@ -177,20 +196,4 @@ func ParseArgs(args []string, terminal bool, help io.Writer) (Config, error) {
 		}
 	}
 	return c, nil
-}
-
-// defaultData is /var/lib/ndmon for root, else a folder of the user's (XDG Base
-// Directory Specification, XDG_STATE_HOME).
-func defaultData() string {
-	if os.Geteuid() == 0 {
-		return "/var/lib/ndmon"
-	}
-	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
-		return filepath.Join(dir, "ndmon")
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		home = os.TempDir()
-	}
-	return filepath.Join(home, ".local", "state", "ndmon")
 }

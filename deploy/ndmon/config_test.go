@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/ndmon/ndmon/schemas/bus"
 )
 
 func TestParseArgs(t *testing.T) {
@@ -17,7 +18,7 @@ func TestParseArgs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	data := defaultData()
+	data := bus.LocalData()
 	for _, tc := range []struct {
 		args string
 		want Config
@@ -28,7 +29,9 @@ func TestParseArgs(t *testing.T) {
 		{"-i eth0 --listen [::1]:4223 --data /x --host r1 -R /r.xml -o text", Config{Interfaces: []string{"eth0"}, Rules: "/r.xml", Output: "text", Listen: "[::1]:4223", Data: "/x", Host: "r1"}},
 		{"-m eth0 -s eth1 --route --proxy", Config{Masters: []string{"eth0"}, Slaves: []string{"eth1"}, Route: true, Proxy: true, Output: "json", Listen: DefaultListen, Data: data, Host: host}},
 		{"-r a.pcap -r b.pcap", Config{Files: []string{"a.pcap", "b.pcap"}, Output: "json", Host: host}},
-		{"-r a.pcap --listen :0", Config{Files: []string{"a.pcap"}, Output: "json", Listen: ":0", Host: host}},
+		{"-r a.pcap --listen localhost:0", Config{Files: []string{"a.pcap"}, Output: "json", Listen: "localhost:0", Host: host}},
+		{"--listen :4222 --insecure", Config{Output: "json", Listen: ":4222", Insecure: true, Data: data, Host: host}},
+		{"--listen [2001:db8::1]:4222 --tls-cert /c --tls-key /k --keys /keys", Config{Output: "json", Listen: "[2001:db8::1]:4222", TLSCert: "/c", TLSKey: "/k", Keys: "/keys", Data: data, Host: host}},
 		{"--nats nats://n -l error", Config{NATS: "nats://n", Output: "json", Level: slog.LevelError, Listen: DefaultListen, Host: host}},
 	} {
 		got, err := ParseArgs(strings.Fields(tc.args), false, nil)
@@ -45,28 +48,35 @@ func TestParseArgs(t *testing.T) {
 
 func TestParseArgsRefuses(t *testing.T) {
 	for args, want := range map[string]string{
-		"-x":                     "unknown shorthand flag",
-		"eth0":                   `"eth0" is not an option`,
-		"-m eth0":                "--master: needs --slaves",
-		"-s eth0":                "--slaves: needs --master",
-		"--route":                "--route: needs --master and --slaves",
-		"-i eth0 --proxy":        "--proxy: needs --master and --slaves",
-		"-r f --proxy":           "--proxy: needs",
-		"-m eth0 --route":        "--master: needs --slaves",
-		"-l debug find ::2":      `"find" is not an option`,
-		"-r f -i eth0":           "--read",
-		"-r f -d":                "--read",
-		"-o xml":                 "--output",
-		"-l loud":                "--log-level",
-		"--listen 99":            "--listen",
-		"--nats x --listen :1":   "--nats",
-		"--nats x --data /x":     "--nats",
-		"-m eth0 -s eth1,,eth2":  "--slaves: a name is empty",
-		"--daemon=maybe":         "invalid argument",
-		"-m eth0 -s eth1 -i ,":   "--interfaces: a name is empty",
-		"--interfaces":           "needs an argument",
-		"-r f --output":          "needs an argument",
-		"--rules a --rules-of b": "unknown flag",
+		"-x":                    "unknown shorthand flag",
+		"--listen 0.0.0.0:4222": "--listen: 0.0.0.0:4222 is reached from other hosts, which takes --tls-cert, --tls-key and --keys",
+		"--listen :4222":        "--insecure",
+		"--listen r1.example.org:4222 --tls-cert c --tls-key k": "--keys",
+		"--listen [::]:4222 --keys k":                           "--tls-cert",
+		"--tls-cert c":                                          "--tls-cert, --tls-key: need each other",
+		"--nats nats://n --keys k":                              "--nats",
+		"--nats nats://n --insecure":                            "--nats",
+		"eth0":                                                  `"eth0" is not an option`,
+		"-m eth0":                                               "--master: needs --slaves",
+		"-s eth0":                                               "--slaves: needs --master",
+		"--route":                                               "--route: needs --master and --slaves",
+		"-i eth0 --proxy":                                       "--proxy: needs --master and --slaves",
+		"-r f --proxy":                                          "--proxy: needs",
+		"-m eth0 --route":                                       "--master: needs --slaves",
+		"-l debug find ::2":                                     `"find" is not an option`,
+		"-r f -i eth0":                                          "--read",
+		"-r f -d":                                               "--read",
+		"-o xml":                                                "--output",
+		"-l loud":                                               "--log-level",
+		"--listen 99":                                           "--listen",
+		"--nats x --listen :1":                                  "--nats",
+		"--nats x --data /x":                                    "--nats",
+		"-m eth0 -s eth1,,eth2":                                 "--slaves: a name is empty",
+		"--daemon=maybe":                                        "invalid argument",
+		"-m eth0 -s eth1 -i ,":                                  "--interfaces: a name is empty",
+		"--interfaces":                                          "needs an argument",
+		"-r f --output":                                         "needs an argument",
+		"--rules a --rules-of b":                                "unknown flag",
 	} {
 		if _, err := ParseArgs(strings.Fields(args), false, nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want one with %q", args, err, want)

@@ -3,101 +3,130 @@ package ndmon
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"strings"
 	"time"
 	"unicode"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/ndmon/ndmon/schemas"
-	"github.com/ndmon/ndmon/schemas/bus"
 )
 
-// output writes the alerts that are stored from now on to w, one a line.
+// output writes the alerts of this process to w, one a line.
 type output struct {
-	w io.Writer
-	// host is the one whose alerts are written; empty for all.
-	host    string
-	format  func(alert []byte) ([]byte, error)
-	log     *slog.Logger
-	reading jetstream.ConsumeContext
-	failed  chan error
-
-	// written is the stream's sequence number of the newest alert that was
-	// written; a value is always in it.
-	written chan uint64
+	w      io.Writer
+	format func(alert []byte) ([]byte, error)
+	log    *slog.Logger
+	failed chan error
+	// place, if set, is a file with the sequence number of the newest alert that was
+	// written, so that the next run goes on behind it when this one is killed.
+	place *os.File
 }
 
-// startOutput begins behind the newest alert that is stored now.
-func startOutput(ctx context.Context, conn *bus.Conn, w io.Writer, host string, format func([]byte) ([]byte, error), log *slog.Logger) (*output, error) {
-	stream, err := conn.JetStream().Stream(ctx, schemas.StreamAlerts)
-	if err != nil {
-		return nil, fmt.Errorf("look up stream %s: %w", schemas.StreamAlerts, err)
-	}
-	last := stream.CachedInfo().State.LastSeq
-	consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq:   last + 1,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read stream %s: %w", schemas.StreamAlerts, err)
-	}
-	o := &output{w: w, host: host, format: format, log: log, failed: make(chan error, 1), written: make(chan uint64, 1)}
-	o.written <- last
-	o.reading, err = consumer.Consume(o.write, jetstream.PullHeartbeat(5*time.Second), jetstream.PullExpiry(30*time.Second))
-	if err != nil {
-		return nil, fmt.Errorf("read stream %s: %w", schemas.StreamAlerts, err)
-	}
-	return o, nil
+func newOutput(w io.Writer, format func([]byte) ([]byte, error), log *slog.Logger) *output {
+	return &output{w: w, format: format, log: log, failed: make(chan error, 1)}
 }
 
-func (o *output) write(msg jetstream.Msg) {
-	line, err := o.line(msg.Data())
+// write writes an alert with its sequence number in the stream, 0 if it has none.
+func (o *output) write(alert []byte, seq uint64) {
+	line, err := o.format(alert)
 	if err != nil {
-		o.log.Warn("message on the subject of alerts is none", "error", err)
-	} else if _, err := o.w.Write(line); err != nil {
+		o.log.Error("an alert cannot be written", "error", err)
+		return
+	}
+	if _, err := o.w.Write(line); err != nil {
 		select {
 		case o.failed <- fmt.Errorf("write alert: %w", err):
 		default:
 		}
+		return
 	}
-	if meta, err := msg.Metadata(); err == nil {
-		<-o.written
-		o.written <- meta.Sequence.Stream
+	if seq > 0 {
+		o.note(seq)
 	}
 }
 
-// line is empty for an alert of another host.
-func (o *output) line(alert []byte) ([]byte, error) {
-	if o.host != "" {
-		var of struct{ Host string }
-		if err := json.Unmarshal(alert, &of); err != nil || of.Host != o.host {
-			return nil, err
-		}
+// note notes that the alerts up to a sequence number are written.
+func (o *output) note(seq uint64) {
+	if o.place == nil {
+		return
 	}
-	return o.format(alert)
+	if _, err := o.place.WriteAt(binary.BigEndian.AppendUint64(nil, seq), 0); err != nil {
+		o.log.Warn("alerts may be written again after the next start", "file", o.place.Name(), "error", err)
+		o.place = nil
+	}
 }
 
-// drain waits until every alert that is stored now was written.
-func (o *output) drain(ctx context.Context, conn *bus.Conn) error {
-	stream, err := conn.JetStream().Stream(ctx, schemas.StreamAlerts)
+// goOn writes the alerts that are stored and were not written by the run before, which
+// was killed in between, and notes from now on what is written.
+func (o *output) goOn(ctx context.Context, js jetstream.JetStream, path string) error {
+	place, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("note which alerts are written: %w", err)
+	}
+	stream, err := js.Stream(ctx, schemas.StreamAlerts)
 	if err != nil {
 		return fmt.Errorf("look up stream %s: %w", schemas.StreamAlerts, err)
 	}
-	last := stream.CachedInfo().State.LastSeq
-	return until(ctx, func() (bool, error) {
-		written := <-o.written
-		o.written <- written
-		return written >= last, nil
-	})
+	state := stream.CachedInfo().State
+	noted := make([]byte, 8)
+	if _, err := place.ReadAt(noted, 0); err == nil {
+		err = readAlerts(ctx, stream, binary.BigEndian.Uint64(noted)+1, func(alert []byte, seq uint64) error {
+			o.write(alert, seq)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	o.place = place
+	o.note(state.LastSeq)
+	return nil
 }
 
-func (o *output) stop() {
-	o.reading.Stop()
-	<-o.reading.Closed()
+// readTogether is how many alerts are asked for at a time.
+const readTogether = 256
+
+// readAlerts calls each with the alerts that are stored now, from a sequence number on.
+func readAlerts(ctx context.Context, stream jetstream.Stream, from uint64, each func(alert []byte, seq uint64) error) error {
+	if state := stream.CachedInfo().State; state.Msgs == 0 || from > state.LastSeq {
+		return nil
+	}
+	consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
+		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
+		OptStartSeq:       from,
+		InactiveThreshold: time.Minute,
+	})
+	if err != nil {
+		return fmt.Errorf("read stream %s: %w", schemas.StreamAlerts, err)
+	}
+	for pending := uint64(1); pending > 0; {
+		batch, err := consumer.FetchNoWait(readTogether)
+		if err != nil {
+			return fmt.Errorf("read stream %s: %w", schemas.StreamAlerts, err)
+		}
+		pending = 0
+		for msg := range batch.Messages() {
+			meta, err := msg.Metadata()
+			if err != nil {
+				return fmt.Errorf("read stream %s: %w", schemas.StreamAlerts, err)
+			}
+			if err := each(msg.Data(), meta.Sequence.Stream); err != nil {
+				return err
+			}
+			pending = meta.NumPending
+		}
+		if err := errors.Join(batch.Error(), ctx.Err()); err != nil {
+			return fmt.Errorf("read stream %s: %w", schemas.StreamAlerts, err)
+		}
+	}
+	return nil
 }
 
 // until asks again and again until done, at most 200 times a second.
@@ -116,7 +145,19 @@ func until(ctx context.Context, done func() (bool, error)) error {
 	}
 }
 
-// jsonLine is the alert as it is, on one line whoever wrote it.
+// checkType makes sure that a message is an alert.
+func checkType(alert []byte) error {
+	var of struct{ Type string }
+	if err := json.Unmarshal(alert, &of); err != nil {
+		return err
+	}
+	if of.Type != schemas.TypeAlert {
+		return fmt.Errorf("its type is %q, not %s", of.Type, schemas.TypeAlert)
+	}
+	return nil
+}
+
+// jsonLine is the message as it is, on one line whoever wrote it.
 func jsonLine(alert []byte) ([]byte, error) {
 	var line bytes.Buffer
 	if err := json.Compact(&line, alert); err != nil {

@@ -42,20 +42,3 @@ func TestJSONLine(t *testing.T) {
 		}
 	}
 }
-
-// On another's server, the alerts of other hosts are not ours to print.
-func TestLineOfHost(t *testing.T) {
-	for _, tc := range []struct{ host, alert, want string }{
-		{"", `{"host":"r2"}`, "{\"host\":\"r2\"}\n"},
-		{"r1", `{"host":"r1"}`, "{\"host\":\"r1\"}\n"},
-		{"r1", `{"host":"r2"}`, ""},
-	} {
-		o := &output{host: tc.host, format: jsonLine}
-		if got, err := o.line([]byte(tc.alert)); err != nil || string(got) != tc.want {
-			t.Errorf("host %q, alert %s: %q, %v", tc.host, tc.alert, got, err)
-		}
-	}
-	if got, err := (&output{host: "r1", format: jsonLine}).line([]byte("garbage")); err == nil {
-		t.Errorf("garbage became %q", got)
-	}
-}

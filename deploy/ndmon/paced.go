@@ -11,13 +11,15 @@ import (
 type paced struct {
 	*bus.Publisher
 	caughtUp func(context.Context) error
-	bytes    int
+	// most is how many bytes are published before the rules have caught up.
+	most  int
+	bytes int
 }
 
 // Publish implements sensor.Publisher.
 func (p *paced) Publish(ctx context.Context, subject, msgID string, data []byte) error {
 	const overhead = 128 // of a message in the stream
-	if p.bytes += len(data) + overhead; p.bytes > eventsBytes/4 {
+	if p.bytes += len(data) + overhead; p.bytes > p.most {
 		p.bytes = 0
 		if err := p.Flush(ctx); err != nil {
 			return err

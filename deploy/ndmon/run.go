@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -44,7 +45,6 @@ type Deps struct {
 // than two seconds.
 const (
 	lastEvents = 400 * time.Millisecond
-	lastAlerts = 300 * time.Millisecond
 	lastDrain  = 200 * time.Millisecond
 	// connectWait is for a server given with --nats.
 	connectWait = 10 * time.Second
@@ -53,7 +53,6 @@ const (
 // Bounds of the streams of the embedded server: the events are in memory, so
 // that a router's flash does not wear, and the stream ends with its only writer.
 const (
-	eventsBytes = 32 << 20
 	eventsAge   = time.Hour
 	alertsBytes = 256 << 20
 	alertsAge   = 30 * 24 * time.Hour
@@ -107,7 +106,7 @@ func (p *parts) work(ctx context.Context) error {
 	}
 	select {
 	case <-ctx.Done():
-		if err := p.finish(context.WithoutCancel(ctx), lastEvents, lastAlerts); err != nil {
+		if err := p.finish(context.WithoutCancel(ctx), lastEvents); err != nil {
 			d.Log.Warn("stopping before everything has come through", "error", err)
 		}
 		return nil
@@ -117,7 +116,7 @@ func (p *parts) work(ctx context.Context) error {
 		if reading {
 			// What could be read of the files has all the time it needs to come
 			// through.
-			err = errors.Join(err, p.finish(ctx, time.Hour, time.Hour))
+			err = errors.Join(err, p.finish(ctx, time.Hour))
 		}
 		return err
 	}
@@ -150,6 +149,7 @@ type parts struct {
 	// ended gets the error of the first part that ends.
 	ended    chan error
 	running  []*part // in the order in which they were started
+	sensor   *part
 	output   *output
 	ruled    *bus.Conn
 	consumer string // ruled's, which reads the subject events
@@ -169,7 +169,7 @@ func (p *part) stop() {
 }
 
 // run starts a part. It outlives ctx: parts are stopped in their order.
-func (p *parts) run(ctx context.Context, f func(context.Context) error) {
+func (p *parts) run(ctx context.Context, f func(context.Context) error) *part {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	t := &part{cancel, make(chan struct{})}
 	p.running = append(p.running, t)
@@ -184,6 +184,7 @@ func (p *parts) run(ctx context.Context, f func(context.Context) error) {
 		default:
 		}
 	}()
+	return t
 }
 
 func (p *parts) start(ctx context.Context) error {
@@ -193,7 +194,7 @@ func (p *parts) start(ctx context.Context) error {
 	var inProcess nats.InProcessConnProvider
 	if url == "" {
 		var err error
-		if p.server, err = startServer(p.cfg.Listen, p.cfg.Data, p.deps.Log); err != nil {
+		if p.server, err = startServer(p.cfg, p.deps.Log); err != nil {
 			return process.UsageError{Err: err}
 		}
 		url, inProcess = "nats://in-process", p.server
@@ -220,6 +221,15 @@ func (p *parts) start(ctx context.Context) error {
 	begun := make(chan struct{}, 1)
 	var unread atomic.Pointer[error] // why events are not read
 	events := p.deps.Health.Part("events")
+	format := func(alert []byte) ([]byte, error) { return append(alert, '\n'), nil }
+	if p.cfg.Output == "text" {
+		format = textLine(p.deps.Colour)
+	}
+	p.output = newOutput(p.deps.Alerts, format, p.deps.Log)
+	var room func() error
+	if p.server != nil {
+		room = p.server.room
+	}
 	p.run(ctx, func(ctx context.Context) error {
 		return ruled.Run(ctx, rules, ruled.Deps{
 			Log: p.deps.Log.With("part", "ruled"), Registry: p.deps.Registry, Conn: p.ruled, Bus: conn, Hangup: p.deps.Hangup,
@@ -230,6 +240,7 @@ func (p *parts) start(ctx context.Context) error {
 				}
 			},
 			Learned: func(l ruled.Learned) { p.learned = l },
+			Alert:   p.output.write, Lossless: reading, Room: room, Check: p.deps.Health.Check,
 			Health: func(err error) {
 				events(err)
 				unread.Store(&err)
@@ -254,16 +265,10 @@ func (p *parts) start(ctx context.Context) error {
 		}
 		return fmt.Errorf("the NATS server at %s does not answer within %v", url, connectWait)
 	}
-	format := jsonLine
-	if p.cfg.Output == "text" {
-		format = textLine(p.deps.Colour)
-	}
-	host := ""
-	if p.server == nil {
-		host = p.cfg.Host
-	}
-	if p.output, err = startOutput(wait, p.ruled, p.deps.Alerts, host, format, p.deps.Log); err != nil {
-		return err
+	if p.server != nil && !reading {
+		if err := p.output.goOn(wait, p.ruled.JetStream(), filepath.Join(p.server.dir, "written")); err != nil {
+			return err
+		}
 	}
 
 	if len(p.cfg.Slaves) > 0 {
@@ -278,12 +283,13 @@ func (p *parts) start(ctx context.Context) error {
 	publisher := bus.NewPublisher(conn, bus.PublisherConfig{
 		InFlight: bus.DefaultInFlight, Buffer: capture.Buffer, AckTimeout: bus.DefaultAckTimeout,
 	}, p.deps.Log.With("part", "sensor"))
+	p.deps.Health.Check("events on their way", publisher.Health)
 	p.run(ctx, publisher.Run)
 	var to sensor.Publisher = publisher
 	if reading {
-		to = &paced{Publisher: publisher, caughtUp: p.evaluated}
+		to = &paced{Publisher: publisher, caughtUp: p.evaluated, most: int(p.cfg.limits().events / 4)}
 	}
-	p.run(ctx, func(ctx context.Context) error {
+	p.sensor = p.run(ctx, func(ctx context.Context) error {
 		return sensor.Run(ctx, capture, sensor.Deps{
 			Log: p.deps.Log.With("part", "sensor"), Registry: p.deps.Registry, Publisher: to, Connected: conn.Connected,
 			Solicited: solicitations.give, Started: p.deps.Started, Health: capturing,
@@ -302,7 +308,7 @@ func (p *parts) settings() (rules ruled.Config, pings pinger.Config, capture sen
 	if p.server != nil {
 		rules.Consumer, rules.Events = "ndmon", schemas.SubjectEvents
 		rules.StreamConfig = bus.StreamConfig{
-			EventsInMemory: true, EventsBytes: eventsBytes, EventsAge: eventsAge,
+			EventsInMemory: true, EventsBytes: p.cfg.limits().events, EventsAge: eventsAge,
 			AlertsBytes: alertsBytes, AlertsAge: alertsAge,
 		}
 	} else {
@@ -310,6 +316,7 @@ func (p *parts) settings() (rules ruled.Config, pings pinger.Config, capture sen
 		host := schemas.EscapeToken(p.cfg.Host)
 		rules.Consumer, rules.Events = "ndmon-"+host, "nd.events."+host+".>"
 	}
+	p.bound(&rules, &capture)
 	rules.LearnFor(p.cfg.Learn)
 	if len(p.cfg.Files) > 0 {
 		rules.StateInterval = 0 // what is known of a file's links ends with it
@@ -327,15 +334,28 @@ func (p *parts) settings() (rules ruled.Config, pings pinger.Config, capture sen
 	return rules, pings, capture, err
 }
 
+// bound sets what the environment leaves to us to what the process may take of memory.
+func (p *parts) bound(rules *ruled.Config, capture *sensor.Config) {
+	l := p.cfg.limits()
+	for name, set := range map[string]func(){
+		"RULED_BUFFER":     func() { rules.Buffer = l.alertBuffer },
+		"RULED_NEIGHBOURS": func() { rules.Neighbours = l.neighbours },
+		"SENSOR_BUFFER":    func() { capture.Buffer = l.eventBuffer },
+	} {
+		if _, given := os.LookupEnv(name); !given {
+			set()
+		}
+	}
+}
+
 // connect makes a connection for a part. The sensor's serves all that is not
 // stored, and does not hear itself.
 func (p *parts) connect(name, url string, inProcess nats.InProcessConnProvider) (*bus.Conn, error) {
 	var cfg bus.Config
-	if p.server == nil {
-		// The embedded server asks for no credentials; another one may.
-		if err := process.Environment("", &cfg); err != nil {
-			return nil, err
-		}
+	if p.server != nil {
+		cfg.NKey = p.server.seedFile
+	} else if err := process.Environment("", &cfg); err != nil {
+		return nil, err
 	}
 	cfg.URL = url
 	conn, err := bus.Connect(cfg, bus.Options{
@@ -350,20 +370,15 @@ func (p *parts) connect(name, url string, inProcess nats.InProcessConnProvider) 
 }
 
 // finish stops the sensor and lets what it has seen come through to the alerts.
-func (p *parts) finish(ctx context.Context, events, alerts time.Duration) error {
-	if len(p.running) == 0 || p.output == nil || !p.ruled.Connected() {
+func (p *parts) finish(ctx context.Context, events time.Duration) error {
+	if len(p.running) == 0 || p.sensor == nil || !p.ruled.Connected() {
 		return nil
 	}
-	p.running[len(p.running)-1].stop()
+	p.sensor.stop()
 	wait, cancel := context.WithTimeout(ctx, events)
 	defer cancel()
 	if err := p.evaluated(wait); err != nil {
 		return fmt.Errorf("wait for the evaluation of the last events: %w", err)
-	}
-	wait, cancel = context.WithTimeout(ctx, alerts)
-	defer cancel()
-	if err := p.output.drain(wait, p.ruled); err != nil {
-		return fmt.Errorf("wait for the last alerts: %w", err)
 	}
 	return nil
 }
@@ -401,9 +416,6 @@ func (p *parts) evaluated(ctx context.Context) error {
 func (p *parts) stop() {
 	for i := len(p.running) - 1; i >= 0; i-- {
 		p.running[i].stop()
-	}
-	if p.output != nil {
-		p.output.stop()
 	}
 	for _, conn := range p.conns {
 		ctx, cancel := context.WithTimeout(context.Background(), lastDrain)

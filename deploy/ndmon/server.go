@@ -9,9 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/ndmon/ndmon/deploy/keys"
 	"github.com/ndmon/ndmon/schemas/process"
 	"golang.org/x/sys/unix"
 )
@@ -19,45 +21,57 @@ import (
 // Bounds of the embedded server.
 const (
 	startTimeout = 10 * time.Second
-	// serverMemory is for the stream of events, which is kept in memory.
-	serverMemory = 256 << 20
 	serverDisk   = 4 << 30
+	// reserve is how much of the disk is left alone: without any room the server stops
+	// storing for good.
+	reserve = 1 << 20
 )
 
 // natsServer is the embedded nats-server and its folder.
 type natsServer struct {
 	*server.Server
+	dir string
+	// seedFile has the key by which the parts of this process, and whoever may read it,
+	// may do everything.
+	seedFile string
 	// release gives the folder back.
 	release func()
 }
 
 // startServer starts a nats-server with JetStream. Without an address it serves
 // this process alone.
-func startServer(listen, dir string, log *slog.Logger) (*natsServer, error) {
-	opts := &server.Options{
-		ServerName:         "ndmon",
-		DontListen:         listen == "",
-		JetStream:          true,
-		JetStreamMaxMemory: serverMemory,
-		JetStreamMaxStore:  serverDisk,
-		NoSigs:             true,
-		NoSystemAccount:    true,
-	}
-	if listen != "" {
-		host, port, err := splitListen(listen)
-		if err != nil {
-			return nil, err
-		}
-		opts.Host, opts.Port = host, port
-	}
-	dir, release, err := claim(dir)
+func startServer(cfg Config, log *slog.Logger) (_ *natsServer, err error) {
+	dir, release, err := claim(cfg.Data)
 	if err != nil {
 		return nil, err
 	}
-	opts.StoreDir = dir
+	defer func() {
+		if err != nil {
+			release()
+		}
+	}()
+	local := keys.Local{Folder: dir, Keys: cfg.Keys, Cert: cfg.TLSCert, Key: cfg.TLSKey}
+	config, seedFile, err := local.Config()
+	if err != nil {
+		return nil, fmt.Errorf("keys of the NATS server: %w", err)
+	}
+	opts := &server.Options{}
+	if err := opts.ProcessConfigString(config); err != nil {
+		return nil, fmt.Errorf("configure the NATS server: %w", err)
+	}
+	opts.ServerName = "ndmon"
+	opts.DontListen = cfg.Listen == ""
+	opts.JetStream, opts.StoreDir = true, dir
+	opts.JetStreamMaxMemory, opts.JetStreamMaxStore = 2*cfg.limits().events, serverDisk
+	opts.SyncInterval = keys.SyncInterval
+	opts.NoSigs = true
+	if cfg.Listen != "" {
+		if opts.Host, opts.Port, err = splitListen(cfg.Listen); err != nil {
+			return nil, err
+		}
+	}
 	s, err := server.NewServer(opts)
 	if err != nil {
-		release()
 		return nil, fmt.Errorf("start the NATS server: %w", err)
 	}
 	s.SetLoggerV2(serverLog{log}, false, false, false)
@@ -69,10 +83,27 @@ func startServer(listen, dir string, log *slog.Logger) (*natsServer, error) {
 	if !ready || !s.JetStreamEnabled() {
 		s.Shutdown()
 		s.WaitForShutdown()
-		release()
 		return nil, fmt.Errorf("the NATS server does not start in %s within %v, see the log", dir, startTimeout)
 	}
-	return &natsServer{s, release}, nil
+	n := &natsServer{s, dir, seedFile, release}
+	if cfg.Listen != "" {
+		if err := local.WriteContext(s.ClientURL()); err != nil {
+			log.Warn("no context for the command nats", "error", err)
+		}
+	}
+	return n, nil
+}
+
+// room returns an error while the disk has no room for the server.
+func (s *natsServer) room() error {
+	var disk unix.Statfs_t
+	if err := unix.Statfs(s.dir, &disk); err != nil {
+		return fmt.Errorf("look at the disk of %s: %w", s.dir, err)
+	}
+	if free := disk.Bavail * uint64(disk.Bsize); free < reserve {
+		return fmt.Errorf("the disk of %s is full: %d KiB free, at least %d are left alone", s.dir, free>>10, reserve>>10)
+	}
+	return nil
 }
 
 func (s *natsServer) stop() {
@@ -120,6 +151,9 @@ func claim(dir string) (path string, release func(), err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", nil, fmt.Errorf("--data: make the folder of the NATS server: %w", err)
 	}
+	if err := checkOwner(dir); err != nil {
+		return "", nil, fmt.Errorf("--data: %w", err)
+	}
 	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return "", nil, fmt.Errorf("--data: %w", err)
@@ -129,6 +163,34 @@ func claim(dir string) (path string, release func(), err error) {
 		return "", nil, fmt.Errorf("another ndmon uses %s: --data DIRECTORY takes another one", dir)
 	}
 	return dir, func() { lock.Close() }, nil
+}
+
+// checkOwner refuses a folder that another user can change: the keys in it would be
+// that user's too.
+func checkOwner(dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	switch uid := os.Geteuid(); {
+	case ok && int(stat.Uid) != uid && stat.Uid != 0:
+		return fmt.Errorf("%s belongs to another user (%d): takes a folder of user %d's own", dir, stat.Uid, uid)
+	case info.Mode().Perm()&0o022 != 0:
+		return fmt.Errorf("%s can be changed by other users (mode %04o): takes a new folder, or chmod 700", dir, info.Mode().Perm())
+	}
+	return nil
+}
+
+// beyondLoopback reports whether a server that listens on an address is reached from
+// other hosts.
+func beyondLoopback(listen string) bool {
+	host, _, err := net.SplitHostPort(listen)
+	if err != nil || host == "localhost" {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return ip == nil || !ip.IsLoopback()
 }
 
 // serverLog is the server's log in ours: its informative lines are for those

@@ -2,20 +2,26 @@ package ndmon
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/ndmon/ndmon/deploy/keys"
+	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/bus"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
 func TestServer(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new", "folder")
-	s, err := startServer("127.0.0.1:0", dir, slog.New(slog.DiscardHandler))
+	s, err := startServer(Config{Listen: "127.0.0.1:0", Data: dir}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +36,7 @@ func TestServer(t *testing.T) {
 	if err := conn.Drain(context.Background()); err != nil {
 		t.Error(err)
 	}
-	if _, err := startServer("127.0.0.1:0", dir, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "--data") {
+	if _, err := startServer(Config{Listen: "127.0.0.1:0", Data: dir}, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "--data") {
 		t.Errorf("a second server in the folder: %v", err)
 	}
 }
@@ -41,17 +47,17 @@ func TestServerPortTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	_, err = startServer(l.Addr().String(), t.TempDir(), slog.New(slog.DiscardHandler))
+	_, err = startServer(Config{Listen: l.Addr().String(), Data: t.TempDir()}, slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), "--listen") || !strings.Contains(err.Error(), "--nats") {
 		t.Errorf("error %v", err)
 	}
-	if _, err = startServer("192.0.2.1:1", t.TempDir(), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "--listen") {
+	if _, err = startServer(Config{Listen: "192.0.2.1:1", Data: t.TempDir()}, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "--listen") {
 		t.Errorf("an address that is not ours: %v", err)
 	}
 }
 
 func TestServerInProcessIsTemporary(t *testing.T) {
-	s, err := startServer("", "", slog.New(slog.DiscardHandler))
+	s, err := startServer(Config{}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,5 +68,152 @@ func TestServerInProcessIsTemporary(t *testing.T) {
 	s.stop()
 	if _, err := os.Stat(filepath.Dir(dir)); !os.IsNotExist(err) {
 		t.Errorf("%s is still there: %v", filepath.Dir(dir), err)
+	}
+}
+
+// The folder is ours alone, for it has a key.
+func TestDataOfOthers(t *testing.T) {
+	open := t.TempDir()
+	if err := os.Chmod(open, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := startServer(Config{Data: open}, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "mode 0777") {
+		t.Errorf("a folder that all may change: %v", err)
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("a folder of another user is made by root alone")
+	}
+	other := t.TempDir()
+	if err := os.Chown(other, 4711, 4711); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := startServer(Config{Data: other}, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "4711") {
+		t.Errorf("a folder of another user: %v", err)
+	}
+}
+
+// Without a key, a client reads alerts and events, and nothing it does is stored.
+// Whoever may read the key in the folder does everything.
+func TestServerRights(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	s, err := startServer(Config{Listen: "127.0.0.1:0", Data: dir}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.stop()
+	if info, err := os.Stat(s.seedFile); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the key: %v, %v", info, err)
+	}
+	key, err := nats.NkeyOptionFromSeed(s.seedFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	connect := func(opts ...nats.Option) (*nats.Conn, jetstream.JetStream) {
+		nc, err := nats.Connect(s.ClientURL(), append(opts, nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(nc.Close)
+		js, err := jetstream.New(nc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return nc, js
+	}
+	_, admin := connect(key)
+	if _, err := bus.EnsureStreams(t.Context(), admin, bus.StreamConfig{EventsInMemory: true, EventsBytes: 1 << 20, EventsAge: time.Hour, AlertsBytes: 1 << 20, AlertsAge: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	guest, stranger := connect()
+	heard := map[string]*nats.Subscription{}
+	for _, subject := range []string{schemas.SubjectAlerts, schemas.SubjectEvents} {
+		if heard[subject], err = guest.SubscribeSync(subject); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := guest.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	const event = "nd.events.r1.eth0.ns"
+	for _, subject := range []string{schemas.SubjectAlerts, event} {
+		if _, err := admin.Publish(t.Context(), subject, []byte("good")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for subject, sub := range heard {
+		if m, err := sub.NextMsg(10 * time.Second); err != nil || string(m.Data) != "good" {
+			t.Errorf("%s: %v, %v", subject, m, err)
+		}
+	}
+	consumer, err := stranger.OrderedConsumer(t.Context(), schemas.StreamAlerts, jetstream.OrderedConsumerConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := consumer.Next(jetstream.FetchMaxWait(10 * time.Second)); err != nil || string(m.Data()) != "good" {
+		t.Errorf("the stored alert: %v, %v", m, err)
+	}
+
+	for _, subject := range []string{schemas.SubjectAlerts, event, schemas.SubjectRelayAll, "nd.relay.r1", schemas.StateSubject("ndmon"),
+		"$JS.API.STREAM.PURGE.ND_ALERTS", "$JS.API.STREAM.DELETE.ND_ALERTS", "$JS.API.STREAM.CREATE.X", "$JS.API.STREAM.MSG.DELETE.ND_ALERTS"} {
+		if err := guest.PublishRequest(subject, schemas.SubjectAlerts, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := guest.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if err := guest.LastError(); err == nil || !strings.Contains(err.Error(), subject) {
+			t.Errorf("publishing on %s: %v", subject, err)
+		}
+	}
+	for _, subject := range []string{"nd.relay.>", "nd.state.*", ">", "$SYS.>"} {
+		if _, err := guest.SubscribeSync(subject); err != nil {
+			t.Fatal(err)
+		}
+		if err := guest.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if err := guest.LastError(); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("Subscription to %q", subject)) {
+			t.Errorf("subscribing to %s: %v", subject, err)
+		}
+	}
+	stream, err := admin.Stream(t.Context(), schemas.StreamAlerts)
+	if err != nil || stream.CachedInfo().State.Msgs != 1 {
+		t.Errorf("alerts that are stored: %+v, %v", stream, err)
+	}
+}
+
+// With the keys of a fleet, no one comes in without.
+func TestServerWithKeys(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "keys")
+	if err := keys.Init(dir, []string{"r1"}, keys.Server{Data: keys.DefaultData}, keys.Client{URL: keys.DefaultURL}, false); err != nil {
+		t.Fatal(err)
+	}
+	s, err := startServer(Config{Listen: "127.0.0.1:0", Data: filepath.Join(t.TempDir(), "data"), Keys: dir}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.stop()
+	if nc, err := nats.Connect(s.ClientURL()); err == nil {
+		nc.Close()
+		t.Error("a client without a key is let in")
+	}
+	for _, seed := range []string{s.seedFile, filepath.Join(dir, "sensor-r1.nk"), filepath.Join(dir, "viewer.nk")} {
+		key, err := nats.NkeyOptionFromSeed(seed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		nc, err := nats.Connect(s.ClientURL(), key)
+		if err != nil {
+			t.Errorf("%s: %v", seed, err)
+			continue
+		}
+		nc.Close()
+	}
+	empty := t.TempDir()
+	if err := os.Chmod(empty, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := startServer(Config{Data: t.TempDir(), Keys: empty}, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "ndmon keys init") {
+		t.Errorf("a folder without keys: %v", err)
 	}
 }

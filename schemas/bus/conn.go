@@ -206,18 +206,15 @@ func Connect(cfg Config, o Options) (*Conn, error) {
 	return c, nil
 }
 
-// Dial connects for a command that somebody waits for: it fails where Connect
-// waits for the server, and does not come back. What goes wrong later is told to
+// Dial connects for a command that is waited for: it fails where Connect waits for the
+// server, and does not come back. To an ndmon on this host it connects with that one's
+// own key where it may read it and no other is set. What goes wrong later is told to
 // failed, in goroutines of the connection's.
 func Dial(cfg Config, name string, failed func(error)) (*nats.Conn, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	opts, err := cfg.options()
-	if err != nil {
-		return nil, err
-	}
-	opts = append(opts,
+	opts := []nats.Option{
 		nats.Name(name),
 		nats.Timeout(connectTimeout),
 		nats.NoReconnect(),
@@ -227,8 +224,15 @@ func Dial(cfg Config, name string, failed func(error)) (*nats.Conn, error) {
 			}
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { failed(err) }),
-	)
-	nc, err := nats.Connect(cfg.URL, opts...)
+	}
+	if nc, ok := dialLocal(cfg, opts); ok {
+		return nc, nil
+	}
+	key, err := cfg.options()
+	if err != nil {
+		return nil, err
+	}
+	nc, err := nats.Connect(cfg.URL, append(key, opts...)...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS at %s: %w", cfg.URL, err)
 	}

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/netip"
 	"os"
 	"os/signal"
@@ -17,13 +16,14 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/ndmon/ndmon/ruled"
 	"github.com/ndmon/ndmon/ruled/link"
 	"github.com/ndmon/ndmon/ruled/vendors"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/bus"
 	"github.com/ndmon/ndmon/schemas/process"
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // neighbour is what is shown of one claim of an address.
@@ -57,9 +57,9 @@ func neighbors(args []string, stdout, stderr io.Writer) int {
 		return process.ExitUsage
 	}
 	cfg, makers, err := settings()
-	var nats bus.Config
+	var server bus.Config
 	if err == nil {
-		err = process.Environment("", &nats)
+		err = process.Environment("", &server)
 	}
 	if err != nil {
 		process.UsageError{Err: err}.Print(stderr, "nd-ruled")
@@ -67,7 +67,7 @@ func neighbors(args []string, stdout, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	list, err := readNeighbours(ctx, nats, cfg.Consumer, makers, stderr)
+	list, err := readNeighbours(ctx, server, cfg.Consumer, makers, stderr)
 	if err != nil {
 		return fail(stderr, err)
 	}
@@ -83,18 +83,33 @@ func neighbors(args []string, stdout, stderr io.Writer) int {
 
 // readNeighbours returns the neighbours that are known to the ruled with a
 // consumer's name and to every other that keeps its state at this server.
-func readNeighbours(ctx context.Context, nats bus.Config, consumer string, makers *vendors.Table, stderr io.Writer) ([]neighbour, error) {
-	conn, err := bus.Connect(nats, bus.Options{Name: "nd-ruled neighbors", Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
+func readNeighbours(ctx context.Context, cfg bus.Config, consumer string, makers *vendors.Table, stderr io.Writer) ([]neighbour, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, askWait, fmt.Errorf("the NATS server at %s does not answer within %v", cfg.URL, askWait))
+	defer cancel()
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	nc, err := bus.Dial(cfg, "nd-ruled neighbors", fail)
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Drain(ctx) // nothing is waiting to be sent
-	ctx, cancel := context.WithTimeout(ctx, askWait)
-	defer cancel()
-	if err := connected(ctx, conn, nats.URL); err != nil {
+	defer nc.Close()
+	list, err := readAll(ctx, nc, consumer, makers, stderr)
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("%w: %w", err, context.Cause(ctx)) // such as a permission that is lacking
+	}
+	if err == nil && list == nil {
+		err = fmt.Errorf("no nd-ruled at %s keeps the neighbours (RULED_STATE_INTERVAL)", cfg.URL)
+	}
+	return list, err
+}
+
+// readAll returns nil where no state is kept.
+func readAll(ctx context.Context, nc *nats.Conn, consumer string, makers *vendors.Table, stderr io.Writer) ([]neighbour, error) {
+	js, err := jetstream.New(nc)
+	if err != nil {
 		return nil, err
 	}
-	names, err := ruled.StoredStates(ctx, conn.JetStream())
+	names, err := ruled.StoredStates(ctx, js)
 	if err != nil {
 		return nil, err
 	}
@@ -104,13 +119,12 @@ func readNeighbours(ctx context.Context, nats bus.Config, consumer string, maker
 		}
 	}
 	var list []neighbour
-	known := false
 	for _, name := range names {
-		running, err := ruled.StoreState(ctx, conn, name)
+		running, err := ruled.StoreState(ctx, nc, name)
 		if err != nil {
 			return nil, err
 		}
-		head, err := ruled.ReadState(ctx, conn.JetStream(), name, func(s link.State) error {
+		head, err := ruled.ReadState(ctx, js, name, func(s link.State) error {
 			list = appendNeighbours(list, s, makers)
 			return nil
 		})
@@ -120,38 +134,17 @@ func readNeighbours(ctx context.Context, nats bus.Config, consumer string, maker
 		if err != nil {
 			return nil, err
 		}
-		known = true
+		if list == nil {
+			list = []neighbour{}
+		}
 		if !running {
 			fmt.Fprintf(stderr, "nd-ruled: %s does not run; this is what it knew at %s\n", name, head.Time.Format(time.RFC3339))
 		}
-	}
-	if !known {
-		return nil, fmt.Errorf("no nd-ruled at %s keeps the neighbours (RULED_STATE_INTERVAL)", nats.URL)
 	}
 	slices.SortStableFunc(list, func(a, b neighbour) int {
 		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Interface, b.Interface), a.Address.Compare(b.Address))
 	})
 	return list, nil
-}
-
-// connected waits until the server is reached.
-func connected(ctx context.Context, conn *bus.Conn, url string) error {
-	up := make(chan struct{}, 1)
-	conn.OnConnect(func(bool) {
-		select {
-		case up <- struct{}{}:
-		default:
-		}
-	})
-	if conn.Connected() {
-		return nil
-	}
-	select {
-	case <-up:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("the NATS server at %s does not answer", url)
-	}
 }
 
 func appendNeighbours(list []neighbour, s link.State, makers *vendors.Table) []neighbour {
