@@ -206,7 +206,7 @@ func (e *evaluation) session(ctx context.Context, again <-chan struct{}) error {
 	defer cancel()
 	made, err := bus.EnsureStreams(setup, js, e.cfg.StreamConfig)
 	if len(made) > 0 {
-		e.log.Info("made streams", "streams", made)
+		e.log.Debug("made streams", "streams", made)
 	}
 	if err != nil {
 		return err

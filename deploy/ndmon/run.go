@@ -283,7 +283,7 @@ func (p *parts) start(ctx context.Context) error {
 	publisher := bus.NewPublisher(conn, bus.PublisherConfig{
 		InFlight: bus.DefaultInFlight, Buffer: capture.Buffer, AckTimeout: bus.DefaultAckTimeout,
 	}, p.deps.Log.With("part", "sensor"))
-	p.deps.Health.Check("events on their way", publisher.Health)
+	p.deps.Health.Check("publishing", publisher.Health)
 	p.run(ctx, publisher.Run)
 	var to sensor.Publisher = publisher
 	if reading {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/ndmon/ndmon/deploy/keys"
+	"github.com/ndmon/ndmon/schemas/bus"
 	"github.com/ndmon/ndmon/schemas/process"
 	"golang.org/x/sys/unix"
 )
@@ -89,6 +90,11 @@ func startServer(cfg Config, log *slog.Logger) (_ *natsServer, err error) {
 	if cfg.Listen != "" {
 		if err := local.WriteContext(s.ClientURL()); err != nil {
 			log.Warn("no context for the command nats", "error", err)
+		}
+		if forget, err := bus.NoteLocalKey(s.Addr().(*net.TCPAddr).Port, seedFile); err != nil {
+			log.Debug("ndmon find and nd-ruled neighbors need NATS_NKEY="+seedFile, "error", err)
+		} else {
+			n.release = func() { forget(); release() }
 		}
 	}
 	return n, nil

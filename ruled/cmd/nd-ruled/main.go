@@ -71,6 +71,7 @@ func run(ctx context.Context, env process.Env, cfg ruled.Config, nats bus.Config
 	err = ruled.Run(ctx, cfg, ruled.Deps{
 		Log: env.Log, Registry: env.Registry, Conn: conn, Bus: conn, Hangup: hangup,
 		Health:  env.Health.Part("events"),
+		Check:   env.Health.Check,
 		Learned: func(l ruled.Learned) { written = l.WriteRouters(stdout) },
 	})
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)

@@ -38,6 +38,7 @@ func run(ctx context.Context, env process.Env, cfg sensor.Config, nats bus.Confi
 		Buffer:     cfg.Buffer,
 		AckTimeout: bus.DefaultAckTimeout,
 	}, env.Log)
+	env.Health.Check("publishing", publisher.Health)
 	// The publisher outlives the sensor, to store the last events.
 	publishing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var g errgroup.Group
