@@ -204,11 +204,7 @@ func (e *evaluation) session(ctx context.Context, again <-chan struct{}) error {
 	js := e.conn.JetStream()
 	setup, cancel := context.WithTimeout(ctx, setupTimeout)
 	defer cancel()
-	made, err := bus.EnsureStreams(setup, js, e.cfg.StreamConfig)
-	if len(made) > 0 {
-		e.log.Debug("made streams", "streams", made)
-	}
-	if err != nil {
+	if _, err := e.ensureStreams(setup); err != nil {
 		return err
 	}
 	if err := e.restore(setup); err != nil {
@@ -290,17 +286,14 @@ func (e *evaluation) session(ctx context.Context, again <-chan struct{}) error {
 }
 
 // watchStreams makes streams again that were deleted. An error means that the events
-// are to be read anew.
+// are to be read again.
 func (e *evaluation) watchStreams(ctx context.Context) error {
 	if !e.conn.Connected() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
 	defer cancel()
-	made, err := bus.EnsureStreams(ctx, e.conn.JetStream(), e.cfg.StreamConfig)
-	if len(made) > 0 {
-		e.log.Warn("streams were deleted, made them again", "streams", made)
-	}
+	made, err := e.ensureStreams(ctx)
 	switch {
 	case slices.Contains(made, schemas.StreamEvents):
 		return errDeleted
@@ -308,6 +301,19 @@ func (e *evaluation) watchStreams(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// ensureStreams makes the streams that are not there, and returns their names.
+func (e *evaluation) ensureStreams(ctx context.Context) (made []string, err error) {
+	made, err = bus.EnsureStreams(ctx, e.conn.JetStream(), e.cfg.StreamConfig)
+	switch {
+	case len(made) == 0:
+	case e.restored:
+		e.log.Warn("streams were deleted, made them again", "streams", made)
+	default:
+		e.log.Debug("made streams", "streams", made)
+	}
+	return made, err
 }
 
 // reset has the consumer begin anew: behind the events of the stored state, or

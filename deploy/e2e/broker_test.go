@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -79,17 +80,44 @@ func (b *broker) start() {
 // localNATS is where ndmon serves NATS, and a broker for those beside it.
 const localNATS = "nats://127.0.0.1:" + brokerPort
 
-// connect connects to a NATS server from within a namespace. It comes back at
-// once when the server does.
+// connect connects to a NATS server from within a namespace, to an ndmon as one that
+// may read its key. It comes back at once when the server does.
 func connect(t *testing.T, from *lab.Namespace, url string) *nats.Conn {
 	t.Helper()
-	nc, err := nats.Connect(url, nats.SetCustomDialer(from), nats.Name("e2e"), nats.MaxReconnects(-1),
-		nats.ReconnectWait(2*time.Millisecond), nats.ReconnectJitter(0, 0), nats.Timeout(lab.Patience))
+	return connectWith(t, from, url, keyOf(t, from, url)...)
+}
+
+func connectWith(t *testing.T, from *lab.Namespace, url string, opts ...nats.Option) *nats.Conn {
+	t.Helper()
+	nc, err := nats.Connect(url, append(opts, nats.SetCustomDialer(from), nats.Name("e2e"), nats.MaxReconnects(-1),
+		nats.ReconnectWait(2*time.Millisecond), nats.ReconnectJitter(0, 0), nats.Timeout(lab.Patience))...)
 	if err != nil {
 		t.Fatalf("connect to NATS: %v", err)
 	}
 	t.Cleanup(nc.Close)
 	return nc
+}
+
+// keyOf returns the key of the ndmon that serves a URL in a namespace, which it has
+// noted, or nothing if there is none.
+func keyOf(t *testing.T, from *lab.Namespace, url string) (opts []nats.Option) {
+	t.Helper()
+	var network string
+	var err error
+	from.Do(func() { network, err = os.Readlink("/proc/thread-self/ns/net") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := url[strings.LastIndex(url, ":")+1:]
+	seedFile, err := os.ReadFile("/run/ndmon/" + strings.Trim(network, "net:[]") + "-" + port)
+	if err != nil {
+		return nil
+	}
+	key, err := nats.NkeyOptionFromSeed(string(seedFile))
+	if err != nil {
+		return nil // of one that has ended
+	}
+	return []nats.Option{key}
 }
 
 // collect gathers the messages on a subject from now on. The channel is large

@@ -53,11 +53,7 @@ type Config struct {
 	Route, Proxy bool
 	// Metrics is the address on which metrics are served; empty for none.
 	Metrics string
-	// Memory is how many bytes of memory the process may take, 0 for any number.
-	Memory int64
 }
-
-func (c Config) limits() limits { return limitsFor(c.Memory) }
 
 // DefaultListen is where the embedded nats-server listens unless told otherwise.
 const DefaultListen = "127.0.0.1:4222"

@@ -1,27 +1,24 @@
 package ndmon
 
-// limits are the bounds of what is kept in memory, in bytes but for neighbours.
+// limits are the bounds of what is kept in memory.
 type limits struct {
-	// events are kept in the server's stream until they are evaluated.
+	// events are the bytes that the server keeps in the stream of events.
 	events int64
-	// eventBuffer is of events on their way into the stream, alertBuffer of alerts on
-	// theirs.
-	eventBuffer, alertBuffer int
-	// neighbours is how many addresses are remembered.
-	neighbours int
+	// buffer is the share of each buffer, of events on their way into that stream and of
+	// alerts on theirs, in bytes, and neighbours how many addresses there is room for. 0
+	// is no limit.
+	buffer, neighbours int
 }
 
-// limitsFor returns the bounds for a process that may take so many bytes, 0 for any
-// number. What each may take is a share of that, up to what it takes at most.
+// limitsFor returns the bounds for a process that may take so many bytes of memory, 0
+// for any number.
 func limitsFor(memory int64) limits {
-	l := limits{events: 32 << 20, eventBuffer: 64 << 20, alertBuffer: 16 << 20, neighbours: 100_000}
-	if memory <= 0 {
-		return l
+	const (
+		most, least = 32 << 20, 2 << 20 // of events
+		neighbour   = 300               // bytes
+	)
+	if memory == 0 {
+		return limits{events: most}
 	}
-	const neighbour = 300 // bytes
-	l.events = min(l.events, max(memory/10, 2<<20))
-	l.eventBuffer = min(l.eventBuffer, max(int(memory/16), 1<<20))
-	l.alertBuffer = min(l.alertBuffer, max(int(memory/16), 1<<20))
-	l.neighbours = min(l.neighbours, max(int(memory/10/neighbour), 1000))
-	return l
+	return limits{events: min(most, max(memory/10, least)), buffer: int(memory / 16), neighbours: int(memory / 10 / neighbour)}
 }

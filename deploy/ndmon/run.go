@@ -39,6 +39,8 @@ type Deps struct {
 	Health *process.Health
 	// Started, if set, is called once the interfaces are captured.
 	Started func()
+	// Memory is how many bytes of memory the process may take, 0 for any number.
+	Memory int64
 }
 
 // How long the parts get to finish when ndmon is told to stop: together less
@@ -46,6 +48,8 @@ type Deps struct {
 const (
 	lastEvents = 400 * time.Millisecond
 	lastDrain  = 200 * time.Millisecond
+	// copyWait is for the copy of the alerts at the start.
+	copyWait = time.Second
 	// connectWait is for a server given with --nats.
 	connectWait = 10 * time.Second
 )
@@ -194,7 +198,7 @@ func (p *parts) start(ctx context.Context) error {
 	var inProcess nats.InProcessConnProvider
 	if url == "" {
 		var err error
-		if p.server, err = startServer(p.cfg, p.deps.Log); err != nil {
+		if p.server, err = startServer(p.cfg, limitsFor(p.deps.Memory).events, p.deps.Log); err != nil {
 			return process.UsageError{Err: err}
 		}
 		url, inProcess = "nats://in-process", p.server
@@ -265,6 +269,9 @@ func (p *parts) start(ctx context.Context) error {
 		}
 		return fmt.Errorf("the NATS server at %s does not answer within %v", url, connectWait)
 	}
+	if p.cfg.Listen != "" && p.server != nil {
+		p.copied(ctx)
+	}
 	if p.server != nil && !reading {
 		if err := p.output.goOn(wait, p.ruled.JetStream(), filepath.Join(p.server.dir, "written")); err != nil {
 			return err
@@ -287,7 +294,7 @@ func (p *parts) start(ctx context.Context) error {
 	p.run(ctx, publisher.Run)
 	var to sensor.Publisher = publisher
 	if reading {
-		to = &paced{Publisher: publisher, caughtUp: p.evaluated, most: int(p.cfg.limits().events / 4)}
+		to = &paced{Publisher: publisher, caughtUp: p.evaluated, most: int(limitsFor(p.deps.Memory).events / 4)}
 	}
 	p.sensor = p.run(ctx, func(ctx context.Context) error {
 		return sensor.Run(ctx, capture, sensor.Deps{
@@ -298,9 +305,36 @@ func (p *parts) start(ctx context.Context) error {
 	return nil
 }
 
+// copied waits until those who read without a key can read what is stored, which takes
+// the server a moment after its start.
+func (p *parts) copied(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, copyWait)
+	defer cancel()
+	js := p.ruled.JetStream()
+	last := func(js jetstream.JetStream) (uint64, error) {
+		stream, err := js.Stream(ctx, schemas.StreamAlerts)
+		if err != nil {
+			return 0, err
+		}
+		return stream.CachedInfo().State.LastSeq, nil
+	}
+	readers, err := jetstream.NewWithAPIPrefix(js.Conn(), schemas.CopyAPI)
+	if err == nil {
+		err = until(ctx, func() (bool, error) {
+			stored, err1 := last(js)
+			copied, err2 := last(readers)
+			return copied >= stored, errors.Join(err1, err2)
+		})
+	}
+	if err != nil {
+		p.deps.Log.Debug("the copy of the alerts for readers is behind", "error", err)
+	}
+}
+
 // settings returns the parts' configurations. What the command line does not
 // say, the daemons' variables may.
 func (p *parts) settings() (rules ruled.Config, pings pinger.Config, capture sensor.Config, err error) {
+	l := limitsFor(p.deps.Memory)
 	err = errors.Join(process.Environment("RULED", &rules), process.Environment("PINGER", &pings), process.Environment("SENSOR", &capture))
 	if p.cfg.Rules != "" {
 		rules.Rules = p.cfg.Rules
@@ -308,7 +342,7 @@ func (p *parts) settings() (rules ruled.Config, pings pinger.Config, capture sen
 	if p.server != nil {
 		rules.Consumer, rules.Events = "ndmon", schemas.SubjectEvents
 		rules.StreamConfig = bus.StreamConfig{
-			EventsInMemory: true, EventsBytes: p.cfg.limits().events, EventsAge: eventsAge,
+			EventsInMemory: true, EventsBytes: limitsFor(p.deps.Memory).events, EventsAge: eventsAge,
 			AlertsBytes: alertsBytes, AlertsAge: alertsAge,
 		}
 	} else {
@@ -316,7 +350,9 @@ func (p *parts) settings() (rules ruled.Config, pings pinger.Config, capture sen
 		host := schemas.EscapeToken(p.cfg.Host)
 		rules.Consumer, rules.Events = "ndmon-"+host, "nd.events."+host+".>"
 	}
-	p.bound(&rules, &capture)
+	rules.Buffer = process.WithinMemory("RULED_BUFFER", rules.Buffer, l.buffer, 1<<20)
+	rules.Neighbours = process.WithinMemory("RULED_NEIGHBOURS", rules.Neighbours, l.neighbours, 1000)
+	capture.Buffer = process.WithinMemory("SENSOR_BUFFER", capture.Buffer, l.buffer, 1<<20)
 	rules.LearnFor(p.cfg.Learn)
 	if len(p.cfg.Files) > 0 {
 		rules.StateInterval = 0 // what is known of a file's links ends with it
@@ -332,20 +368,6 @@ func (p *parts) settings() (rules ruled.Config, pings pinger.Config, capture sen
 		capture.Proxies = slices.Concat(p.cfg.Masters, p.cfg.Slaves)
 	}
 	return rules, pings, capture, err
-}
-
-// bound sets what the environment leaves to us to what the process may take of memory.
-func (p *parts) bound(rules *ruled.Config, capture *sensor.Config) {
-	l := p.cfg.limits()
-	for name, set := range map[string]func(){
-		"RULED_BUFFER":     func() { rules.Buffer = l.alertBuffer },
-		"RULED_NEIGHBOURS": func() { rules.Neighbours = l.neighbours },
-		"SENSOR_BUFFER":    func() { capture.Buffer = l.eventBuffer },
-	} {
-		if _, given := os.LookupEnv(name); !given {
-			set()
-		}
-	}
 }
 
 // connect makes a connection for a part. The sensor's serves all that is not

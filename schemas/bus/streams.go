@@ -20,12 +20,9 @@ type StreamConfig struct {
 	AlertsAge      time.Duration `split_words:"true" default:"720h" desc:"age at which alerts are dropped"`
 }
 
-// Sizes that a message cannot exceed. The largest frame makes an event of some
-// 300 KiB, and an alert holds its event.
-const (
-	maxEventSize = 512 << 10
-	maxAlertSize = 768 << 10
-)
+// maxMessage is the size that a message cannot exceed, in bytes: the server's default.
+// The largest frame makes an event of some 300 KiB, and an alert holds its event.
+const maxMessage = 1 << 20
 
 // duplicates is how long the server remembers the ids of alerts.
 const duplicates = 2 * time.Minute
@@ -43,7 +40,7 @@ func EnsureStreams(ctx context.Context, js jetstream.JetStream, cfg StreamConfig
 		Discard:     jetstream.DiscardOld,
 		MaxBytes:    cfg.EventsBytes,
 		MaxAge:      cfg.EventsAge,
-		MaxMsgSize:  maxEventSize,
+		MaxMsgSize:  maxMessage,
 		Duplicates:  min(duplicates, cfg.EventsAge),
 	}
 	if cfg.EventsInMemory {
@@ -56,7 +53,7 @@ func EnsureStreams(ctx context.Context, js jetstream.JetStream, cfg StreamConfig
 		Discard:     jetstream.DiscardOld,
 		MaxBytes:    cfg.AlertsBytes,
 		MaxAge:      cfg.AlertsAge,
-		MaxMsgSize:  maxAlertSize,
+		MaxMsgSize:  maxMessage,
 		Duplicates:  min(duplicates, cfg.AlertsAge),
 	}
 	for _, c := range []jetstream.StreamConfig{events, alerts} {

@@ -59,8 +59,10 @@ type Program struct {
 type Env struct {
 	Log      *slog.Logger
 	Registry *prometheus.Registry
-	// Health is served beside the metrics.
+	// Health is served with the metrics.
 	Health *Health
+	// Memory is how many bytes of memory the process may take, 0 for any number.
+	Memory int64
 }
 
 // common are the variables that every program has, with its prefix.
@@ -104,7 +106,7 @@ func Main(p Program, args []string, stdout, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	env := Env{Log: NewLogger(stderr, level), Registry: NewRegistry(), Health: new(Health)}
+	env := Env{Log: NewLogger(stderr, level), Registry: NewRegistry(), Health: new(Health), Memory: LimitMemory()}
 	if err := ServeMetrics(ctx, shared.Metrics, env); err != nil {
 		fmt.Fprintf(stderr, "%s: %s_METRICS: %v\n", p.Name, p.Prefix, err)
 		return ExitUsage

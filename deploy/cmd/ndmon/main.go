@@ -69,6 +69,7 @@ func command() int {
 	}
 	err = ndmon.Run(ctx, cfg, ndmon.Deps{
 		Log: env.Log, Registry: env.Registry, Health: env.Health, Alerts: alerts, Hangup: hangup,
+		Memory: process.LimitMemory(),
 		Colour: terminal && os.Getenv("NO_COLOR") == "",
 		Started: func() {
 			if ndmon.IsDaemon() {

@@ -58,6 +58,9 @@ func command(args []string, stdout, stderr io.Writer) int {
 	}, args, stdout, stderr)
 }
 
+// neighbourBytes is what an address that is remembered takes.
+const neighbourBytes = 300
+
 func run(ctx context.Context, env process.Env, cfg ruled.Config, nats bus.Config, stdout io.Writer) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
@@ -67,6 +70,8 @@ func run(ctx context.Context, env process.Env, cfg ruled.Config, nats bus.Config
 		return process.UsageError{Err: err}
 	}
 	env.Health.Check("NATS", conn.Health)
+	cfg.Buffer = process.WithinMemory("RULED_BUFFER", cfg.Buffer, int(env.Memory/8), 1<<20)
+	cfg.Neighbours = process.WithinMemory("RULED_NEIGHBOURS", cfg.Neighbours, int(env.Memory/8/neighbourBytes), 1000)
 	var written error
 	err = ruled.Run(ctx, cfg, ruled.Deps{
 		Log: env.Log, Registry: env.Registry, Conn: conn, Bus: conn, Hangup: hangup,

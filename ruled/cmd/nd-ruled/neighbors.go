@@ -89,6 +89,9 @@ func readNeighbours(ctx context.Context, cfg bus.Config, consumer string, makers
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	nc, err := bus.Dial(cfg, "nd-ruled neighbors", fail)
+	if errors.Is(err, nats.ErrNoServers) {
+		return nil, fmt.Errorf("the NATS server at %s does not answer: %w", cfg.URL, err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -33,6 +33,7 @@ func run(ctx context.Context, env process.Env, cfg sensor.Config, nats bus.Confi
 		return process.UsageError{Err: err}
 	}
 	env.Health.Check("NATS", conn.Health)
+	cfg.Buffer = process.WithinMemory("SENSOR_BUFFER", cfg.Buffer, int(env.Memory/4), 1<<20)
 	publisher := bus.NewPublisher(conn, bus.PublisherConfig{
 		InFlight:   bus.DefaultInFlight,
 		Buffer:     cfg.Buffer,

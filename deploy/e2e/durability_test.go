@@ -1,0 +1,388 @@
+//go:build linux
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/ndmon/ndmon/deploy/lab"
+	"github.com/ndmon/ndmon/schemas"
+)
+
+// small makes a disk of so many MiB, and returns its folder and what gives it another
+// size.
+func small(t *testing.T, mib int) (dir string, resize func(mib int)) {
+	t.Helper()
+	dir = t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%dm,mode=700", mib)); err != nil {
+		t.Fatalf("mount a small disk: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir, func(mib int) {
+		t.Helper()
+		if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT, fmt.Sprintf("size=%dm", mib)); err != nil {
+			t.Fatalf("resize a small disk: %v", err)
+		}
+	}
+}
+
+// file returns a file for the standard output of several runs.
+func file(t *testing.T) string { return filepath.Join(t.TempDir(), "alerts") }
+
+// into returns a command whose standard output is appended to a file.
+func into(path string, c lab.Command) lab.Command {
+	c.Args = append([]string{"-c", `out=$1; shift; exec "$@" >>"$out"`, "sh", path, c.Path}, c.Args...)
+	c.Path = "/bin/sh"
+	return c
+}
+
+// written returns the alerts in a file of such runs.
+func written(t *testing.T, path string) (list []alert) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range bytes.Lines(data) {
+		if !bytes.HasSuffix(line, []byte("\n")) {
+			continue // it is being written
+		}
+		list = append(list, parseAlert(t, line))
+	}
+	return list
+}
+
+// numbers returns the numbers of the frames of alerts, each once.
+func numbers(t *testing.T, alerts []alert) []int {
+	t.Helper()
+	var list []int
+	for _, a := range alerts {
+		if a.Rule == "ra-lifetime-zero" {
+			list = append(list, numberOf(t, a))
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// With a full disk every alert is on standard output all the same, health tells, and
+// what could not be stored is stored when there is room, without help.
+func TestDiskIsFull(t *testing.T) {
+	t.Parallel()
+	r := lab.NewRouter(t)
+	data, resize := small(t, 12)
+	out := file(t)
+	p := r.Start(into(out, program("ndmon", "-i", lab.Master, "--data", filepath.Join(data, "ndmon"), "--metrics", "127.0.0.1:9104")))
+	p.Stderr.WaitFor("msg=capturing")
+	nc := connect(t, r.Namespace, localNATS)
+	const frames = 12_000
+	wire := r.Upstream.Wire("eth0")
+	sent := 0
+	for ; sent < frames; sent++ {
+		wire.Send(numbered(sent))
+		if sent%1000 == 999 { // as fast as it goes, without a loss
+			lab.Eventually(t, "the alerts are written", func() bool { return len(written(t, out)) > sent-500 })
+		}
+	}
+	lab.Eventually(t, "every alert is on standard output", func() bool { return len(written(t, out)) >= frames })
+	exactlyOnce(t, "standard output", frames, written(t, out))
+	health := program("ndmon", "health", "--metrics", "127.0.0.1:9104")
+	lab.Eventually(t, "health tells of the full disk", func() bool {
+		ask := r.Start(health)
+		return ask.Wait() == 1 && strings.Contains(ask.Stdout.String(), "alerts: ") && strings.Contains(ask.Stdout.String(), "is full")
+	})
+	if log := p.Stderr.String(); !strings.Contains(log, "is full") {
+		t.Errorf("the log does not tell of the full disk:\n%s", log)
+	}
+	if n := stream(t, nc, schemas.StreamAlerts).CachedInfo().State.Msgs; n >= frames {
+		t.Fatalf("the disk took all %d alerts: it was not full", n)
+	}
+	resize(100)
+	lab.Eventually(t, "all alerts are stored", func() bool {
+		return stream(t, nc, schemas.StreamAlerts).CachedInfo().State.Msgs >= frames
+	})
+	exactlyOnce(t, "stream", frames, storedAlerts(t, nc))
+	lab.Eventually(t, "health is good again", func() bool { return r.Start(health).Wait() == 0 })
+	if status := p.Stop(); status != 0 {
+		t.Errorf("exit status %d", status)
+	}
+}
+
+// What was stored and not written when ndmon is killed, the next one writes: standard
+// output and the stream have the same alerts, however often that is.
+func TestKilledAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	r := lab.NewRouter(t)
+	data, out := t.TempDir(), file(t)
+	f := startFlow(t, r.Upstream.Wire("eth0"))
+	start := func() *lab.Process {
+		p := r.Start(into(out, program("ndmon", "-i", lab.Master, "--data", data)))
+		p.Stderr.WaitFor("msg=capturing")
+		return p
+	}
+	for range 20 {
+		p := start()
+		f.wait(300)
+		p.Kill()
+	}
+	p := start()
+	f.wait(100)
+	f.end()
+	nc := connect(t, r.Namespace, localNATS)
+	lab.Eventually(t, "the last alert is written and stored", func() bool {
+		on := numbers(t, written(t, out))
+		return slices.Equal(on, numbers(t, storedAlerts(t, nc))) && on[len(on)-1] == int(f.sent.Load())-1
+	})
+	ids := map[string]bool{}
+	for _, a := range storedAlerts(t, nc) {
+		if ids[a.ID] {
+			t.Errorf("alert %s is stored twice", a.ID)
+		}
+		ids[a.ID] = true
+	}
+	p.Stop()
+}
+
+// Streams that are deleted are made again, and what comes after that is written and
+// stored, by ndmon and in a fleet.
+func TestStreamsAreDeleted(t *testing.T) {
+	for _, name := range []string{schemas.StreamAlerts, schemas.StreamEvents} {
+		t.Run("ndmon "+name, func(t *testing.T) {
+			t.Parallel()
+			r := lab.NewRouter(t)
+			p := startStop(t, r, t.TempDir())
+			nc := connect(t, r.Namespace, localNATS)
+			f := startFlow(t, r.Upstream.Wire("eth0"))
+			f.wait(300)
+			deleteStream(t, jet(t, nc), name)
+			p.Stderr.WaitFor("streams were deleted, made them again")
+			f.wait(300)
+			frames := f.end()
+			lab.Eventually(t, "the last alert is written", func() bool {
+				on := numbers(t, printed(t, p))
+				return len(on) > 0 && on[len(on)-1] == frames-1
+			})
+			if name == schemas.StreamAlerts {
+				exactlyOnce(t, "standard output", frames, printed(t, p))
+			}
+			lab.Eventually(t, "what came behind the gap is stored", func() bool {
+				stored := numbers(t, storedAlerts(t, nc))
+				return len(stored) > 100 && stored[len(stored)-1] == frames-1
+			})
+			if status := p.Stop(); status != 0 {
+				t.Errorf("exit status %d", status)
+			}
+		})
+		t.Run("fleet "+name, func(t *testing.T) {
+			t.Parallel()
+			p := startPipeline(t)
+			p.flowing(t)
+			deleteStream(t, jet(t, p.nc), name)
+			p.ruled.Stderr.WaitFor("streams were deleted, made them again")
+			p.flowing(t)
+			frames := p.flow.end()
+			lab.Eventually(t, "the last alert is stored", func() bool {
+				stored := numbers(t, storedAlerts(t, p.nc))
+				return len(stored) > 0 && stored[len(stored)-1] == frames-1
+			})
+			// A subscriber may see twice what was on its way, not more often.
+			times := map[string]int{}
+			for _, a := range p.subscribed(t) {
+				if times[a.ID]++; times[a.ID] == 3 {
+					t.Errorf("a subscriber got alert %s three times", a.ID)
+				}
+			}
+			if name == schemas.StreamAlerts && len(times) != frames {
+				t.Errorf("a subscriber got %d alerts of %d", len(times), frames)
+			}
+		})
+	}
+}
+
+func deleteStream(t *testing.T, js jetstream.JetStream, name string) {
+	t.Helper()
+	if err := js.DeleteStream(t.Context(), name); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// However the newest alerts and events were lost, by hand or with the disk, all goes
+// on at the next start.
+func TestNewestIsGone(t *testing.T) {
+	for name, spoil := range map[string]func(t *testing.T, js jetstream.JetStream, dir string){
+		"deleted": func(t *testing.T, js jetstream.JetStream, _ string) {
+			s, err := js.Stream(t.Context(), schemas.StreamAlerts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.DeleteMsg(t.Context(), s.CachedInfo().State.LastSeq); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"purged": func(t *testing.T, js jetstream.JetStream, _ string) {
+			s, err := js.Stream(t.Context(), schemas.StreamAlerts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Purge(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"torn alerts":  func(t *testing.T, _ jetstream.JetStream, dir string) { tear(t, dir, "ND_ALERTS") },
+		"torn events":  func(t *testing.T, _ jetstream.JetStream, dir string) { tear(t, dir, "ND_EVENTS") },
+		"torn state":   func(t *testing.T, _ jetstream.JetStream, dir string) { tear(t, dir, "OBJ_ND_STATE") },
+		"all are torn": func(t *testing.T, _ jetstream.JetStream, dir string) { tear(t, dir, "*") },
+	} {
+		torn := !strings.HasPrefix(name, "deleted") && name != "purged"
+		for _, end := range []string{"stopped", "killed"} {
+			if end == "killed" && name == "torn state" {
+				continue // it is stored once a minute, and at an orderly end
+			}
+			if name != "torn events" { // those of ndmon are in memory
+				t.Run(fmt.Sprintf("ndmon %s %s", end, name), func(t *testing.T) {
+					t.Parallel()
+					r := lab.NewRouter(t)
+					data := t.TempDir()
+					p := startStop(t, r, data)
+					wire := r.Upstream.Wire("eth0")
+					for n := range 300 {
+						wire.Send(numbered(n))
+					}
+					p.Stdout.WaitFor(fmt.Sprintf(`"reachabletimer":%d,`, 299))
+					nc := connect(t, r.Namespace, localNATS)
+					lab.Eventually(t, "all are stored", func() bool { return stream(t, nc, schemas.StreamAlerts).CachedInfo().State.Msgs == 300 })
+					if !torn {
+						spoil(t, jet(t, nc), data)
+					}
+					nc.Close()
+					finish(p, end)
+					if torn {
+						spoil(t, nil, data)
+					}
+					p = startStop(t, r, data)
+					wire.Send(numbered(301))
+					p.Stdout.WaitFor(fmt.Sprintf(`"reachabletimer":%d,`, 301))
+					nc = connect(t, r.Namespace, localNATS)
+					lab.Eventually(t, "the alert behind the gap is stored", func() bool {
+						return slices.Contains(numbers(t, storedAlerts(t, nc)), 301)
+					})
+					p.Stop()
+				})
+			}
+			t.Run(fmt.Sprintf("fleet %s %s", end, name), func(t *testing.T) {
+				t.Parallel()
+				p := startPipeline(t)
+				p.flowing(t)
+				p.flow.end()
+				p.sensor.Stop()
+				finish(p.ruled, end)
+				if !torn {
+					spoil(t, jet(t, p.nc), p.broker.dir)
+				}
+				finish(p.broker.Process, end)
+				if torn {
+					spoil(t, nil, p.broker.dir)
+				}
+				p.broker.start()
+				p.startRuled()
+				p.sensor = p.r.Start(with(program("nd-sensor"), "SENSOR_HOST=r1", "SENSOR_INTERFACES="+lab.Master))
+				p.sensor.Stderr.WaitFor("msg=capturing")
+				const last = 1_000_000
+				p.r.Upstream.Wire("eth0").Send(numbered(last))
+				lab.Eventually(t, "the alert behind the gap is stored", func() bool {
+					return slices.Contains(numbers(t, storedAlerts(t, p.nc)), last)
+				})
+			})
+		}
+	}
+}
+
+func finish(p *lab.Process, how string) {
+	if how == "killed" {
+		p.Kill()
+	} else {
+		p.Stop()
+	}
+}
+
+// tear cuts the end off the newest block of a stream.
+func tear(t *testing.T, dir, stream string) {
+	t.Helper()
+	blocks, err := filepath.Glob(filepath.Join(dir, "jetstream", "*", "streams", stream, "msgs", "*.blk"))
+	if err != nil || len(blocks) == 0 {
+		t.Fatalf("blocks of stream %s: %v, %v", stream, blocks, err)
+	}
+	for _, block := range blocks {
+		info, err := os.Stat(block)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(block, info.Size()*2/3); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// An alert of another make, or none at all, is not shown as one, and does not fill the
+// log.
+func TestAlertsShowsAlertsAlone(t *testing.T) {
+	t.Parallel()
+	c := startCentral(t)
+	c.startRuled()
+	p := c.Start(with(program("ndmon", "alerts"), "ALERTS_OUTPUT=text"))
+	p.Stderr.WaitFor("connected to NATS")
+	js := jet(t, c.nc)
+	good, err := json.Marshal(map[string]any{"type": "nd.alert.v1", "time": "2026-01-02T03:04:05Z", "severity": "info", "host": "x", "interface": "y",
+		"rule": "good", "summary": "s", "id": "x", "event": map[string]any{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	publish := func(data []byte) {
+		t.Helper()
+		if _, err := js.Publish(context.Background(), schemas.SubjectAlerts, data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Those before it has looked at the stream are not its business.
+	lab.Eventually(t, "it follows the stream", func() bool {
+		publish(good)
+		return strings.Contains(p.Stdout.String(), "good")
+	})
+	for range 50 {
+		for _, data := range []string{"garbage", "", "[]", "{}", `{"time":3}`, `{"type":"nd.event.v1"}`} {
+			publish([]byte(data))
+		}
+	}
+	publish(bytes.Replace(good, []byte("good"), []byte("last"), 1))
+	p.Stdout.WaitFor("last")
+	if out := p.Stdout.String(); strings.Contains(out, "0001-01-01") {
+		t.Errorf("what is no alert is shown: %s", out)
+	}
+	if n := strings.Count(p.Stderr.String(), "are none"); n < 1 || n > 3 {
+		t.Errorf("%d lines of log for 300 messages that are no alerts:\n%s", n, p.Stderr)
+	}
+}
+
+func jet(t *testing.T, nc *nats.Conn) jetstream.JetStream {
+	t.Helper()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
+}
