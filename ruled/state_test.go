@@ -360,3 +360,95 @@ func BenchmarkRestart(b *testing.B) {
 		stop()
 	}
 }
+
+// The stream may have lost its newest events with the disk: what comes after them is
+// evaluated, although ruled has seen their numbers before.
+func TestEventsAreLostBehindTheState(t *testing.T) {
+	f := start(t, linkRules)
+	stop := f.run(t)
+	for n := range 5 {
+		f.publish(t, from(n, 1, "fe80::1"))
+	}
+	f.waitAcknowledged(t)
+	stop()
+	// As a block that was cut: the same stream, with lower numbers.
+	stream, err := f.conn.JetStream().Stream(testContext(t), schemas.StreamEvents)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, err := ReadState(testContext(t), f.conn.JetStream(), "ruled", func(link.State) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	head.Events = stream.CachedInfo().State.LastSeq + 100
+	if err := writeState(testContext(t), f.conn.JetStream(), "ruled", head, nil); err != nil {
+		t.Fatal(err)
+	}
+	stop = f.run(t)
+	f.publish(t, from(6, 2, "fe80::2"))
+	for {
+		if f.nextAlert(t).ID == "e6.new-station" {
+			break
+		}
+	}
+	stop()
+	if log := f.log.String(); !strings.Contains(log, "the newest events are gone") {
+		t.Errorf("the gap is not told:\n%s", log)
+	}
+}
+
+// A state of which a part is missing is waited for no longer than some seconds.
+func TestStateWithAPartMissing(t *testing.T) {
+	f := start(t, linkRules)
+	stop := f.run(t)
+	f.publish(t, from(1, 1, "fe80::1"))
+	f.wantAlerts(t, "e1.new-station")
+	f.waitAcknowledged(t)
+	stop()
+	chunks, err := f.conn.JetStream().Stream(testContext(t), "OBJ_"+schemas.BucketState)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := chunks.Purge(testContext(t), jetstream.WithPurgeSubject("$O."+schemas.BucketState+".C.>")); err != nil {
+		t.Fatal(err)
+	}
+	stop = f.run(t)
+	f.publish(t, from(2, 1, "fe80::1"))
+	f.wantAlerts(t, "e2.new-station")
+	stop()
+	if log := f.log.String(); !strings.Contains(log, "the state cannot be read") {
+		t.Errorf("it is not told:\n%s", log)
+	}
+}
+
+// Requests for the state are answered together, a state a second.
+func TestManyAskForTheState(t *testing.T) {
+	f := start(t, linkRules)
+	stop := f.run(t)
+	defer stop()
+	f.publish(t, from(1, 1, "fe80::1"))
+	f.wantAlerts(t, "e1.new-station")
+	answers, err := f.conn.NATS().SubscribeSync("answers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const requests = 50
+	for range requests {
+		if err := f.conn.NATS().PublishRequest(schemas.StateSubject("ruled"), "answers", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range requests {
+		if m, err := answers.NextMsg(20 * time.Second); err != nil || string(m.Data) != "stored" {
+			t.Fatalf("%v, %v", m, err)
+		}
+	}
+	bucket, err := f.conn.JetStream().Stream(testContext(t), "OBJ_"+schemas.BucketState)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Each state that is stored is a chunk and a name at least.
+	if n := bucket.CachedInfo().State.LastSeq; n > requests/2 {
+		t.Errorf("%d messages were stored for %d requests", n, requests)
+	}
+}

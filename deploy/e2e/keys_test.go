@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -234,5 +235,43 @@ func TestKeys(t *testing.T) {
 		if a := parseAlert(t, next(t, alerts, "an alert of the new host").Data); numberOf(t, a) == 5 && a.Host == other {
 			break
 		}
+	}
+	pinger.Stop()
+	pinger = run("nd-pinger", "pinger-"+other, "PINGER_HOST="+other, "PINGER_SLAVES="+lab.Slave1)
+	pinger.Stderr.WaitFor("pinger ready")
+	publish(t, operator, schemas.RelaySubject(other), bytes.Replace(data, []byte(`"`+host+`"`), []byte(`"`+other+`"`), 1))
+	for {
+		if m := parse[result](t, next(t, results, "a result of the new host").Data); m.Host == other && m.Status == "reachable" {
+			break
+		}
+	}
+
+	// So is a certificate that was renewed, and a host that is not there any more.
+	if p := lab.Start(t, program("ndmon", "keys", "remove", dir, "--hosts", other)); p.Wait() != 0 {
+		t.Fatal("no keys are removed")
+	}
+	newCA, newCert, newKey := certificates(t)
+	for from, to := range map[string]string{newCA: ca, newCert: cert, newKey: key} {
+		content, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(to, content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.Signal(syscall.SIGHUP)
+	for _, p := range []*lab.Process{sensor, pinger} {
+		p.Stderr.WaitFor("lost the connection to NATS")
+	}
+	viewer = as(t, r.Namespace, seed("viewer"), newCA, nats.ClientCert(newCert, newKey))
+	if state := viewer.ConnectedUrl(); state == "" {
+		t.Error("no connection with the certificate that was renewed")
+	}
+	lab.Eventually(t, "ruled is connected with it", func() bool {
+		return r.Start(with(program("nd-ruled", "health"), "RULED_METRICS=127.0.0.1:9101")).Wait() == 0
+	})
+	if log := sensor.Stderr.String(); strings.Count(log, "connected to NATS") != 1 {
+		t.Errorf("the host that was removed comes back:\n%s", log)
 	}
 }

@@ -68,3 +68,58 @@ func TestUnits(t *testing.T) {
 		t.Errorf("units %v are not those of %v: %v", units, programs, err)
 	}
 }
+
+// The server's files are copied for it as its unit says, at the start and when it
+// reloads.
+func TestCopies(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("files are given to another user by root alone")
+	}
+	unit, err := os.ReadFile("nats-server.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const uid = 4711
+	etc, run := t.TempDir(), t.TempDir()
+	folder := filepath.Join(run, "nats-server")
+	for _, dir := range []string{filepath.Join(etc, "keys"), folder} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chown(folder, uid, uid); err != nil {
+		t.Fatal(err)
+	}
+	files := []string{"keys/nats-server.conf", "keys/users.conf", "tls.pem", "tls.key"}
+	done := 0
+	for line := range strings.Lines(string(unit)) {
+		_, command, ok := strings.Cut(strings.TrimSpace(line), "=+/bin/sh -c '")
+		if !ok {
+			continue
+		}
+		done++
+		for _, name := range files {
+			if err := os.WriteFile(filepath.Join(etc, name), []byte(line), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		command = strings.NewReplacer("%%", "%", "%t", run, "/etc/ndmon", etc).Replace(strings.TrimSuffix(command, "'"))
+		if out, err := exec.Command("sh", "-c", command).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		for _, name := range files {
+			path := filepath.Join(folder, filepath.Base(name))
+			info, err := os.Stat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			data, err := os.ReadFile(path)
+			if stat := info.Sys().(*syscall.Stat_t); err != nil || string(data) != line || info.Mode() != 0o400 || stat.Uid != uid {
+				t.Errorf("%s: mode %v, of user %d, %q, %v", path, info.Mode(), stat.Uid, data, err)
+			}
+		}
+	}
+	if done != 2 {
+		t.Errorf("%d lines copy the files, want that of the start and that of the reload", done)
+	}
+}

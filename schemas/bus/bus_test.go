@@ -3,12 +3,16 @@ package bus
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -248,6 +252,54 @@ func TestPublisherRejectsOversized(t *testing.T) {
 	}
 	if got := len(storedData(t, c, "SMALL")); got != 2 {
 		t.Errorf("%d messages stored, want 2", got)
+	}
+}
+
+// A publisher sends nothing while there is no room, is unhealthy when that lasts, and goes
+// on by itself.
+func TestPublisherWaitsForRoom(t *testing.T) {
+	s := bustest.Start(t, t.TempDir(), -1)
+	c := connect(t, s.ClientURL())
+	ensureStreams(t, c)
+	full := errors.New("the disk is full")
+	var room atomic.Bool
+	var stored []uint64
+	p := runPublisher(t, c, PublisherConfig{InFlight: 8, Buffer: 1 << 20, AckTimeout: 10 * time.Millisecond,
+		Ready: func() error {
+			if room.Load() {
+				return nil
+			}
+			return full
+		},
+		OnStored: func(seq uint64) { stored = append(stored, seq) },
+	})
+	for n := range 20 {
+		if !p.TryPublish(schemas.SubjectAlerts, fmt.Sprint(n), []byte("x")) {
+			t.Fatal("no room in the buffer")
+		}
+	}
+	for p.Health() == nil {
+		runtime.Gosched()
+	}
+	if err := p.Health(); !errors.Is(err, full) || !strings.Contains(err.Error(), "20 messages wait") {
+		t.Errorf("health: %v", err)
+	}
+	if got := storedData(t, c, schemas.StreamAlerts); len(got) > 0 {
+		t.Errorf("%d messages are stored", len(got))
+	}
+	room.Store(true)
+	if err := p.Flush(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Health(); err != nil {
+		t.Errorf("health with room: %v", err)
+	}
+	var want []uint64
+	for n := range uint64(20) {
+		want = append(want, n+1)
+	}
+	if !slices.Equal(stored, want) {
+		t.Errorf("stored as %v", stored)
 	}
 }
 

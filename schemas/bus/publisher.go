@@ -175,18 +175,15 @@ func (p *Publisher) Run(ctx context.Context) error {
 // errNoAnswer is how a server with a full disk shows.
 var errNoAnswer = errors.New("no acknowledgement (a nats-server whose disk was full stores again when it is restarted)")
 
-// unwell is how long the oldest message may wait before Health returns an error.
-const unwell = 5 * time.Second
-
-// Health returns an error while messages wait and for some seconds none was stored.
+// Health returns an error while messages wait and for AckTimeout none was stored.
 func (p *Publisher) Health() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	waits := time.Since(p.since)
-	if p.head == p.tail || waits < unwell {
+	if p.head == p.tail || waits < p.cfg.AckTimeout {
 		return nil
 	}
-	err := fmt.Errorf("%d messages wait to be stored, for %v now", p.tail-p.head, waits.Round(time.Second))
+	err := fmt.Errorf("%d messages wait to be stored, for %v now", p.tail-p.head, waits.Round(time.Millisecond))
 	if p.trouble != nil {
 		err = fmt.Errorf("%w: %w", err, p.trouble)
 	}
