@@ -32,7 +32,7 @@ const (
 	// CopyDeliver.
 	CopyAPI     = "READERS.API"
 	OriginAPI   = "NDMON.API"
-	CopyDeliver = "nd.copy"
+	CopyDeliver = "READERS.COPY"
 
 	// BucketState is the object store of what ruled knows of the links.
 	BucketState = "ND_STATE"

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nats-io/nats.go"
 	"github.com/ndmon/ndmon/deploy/lab"
 	"golang.org/x/sys/unix"
 )
@@ -38,7 +39,12 @@ func TestRelayWithCapNetRawAlone(t *testing.T) {
 			t.Errorf("no warning at the start has %s:\n%s", word, p.Stderr)
 		}
 	}
-	results := collect(t, connect(t, r.Namespace, localNATS), "nd.results.r1")
+	// Without a folder of the run time, it cannot note where its key is.
+	key, err := nats.NkeyOptionFromSeed(data + "/ndmon/admin.nk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	results := collect(t, connectWith(t, r.Namespace, localNATS, key), "nd.results.r1")
 	wire1, wire2, out := r.Host1.Wire("eth0"), r.Host2.Wire("eth0"), r.Wire(lab.Master)
 	out.Send(lab.Solicitation(r.MAC(lab.Master), lab.RouterAddress, lab.Host1Address).Frame())
 	if found := resultsOf(t, results, lab.Host1Address); found[lab.Slave1].Status != "reachable" ||

@@ -144,10 +144,10 @@ func TestPermissions(t *testing.T) {
 		{"READERS.API.STREAM.DELETE.ND_ALERTS", ruled, ""},
 		{"READERS.API.STREAM.PURGE.ND_ALERTS", "", ""},
 		{"NDMON.API.CONSUMER.CREATE.ND_ALERTS", "", ""},
-		{"nd.copy.x", "", ""},
+		{"READERS.COPY.x", "", ""},
 		{"_INBOX.nobody.x", "", ""},
 	}
-	for _, all := range []string{">", "*", "nd.>", "nd.copy.>", "nd.events.>", "nd.relay.>", "nd.relay.*", "nd.results.>", "nd.state.*", "_INBOX.>", "$JS.>", "$JS.API.>", "$SYS.>", "$O.>"} {
+	for _, all := range []string{">", "*", "nd.>", "READERS.COPY.>", "nd.events.>", "nd.relay.>", "nd.relay.*", "nd.results.>", "nd.state.*", "_INBOX.>", "$JS.>", "$JS.API.>", "$SYS.>", "$O.>"} {
 		s := subject{name: all}
 		switch all {
 		case schemas.SubjectEvents, "nd.state.*":
