@@ -38,6 +38,9 @@ type Deps struct {
 	// Health, if set, is told each time that the reading of events begins, by a
 	// nil error, and why when it ends.
 	Health func(error)
+
+	// ticks are those of sensors; nil for one each tickInterval.
+	ticks <-chan time.Time
 }
 
 // Bounds of the consumer: how many events may be processed and not yet
@@ -86,6 +89,12 @@ func Run(ctx context.Context, cfg Config, d Deps) error {
 		ctx, stop = context.WithTimeout(ctx, cfg.Learn)
 		defer stop()
 	}
+	ticks := d.ticks
+	if ticks == nil {
+		ticker := time.NewTicker(tickInterval)
+		defer ticker.Stop()
+		ticks = ticker.C
+	}
 	began := time.Now()
 	g, ctx := errgroup.WithContext(ctx)
 	published := make(chan error, 1)
@@ -94,6 +103,9 @@ func Run(ctx context.Context, cfg Config, d Deps) error {
 	g.Go(func() error { return e.relay.run(ctx) })
 	g.Go(func() error { return e.readStream(ctx) })
 	g.Go(func() error { return e.keepState(ctx) })
+	if cfg.Learn == 0 {
+		g.Go(func() error { return e.watchSensors(ctx, ticks) })
+	}
 	err = g.Wait()
 
 	flush, cancel := context.WithTimeout(publishing, time.Second)
@@ -178,21 +190,9 @@ func (e *evaluation) session(ctx context.Context, again <-chan struct{}) error {
 	} else if !created.Equal(e.created) {
 		e.restart(created)
 	}
-	filter := e.cfg.Events
-	if e.cfg.wholeStream() {
-		filter = "" // the whole stream, which the server finds faster
-	}
-	consumer, err := js.CreateOrUpdateConsumer(setup, schemas.StreamEvents, jetstream.ConsumerConfig{
-		Durable:       e.cfg.Consumer,
-		FilterSubject: filter,
-		DeliverPolicy: e.cfg.deliver(),
-		Description:   "nd-ruled",
-		AckPolicy:     jetstream.AckAllPolicy,
-		AckWait:       ackWait,
-		MaxAckPending: maxAckPending,
-	})
+	consumer, err := e.makeConsumer(setup)
 	if err != nil {
-		return fmt.Errorf("make consumer %s of stream %s: %w", e.cfg.Consumer, schemas.StreamEvents, err)
+		return err
 	}
 	// What was delivered and not acknowledged is to come again at once, and in
 	// its order: acknowledging an event acknowledges all before it.
@@ -226,9 +226,11 @@ func (e *evaluation) session(ctx context.Context, again <-chan struct{}) error {
 	if err != nil {
 		return fmt.Errorf("read stream %s: %w", schemas.StreamEvents, err)
 	}
+	e.setReading(true)
 	e.health(nil)
 	e.log.Info("reading events", "stream", schemas.StreamEvents, "consumer", e.cfg.Consumer)
 	defer func() {
+		e.setReading(false)
 		reading.Stop()
 		<-reading.Closed()
 	}()
@@ -240,6 +242,36 @@ func (e *evaluation) session(ctx context.Context, again <-chan struct{}) error {
 	case err := <-lost:
 		return err
 	}
+}
+
+// makeConsumer makes the consumer of the events, or looks it up.
+func (e *evaluation) makeConsumer(ctx context.Context) (jetstream.Consumer, error) {
+	filter := e.cfg.Events
+	if e.cfg.wholeStream() {
+		filter = "" // the whole stream, which the server finds faster
+	}
+	consumer, err := e.conn.JetStream().CreateOrUpdateConsumer(ctx, schemas.StreamEvents, jetstream.ConsumerConfig{
+		Durable:       e.cfg.Consumer,
+		FilterSubject: filter,
+		DeliverPolicy: e.cfg.deliver(),
+		Description:   "nd-ruled",
+		AckPolicy:     jetstream.AckAllPolicy,
+		AckWait:       ackWait,
+		MaxAckPending: maxAckPending,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make consumer %s of stream %s: %w", e.cfg.Consumer, schemas.StreamEvents, err)
+	}
+	return consumer, nil
+}
+
+// setReading notes that a session reads events, or does not any more. What
+// sensors published before, it may not have heard.
+func (e *evaluation) setReading(reading bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.reading = reading
+	e.sensors.deaf()
 }
 
 // reset has the consumer begin anew: behind the events of the stored state, or

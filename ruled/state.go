@@ -34,6 +34,7 @@ type Snapshot struct {
 	// event's.
 	Alerts     uint64                 `json:"alerts"`
 	Thresholds []rules.ThresholdState `json:"thresholds,omitempty"`
+	Sensors    []Watched              `json:"sensors,omitempty"`
 }
 
 const (
@@ -155,6 +156,7 @@ func (e *evaluation) restore(ctx context.Context) error {
 		e.links, e.observed, e.resume = e.newTable(), 0, false
 		return err
 	}
+	e.sensors.restore(head.Sensors)
 	e.created, e.restored = created, true
 	if stats := e.links.Stats(); stats.Links > 0 {
 		e.log.Info("going on from the stored state", "links", stats.Links, "neighbours", stats.Addresses, "of", head.Time)
@@ -187,7 +189,7 @@ func (e *evaluation) save(ctx context.Context) error {
 	}
 	head := Snapshot{
 		Type: snapshotType, Time: time.Now().UTC(), Stream: e.created, Events: e.observed,
-		Alerts: alerts.CachedInfo().State.LastSeq, Thresholds: e.thresholds.State(),
+		Alerts: alerts.CachedInfo().State.LastSeq, Thresholds: e.thresholds.State(), Sensors: e.sensors.state(),
 	}
 	states, published := e.links.State(), e.alerts.Published()
 	e.mu.Unlock()
