@@ -42,12 +42,16 @@ type fixture struct {
 	config   Config
 	log      *bytes.Buffer
 	alerts   *nats.Subscription
-	ruled    *bus.Conn // the connection of the one that runs
+	ruled    *bus.Conn     // the connection of the one that runs
+	reading  chan struct{} // each time that it begins to read events
+	dir      string        // of the server
+	ticks    <-chan time.Time
 }
 
 func start(t testing.TB, rules string) *fixture {
 	t.Helper()
-	f := &fixture{server: bustest.Start(t, t.TempDir(), -1)}
+	f := &fixture{dir: t.TempDir()}
+	f.server = bustest.Start(t, f.dir, -1)
 	f.config = Config{
 		Rules: filepath.Join(t.TempDir(), "rules.xml"), Consumer: "ruled", Events: schemas.SubjectEvents,
 		RelayTTL: 3 * time.Second, Buffer: 1 << 20,
@@ -73,15 +77,16 @@ func (f *fixture) run(t testing.TB) (stop func()) {
 	conn := connect(t, f.server, f.registry)
 	f.ruled = conn
 	ctx, cancel := context.WithCancel(context.Background())
-	reading, done := make(chan struct{}, 16), make(chan error, 1)
+	f.reading = make(chan struct{}, 16)
+	done := make(chan error, 1)
 	go func() {
 		done <- Run(ctx, f.config, Deps{
 			Log: slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Registry: f.registry, Conn: conn, Bus: conn,
-			Health: begun(reading),
+			Health: begun(f.reading), ticks: f.ticks,
 		})
 	}()
 	select {
-	case <-reading:
+	case <-f.reading:
 	case err := <-done:
 		t.Fatalf("ruled ends: %v", err)
 	}

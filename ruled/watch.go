@@ -27,7 +27,7 @@ const (
 	missedHeartbeats = 3
 	// settleTimeout bounds how long the events that are stored may take to be
 	// evaluated, before a sensor is called silent.
-	settleTimeout = 5 * time.Second
+	settleTimeout = 2 * time.Second
 )
 
 // sensors knows of each host's sensor that publishes heartbeats when it was
@@ -51,9 +51,9 @@ type Watched struct {
 	Former time.Time `json:"former,omitzero"`
 	// Heard is the time of the last event of the host.
 	Heard time.Time `json:"heard"`
-	// Silent is since when it was silent, if it was reported as lost and has not
-	// come back.
-	Silent time.Time `json:"silent,omitzero"`
+	// Silent is since when it is silent, if it was reported as lost; nil if it is
+	// heard.
+	Silent *time.Time `json:"silent,omitempty"`
 
 	tick uint64 // of sensors.now when it was heard
 }
@@ -110,10 +110,10 @@ func (s *sensors) heartbeat(e *schemas.Event) []notice {
 			notices = append(notices, gap(e.Host, heard, state.Started))
 		}
 	}
-	if !w.Silent.IsZero() {
+	if w.Silent != nil {
 		notices = append(notices, notice{sensorBack, schemas.Info,
-			fmt.Sprintf("the sensor of %s is heard again, it was silent since %s", e.Host, stamp(w.Silent))})
-		w.Silent = time.Time{}
+			fmt.Sprintf("the sensor of %s is heard again, it was silent since %s", e.Host, stamp(*w.Silent))})
+		w.Silent = nil
 		s.silent--
 	}
 	return notices
@@ -137,7 +137,7 @@ func (s *sensors) add(w *Watched) {
 	if s.order.Len() == maxSensors {
 		oldest := s.order.Remove(s.order.Back()).(*Watched)
 		delete(s.hosts, oldest.Heartbeat.Host)
-		if !oldest.Silent.IsZero() {
+		if oldest.Silent != nil {
 			s.silent--
 		}
 		s.evicted++
@@ -158,7 +158,7 @@ func (s *sensors) fallen() []*Watched {
 	var fallen []*Watched
 	for at := s.order.Front(); at != nil; at = at.Next() {
 		w := at.Value.(*Watched)
-		if w.Silent.IsZero() && s.now-max(w.tick, s.since) > missedHeartbeats*max(1, uint64(w.Heartbeat.Sensor.Interval)) {
+		if w.Silent == nil && s.now-max(w.tick, s.since) > missedHeartbeats*max(1, uint64(w.Heartbeat.Sensor.Interval)) {
 			fallen = append(fallen, w)
 		}
 	}
@@ -167,7 +167,8 @@ func (s *sensors) fallen() []*Watched {
 
 // lost notes that a sensor was reported as lost.
 func (s *sensors) lost(w *Watched) {
-	w.Silent = w.Heard
+	since := w.Heard
+	w.Silent = &since
 	s.silent++
 }
 
@@ -198,7 +199,7 @@ func (s *sensors) restore(all []Watched) {
 			continue
 		}
 		s.add(w)
-		if !w.Silent.IsZero() {
+		if w.Silent != nil {
 			s.silent++
 		}
 	}
