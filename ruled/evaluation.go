@@ -60,8 +60,10 @@ type evaluation struct {
 	restored bool // the state of a former run is known
 	resume   bool // begin behind observed
 	halfway  bool // an event changed the state, but its alerts were not published
+	// changed says that the stored state is out of date. A heartbeat alone does not
+	// make it so: it comes again with the events behind observed.
+	changed bool
 
-	saved   atomic.Uint64         // what observed was in the stored state
 	figures atomic.Pointer[known] // for the metrics
 }
 
@@ -164,12 +166,14 @@ func (e *evaluation) respond(ctx context.Context, msg jetstream.Msg) error {
 			return nil
 		}
 		for _, n := range e.sensors.heartbeat(&e.event) {
+			e.changed = true
 			if err := e.alert(ctx, &e.event, msg.Data(), n.rule, n.severity, n.description, 1); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
+	e.changed = true
 	e.m.events.Inc()
 	e.sensors.heard(&e.event)
 	if e.event.Lost != nil {

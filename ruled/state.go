@@ -175,7 +175,7 @@ func (e *evaluation) streamCreated(ctx context.Context) (time.Time, error) {
 
 // save stores the state. It belongs to events whose alerts are stored, so that
 // who goes on from it owes none.
-func (e *evaluation) save(ctx context.Context) error {
+func (e *evaluation) save(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, saveTimeout)
 	defer cancel()
 	alerts, err := e.conn.JetStream().Stream(ctx, schemas.StreamAlerts)
@@ -192,15 +192,19 @@ func (e *evaluation) save(ctx context.Context) error {
 		Alerts: alerts.CachedInfo().State.LastSeq, Thresholds: e.thresholds.State(), Sensors: e.sensors.state(),
 	}
 	states, published := e.links.State(), e.alerts.Published()
+	e.changed = false
 	e.mu.Unlock()
+	defer func() {
+		if err != nil {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			e.changed = true
+		}
+	}()
 	if err := e.alerts.Wait(ctx, published); err != nil {
 		return fmt.Errorf("store the alerts that belong to the state: %w", err)
 	}
-	if err := writeState(ctx, e.conn.JetStream(), e.cfg.Consumer, head, states); err != nil {
-		return err
-	}
-	e.saved.Store(head.Events)
-	return nil
+	return writeState(ctx, e.conn.JetStream(), e.cfg.Consumer, head, states)
 }
 
 // keepState stores the state now and then, and when somebody asks on NATS.
@@ -223,7 +227,7 @@ func (e *evaluation) keepState(ctx context.Context) error {
 			return ctx.Err()
 		case request = <-asked:
 		case <-ticker.C:
-			if e.observedNow() == e.saved.Load() {
+			if !e.outOfDate() {
 				continue
 			}
 		}
@@ -243,10 +247,11 @@ func (e *evaluation) keepState(ctx context.Context) error {
 	}
 }
 
-func (e *evaluation) observedNow() uint64 {
+// outOfDate reports whether the stored state is.
+func (e *evaluation) outOfDate() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.observed
+	return e.changed
 }
 
 // StoreState has the ruled with a consumer's name store its state, so that

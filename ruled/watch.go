@@ -270,6 +270,7 @@ func (e *evaluation) reportLost(ctx context.Context) error {
 			return err
 		}
 		e.sensors.lost(w)
+		e.changed = true
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
+	"github.com/ndmon/ndmon/ruled/link"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/bus/bustest"
 )
@@ -221,6 +222,16 @@ func (f *fixture) ticking() (pass func(n int)) {
 	}
 }
 
+// frame publishes a frame and waits until it is evaluated, and with it what came
+// before.
+func (f *fixture) frame(t *testing.T, n, now int) {
+	t.Helper()
+	e := solicitation(n)
+	e.Time = at(now)
+	f.publish(t, e)
+	f.wantAlerts(t, e.ID+".all-ns")
+}
+
 func (f *fixture) wantAlert(t *testing.T, id, word string) schemas.Alert {
 	t.Helper()
 	a := f.nextAlert(t)
@@ -237,10 +248,7 @@ func TestSensorIsLostAndBack(t *testing.T) {
 	pass := f.ticking()
 	f.run(t)
 	f.publish(t, beat(1, 0, 0))
-	e := solicitation(2)
-	e.Time = at(1)
-	f.publish(t, e)
-	f.wantAlerts(t, "e2.all-ns")
+	f.frame(t, 2, 1)
 	pass(8)
 	a := f.wantAlert(t, "h1.sensor-lost", "silent since 2026-11-25T10:00:01Z")
 	var event schemas.Event
@@ -258,11 +266,11 @@ func TestSensorIsLostAndBack(t *testing.T) {
 	}
 	f.wantAlerts(t, "e4.all-ns")
 	f.publish(t, beat(5, 60, 70, stopped))
-	f.waitAcknowledged(t)
+	f.frame(t, 6, 71)
 	pass(8)
 	f.wantAlert(t, "h5.sensor-lost", "stopped at 2026-11-25T10:01:10Z")
-	if n := f.counter(t, "nd_ruled_events_total"); n != 2 {
-		t.Errorf("%v events are counted, want 2", n)
+	if n := f.counter(t, "nd_ruled_events_total"); n != 3 {
+		t.Errorf("%v events are counted, want the 3 frames", n)
 	}
 }
 
@@ -272,7 +280,7 @@ func TestSensorIsNotLostWithNATS(t *testing.T) {
 	pass := f.ticking()
 	f.run(t)
 	f.publish(t, beat(1, 0, 0))
-	f.waitAcknowledged(t)
+	f.frame(t, 2, 1)
 	port := f.server.Addr().(*net.TCPAddr).Port
 	bustest.Stop(f.server)
 	waitFor(t, "ruled notices", func() bool { return !f.ruled.Connected() })
@@ -281,9 +289,8 @@ func TestSensorIsNotLostWithNATS(t *testing.T) {
 	<-f.reading
 	pass(6)
 	waitFor(t, "the test is connected", f.conn.Connected)
-	f.publish(t, beat(2, 0, 100))
-	f.publish(t, solicitation(3))
-	f.wantAlerts(t, "e3.all-ns") // and no other before it
+	f.publish(t, beat(3, 0, 100))
+	f.frame(t, 4, 101) // and no other alert before it
 }
 
 // Nor is one whose events are stored and not evaluated yet.
@@ -292,18 +299,17 @@ func TestSensorIsNotLostInABacklog(t *testing.T) {
 	pass := f.ticking()
 	f.run(t)
 	f.publish(t, beat(1, 0, 0))
-	f.waitAcknowledged(t)
+	f.frame(t, 2, 1)
 	js := f.conn.JetStream()
 	if _, err := js.PauseConsumer(testContext(t), schemas.StreamEvents, "ruled", time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	f.publish(t, beat(2, 0, 2))
+	f.publish(t, beat(3, 0, 2))
 	pass(8)
 	if _, err := js.ResumeConsumer(testContext(t), schemas.StreamEvents, "ruled"); err != nil {
 		t.Fatal(err)
 	}
-	f.publish(t, solicitation(3))
-	f.wantAlerts(t, "e3.all-ns") // and no other before it
+	f.frame(t, 4, 3) // and no other alert before it
 }
 
 // An event that comes again, and a ruled that comes again, report a gap once; what
@@ -313,15 +319,19 @@ func TestSensorsOutliveAStop(t *testing.T) {
 	pass := f.ticking()
 	stop := f.run(t)
 	f.publish(t, beat(1, 0, 0))
+	f.frame(t, 5, 1)
 	if running, err := StoreState(testContext(t), f.conn, "ruled"); err != nil || !running {
 		t.Fatal(running, err)
 	}
-	f.waitAcknowledged(t)
 	stored := f.storedState(t)
 	f.publish(t, beat(2, 60, 60))
 	f.wantAlerts(t, "h2.not-watching")
 	pass(8)
 	f.wantAlerts(t, "h2.sensor-lost")
+	// One that is on its way would come again to the test's plain subscription.
+	if running, err := StoreState(testContext(t), f.conn, "ruled"); err != nil || !running {
+		t.Fatal(running, err)
+	}
 	if err := f.ruled.NATS().ForceReconnect(); err != nil {
 		t.Fatal(err)
 	}
@@ -330,18 +340,67 @@ func TestSensorsOutliveAStop(t *testing.T) {
 
 	f.putState(t, stored) // as it was when it was killed
 	stop = f.run(t)
-	f.waitAcknowledged(t)
+	repeated := func(n float64) {
+		t.Helper()
+		waitFor(t, "alerts that are not raised again", func() bool { return f.counter(t, "nd_ruled_alerts_repeated_total") == n })
+	}
+	repeated(1)
 	pass(8)
-	e := solicitation(3)
-	e.Time = at(61)
-	f.publish(t, e)
-	f.wantAlerts(t, "e3.all-ns") // and no other before it
+	repeated(2)
+	f.frame(t, 3, 61) // and no other alert before it
 	stop()
 
 	f.run(t)
 	f.publish(t, beat(4, 90, 90))
 	f.wantAlert(t, "h4.not-watching", "from 2026-11-25T10:01:01Z to 2026-11-25T10:01:30Z")
 	f.wantAlert(t, "h4.sensor-back", "silent since")
+}
+
+// What a frame has changed, and what was reported, is stored before long; a
+// heartbeat alone is not worth it.
+func TestStateIsStoredWhenItChanges(t *testing.T) {
+	f := start(t, testRules)
+	f.config.StateInterval = 20 * time.Millisecond
+	pass := f.ticking()
+	f.run(t)
+	last := ""
+	stored := func(events uint64, silent ...bool) {
+		t.Helper()
+		waitFor(t, "another state is stored", func() bool {
+			store, err := f.conn.JetStream().ObjectStore(testContext(t), schemas.BucketState)
+			if err != nil {
+				return false
+			}
+			info, err := store.GetInfo(testContext(t), "ruled")
+			if err != nil || info.NUID == last {
+				return false
+			}
+			last = info.NUID
+			return true
+		})
+		head, err := ReadState(testContext(t), f.conn.JetStream(), "ruled", func(link.State) error { return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []bool
+		for _, w := range head.Sensors {
+			got = append(got, w.Silent != nil)
+		}
+		if diff := cmp.Diff(silent, got); diff != "" || head.Events != events {
+			t.Errorf("the state is of %d events, want %d; sensors that are silent:\n%s", head.Events, events, diff)
+		}
+	}
+	f.publish(t, solicitation(1))
+	f.wantAlerts(t, "e1.all-ns")
+	stored(1)
+	f.publish(t, beat(2, 0, 0))
+	waitFor(t, "the sensor is known", func() bool { return f.counter(t, "nd_ruled_sensors") == 1 })
+	pass(8)
+	f.wantAlerts(t, "h2.sensor-lost")
+	stored(2, true)
+	f.publish(t, beat(3, 0, 30))
+	f.wantAlerts(t, "h3.sensor-back")
+	stored(3, false)
 }
 
 // While it learns, ruled reports nothing of sensors.
