@@ -70,9 +70,8 @@ func TestNdmonIsKilled(t *testing.T) {
 	}
 	p = begin(9)
 	p.Stdout.WaitFor("ra-lifetime-zero")
-	exactly := printed(t, p)
-	if len(exactly) != 1 || numberOf(t, exactly[0]) != 9 {
-		t.Errorf("alerts after an end in order: %+v", exactly)
+	if got := printed(t, p); len(got) != 1 || numberOf(t, got[0]) != 9 {
+		t.Errorf("alerts after an end in order: %+v", got)
 	}
 }
 
