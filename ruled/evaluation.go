@@ -51,6 +51,7 @@ type evaluation struct {
 	eventReader
 	links      *link.Table
 	thresholds *rules.Thresholds
+	sensors    *sensors
 	lessons
 	// last is where the last event stood, zero before the first of a session.
 	last place
@@ -58,12 +59,15 @@ type evaluation struct {
 	// number of the last event in it that links and thresholds know of.
 	created  time.Time
 	observed uint64
+	reading  bool // a session reads events
 	restored bool // the state of a former run is known
 	unread   int  // how often it could not be read
 	resume   bool // begin behind observed
 	halfway  bool // an event changed the state, but its alerts were not published
+	// changed says that the stored state is out of date. A heartbeat alone does not
+	// make it so: it comes again with the events behind observed.
+	changed bool
 
-	saved   atomic.Uint64         // what observed was in the stored state
 	figures atomic.Pointer[known] // for the metrics
 }
 
@@ -77,6 +81,7 @@ func newEvaluation(cfg Config, d Deps, m *metrics, src *source, vendors *vendors
 		cfg: cfg, log: d.Log, conn: d.Conn, m: m, src: src, health: d.Health, room: d.Room,
 		eventReader: newEventReader(),
 		raised:      newRecent(),
+		sensors:     newSensors(),
 		thresholds:  rules.NewThresholds(rules.MaxThresholdKeys),
 		vendors:     vendors,
 	}
@@ -142,19 +147,14 @@ func (e *evaluation) handle(ctx context.Context, msg jetstream.Msg) error {
 		return nil
 	}
 	e.halfway = true
-	e.m.events.Inc()
 	if missed > 0 {
 		e.m.missed.Add(float64(missed))
 		why := fmt.Sprintf("before this event, the stream dropped %d events that were not evaluated yet: the rules do not keep up, or the stream is too small", missed)
-		if err := e.alert(ctx, msg, eventsMissed, schemas.Warning, why, 1); err != nil {
+		if err := e.alert(ctx, &e.event, msg.Data(), eventsMissed, schemas.Warning, why, 1); err != nil {
 			return err
 		}
 	}
-	if e.event.Lost != nil {
-		if err := e.alert(ctx, msg, eventsLost, schemas.Warning, "the sensor had to drop frames: alerts may be missing", 1); err != nil {
-			return err
-		}
-	} else if err := e.evaluate(ctx, msg); err != nil {
+	if err := e.respond(ctx, msg); err != nil {
 		return err
 	}
 	e.halfway = false
@@ -169,6 +169,29 @@ const (
 	eventsLost   = "events-lost"
 	eventsMissed = "events-missed"
 )
+
+// respond does what the event asks for.
+func (e *evaluation) respond(ctx context.Context, msg jetstream.Msg) error {
+	if e.event.Sensor != nil {
+		if e.cfg.Learn > 0 {
+			return nil
+		}
+		for _, n := range e.sensors.heartbeat(&e.event) {
+			e.changed = true
+			if err := e.alert(ctx, &e.event, msg.Data(), n.rule, n.severity, n.description, 1); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	e.changed = true
+	e.m.events.Inc()
+	e.sensors.heard(&e.event)
+	if e.event.Lost != nil {
+		return e.alert(ctx, &e.event, msg.Data(), eventsLost, schemas.Warning, "the sensor had to drop frames: alerts may be missing", 1)
+	}
+	return e.evaluate(ctx, msg)
+}
 
 // acting is a rule that acts on an event, which stands for so many matches.
 type acting struct {
@@ -211,56 +234,56 @@ func (e *evaluation) evaluate(ctx context.Context, msg jetstream.Msg) error {
 		if a.rule.Severity == "" {
 			continue
 		}
-		if err := e.alert(ctx, msg, a.rule.ID, a.rule.Severity, a.rule.Description, a.count); err != nil {
+		if err := e.alert(ctx, &e.event, msg.Data(), a.rule.ID, a.rule.Severity, a.rule.Description, a.count); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// alert publishes an alert unless it was raised before. It waits while too many
-// alerts are not stored yet.
-func (e *evaluation) alert(ctx context.Context, msg jetstream.Msg, rule string, severity schemas.Severity, description string, count uint64) error {
+// alert publishes an alert about an event, of which data is the message, unless
+// it was raised before. It waits while too many alerts are not stored yet.
+func (e *evaluation) alert(ctx context.Context, event *schemas.Event, data []byte, rule string, severity schemas.Severity, description string, count uint64) error {
 	if e.cfg.Learn > 0 {
-		e.log.Warn("while learning: "+description, "host", e.event.Host, "interface", e.event.Interface, "event", e.event.ID)
+		e.log.Warn("while learning: "+description, "host", event.Host, "interface", event.Interface, "event", event.ID)
 		return nil
 	}
-	id := e.event.ID + "." + rule
+	id := event.ID + "." + rule
 	if !e.raised.add(id) {
 		e.m.alertsAgain.Inc()
 		return nil
 	}
-	summary := rules.Summary(&e.event)
+	summary := rules.Summary(event)
 	if count > 1 {
 		summary = fmt.Sprintf("%d such frames, the last: %s", count, summary)
 	} else {
 		count = 0
 	}
-	data, err := schemas.Marshal(schemas.Alert{
+	alert, err := schemas.Marshal(schemas.Alert{
 		Type:        schemas.TypeAlert,
-		Time:        e.event.Time,
+		Time:        event.Time,
 		Severity:    severity,
-		Host:        e.event.Host,
-		Interface:   e.event.Interface,
+		Host:        event.Host,
+		Interface:   event.Interface,
 		Rule:        rule,
 		Summary:     summary,
 		Description: description,
 		Count:       count,
 		ID:          id,
-		Link:        e.event.Link,
-		Event:       msg.Data(),
+		Link:        event.Link,
+		Event:       data,
 	})
 	if err != nil {
 		return fmt.Errorf("write alert %s: %w", id, err)
 	}
-	if err := e.alerts.Publish(ctx, schemas.SubjectAlerts, id, data); err != nil {
+	if err := e.alerts.Publish(ctx, schemas.SubjectAlerts, id, alert); err != nil {
 		return err
 	}
 	if e.outbox != nil {
 		e.outbox.raise(ctx, data)
 	}
 	e.m.alerts[severity].Inc()
-	e.log.Debug("alert", "rule", rule, "host", e.event.Host, "interface", e.event.Interface, "event", e.event.ID)
+	e.log.Debug("alert", "rule", rule, "host", event.Host, "interface", event.Interface, "event", event.ID)
 	return nil
 }
 

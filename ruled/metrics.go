@@ -32,7 +32,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	}, []string{"outcome"})
 	m := &metrics{
 		events: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "nd_ruled_events_total", Help: "Events evaluated.",
+			Name: "nd_ruled_events_total", Help: "Events evaluated, without the heartbeats of sensors.",
 		}),
 		invalid: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "nd_ruled_invalid_messages_total", Help: "Messages on an event subject that are no event of that subject; they were dropped.",
@@ -72,13 +72,15 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 type known struct {
 	link.Stats
 	thresholdsDropped uint64
+	sensors, silent   int
+	sensorsEvicted    uint64
 }
 
 // known returns how much is remembered or, while an event waits for its alerts to
 // be stored, how much was: who looks at the figures must not wait with it.
 func (e *evaluation) known() known {
 	if e.mu.TryLock() {
-		e.figures.Store(&known{e.links.Stats(), e.thresholds.Dropped()})
+		e.figures.Store(&known{e.links.Stats(), e.thresholds.Dropped(), e.sensors.order.Len(), e.sensors.silent, e.sensors.evicted})
 		e.mu.Unlock()
 	}
 	if k := e.figures.Load(); k != nil {
@@ -105,10 +107,21 @@ func (e *evaluation) registerState(r prometheus.Registerer) error {
 			stats(func(k known) float64 { return float64(k.EvictedLinks) })),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "nd_ruled_thresholds_evicted_total", Help: "Counts of thresholds that were forgotten for want of room before their time was over."},
 			stats(func(k known) float64 { return float64(k.thresholdsDropped) })),
+		prometheus.NewGaugeFunc(sensorsIn("heard"), stats(func(k known) float64 { return float64(k.sensors - k.silent) })),
+		prometheus.NewGaugeFunc(sensorsIn("silent"), stats(func(k known) float64 { return float64(k.silent) })),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "nd_ruled_sensors_evicted_total", Help: "Sensors that were forgotten for want of room, those that were silent for longest."},
+			stats(func(k known) float64 { return float64(k.sensorsEvicted) })),
 	} {
 		if err := r.Register(c); err != nil {
 			return fmt.Errorf("register ruled's counters: %w", err)
 		}
 	}
 	return nil
+}
+
+func sensorsIn(state string) prometheus.GaugeOpts {
+	return prometheus.GaugeOpts{
+		Name: "nd_ruled_sensors", Help: "Sensors that publish heartbeats: heard, or silent, which were reported as lost.",
+		ConstLabels: prometheus.Labels{"state": state},
+	}
 }

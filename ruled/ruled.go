@@ -50,6 +50,9 @@ type Deps struct {
 	// Room, if set, returns an error while there is no room to store alerts and the
 	// state: they wait then.
 	Room func() error
+
+	// ticks are those of sensors; nil for one each tickInterval.
+	ticks <-chan time.Time
 }
 
 // Bounds of the consumer: how many events may be processed and not yet
@@ -104,6 +107,12 @@ func Run(ctx context.Context, cfg Config, d Deps) error {
 		ctx, stop = context.WithTimeout(ctx, cfg.Learn)
 		defer stop()
 	}
+	ticks := d.ticks
+	if ticks == nil {
+		ticker := time.NewTicker(tickInterval)
+		defer ticker.Stop()
+		ticks = ticker.C
+	}
 	began := time.Now()
 	g, ctx := errgroup.WithContext(ctx)
 	published := make(chan error, 1)
@@ -122,6 +131,9 @@ func Run(ctx context.Context, cfg Config, d Deps) error {
 	g.Go(func() error { return e.relay.run(ctx) })
 	g.Go(func() error { return e.readStream(ctx) })
 	g.Go(func() error { return e.keepState(ctx) })
+	if cfg.Learn == 0 {
+		g.Go(func() error { return e.watchSensors(ctx, ticks) })
+	}
 	err = g.Wait()
 
 	flush, cancel := context.WithTimeout(publishing, time.Second)
@@ -201,7 +213,6 @@ func (e *evaluation) readStream(ctx context.Context) error {
 
 // session reads events until something is lost, and says what.
 func (e *evaluation) session(ctx context.Context, again <-chan struct{}) error {
-	js := e.conn.JetStream()
 	setup, cancel := context.WithTimeout(ctx, setupTimeout)
 	defer cancel()
 	if _, err := e.ensureStreams(setup); err != nil {
@@ -213,21 +224,9 @@ func (e *evaluation) session(ctx context.Context, again <-chan struct{}) error {
 	if err := e.compare(setup); err != nil {
 		return err
 	}
-	filter := e.cfg.Events
-	if e.cfg.wholeStream() {
-		filter = "" // the whole stream, which the server finds faster
-	}
-	consumer, err := js.CreateOrUpdateConsumer(setup, schemas.StreamEvents, jetstream.ConsumerConfig{
-		Durable:       e.cfg.Consumer,
-		FilterSubject: filter,
-		DeliverPolicy: e.cfg.deliver(),
-		Description:   "nd-ruled",
-		AckPolicy:     jetstream.AckAllPolicy,
-		AckWait:       ackWait,
-		MaxAckPending: maxAckPending,
-	})
+	consumer, err := e.makeConsumer(setup)
 	if err != nil {
-		return fmt.Errorf("make consumer %s of stream %s: %w", e.cfg.Consumer, schemas.StreamEvents, err)
+		return err
 	}
 	// What was delivered and not acknowledged is to come again at once, and in
 	// its order: acknowledging an event acknowledges all before it.
@@ -263,9 +262,11 @@ func (e *evaluation) session(ctx context.Context, again <-chan struct{}) error {
 	}
 	watch := time.NewTicker(streamsInterval)
 	defer watch.Stop()
+	e.setReading(true)
 	e.health(nil)
 	e.log.Info("reading events", "stream", schemas.StreamEvents, "consumer", e.cfg.Consumer)
 	defer func() {
+		e.setReading(false)
 		reading.Stop()
 		<-reading.Closed()
 	}()
@@ -314,6 +315,36 @@ func (e *evaluation) ensureStreams(ctx context.Context) (made []string, err erro
 		e.log.Debug("made streams", "streams", made)
 	}
 	return made, err
+}
+
+// makeConsumer makes the consumer of the events, or looks it up.
+func (e *evaluation) makeConsumer(ctx context.Context) (jetstream.Consumer, error) {
+	filter := e.cfg.Events
+	if e.cfg.wholeStream() {
+		filter = "" // the whole stream, which the server finds faster
+	}
+	consumer, err := e.conn.JetStream().CreateOrUpdateConsumer(ctx, schemas.StreamEvents, jetstream.ConsumerConfig{
+		Durable:       e.cfg.Consumer,
+		FilterSubject: filter,
+		DeliverPolicy: e.cfg.deliver(),
+		Description:   "nd-ruled",
+		AckPolicy:     jetstream.AckAllPolicy,
+		AckWait:       ackWait,
+		MaxAckPending: maxAckPending,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make consumer %s of stream %s: %w", e.cfg.Consumer, schemas.StreamEvents, err)
+	}
+	return consumer, nil
+}
+
+// setReading notes that a session reads events, or does not any more. What
+// sensors published before, it may not have heard.
+func (e *evaluation) setReading(reading bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.reading = reading
+	e.sensors.deaf()
 }
 
 // reset has the consumer begin anew: behind the events of the stored state, or

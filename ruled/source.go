@@ -18,13 +18,13 @@ import (
 
 // source is where the rules come from, and the rules in force.
 type source struct {
-	path   string // empty: built in
-	data   []byte // of the file that was read last; nil if it could not be read
-	stamp  stamp  // of that file
-	due    bool   // the file had changed when it was looked at last
-	unread string // why the file cannot be read, as it was logged
-	hangup <-chan os.Signal
-	log    *slog.Logger
+	path    string  // empty: built in
+	data    []byte  // of the file that was read last; nil if it could not be read
+	version version // of that file
+	due     bool    // the file had changed when it was looked at last
+	unread  string  // why the file cannot be read, as it was logged
+	hangup  <-chan os.Signal
+	log     *slog.Logger
 
 	rules atomic.Pointer[ruleset]
 	// changed is told when other rules are in force.
@@ -68,22 +68,22 @@ func newRuleset(set *rules.Set) *ruleset {
 // later: it may be written in several steps.
 const lookEach = 250 * time.Millisecond
 
-// stamp differs between two files, and before and after a file is written to. It
+// version differs between two files, and before and after a file is written to. It
 // is zero where there is no file.
-type stamp struct {
+type version struct {
 	device, inode    uint64
 	size             int64
 	written, changed unix.Timespec
 }
 
-// stampOf follows symbolic links, so it tells when any part of the path leads to
+// versionOf follows symbolic links, so it tells when any part of the path leads to
 // another file.
-func stampOf(path string) stamp {
+func versionOf(path string) version {
 	var st unix.Stat_t
 	if unix.Stat(path, &st) != nil {
-		return stamp{} // the reading of the file says why
+		return version{} // the reading of the file says why
 	}
-	return stamp{uint64(st.Dev), st.Ino, st.Size, st.Mtim, st.Ctim}
+	return version{uint64(st.Dev), st.Ino, st.Size, st.Mtim, st.Ctim}
 }
 
 // loadRules reads the rules for the first time. Its error has every fault of
@@ -107,10 +107,10 @@ func loadRules(path string, d Deps, m *metrics) (*source, error) {
 
 // load reads the file and puts its rules in force, unless it is bad.
 func (s *source) load() error {
-	s.stamp = stampOf(s.path) // first, so that it differs if the file changes meanwhile
+	s.version = versionOf(s.path) // first, so that it differs if the file changes meanwhile
 	data, err := readRegular(s.path, rules.MaxFileSize)
 	if err != nil {
-		s.stamp, s.data = stamp{}, nil
+		s.version, s.data = version{}, nil
 		return fmt.Errorf("read rules: %w", err)
 	}
 	s.unread = ""
@@ -169,9 +169,9 @@ func (s *source) reload() {
 // look reads the file again if it has changed, or could not be read. It is called
 // once in a while: a file is read at the look after the one that finds it changed.
 func (s *source) look() {
-	now := stampOf(s.path)
+	now := versionOf(s.path)
 	switch {
-	case now == s.stamp && now != stamp{}:
+	case now == s.version && now != version{}:
 		s.due = false
 	case !s.due:
 		s.due = true

@@ -34,6 +34,7 @@ type Snapshot struct {
 	// event's.
 	Alerts     uint64                 `json:"alerts"`
 	Thresholds []rules.ThresholdState `json:"thresholds,omitempty"`
+	Sensors    []Watched              `json:"sensors,omitempty"`
 }
 
 const (
@@ -170,6 +171,7 @@ func (e *evaluation) restore(ctx context.Context) error {
 		e.links, e.observed, e.resume = e.newTable(), 0, false
 		return err
 	}
+	e.sensors.restore(head.Sensors)
 	e.created, e.restored = events.Created, true
 	if stats := e.links.Stats(); stats.Links > 0 {
 		e.log.Info("going on from the stored state", "links", stats.Links, "neighbours", stats.Addresses, "of", head.Time)
@@ -208,7 +210,7 @@ func (e *evaluation) compare(ctx context.Context) error {
 
 // save stores the state. It belongs to events whose alerts are stored, so that
 // who goes on from it owes none.
-func (e *evaluation) save(ctx context.Context) error {
+func (e *evaluation) save(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, saveTimeout)
 	defer cancel()
 	alerts, err := e.conn.JetStream().Stream(ctx, schemas.StreamAlerts)
@@ -222,10 +224,18 @@ func (e *evaluation) save(ctx context.Context) error {
 	}
 	head := Snapshot{
 		Type: snapshotType, Time: time.Now().UTC(), Stream: e.created, Events: e.observed,
-		Alerts: alerts.CachedInfo().State.LastSeq, Thresholds: e.thresholds.State(),
+		Alerts: alerts.CachedInfo().State.LastSeq, Thresholds: e.thresholds.State(), Sensors: e.sensors.state(),
 	}
 	states, published := e.links.State(), e.alerts.Published()
+	e.changed = false
 	e.mu.Unlock()
+	defer func() {
+		if err != nil {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			e.changed = true
+		}
+	}()
 	if e.room != nil {
 		if err := e.room(); err != nil {
 			return err
@@ -234,11 +244,7 @@ func (e *evaluation) save(ctx context.Context) error {
 	if err := e.alerts.Wait(ctx, published); err != nil {
 		return fmt.Errorf("store the alerts that belong to the state: %w", err)
 	}
-	if err := writeState(ctx, e.conn.JetStream(), e.cfg.Consumer, head, states); err != nil {
-		return err
-	}
-	e.saved.Store(head.Events)
-	return nil
+	return writeState(ctx, e.conn.JetStream(), e.cfg.Consumer, head, states)
 }
 
 // keepState stores the state now and then, and when somebody asks on NATS.
@@ -271,7 +277,7 @@ func (e *evaluation) keepState(ctx context.Context) error {
 				requests = append(requests, <-asked)
 			}
 		case <-ticker.C:
-			if e.observedNow() == e.saved.Load() {
+			if !e.outOfDate() {
 				continue
 			}
 		}
@@ -304,10 +310,11 @@ func pause(ctx context.Context, long time.Duration) error {
 	}
 }
 
-func (e *evaluation) observedNow() uint64 {
+// outOfDate reports whether the stored state is.
+func (e *evaluation) outOfDate() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.observed
+	return e.changed
 }
 
 // StoreState has the ruled with a consumer's name store its state, so that

@@ -277,7 +277,7 @@ func FuzzParseJSON(f *testing.F) {
 	f.Add(short.AppendJSON(nil))
 	full := fullEvent(f)
 	for _, part := range []Event{
-		{Ethernet: full.Ethernet}, {Inet6: full.Inet6}, {ICMP6: full.ICMP6}, {Fault: &Fault{DNS: true}}, {Lost: full.Lost}, {Frame: full.Frame},
+		{Ethernet: full.Ethernet}, {Inet6: full.Inet6}, {ICMP6: full.ICMP6}, {Fault: &Fault{DNS: true}}, {Lost: full.Lost}, {Sensor: full.Sensor}, {Frame: full.Frame},
 		{ND: &ND{RA: full.ND.RA}}, {ND: &ND{NA: full.ND.NA}}, {Link: &Link{DAD: full.Link.DAD}}, {Link: &Link{Claim: []LinkClaim{{}}}},
 	} {
 		part.Type, part.Direction = TypeEvent, In

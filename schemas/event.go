@@ -36,7 +36,7 @@ const (
 // absent (nil, or the zero value where the member says omitempty).
 //
 // An event with Lost set stands for no frame at all but for frames that the
-// sensor had to drop.
+// sensor had to drop, one with Sensor set for the sensor itself.
 type Event struct {
 	// Type is TypeEvent.
 	Type string `json:"type"`
@@ -69,6 +69,8 @@ type Event struct {
 	Link *Link `json:"link,omitempty"`
 
 	Lost *Lost `json:"lost,omitempty"`
+	// Sensor makes the event a heartbeat.
+	Sensor *SensorState `json:"sensor,omitempty"`
 
 	// Frame is the frame as captured, from its Ethernet header on.
 	Frame []byte `json:"frame,omitempty"`
@@ -339,11 +341,25 @@ type Lost struct {
 	Until time.Time `json:"until"`
 }
 
+// SensorState is a heartbeat: it says that a sensor is watching, so that a sensor
+// that is not is an alert. It belongs to no interface: Event.Interface is empty.
+type SensorState struct {
+	// Started is when the sensor began to watch.
+	Started time.Time `json:"started"`
+	// Interval is the time between two heartbeats, in seconds.
+	Interval uint32 `json:"interval" max:"3600"`
+	// Before is until when a sensor that ended without notice surely watched
+	// before this one, where the host knows that. It is in the first heartbeat.
+	Before *time.Time `json:"before,omitempty"`
+	// Stopped is true in the last heartbeat of a sensor that ends in order.
+	Stopped bool `json:"stopped,omitempty"`
+}
+
 // Kind is the last token of an event's subject.
 type Kind string
 
 // The kinds of events. Other is what claims to be ND, or may hide it, and shows
-// no ICMPv6 type, and what is no frame (see Event.Lost).
+// no ICMPv6 type, and what is no frame (see Event.Lost and Event.Sensor).
 const (
 	KindRS    Kind = "rs"
 	KindRA    Kind = "ra"

@@ -38,6 +38,9 @@ type Config struct {
 	// Report is how often lost frames are logged and published.
 	Report time.Duration `split_words:"true" default:"10s" desc:"how often lost frames are logged and published, at least 100ms"`
 
+	// Heartbeat is how often the sensor publishes that it is watching, 0 for never.
+	Heartbeat time.Duration `split_words:"true" default:"10s" desc:"how often the sensor publishes that it is watching, 1s to 1h, so that ruled raises an alert when it is silent; 0: never"`
+
 	// ReceiveBuffer is the size in bytes of the kernel's queue for each interface
 	// and direction, as SO_RCVBUF counts it; 0 leaves the system's default.
 	ReceiveBuffer int `split_words:"true" default:"8388608" desc:"bytes of the kernel's queue of captured frames for each interface and direction, at most 1073741823; 0 for the system's default"`
@@ -47,6 +50,9 @@ type Config struct {
 const (
 	minBuffer = 1 << 20
 	minReport = 100 * time.Millisecond
+
+	minHeartbeat = time.Second
+	maxHeartbeat = time.Hour
 	// maxReceiveBuffer is half of INT_MAX: the kernel doubles it.
 	maxReceiveBuffer = 1<<30 - 1
 	maxHostLength    = 255
@@ -75,6 +81,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("SENSOR_BUFFER: %d is too small; it takes bytes, at least %d", c.Buffer, minBuffer)
 	case c.Report < minReport:
 		return fmt.Errorf("SENSOR_REPORT: %v is too short; it takes a duration such as 10s, at least %v", c.Report, minReport)
+	case c.Heartbeat != 0 && (c.Heartbeat < minHeartbeat || c.Heartbeat > maxHeartbeat):
+		return fmt.Errorf("SENSOR_HEARTBEAT: %v is out of range; it takes a duration such as 10s, %v to %v, or 0 for none", c.Heartbeat, minHeartbeat, maxHeartbeat)
 	case c.ReceiveBuffer < 0 || c.ReceiveBuffer > maxReceiveBuffer:
 		return fmt.Errorf("SENSOR_RECEIVE_BUFFER: %d is out of range; it takes bytes, 0 to %d", c.ReceiveBuffer, maxReceiveBuffer)
 	}

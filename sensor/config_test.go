@@ -37,6 +37,8 @@ func TestValidate(t *testing.T) {
 		"empty file":      {func(c *Config) { c.ReadFiles = []string{""} }, []string{"SENSOR_READ_FILES"}},
 		"buffer":          {func(c *Config) { c.Buffer = 1000 }, []string{"SENSOR_BUFFER", "1000", "1048576"}},
 		"report":          {func(c *Config) { c.Report = time.Millisecond }, []string{"SENSOR_REPORT", "1ms", "100ms"}},
+		"heartbeat":       {func(c *Config) { c.Heartbeat = time.Millisecond }, []string{"SENSOR_HEARTBEAT", "1ms", "1s", "1h"}},
+		"rare heartbeat":  {func(c *Config) { c.Heartbeat = 2 * time.Hour }, []string{"SENSOR_HEARTBEAT", "2h", "1h"}},
 		"receive buffer":  {func(c *Config) { c.ReceiveBuffer = -1 }, []string{"SENSOR_RECEIVE_BUFFER", "-1"}},
 		"huge buffer":     {func(c *Config) { c.ReceiveBuffer = 1 << 30 }, []string{"SENSOR_RECEIVE_BUFFER", "1073741823"}},
 	} {

@@ -21,8 +21,9 @@ const pause = 10 * time.Millisecond
 // follower keeps a tap on every selected interface.
 type follower struct {
 	*sensor
-	selection selection
-	losses    *losses
+	selection  selection
+	losses     *losses
+	heartbeats *heartbeats
 	// taps is by the interface's index.
 	taps     map[int]*tap
 	failures chan failure
@@ -42,7 +43,7 @@ type follower struct {
 
 func newFollower(s *sensor, sel selection) *follower {
 	return &follower{
-		sensor: s, selection: sel, losses: newLosses(s),
+		sensor: s, selection: sel, losses: newLosses(s), heartbeats: newHeartbeats(s),
 		taps: map[int]*tap{}, told: map[string]string{}, failures: make(chan failure),
 	}
 }
@@ -54,6 +55,9 @@ func (f *follower) follow(ctx context.Context) error {
 		return err
 	}
 	defer watcher.Close()
+	// The first heartbeat comes before the first frame.
+	heartbeat, stop := f.heartbeats.start()
+	defer stop()
 	if err := f.update(); err != nil {
 		return err
 	}
@@ -80,6 +84,8 @@ func (f *follower) follow(ctx context.Context) error {
 			changes = watcher.C
 		case fail := <-f.failures:
 			f.failed(fail)
+		case <-heartbeat:
+			f.heartbeats.beat()
 		case <-report.C:
 			f.report()
 			if f.retry {

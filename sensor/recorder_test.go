@@ -120,7 +120,7 @@ func (r *recorder) check(t *testing.T) {
 		if e.Forwarded && e.Direction != schemas.Out {
 			t.Errorf("forwarded though it was not sent: %+v", e)
 		}
-		if e.Lost == nil && (e.ICMP6 == nil || e.ICMP6.Type < 133 || e.ICMP6.Type > 137) && e.ND.Malformed == "" && e.Inet6.Fragment == nil {
+		if e.Lost == nil && e.Sensor == nil && (e.ICMP6 == nil || e.ICMP6.Type < 133 || e.ICMP6.Type > 137) && e.ND.Malformed == "" && e.Inet6.Fragment == nil {
 			t.Errorf("event that is no ND: %+v", e)
 		}
 	}

@@ -44,6 +44,10 @@ type Deps struct {
 	// Connected says that the publisher reaches NATS; nil says it always does.
 	// Lost frames are told when it does.
 	Connected func() bool
+	// Before is until when a sensor of this host that ended without notice surely
+	// watched before this one; zero where that is not known, or where it ended in
+	// order.
+	Before time.Time
 	// Started, if set, is called once the interfaces that are there are captured.
 	Started func()
 	// Health, if set, is told whether every configured interface that exists is
@@ -155,5 +159,8 @@ func (s *sensor) captureInterfaces(ctx context.Context) error {
 	f := newFollower(s, sel)
 	err = f.follow(ctx)
 	f.end()
+	if err == nil {
+		f.heartbeats.end() // behind the last event
+	}
 	return errors.Join(err, s.flush(ctx))
 }

@@ -30,8 +30,9 @@ type event struct {
 		RA *struct{ ReachableTimer, Lifetime int }
 		NA *struct{ TargetAddress string }
 	}
-	Lost  *struct{ Kernel, Buffer uint64 }
-	Frame []byte
+	Lost   *struct{ Kernel, Buffer uint64 }
+	Sensor *struct{ Started string } // of a heartbeat
+	Frame  []byte
 }
 
 // result is nd.result.v1.

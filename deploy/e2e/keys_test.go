@@ -210,7 +210,7 @@ func TestKeys(t *testing.T) {
 	sensor.Stderr.WaitFor("msg=capturing")
 	pinger = run("nd-pinger", "pinger-"+host, "PINGER_HOST="+other, "PINGER_SLAVES="+lab.Slave1, "PINGER_METRICS=127.0.0.1:9103")
 	wire.Send(numbered(4))
-	sensor.Stderr.WaitFor(`Permissions Violation for Publish to \"nd.events.r2=2Eexample=2Eorg.m0`)
+	sensor.Stderr.WaitFor(`Permissions Violation for Publish to \"nd.events.r2=2Eexample=2Eorg.`)
 	pinger.Stderr.WaitFor(`Permissions Violation for Subscription to \"nd.relay.r2=2Eexample=2Eorg\"`)
 	for name, address := range map[string]string{"nd-sensor": "SENSOR_METRICS=127.0.0.1:9102", "nd-pinger": "PINGER_METRICS=127.0.0.1:9103"} {
 		p := r.Start(with(program(name, "health"), address))

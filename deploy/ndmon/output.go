@@ -167,8 +167,9 @@ func jsonLine(alert []byte) ([]byte, error) {
 	return line.Bytes(), nil
 }
 
-// textLine returns a format for a person's eyes: time, severity, host/interface,
-// rule, what that means, and what happened; with colour for a terminal.
+// textLine returns a format for a person's eyes: time, severity, host/interface
+// or the host alone, rule, what that means, and what happened; with colour for a
+// terminal.
 func textLine(colour bool) func([]byte) ([]byte, error) {
 	colours := map[schemas.Severity]string{schemas.Info: "\x1b[36m", schemas.Warning: "\x1b[33m", schemas.Critical: "\x1b[1;31m"}
 	return func(data []byte) ([]byte, error) {
@@ -184,8 +185,12 @@ func textLine(colour bool) func([]byte) ([]byte, error) {
 		if a.Description != "" {
 			what = a.Description + ": " + what
 		}
-		return fmt.Appendf(nil, "%s  %s  %s/%s  %s  %s\n", a.Time.Local().Format("2006-01-02 15:04:05.000"), severity,
-			printable(a.Host), printable(a.Interface), printable(a.Rule), printable(what)), nil
+		where := a.Host
+		if a.Interface != "" {
+			where += "/" + a.Interface
+		}
+		return fmt.Appendf(nil, "%s  %s  %s  %s  %s\n", a.Time.Local().Format("2006-01-02 15:04:05.000"), severity,
+			printable(where), printable(a.Rule), printable(what)), nil
 	}
 }
 

@@ -30,6 +30,14 @@ func TestTextLine(t *testing.T) {
 	}
 }
 
+// An alert about a sensor belongs to no interface.
+func TestTextLineOfSensor(t *testing.T) {
+	line, err := textLine(false)([]byte(`{"time":"2026-11-22T05:09:24Z","severity":"info","host":"r1","interface":"","rule":"sensor-back"}`))
+	if err != nil || !strings.Contains(string(line), "  r1  sensor-back  ") {
+		t.Errorf("%q, %v", line, err)
+	}
+}
+
 // Alerts of other writers than ours are one a line too.
 func TestJSONLine(t *testing.T) {
 	line, err := jsonLine([]byte("{\n \"a\": \"<x>\"\n}"))

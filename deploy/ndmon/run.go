@@ -71,6 +71,9 @@ func Run(ctx context.Context, cfg Config, d Deps) error {
 	}
 	p := &parts{cfg: cfg, deps: d}
 	err := p.work(ctx)
+	if err == nil && p.watching != nil {
+		p.watching.end()
+	}
 	p.stop()
 	if err == nil && cfg.Learn > 0 {
 		err = p.writeLearned()
@@ -159,6 +162,7 @@ type parts struct {
 	consumer string // ruled's, which reads the subject events
 	events   string
 	learned  ruled.Learned // when ruled has ended
+	watching *watching
 }
 
 // part is one that can be stopped and waited for.
@@ -296,10 +300,12 @@ func (p *parts) start(ctx context.Context) error {
 	if reading {
 		to = &paced{Publisher: publisher, caughtUp: p.evaluated, most: int(limitsFor(p.deps.Memory).events / 4)}
 	}
+	p.watching = p.watch(ctx)
 	p.sensor = p.run(ctx, func(ctx context.Context) error {
 		return sensor.Run(ctx, capture, sensor.Deps{
 			Log: p.deps.Log.With("part", "sensor"), Registry: p.deps.Registry, Publisher: to, Connected: conn.Connected,
-			Solicited: solicitations.give, Started: p.deps.Started, Health: capturing,
+			Solicited: solicitations.give, Before: p.watching.before, Health: capturing,
+			Started: p.watching.started(p.deps.Started),
 		})
 	})
 	return nil

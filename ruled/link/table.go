@@ -199,7 +199,7 @@ func (t *Table) Stats() Stats {
 // remembered of it.
 func (t *Table) Observe(e *schemas.Event) {
 	e.Link = nil
-	if e.Lost != nil || e.Ethernet == nil || e.Inet6 == nil || e.ICMP6 == nil || e.ND == nil {
+	if e.Lost != nil || e.Sensor != nil || e.Ethernet == nil || e.Inet6 == nil || e.ICMP6 == nil || e.ND == nil {
 		return
 	}
 	now := e.Time.UnixNano()

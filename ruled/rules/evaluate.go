@@ -51,10 +51,10 @@ func (p *Program) NewEvaluator() *Evaluator {
 }
 
 // Evaluate returns the rules that the event matches, in the order of the rule
-// file. The slice is good until the next call. An event that stands for lost
-// frames matches none.
+// file. The slice is good until the next call. An event that stands for no frame
+// matches none.
 func (ev *Evaluator) Evaluate(e *schemas.Event) []*Rule {
-	if e.Lost != nil {
+	if e.Lost != nil || e.Sensor != nil {
 		return nil
 	}
 	ev.round++

@@ -27,6 +27,8 @@ func Summary(e *schemas.Event) string {
 	switch {
 	case e.Lost != nil:
 		s = s.lost(e.Lost)
+	case e.Sensor != nil:
+		s = s.sensor(e.Sensor)
 	default:
 		s = s.head(e).unusual(e).message(e.ND).options(e.ND)
 	}
@@ -43,6 +45,7 @@ func (s summary) number(n uint64) summary   { return strconv.AppendUint(s, n, 10
 func (s summary) addr(a netip.Addr) summary { return a.AppendTo(s) }
 func (s summary) mac(m schemas.MAC) summary { return s.text(m.String()) }
 func (s summary) time(t time.Time) summary  { return t.UTC().AppendFormat(s, "15:04:05.000") }
+func (s summary) date(t time.Time) summary  { return t.UTC().AppendFormat(s, time.RFC3339) }
 func (s summary) flag(on bool, f byte) summary {
 	if on {
 		return append(s, f)
@@ -96,6 +99,16 @@ func (s summary) seconds(n uint32) summary {
 func (s summary) lost(l *schemas.Lost) summary {
 	s = s.number(l.Kernel + l.Buffer).text(" frames lost between ").time(l.Since).text(" and ").time(l.Until)
 	return s.text(": ").number(l.Kernel).text(" in the kernel, ").number(l.Buffer).text(" with the buffer full")
+}
+
+func (s summary) sensor(state *schemas.SensorState) summary {
+	if state.Stopped {
+		s = s.text("last heartbeat")
+	} else {
+		s = s.text("heartbeat")
+	}
+	s = s.text(" of a sensor that began to watch at ").date(state.Started)
+	return s.text(", one every ").seconds(state.Interval)
 }
 
 // head appends the kind and the two ends.

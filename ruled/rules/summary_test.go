@@ -55,6 +55,19 @@ func TestSummaryLost(t *testing.T) {
 	}
 }
 
+func TestSummarySensor(t *testing.T) {
+	state := &schemas.SensorState{Started: time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC), Interval: 10}
+	for stopped, want := range map[bool]string{
+		false: "heartbeat of a sensor that began to watch at 2026-01-02T03:04:05Z, one every 10s",
+		true:  "last heartbeat of a sensor that began to watch at 2026-01-02T03:04:05Z, one every 10s",
+	} {
+		state.Stopped = stopped
+		if got := Summary(&schemas.Event{Sensor: state}); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
 // What is known of the link comes with what it contradicts.
 func TestSummaryLink(t *testing.T) {
 	e := eventOf(t, "linux-unresolved#1")

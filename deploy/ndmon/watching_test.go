@@ -1,0 +1,106 @@
+package ndmon
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// watchIn returns the parts of an ndmon whose folder is data, and their watching.
+func watchIn(t *testing.T, data string, log *bytes.Buffer) (*parts, *watching) {
+	p := &parts{
+		cfg: Config{Data: data}, server: new(natsServer), ended: make(chan error, 1),
+		deps: Deps{Log: slog.New(slog.NewTextHandler(log, nil))},
+	}
+	return p, p.watch(t.Context())
+}
+
+// kill ends the parts as if ndmon were killed.
+func (p *parts) kill() {
+	for _, part := range p.running {
+		part.stop()
+	}
+}
+
+func TestWatching(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir, log := t.TempDir(), new(bytes.Buffer)
+		next := func(what string, want time.Time) (*parts, *watching) {
+			t.Helper()
+			p, w := watchIn(t, dir, log)
+			if !w.before.Equal(want) {
+				t.Errorf("after %s, the next knows that it watched until %v, want %v", what, w.before, want)
+			}
+			return p, w
+		}
+		p, w := next("nothing", time.Time{})
+		told := false
+		w.started(func() { told = true })()
+		killed := time.Now().Add(5 * time.Second)
+		time.Sleep(5500 * time.Millisecond)
+		synctest.Wait()
+		p.kill()
+		if !told {
+			t.Error("the start was not passed on")
+		}
+
+		time.Sleep(time.Hour)
+		p, _ = next("a kill", killed)
+		time.Sleep(time.Hour)
+		p.kill()
+		_, w = next("a kill before it watched", killed)
+		w.end()
+		_, w = next("an end before it watched", killed)
+		w.started(nil)()
+		w.end()
+		_, w = next("an end in order", time.Time{})
+		w.end()
+		if log.Len() > 0 {
+			t.Error(log)
+		}
+	})
+}
+
+// A disk that fails is a line in the log, and no more.
+func TestWatchingOnABadDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "a file")
+		if err := os.WriteFile(dir, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		log := new(bytes.Buffer)
+		_, w := watchIn(t, dir, log)
+		w.started(nil)()
+		time.Sleep(time.Minute)
+		w.end()
+		if n := strings.Count(log.String(), "may not know until when it watched"); n != 1 || strings.Count(log.String(), "\n") != 3 {
+			t.Errorf("%d warnings:\n%s", n, log)
+		}
+	})
+}
+
+// There is no file where nothing is watched for alerts, or the server is another's.
+func TestWatchingNothing(t *testing.T) {
+	for name, edit := range map[string]func(*parts){
+		"no folder":      func(p *parts) { p.cfg.Data = "" },
+		"another server": func(p *parts) { p.server = nil },
+		"learning":       func(p *parts) { p.cfg.Learn = time.Hour },
+		"files":          func(p *parts) { p.cfg.Files = []string{"a.pcap"} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &parts{cfg: Config{Data: t.TempDir()}, server: new(natsServer), deps: Deps{Log: slog.New(slog.DiscardHandler)}}
+			edit(p)
+			w := p.watch(t.Context())
+			w.started(nil)()
+			w.end()
+			if len(p.running) > 0 {
+				t.Error("a file is kept")
+			}
+		})
+	}
+}

@@ -1,0 +1,79 @@
+//go:build linux
+
+package sensor
+
+import (
+	"crypto/rand"
+	"fmt"
+	"time"
+
+	"github.com/ndmon/ndmon/schemas"
+)
+
+// heartbeats publishes that the sensor is watching. They go through the same
+// publisher as the events, so that they are in order with them.
+type heartbeats struct {
+	*sensor
+	state   schemas.SensorState
+	subject string
+	id      string // of the run; a number makes it that of a heartbeat
+	count   int
+	// waiting is true if one was published since the connection was lost.
+	waiting bool
+}
+
+func newHeartbeats(s *sensor) *heartbeats {
+	h := &heartbeats{
+		sensor: s, subject: schemas.EventSubject(s.host, "", schemas.KindOther), id: rand.Text()[:16],
+		state: schemas.SensorState{Interval: uint32((s.config.Heartbeat + time.Second - 1) / time.Second)},
+	}
+	if !s.Before.IsZero() {
+		before := s.Before.UTC()
+		h.state.Before = &before
+	}
+	return h
+}
+
+// start publishes the first heartbeat, and returns a channel that says when the
+// next are due.
+func (h *heartbeats) start() (due <-chan time.Time, stop func()) {
+	if h.config.Heartbeat == 0 {
+		return nil, func() {}
+	}
+	h.state.Started = h.Now().UTC()
+	h.beat()
+	ticker := time.NewTicker(h.config.Heartbeat)
+	return ticker.C, ticker.Stop
+}
+
+// beat publishes a heartbeat. While NATS is away one is enough.
+func (h *heartbeats) beat() {
+	away := !h.Connected()
+	if away && h.waiting {
+		return
+	}
+	h.waiting = away
+	h.publish()
+}
+
+// end says that the sensor ends in order.
+func (h *heartbeats) end() {
+	if h.count == 0 {
+		return
+	}
+	h.state.Stopped = true
+	h.publish()
+}
+
+func (h *heartbeats) publish() {
+	h.count++
+	if h.count > 1 {
+		h.state.Before = nil // it is reported once
+	}
+	e := schemas.Event{
+		Type: schemas.TypeEvent, ID: fmt.Sprintf("%s-%d", h.id, h.count), Time: h.Now().UTC(),
+		Host: h.host, Direction: schemas.In, Sensor: &h.state,
+	}
+	// Where there is no room, there are events that say as much.
+	h.Publisher.TryPublish(h.subject, "", e.AppendJSON(nil))
+}
