@@ -239,12 +239,16 @@ func TestKeys(t *testing.T) {
 	pinger.Stop()
 	pinger = run("nd-pinger", "pinger-"+other, "PINGER_HOST="+other, "PINGER_SLAVES="+lab.Slave1)
 	pinger.Stderr.WaitFor("pinger ready")
-	publish(t, operator, schemas.RelaySubject(other), bytes.Replace(data, []byte(`"`+host+`"`), []byte(`"`+other+`"`), 1))
-	for {
-		if m := parse[result](t, next(t, results, "a result of the new host").Data); m.Host == other && m.Status == "reachable" {
-			break
+	lab.Eventually(t, "a result of the new host", func() bool {
+		// What is sent before it has subscribed is not seen.
+		publish(t, operator, schemas.RelaySubject(other), bytes.Replace(data, []byte(`"`+host+`"`), []byte(`"`+other+`"`), 1))
+		for len(results) > 0 {
+			if m := parse[result](t, (<-results).Data); m.Host == other && m.Status == "reachable" {
+				return true
+			}
 		}
-	}
+		return false
+	})
 
 	// So is a certificate that was renewed, and a host that is not there any more.
 	if p := lab.Start(t, program("ndmon", "keys", "remove", dir, "--hosts", other)); p.Wait() != 0 {
