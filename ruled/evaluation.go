@@ -280,7 +280,7 @@ func (e *evaluation) alert(ctx context.Context, event *schemas.Event, data []byt
 		return err
 	}
 	if e.outbox != nil {
-		e.outbox.raise(ctx, data)
+		e.outbox.raise(ctx, alert)
 	}
 	e.m.alerts[severity].Inc()
 	e.log.Debug("alert", "rule", rule, "host", event.Host, "interface", event.Interface, "event", event.ID)
