@@ -91,7 +91,7 @@ func newEvaluation(cfg Config, d Deps, m *metrics, src *source, vendors *vendors
 	e.links = e.newTable()
 	var onStored func(uint64)
 	if d.Alert != nil {
-		e.outbox = newOutbox(d.Alert, d.Lossless)
+		e.outbox = newOutbox(d.Alert, cfg.Buffer, d.Lossless)
 		onStored = e.outbox.store
 	}
 	e.alerts = bus.NewPublisher(d.Conn, bus.PublisherConfig{

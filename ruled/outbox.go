@@ -11,6 +11,8 @@ import (
 // it cannot be stored.
 type outbox struct {
 	give func(alert []byte, seq uint64)
+	// most bounds the alerts that wait to be handed over, in bytes.
+	most int
 	// lossless has alerts wait for a program that is slow, however long.
 	lossless bool
 	kick     chan struct{}
@@ -37,14 +39,12 @@ type raised struct {
 const (
 	// giveAfter is how long an alert waits to be stored before it is handed over.
 	giveAfter = time.Second
-	// maxOutbox bounds the alerts that wait to be handed over, in bytes.
-	maxOutbox = 8 << 20
 	// stuckAfter is how long a program may take for one alert.
 	stuckAfter = 2 * time.Second
 )
 
-func newOutbox(give func([]byte, uint64), lossless bool) *outbox {
-	o := &outbox{give: give, lossless: lossless, kick: make(chan struct{}, 1), last: time.Now()}
+func newOutbox(give func([]byte, uint64), most int, lossless bool) *outbox {
+	o := &outbox{give: give, most: most, lossless: lossless, kick: make(chan struct{}, 1), last: time.Now()}
 	o.moved = sync.NewCond(&o.mu)
 	return o
 }
@@ -55,7 +55,7 @@ func newOutbox(give func([]byte, uint64), lossless bool) *outbox {
 func (o *outbox) raise(ctx context.Context, alert []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for len(o.queue) > 0 && o.bytes+len(alert) > maxOutbox && ctx.Err() == nil {
+	for len(o.queue) > 0 && o.bytes+len(alert) > o.most && ctx.Err() == nil {
 		patience := stuckAfter - time.Since(o.last)
 		if !o.lossless && patience <= 0 {
 			o.pop()

@@ -26,7 +26,7 @@ func TestOutboxHandsOver(t *testing.T) {
 		var got []handed
 		o := newOutbox(func(alert []byte, seq uint64) {
 			got = append(got, handed{string(alert), seq, time.Since(began)})
-		}, false)
+		}, 1<<10, false)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() { defer close(ended); o.run(ctx) }()
@@ -62,7 +62,8 @@ func TestOutboxIsBounded(t *testing.T) {
 	for _, lossless := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			const alerts = 40
-			big := make([]byte, maxOutbox/10)
+			const most = 1 << 20
+			big := make([]byte, most/10)
 			release := make(chan struct{})
 			var got []int
 			o := newOutbox(func(alert []byte, _ uint64) {
@@ -70,7 +71,7 @@ func TestOutboxIsBounded(t *testing.T) {
 					<-release
 				}
 				got = append(got, int(alert[0]))
-			}, lossless)
+			}, most, lossless)
 			ctx, cancel := context.WithCancel(t.Context())
 			ended := make(chan struct{})
 			go func() { defer close(ended); o.run(ctx) }()

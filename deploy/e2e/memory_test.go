@@ -64,17 +64,6 @@ func TestLittleMemory(t *testing.T) {
 		f := startFlow(t, r.Upstream.Wire("eth0"))
 		f.wait(frames)
 		sent := f.end()
-		t.Cleanup(func() {
-			l := written(t, out)
-			fmt.Println("WRITTEN", len(l), "of", sent)
-			for _, a := range l {
-				if a.Rule != "ra-lifetime-zero" {
-					fmt.Println(a.Rule, a.Summary, a.Description)
-				}
-			}
-			b, _ := os.ReadFile("/sys/fs/cgroup/memory/ndmon-e2e-" + strconv.Itoa(os.Getpid()) + "-67108864/memory.max_usage_in_bytes")
-			fmt.Println(string(b))
-		})
 		lab.Eventually(t, "every alert is written", func() bool { return len(written(t, out)) >= sent })
 		exactlyOnce(t, "standard output", sent, written(t, out))
 		if status := p.Stop(); status != 0 {

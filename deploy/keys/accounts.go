@@ -24,14 +24,18 @@ type transfer struct {
 // another have. What no account has been let have cannot be reached from it, not
 // even by the answer to a request: that is what the accounts are for.
 func accountsConfig(users []user) []byte {
-	members := map[string][]user{copyAccount: nil}
-	for _, role := range append([]Role{Sensor, Pinger}, single...) {
+	roles := rolesOf(users)
+	members := map[string][]user{mainAccount: nil}
+	if !slices.Contains(roles, plainGuest) {
+		members[copyAccount] = nil
+	}
+	for _, role := range roles {
 		members[role.account()] = nil
 	}
 	for _, u := range users {
 		members[u.role.account()] = append(members[u.role.account()], u)
 	}
-	transfers := transfersOf(slices.Sorted(maps.Keys(members)))
+	transfers := transfersOf(roles)
 	var b bytes.Buffer
 	b.WriteString("accounts {\n")
 	for _, name := range slices.Sorted(maps.Keys(members)) {
@@ -54,13 +58,29 @@ func accountsConfig(users []user) []byte {
 // maxConsumers bounds what viewers can have the server keep.
 const maxConsumers = 256
 
-// transfersOf are what the roles that have these accounts have of others.
-func transfersOf(accounts []string) []transfer {
-	list := copyTransfers()
-	for _, role := range append([]Role{Sensor, Pinger, guest}, single...) {
-		if !slices.Contains(accounts, role.account()) {
-			continue
+// rolesOf returns the roles of users: in a fleet all that there are, so that its
+// accounts are always the same.
+func rolesOf(users []user) []Role {
+	var roles []Role
+	if slices.ContainsFunc(users, func(u user) bool { return u.role == Ruled }) {
+		roles = append(roles, Sensor, Pinger)
+		roles = append(roles, single...)
+	}
+	for _, u := range users {
+		if !slices.Contains(roles, u.role) {
+			roles = append(roles, u.role)
 		}
+	}
+	return roles
+}
+
+// transfersOf are what the accounts of roles have of others.
+func transfersOf(roles []Role) []transfer {
+	var list []transfer
+	if !slices.Contains(roles, plainGuest) {
+		list = copyTransfers()
+	}
+	for _, role := range roles {
 		services, streams := role.rights()
 		for _, r := range services {
 			list = append(list, transfer{kind: "service", right: r, to: role.account()})

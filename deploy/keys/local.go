@@ -19,6 +19,9 @@ type Local struct {
 	Keys string
 	// Cert and Key, if set, are for TLS.
 	Cert, Key string
+	// NoCopy has the server keep no copy of the alerts for readers. Without a key, one
+	// reads stored alerts one by one then, and makes no consumers.
+	NoCopy bool
 }
 
 // Config returns the configuration of the server but for where it listens and stores,
@@ -51,7 +54,11 @@ func (l Local) Config() (config, seedFile string, err error) {
 		if err != nil {
 			return "", "", fmt.Errorf("make a key: %w", err)
 		}
-		users = append(users, user{role: guest, key: public})
+		role := guest
+		if l.NoCopy {
+			role = plainGuest
+		}
+		users = append(users, user{role: role, key: public})
 		extra = "no_auth_user: " + public + "\n"
 	}
 	if l.Cert != "" {

@@ -32,6 +32,8 @@ const (
 	// guest is whoever connects to an ndmon of one router without a key: a viewer
 	// that also sees the events.
 	guest Role = "guest"
+	// plainGuest is that where there is no copy of the alerts.
+	plainGuest Role = "plain-guest"
 )
 
 // single are the roles that a fleet has one user of.
@@ -106,6 +108,9 @@ func (r Role) rights() (publish, subscribe []right) {
 		return readCopy(), append(of(mainAccount, schemas.SubjectAlerts), of(copyAccount, inbox)...)
 	case guest:
 		return readCopy(), append(of(mainAccount, schemas.SubjectAlerts, schemas.SubjectEvents), of(copyAccount, inbox)...)
+	case plainGuest:
+		return of(mainAccount, api("INFO", "STREAM.NAMES", "STREAM.INFO.ND_ALERTS", "STREAM.MSG.GET.ND_ALERTS")...),
+			of(mainAccount, schemas.SubjectAlerts, schemas.SubjectEvents)
 	case Exporter:
 		publish = of(mainAccount, api("INFO", "STREAM.NAMES")...)
 		for _, stream := range []string{schemas.StreamAlerts, schemas.StreamEvents} {

@@ -202,7 +202,7 @@ func (p *parts) start(ctx context.Context) error {
 	var inProcess nats.InProcessConnProvider
 	if url == "" {
 		var err error
-		if p.server, err = startServer(p.cfg, limitsFor(p.deps.Memory).events, p.deps.Log); err != nil {
+		if p.server, err = startServer(p.cfg, limitsFor(p.deps.Memory), p.deps.Log); err != nil {
 			return process.UsageError{Err: err}
 		}
 		url, inProcess = "nats://in-process", p.server
@@ -273,7 +273,7 @@ func (p *parts) start(ctx context.Context) error {
 		}
 		return fmt.Errorf("the NATS server at %s does not answer within %v", url, connectWait)
 	}
-	if p.cfg.Listen != "" && p.server != nil {
+	if p.cfg.Listen != "" && p.server != nil && limitsFor(p.deps.Memory).copy {
 		p.copied(ctx)
 	}
 	if p.server != nil && !reading {
@@ -348,7 +348,7 @@ func (p *parts) settings() (rules ruled.Config, pings pinger.Config, capture sen
 	if p.server != nil {
 		rules.Consumer, rules.Events = "ndmon", schemas.SubjectEvents
 		rules.StreamConfig = bus.StreamConfig{
-			EventsInMemory: true, EventsBytes: limitsFor(p.deps.Memory).events, EventsAge: eventsAge,
+			EventsInMemory: true, EventsBytes: l.events, EventsAge: eventsAge,
 			AlertsBytes: alertsBytes, AlertsAge: alertsAge,
 		}
 	} else {

@@ -39,9 +39,9 @@ type natsServer struct {
 	release func()
 }
 
-// startServer starts a nats-server with JetStream, which keeps so many bytes of events
-// in memory. Without an address it serves this process alone.
-func startServer(cfg Config, events int64, log *slog.Logger) (_ *natsServer, err error) {
+// startServer starts a nats-server with JetStream. Without an address it serves
+// this process alone.
+func startServer(cfg Config, l limits, log *slog.Logger) (_ *natsServer, err error) {
 	dir, release, err := claim(cfg.Data)
 	if err != nil {
 		return nil, err
@@ -51,7 +51,7 @@ func startServer(cfg Config, events int64, log *slog.Logger) (_ *natsServer, err
 			release()
 		}
 	}()
-	local := keys.Local{Folder: dir, Keys: cfg.Keys, Cert: cfg.TLSCert, Key: cfg.TLSKey}
+	local := keys.Local{Folder: dir, Keys: cfg.Keys, Cert: cfg.TLSCert, Key: cfg.TLSKey, NoCopy: !l.copy}
 	config, seedFile, err := local.Config()
 	if err != nil {
 		return nil, fmt.Errorf("keys of the NATS server: %w", err)
@@ -63,7 +63,7 @@ func startServer(cfg Config, events int64, log *slog.Logger) (_ *natsServer, err
 	opts.ServerName = "ndmon"
 	opts.DontListen = cfg.Listen == ""
 	opts.JetStream, opts.StoreDir = true, dir
-	opts.JetStreamMaxMemory, opts.JetStreamMaxStore = 2*events, serverDisk
+	opts.JetStreamMaxMemory, opts.JetStreamMaxStore = 2*l.events, serverDisk
 	opts.SyncInterval = keys.SyncInterval
 	opts.NoSigs = true
 	if cfg.Listen != "" {

@@ -21,7 +21,7 @@ import (
 
 func TestServer(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new", "folder")
-	s, err := startServer(Config{Listen: "127.0.0.1:0", Data: dir}, 1<<20, slog.New(slog.DiscardHandler))
+	s, err := startServer(Config{Listen: "127.0.0.1:0", Data: dir}, limitsFor(0), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func TestServer(t *testing.T) {
 	if err := conn.Drain(context.Background()); err != nil {
 		t.Error(err)
 	}
-	if _, err := startServer(Config{Listen: "127.0.0.1:0", Data: dir}, 1<<20, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "--data") {
+	if _, err := startServer(Config{Listen: "127.0.0.1:0", Data: dir}, limitsFor(0), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "--data") {
 		t.Errorf("a second server in the folder: %v", err)
 	}
 }
@@ -47,17 +47,17 @@ func TestServerPortTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	_, err = startServer(Config{Listen: l.Addr().String(), Data: t.TempDir()}, 1<<20, slog.New(slog.DiscardHandler))
+	_, err = startServer(Config{Listen: l.Addr().String(), Data: t.TempDir()}, limitsFor(0), slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), "--listen") || !strings.Contains(err.Error(), "--nats") {
 		t.Errorf("error %v", err)
 	}
-	if _, err = startServer(Config{Listen: "192.0.2.1:1", Data: t.TempDir()}, 1<<20, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "--listen") {
+	if _, err = startServer(Config{Listen: "192.0.2.1:1", Data: t.TempDir()}, limitsFor(0), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "--listen") {
 		t.Errorf("an address that is not ours: %v", err)
 	}
 }
 
 func TestServerInProcessIsTemporary(t *testing.T) {
-	s, err := startServer(Config{}, 1<<20, slog.New(slog.DiscardHandler))
+	s, err := startServer(Config{}, limitsFor(0), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestDataOfOthers(t *testing.T) {
 	if err := os.Chmod(open, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := startServer(Config{Data: open}, 1<<20, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "mode 0777") {
+	if _, err := startServer(Config{Data: open}, limitsFor(0), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "mode 0777") {
 		t.Errorf("a folder that all may change: %v", err)
 	}
 	if os.Geteuid() != 0 {
@@ -87,7 +87,7 @@ func TestDataOfOthers(t *testing.T) {
 	if err := os.Chown(other, 4711, 4711); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := startServer(Config{Data: other}, 1<<20, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "4711") {
+	if _, err := startServer(Config{Data: other}, limitsFor(0), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "4711") {
 		t.Errorf("a folder of another user: %v", err)
 	}
 }
@@ -96,7 +96,7 @@ func TestDataOfOthers(t *testing.T) {
 // Whoever may read the key in the folder does everything.
 func TestServerRights(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
-	s, err := startServer(Config{Listen: "127.0.0.1:0", Data: dir}, 1<<20, slog.New(slog.DiscardHandler))
+	s, err := startServer(Config{Listen: "127.0.0.1:0", Data: dir}, limitsFor(0), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +188,7 @@ func TestServerWithKeys(t *testing.T) {
 	if err := keys.Init(dir, []string{"r1"}, keys.Server{Data: keys.DefaultData}, keys.Client{URL: keys.DefaultURL}, false); err != nil {
 		t.Fatal(err)
 	}
-	s, err := startServer(Config{Listen: "127.0.0.1:0", Data: filepath.Join(t.TempDir(), "data"), Keys: dir}, 1<<20, slog.New(slog.DiscardHandler))
+	s, err := startServer(Config{Listen: "127.0.0.1:0", Data: filepath.Join(t.TempDir(), "data"), Keys: dir}, limitsFor(0), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +213,7 @@ func TestServerWithKeys(t *testing.T) {
 	if err := os.Chmod(empty, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := startServer(Config{Data: t.TempDir(), Keys: empty}, 1<<20, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "ndmon keys init") {
+	if _, err := startServer(Config{Data: t.TempDir(), Keys: empty}, limitsFor(0), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "ndmon keys init") {
 		t.Errorf("a folder without keys: %v", err)
 	}
 }

@@ -24,8 +24,10 @@ type StreamConfig struct {
 // The largest frame makes an event of some 300 KiB, and an alert holds its event.
 const maxMessage = 1 << 20
 
-// duplicates is how long the server remembers the ids of alerts.
-const duplicates = 2 * time.Minute
+// duplicates is how long the server remembers the ids of alerts, at some 200 bytes each.
+// It bridges an acknowledgement that was lost; what was stored before that, ruled knows
+// by itself.
+const duplicates = 15 * time.Second
 
 // EnsureStreams makes the streams ND_EVENTS and ND_ALERTS where they are not there,
 // and on a server with the keys of ndmon keys the copy of the alerts for readers and

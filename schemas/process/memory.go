@@ -8,15 +8,19 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
-// memoryRatio leaves room for what the Go runtime does not count.
-const memoryRatio = 0.9
+// reserve is what a limit leaves for what the Go runtime does not count, such as the
+// pages of the program: a quarter of the limit, and at most so many bytes.
+const reserve = 32 << 20
 
 // LimitMemory has the garbage collector keep the process within the limit of its
 // cgroup, unless GOMEMLIMIT sets another, and returns how many bytes it may take: 0 for
 // any number.
 func LimitMemory() int64 {
 	// It fails where there is no cgroup or no limit, and then there is nothing to do.
-	memlimit.SetGoMemLimitWithOpts(memlimit.WithRatio(memoryRatio), memlimit.WithProvider(memlimit.FromCgroup))
+	memlimit.SetGoMemLimitWithOpts(memlimit.WithRatio(1), memlimit.WithProvider(func() (uint64, error) {
+		limit, err := memlimit.FromCgroup()
+		return limit - min(limit/4, reserve), err
+	}))
 	if limit := debug.SetMemoryLimit(-1); limit < math.MaxInt64 {
 		return limit
 	}
