@@ -53,8 +53,10 @@ type evaluation struct {
 	thresholds *rules.Thresholds
 	sensors    *sensors
 	lessons
-	// last is where the last event stood, zero before the first of a session.
+	// last is where the last event stood, zero before the first of a session. gone
+	// counts the events that the stream dropped unread and that were not reported yet.
 	last place
+	gone uint64
 	// created is when the stream of events was made, observed the sequence
 	// number of the last event in it that links and thresholds know of.
 	created  time.Time
@@ -127,9 +129,8 @@ func (e *evaluation) handle(ctx context.Context, msg jetstream.Msg) error {
 	if at.delivery != e.last.delivery+1 {
 		return fmt.Errorf("expected event %d of the consumer, got %d", e.last.delivery+1, at.delivery)
 	}
-	var missed uint64
 	if e.last.stored != 0 && e.cfg.wholeStream() {
-		missed = at.stored - e.last.stored - 1
+		e.gone += at.stored - e.last.stored - 1
 	}
 	e.last = at
 	if at.stored <= e.observed {
@@ -147,9 +148,10 @@ func (e *evaluation) handle(ctx context.Context, msg jetstream.Msg) error {
 		return nil
 	}
 	e.halfway = true
-	if missed > 0 {
+	if missed := e.gone; missed > 0 {
+		e.gone = 0
 		e.m.missed.Add(float64(missed))
-		why := fmt.Sprintf("before this event, the stream dropped %d events that were not evaluated yet: the rules do not keep up, or the stream is too small", missed)
+		why := fmt.Sprintf("before this event, the stream dropped %d events that were not evaluated yet: the rules do not keep up, the stream is too small, or it was deleted", missed)
 		if err := e.alert(ctx, &e.event, msg.Data(), eventsMissed, schemas.Warning, why, 1); err != nil {
 			return err
 		}
@@ -291,6 +293,8 @@ func (e *evaluation) alert(ctx context.Context, event *schemas.Event, data []byt
 type place struct {
 	// stored is its sequence number in the stream.
 	stored uint64
+	// pending is how many events of the stream were behind it.
+	pending uint64
 	// delivery counts what the consumer has delivered since it was reset, from
 	// 1 on. One that is left out was lost, and acknowledging the next would
 	// acknowledge it too.
@@ -312,5 +316,5 @@ func parsePlace(reply string) (place, error) {
 	if err != nil || !strings.HasPrefix(reply, "$JS.ACK.") {
 		return place{}, fmt.Errorf("message with reply subject %q does not come from a consumer", reply)
 	}
-	return place{stored: numbers[3], delivery: numbers[2]}, nil
+	return place{stored: numbers[3], delivery: numbers[2], pending: numbers[0]}, nil
 }

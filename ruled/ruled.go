@@ -73,7 +73,7 @@ const (
 	sessionWait  = 500 * time.Millisecond
 	setupTimeout = 10 * time.Second
 	// streamsInterval is how often it is made sure that the streams are there.
-	streamsInterval = 2 * time.Second
+	streamsInterval = 3 * time.Second
 )
 
 // Run evaluates events until the context ends, or as long as Config.Learn says.

@@ -201,6 +201,7 @@ func (e *evaluation) compare(ctx context.Context) error {
 	switch {
 	case !events.Created.Equal(e.created):
 		e.created, e.observed, e.resume = events.Created, 0, false
+		e.gone += e.last.pending
 	case e.observed > last:
 		e.log.Warn("the newest events are gone from the stream, after they were evaluated", "stream", schemas.StreamEvents, "first", last+1, "last", e.observed)
 		e.observed, e.resume = last, true

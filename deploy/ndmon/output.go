@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 
@@ -24,10 +25,20 @@ type output struct {
 	format func(alert []byte) ([]byte, error)
 	log    *slog.Logger
 	failed chan error
+
+	mu sync.Mutex
 	// place, if set, is a file with the sequence number of the newest alert that was
 	// written, so that the next run goes on behind it when this one is killed.
 	place *os.File
+	// missed are alerts that the run before was killed before it wrote, up to the one
+	// with the sequence number behind.
+	missed [][]byte
+	behind uint64
 }
+
+// missedAfter is how long the first alert of this run is waited for: it says that the
+// host was not watched, which is to be read before what was left from the run before.
+const missedAfter = 2 * time.Second
 
 func newOutput(w io.Writer, format func([]byte) ([]byte, error), log *slog.Logger) *output {
 	return &output{w: w, format: format, log: log, failed: make(chan error, 1)}
@@ -35,6 +46,17 @@ func newOutput(w io.Writer, format func([]byte) ([]byte, error), log *slog.Logge
 
 // write writes an alert with its sequence number in the stream, 0 if it has none.
 func (o *output) write(alert []byte, seq uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.line(alert)
+	o.catchUp()
+	if seq > 0 {
+		o.note(seq)
+	}
+}
+
+// line writes one alert.
+func (o *output) line(alert []byte) {
 	line, err := o.format(alert)
 	if err != nil {
 		o.log.Error("an alert cannot be written", "error", err)
@@ -45,11 +67,18 @@ func (o *output) write(alert []byte, seq uint64) {
 		case o.failed <- fmt.Errorf("write alert: %w", err):
 		default:
 		}
-		return
 	}
-	if seq > 0 {
-		o.note(seq)
+}
+
+// catchUp writes what the run before has left.
+func (o *output) catchUp() {
+	for _, alert := range o.missed {
+		o.line(alert)
 	}
+	if o.behind > 0 {
+		o.note(o.behind)
+	}
+	o.missed, o.behind = nil, 0
 }
 
 // note notes that the alerts up to a sequence number are written.
@@ -63,31 +92,38 @@ func (o *output) note(seq uint64) {
 	}
 }
 
-// goOn writes the alerts that are stored and were not written by the run before, which
-// was killed in between, and notes from now on what is written.
-func (o *output) goOn(ctx context.Context, js jetstream.JetStream, path string) error {
+// goOn has the alerts written that are stored and were not written by the run before,
+// which was killed in between, and notes from now on what is written, until stop is
+// called.
+func (o *output) goOn(ctx context.Context, js jetstream.JetStream, path string) (stop func(), err error) {
 	place, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return fmt.Errorf("note which alerts are written: %w", err)
+		return nil, fmt.Errorf("note which alerts are written: %w", err)
 	}
 	stream, err := js.Stream(ctx, schemas.StreamAlerts)
 	if err != nil {
-		return fmt.Errorf("look up stream %s: %w", schemas.StreamAlerts, err)
+		return nil, fmt.Errorf("look up stream %s: %w", schemas.StreamAlerts, err)
 	}
-	state := stream.CachedInfo().State
+	var missed [][]byte
 	noted := make([]byte, 8)
 	if _, err := place.ReadAt(noted, 0); err == nil {
-		err = readAlerts(ctx, stream, binary.BigEndian.Uint64(noted)+1, func(alert []byte, seq uint64) error {
-			o.write(alert, seq)
+		err = readAlerts(ctx, stream, binary.BigEndian.Uint64(noted)+1, func(alert []byte, _ uint64) error {
+			missed = append(missed, append([]byte(nil), alert...))
 			return nil
 		})
 		if err != nil {
-			return err
+			return nil, err
 		}
 	}
-	o.place = place
-	o.note(state.LastSeq)
-	return nil
+	o.mu.Lock()
+	o.place, o.missed, o.behind = place, missed, stream.CachedInfo().State.LastSeq
+	o.mu.Unlock()
+	timer := time.AfterFunc(missedAfter, func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.catchUp()
+	})
+	return func() { timer.Stop() }, nil // what is not written is left for the next run
 }
 
 // readTogether is how many alerts are asked for at a time.

@@ -157,6 +157,7 @@ type parts struct {
 	ended    chan error
 	running  []*part // in the order in which they were started
 	sensor   *part
+	noted    func() // ends the output's goOn
 	output   *output
 	ruled    *bus.Conn
 	consumer string // ruled's, which reads the subject events
@@ -248,7 +249,14 @@ func (p *parts) start(ctx context.Context) error {
 				}
 			},
 			Learned: func(l ruled.Learned) { p.learned = l },
-			Alert:   p.output.write, Lossless: reading, Room: room, Check: p.deps.Health.Check,
+			Alert:   p.output.write, Lossless: reading, Room: room,
+			Check: func(part string, check func() error) {
+				p.deps.Health.Check(part, check)
+				if p.server != nil {
+					reviver := newReviver(p.server, check, p.deps.Log)
+					go reviver.run(ctx)
+				}
+			},
 			Health: func(err error) {
 				events(err)
 				unread.Store(&err)
@@ -277,7 +285,7 @@ func (p *parts) start(ctx context.Context) error {
 		p.copied(ctx)
 	}
 	if p.server != nil && !reading {
-		if err := p.output.goOn(wait, p.ruled.JetStream(), filepath.Join(p.server.dir, "written")); err != nil {
+		if p.noted, err = p.output.goOn(wait, p.ruled.JetStream(), filepath.Join(p.server.dir, "written")); err != nil {
 			return err
 		}
 	}
@@ -444,6 +452,9 @@ func (p *parts) evaluated(ctx context.Context) error {
 func (p *parts) stop() {
 	for i := len(p.running) - 1; i >= 0; i-- {
 		p.running[i].stop()
+	}
+	if p.noted != nil {
+		p.noted()
 	}
 	for _, conn := range p.conns {
 		ctx, cancel := context.WithTimeout(context.Background(), lastDrain)

@@ -145,7 +145,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 			p.mu.Unlock()
 			if late {
 				p.mu.Lock()
-				p.trouble = errNoAnswer
+				p.trouble = ErrNoAnswer
 				p.mu.Unlock()
 				p.log.Warn("no acknowledgement from NATS, sending again", "after", p.cfg.AckTimeout)
 				p.again()
@@ -172,8 +172,9 @@ func (p *Publisher) Run(ctx context.Context) error {
 	}
 }
 
-// errNoAnswer is how a server with a full disk shows.
-var errNoAnswer = errors.New("no acknowledgement (a nats-server whose disk was full stores again when it is restarted)")
+// ErrNoAnswer is in the error of Publisher.Health of a server that is connected and does
+// not answer, as one whose disk was full.
+var ErrNoAnswer = errors.New("no acknowledgement (a nats-server whose disk was full stores again when it is restarted)")
 
 // Health returns an error while messages wait and for AckTimeout none was stored.
 func (p *Publisher) Health() error {

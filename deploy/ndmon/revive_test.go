@@ -1,0 +1,98 @@
+package ndmon
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/ndmon/ndmon/schemas/bus"
+)
+
+// JetStream that has stopped, or stores nothing any more, is started again with what is
+// on the disk.
+func TestReviver(t *testing.T) {
+	s, err := startServer(Config{Data: t.TempDir()}, limitsFor(0), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.stop()
+	key, err := nats.NkeyOptionFromSeed(s.seedFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc, err := nats.Connect("", nats.InProcessServer(s), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// One on the disk, and one in memory, by which a start shows.
+	kept, lost := jetstream.StreamConfig{Name: "KEPT", Subjects: []string{"kept"}}, jetstream.StreamConfig{Name: "LOST", Storage: jetstream.MemoryStorage}
+	for _, c := range []jetstream.StreamConfig{kept, lost} {
+		if _, err := js.CreateStream(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	started := func() bool {
+		t.Helper()
+		_, err := js.Stream(t.Context(), lost.Name)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			_, err = js.CreateStream(t.Context(), lost)
+			if err == nil {
+				return true
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return false
+	}
+	health := error(nil)
+	var log strings.Builder
+	r := newReviver(s, func() error { return health }, slog.New(slog.NewTextHandler(&log, nil)))
+	look := func(want bool) {
+		t.Helper()
+		if err := r.look(); err != nil {
+			t.Fatal(err)
+		}
+		if got := started(); got != want {
+			t.Errorf("JetStream was started again: %v, want %v", got, want)
+		}
+		if _, err := js.Publish(t.Context(), "kept", nil); err != nil {
+			t.Error(err)
+		}
+	}
+	look(false)
+	health = errors.New("the disk is full") // which passes
+	for range 2 * stuckLooks {
+		look(false)
+	}
+	health = fmt.Errorf("stuck: %w", bus.ErrNoAnswer)
+	for range stuckLooks - 1 {
+		look(false)
+	}
+	look(true)
+	look(false)
+	health = nil
+	if err := s.DisableJetStream(); err != nil {
+		t.Fatal(err)
+	}
+	look(true)
+	stream, err := js.Stream(t.Context(), kept.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := stream.CachedInfo().State.Msgs; n != 2*stuckLooks+stuckLooks+3 {
+		t.Errorf("%d messages are kept", n)
+	}
+	if n := strings.Count(log.String(), "started JetStream again"); n != 2 {
+		t.Errorf("log: %s", log.String())
+	}
+}
