@@ -386,3 +386,46 @@ func jet(t *testing.T, nc *nats.Conn) jetstream.JetStream {
 	}
 	return js
 }
+
+// However often each part of a fleet is killed, every alert is stored once, and written
+// once by who follows them.
+func TestFleetIsKilledAgainAndAgain(t *testing.T) {
+	const rounds = 20
+	for name, round := range map[string]func(t *testing.T, p *pipeline){
+		"nd-ruled": func(t *testing.T, p *pipeline) {
+			p.ruled.Kill()
+			p.startRuled()
+		},
+		"nats-server": func(_ *testing.T, p *pipeline) {
+			p.broker.Kill()
+			p.broker.start()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := startPipeline(t)
+			follower := p.r.Start(with(builtin("ndmon", "alerts"), "ALERTS_OUTPUT=json"))
+			follower.Stderr.WaitFor("connected to NATS")
+			// What was stored before it looked is not its business.
+			lab.Eventually(t, "it follows the alerts", func() bool { return len(follower.Stdout.Lines()) > 0 })
+			for range rounds {
+				round(t, p)
+				p.flow.wait(200)
+			}
+			frames := p.flow.end()
+			lab.Eventually(t, "the last alert is stored", func() bool {
+				stored := numbers(t, storedAlerts(t, p.nc))
+				return len(stored) == frames
+			})
+			exactlyOnce(t, "stream", frames, storedAlerts(t, p.nc))
+			lab.Eventually(t, "the last alert is written", func() bool {
+				on := numbers(t, printed(t, follower))
+				return on[len(on)-1] == frames-1
+			})
+			on := numbers(t, printed(t, follower))
+			if len(on) != frames-on[0] || len(on) != len(printed(t, follower)) {
+				t.Errorf("%d lines for %d alerts from %d to %d", len(printed(t, follower)), len(on), on[0], on[len(on)-1])
+			}
+		})
+	}
+}
