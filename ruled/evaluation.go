@@ -64,6 +64,7 @@ type evaluation struct {
 	reading  bool // a session reads events
 	restored bool // the state of a former run is known
 	unread   int  // how often it could not be read
+	unstored int  // alerts that were not stored since that was told
 	resume   bool // begin behind observed
 	halfway  bool // an event changed the state, but its alerts were not published
 	// changed says that the stored state is out of date. A heartbeat alone does not
@@ -156,6 +157,9 @@ func (e *evaluation) handle(ctx context.Context, msg jetstream.Msg) error {
 			return err
 		}
 	}
+	if err := e.tellUnstored(ctx, msg); err != nil {
+		return err
+	}
 	if err := e.respond(ctx, msg); err != nil {
 		return err
 	}
@@ -170,6 +174,8 @@ func (e *evaluation) handle(ctx context.Context, msg jetstream.Msg) error {
 const (
 	eventsLost   = "events-lost"
 	eventsMissed = "events-missed"
+	// alertsUnstored tells of alerts that went to a program in this process alone.
+	alertsUnstored = "alerts-unstored"
 )
 
 // respond does what the event asks for.
@@ -278,15 +284,55 @@ func (e *evaluation) alert(ctx context.Context, event *schemas.Event, data []byt
 	if err != nil {
 		return fmt.Errorf("write alert %s: %w", id, err)
 	}
-	if err := e.alerts.Publish(ctx, schemas.SubjectAlerts, id, alert); err != nil {
+	stored, err := e.store(ctx, id, alert)
+	if err != nil {
 		return err
 	}
 	if e.outbox != nil {
-		e.outbox.raise(ctx, alert)
+		e.outbox.raise(ctx, alert, stored)
 	}
 	e.m.alerts[severity].Inc()
 	e.log.Debug("alert", "rule", rule, "host", event.Host, "interface", event.Interface, "event", event.ID)
 	return nil
+}
+
+// store has an alert stored. It waits while too many are not stored yet, but where there
+// is no room for more and a program in this process gets the alerts: that must not wait
+// for the disk.
+func (e *evaluation) store(ctx context.Context, id string, alert []byte) (stored bool, err error) {
+	if e.room == nil || e.outbox == nil {
+		return true, e.alerts.Publish(ctx, schemas.SubjectAlerts, id, alert)
+	}
+	for !e.alerts.TryPublish(schemas.SubjectAlerts, id, alert) {
+		if e.room() != nil {
+			e.m.unstored.Inc()
+			if e.unstored++; e.unstored == 1 {
+				e.log.Error("alerts are written and not stored: there is no room for them, on the disk and in RULED_BUFFER")
+			}
+			return false, nil
+		}
+		wait, cancel := context.WithTimeout(ctx, roomInterval)
+		err := e.alerts.Publish(wait, schemas.SubjectAlerts, id, alert)
+		cancel()
+		if err == nil || ctx.Err() != nil {
+			return err == nil, err
+		}
+	}
+	return true, nil
+}
+
+// roomInterval is how often it is looked for room while alerts wait to be stored.
+const roomInterval = 100 * time.Millisecond
+
+// tellUnstored raises an alert for those that were not stored, once there is room.
+func (e *evaluation) tellUnstored(ctx context.Context, msg jetstream.Msg) error {
+	n := e.unstored
+	if n == 0 || e.room() != nil {
+		return nil
+	}
+	e.unstored = 0
+	return e.alert(ctx, &e.event, msg.Data(), alertsUnstored, schemas.Warning,
+		fmt.Sprintf("%d alerts were written and not stored before this event: there was no room for them", n), 1)
 }
 
 // place is where a message stands.

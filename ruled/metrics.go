@@ -14,6 +14,7 @@ type metrics struct {
 	events, invalid, missed     prometheus.Counter
 	alerts                      map[schemas.Severity]prometheus.Counter
 	alertsAgain, suppressed     prometheus.Counter
+	unstored                    prometheus.Counter
 	relays, relaysLost          prometheus.Counter
 	relaysNothing               prometheus.Counter
 	rules                       prometheus.Gauge
@@ -48,6 +49,9 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		alertsAgain: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "nd_ruled_alerts_repeated_total", Help: "Alerts not raised again for an event that was delivered again.",
 		}),
+		unstored: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "nd_ruled_unstored_alerts_total", Help: "Alerts that were written and not stored: there was no room for them.",
+		}),
 		suppressed: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "nd_ruled_suppressed_matches_total", Help: "Matches of rules that their thresholds have suppressed; the next alert of the rule counts them.",
 		}),
@@ -60,7 +64,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		reloadsTaken:  reloads.WithLabelValues("taken"),
 		reloadsFailed: reloads.WithLabelValues("refused"),
 	}
-	for _, c := range []prometheus.Collector{m.events, m.invalid, m.missed, alerts, m.alertsAgain, m.suppressed, relays, m.rules, reloads} {
+	for _, c := range []prometheus.Collector{m.events, m.invalid, m.missed, alerts, m.alertsAgain, m.unstored, m.suppressed, relays, m.rules, reloads} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("register ruled's counters: %w", err)
 		}

@@ -23,8 +23,8 @@ type outbox struct {
 	bytes int
 	// last is when the queue became shorter.
 	last time.Time
-	// given counts the alerts that were handed over or dropped, stored those that
-	// count as stored. numbers are the sequence numbers of those between them.
+	// given counts the alerts to be stored that were handed over or dropped, stored
+	// those that count as stored. numbers are the sequence numbers of those between them.
 	given, stored uint64
 	numbers       []uint64
 	dropped       uint64
@@ -34,6 +34,8 @@ type outbox struct {
 type raised struct {
 	data []byte
 	at   time.Time
+	// stored says that it is published to be stored.
+	stored bool
 }
 
 const (
@@ -49,10 +51,10 @@ func newOutbox(give func([]byte, uint64), most int, lossless bool) *outbox {
 	return o
 }
 
-// raise takes an alert that was published. It waits for room as long as alerts are
+// raise takes an alert, which is published to be stored or not. It waits for room as long as alerts are
 // taken. When none is any more, the oldest is dropped: it is stored, and what is stored
 // must not wait for who reads it here.
-func (o *outbox) raise(ctx context.Context, alert []byte) {
+func (o *outbox) raise(ctx context.Context, alert []byte, stored bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for len(o.queue) > 0 && o.bytes+len(alert) > o.most && ctx.Err() == nil {
@@ -67,7 +69,7 @@ func (o *outbox) raise(ctx context.Context, alert []byte) {
 	if len(o.queue) == 0 {
 		o.last = time.Now()
 	}
-	o.queue = append(o.queue, raised{alert, time.Now()})
+	o.queue = append(o.queue, raised{alert, time.Now(), stored})
 	o.bytes += len(alert)
 	o.notify()
 }
@@ -106,10 +108,14 @@ func (o *outbox) notify() {
 
 // pop takes the oldest alert out of the queue.
 func (o *outbox) pop() (data []byte, seq uint64) {
-	data = o.queue[0].data
+	first := o.queue[0]
+	data = first.data
 	o.queue[0].data = nil
 	o.queue = o.queue[1:]
 	o.bytes -= len(data)
+	if !first.stored {
+		return data, 0
+	}
 	o.given++
 	if len(o.numbers) > 0 {
 		seq = o.numbers[0]
@@ -127,7 +133,8 @@ func (o *outbox) next(now time.Time) (data []byte, seq uint64, wait time.Duratio
 		o.queue = nil // give its memory back
 		return nil, 0, 0
 	}
-	if age := now.Sub(o.queue[0].at); o.stored <= o.given && age < giveAfter {
+	first := &o.queue[0]
+	if age := now.Sub(first.at); first.stored && o.stored <= o.given && age < giveAfter {
 		return nil, 0, giveAfter - age
 	}
 	data, seq = o.pop()

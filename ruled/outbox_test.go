@@ -31,7 +31,7 @@ func TestOutboxHandsOver(t *testing.T) {
 		ended := make(chan struct{})
 		go func() { defer close(ended); o.run(ctx) }()
 		for n := range 4 {
-			o.raise(ctx, []byte(strconv.Itoa(n)))
+			o.raise(ctx, []byte(strconv.Itoa(n)), true)
 		}
 		o.store(7)
 		synctest.Wait()
@@ -41,15 +41,16 @@ func TestOutboxHandsOver(t *testing.T) {
 		time.Sleep(giveAfter)
 		// The last two were handed over by now. That they are stored changes nothing.
 		o.store(9)
-		o.raise(ctx, []byte("4"))
+		o.raise(ctx, []byte("4"), true)
 		o.store(10)
 		o.store(11)
 		synctest.Wait()
-		o.raise(ctx, []byte("5"))
+		o.raise(ctx, []byte("never"), false)
+		o.raise(ctx, []byte("5"), true)
 		synctest.Wait()
 		cancel() // with the rest at the end
 		<-ended
-		want := []handed{{"0", 7, 0}, {"1", 8, giveAfter / 2}, {"2", 0, giveAfter}, {"3", 0, giveAfter}, {"4", 11, 3 * giveAfter / 2}, {"5", 0, 3 * giveAfter / 2}}
+		want := []handed{{"0", 7, 0}, {"1", 8, giveAfter / 2}, {"2", 0, giveAfter}, {"3", 0, giveAfter}, {"4", 11, 3 * giveAfter / 2}, {"never", 0, 3 * giveAfter / 2}, {"5", 0, 3 * giveAfter / 2}}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
@@ -79,7 +80,7 @@ func TestOutboxIsBounded(t *testing.T) {
 			go func() {
 				defer close(raised)
 				for n := range alerts {
-					o.raise(ctx, append([]byte{byte(n)}, big...))
+					o.raise(ctx, append([]byte{byte(n)}, big...), true)
 					o.store(0)
 				}
 			}()

@@ -140,7 +140,7 @@ func Run(ctx context.Context, cfg Config, d Deps) error {
 	defer cancel()
 	if d.Conn.Connected() {
 		if err := e.alerts.Flush(flush); err != nil {
-			d.Log.Warn("alerts may come again after the next start", "error", err)
+			d.Log.Warn("the last alerts are not stored: they come again if their events are still there at the next start", "error", err)
 		}
 		e.acks.flush()
 		if cfg.keepsState() {
@@ -157,6 +157,9 @@ func Run(ctx context.Context, cfg Config, d Deps) error {
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 			err = nil // the end of the learning, which may come early
 		}
+	}
+	if e.unstored > 0 {
+		d.Log.Error("alerts were written and not stored", "alerts", e.unstored)
 	}
 	stopPublishing()
 	<-published

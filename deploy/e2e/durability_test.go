@@ -123,6 +123,48 @@ func TestDiskIsFull(t *testing.T) {
 	}
 }
 
+// When memory is full too, alerts still go to standard output. How many were not stored is
+// told when there is room.
+func TestDiskStaysFull(t *testing.T) {
+	t.Parallel()
+	r := lab.NewRouter(t)
+	data, resize := small(t, 12)
+	out := file(t)
+	p := r.Start(into(out, with(program("ndmon", "-i", lab.Master, "--data", filepath.Join(data, "ndmon")), "RULED_BUFFER=65536")))
+	p.Stderr.WaitFor("msg=capturing")
+	const frames = 10_000
+	wire := r.Upstream.Wire("eth0")
+	for n := range frames {
+		wire.Send(numbered(n))
+		if n%1000 == 999 {
+			lab.Eventually(t, "the alerts are written", func() bool { return len(written(t, out)) > n-500 })
+		}
+	}
+	lab.Eventually(t, "every alert is on standard output", func() bool { return len(written(t, out)) >= frames })
+	p.Stderr.WaitFor("alerts are written and not stored")
+	resize(100)
+	nc := connect(t, r.Namespace, localNATS)
+	var unstored int
+	lab.Eventually(t, "it is told how many were not stored", func() bool {
+		wire.Send(numbered(frames))
+		for _, a := range storedAlerts(t, nc) {
+			if a.Rule == "alerts-unstored" {
+				if _, err := fmt.Sscanf(a.Description, "%d alerts", &unstored); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		return unstored > 0
+	})
+	lab.Eventually(t, "all others are stored", func() bool {
+		stored := numbers(t, storedAlerts(t, nc))
+		return len(stored) == frames+1-unstored && stored[len(stored)-1] == frames
+	})
+	if on := numbers(t, written(t, out)); len(on) != frames+1 {
+		t.Errorf("%d of %d alerts are on standard output", len(on), frames+1)
+	}
+}
+
 // What was stored and not written when ndmon is killed, the next one writes: standard
 // output and the stream have the same alerts, however often that is.
 func TestKilledAgainAndAgain(t *testing.T) {
