@@ -143,13 +143,6 @@ func (o *outbox) next(now time.Time) (data []byte, seq uint64, wait time.Duratio
 	return data, seq, 0
 }
 
-// empty reports whether every alert was handed over.
-func (o *outbox) empty() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return len(o.queue) == 0
-}
-
 // run hands alerts over until the context ends, and then those that are left.
 func (o *outbox) run(ctx context.Context) {
 	timer := time.NewTimer(giveAfter)
