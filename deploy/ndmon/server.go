@@ -88,6 +88,9 @@ func startServer(cfg Config, l limits, log *slog.Logger) (_ *natsServer, err err
 	}
 	n := &natsServer{s, dir, seedFile, release}
 	if cfg.Listen != "" {
+		if beyondLoopback(cfg.Listen) && (cfg.TLSCert == "" || cfg.Keys == "") {
+			log.Warn("other hosts reach the NATS server without TLS or without keys (--insecure)", "address", cfg.Listen)
+		}
 		if err := local.WriteContext(s.ClientURL()); err != nil {
 			log.Warn("no context for the command nats", "error", err)
 		}
