@@ -500,16 +500,16 @@ func TestWayIsKeptWithoutBudget(t *testing.T) {
 		w := newWorld(t)
 		w.place(roamer, "s2", 0x42)
 		w.solicited("c1", roamer, "m0", source)
-		advance(time.Second)
+		advance(1100 * time.Millisecond) // between two times that it is asked
 		w.leave(roamer, "s2")
 		w.place(roamer, "s1", 0x42)
 		w.bench.mu.Lock()
 		b := &w.bench.budget
 		b.allow(time.Now().Add(2*time.Second), len(b.sent)-b.used, scanner, true) // for 3 s
 		w.bench.mu.Unlock()
-		advance(2900 * time.Millisecond)
+		advance(2800 * time.Millisecond)
 		w.expect(t, "no budget", behind2...)
-		advance(time.Second)
+		advance(1500 * time.Millisecond)
 		w.expect(t, "budget", behind1...)
 	})
 }
