@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/ndmon/ndmon/ruled/rules"
 	"github.com/ndmon/ndmon/schemas"
@@ -72,8 +73,9 @@ const (
 
 	sessionWait  = 500 * time.Millisecond
 	setupTimeout = 10 * time.Second
-	// streamsInterval is how often it is made sure that the streams are there.
-	streamsInterval = 3 * time.Second
+	// streamsInterval is how often it is made sure that the streams are there, beyond
+	// what the server says of one that is deleted.
+	streamsInterval = 30 * time.Second
 )
 
 // Run evaluates events until the context ends, or as long as Config.Learn says.
@@ -265,6 +267,12 @@ func (e *evaluation) session(ctx context.Context, again <-chan struct{}) error {
 	}
 	watch := time.NewTicker(streamsInterval)
 	defer watch.Stop()
+	deleted := make(chan *nats.Msg, 16) // more than there are streams
+	advisories, err := e.conn.NATS().ChanSubscribe(schemas.SubjectDeleted, deleted)
+	if err != nil {
+		return fmt.Errorf("subscribe to what the server says of streams: %w", err)
+	}
+	defer advisories.Unsubscribe() // it fails only if the connection is closed
 	e.setReading(true)
 	e.health(nil)
 	e.log.Info("reading events", "stream", schemas.StreamEvents, "consumer", e.cfg.Consumer)
@@ -281,6 +289,10 @@ func (e *evaluation) session(ctx context.Context, again <-chan struct{}) error {
 			return errReconnected
 		case err := <-lost:
 			return err
+		case <-deleted:
+			if err := e.watchStreams(ctx); err != nil {
+				return err
+			}
 		case <-watch.C:
 			if err := e.watchStreams(ctx); err != nil {
 				return err

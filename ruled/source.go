@@ -66,7 +66,7 @@ func newRuleset(set *rules.Set) *ruleset {
 
 // lookEach is how often the file is looked at. A changed file is read one look
 // later: it may be written in several steps.
-const lookEach = 250 * time.Millisecond
+const lookEach = 500 * time.Millisecond
 
 // version differs between two files, and before and after a file is written to. It
 // is zero where there is no file.

@@ -22,6 +22,9 @@ const (
 	StreamEvents = "ND_EVENTS"
 	StreamAlerts = "ND_ALERTS"
 
+	// SubjectDeleted covers what the server says of a stream that is deleted.
+	SubjectDeleted = "$JS.EVENT.ADVISORY.STREAM.DELETED.*"
+
 	// ConsumerExporter is the name of the durable consumers of both streams that a
 	// program which passes on what they store reads by.
 	ConsumerExporter = "exporter"

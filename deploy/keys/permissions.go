@@ -162,7 +162,7 @@ func (u user) permissions() (publish, subscribe []string) {
 	case Operator:
 		return []string{schemas.SubjectRelayAll, hostRelays, whoAmI}, []string{schemas.SubjectResults, inbox}
 	case Ruled:
-		return ruledPublishes(own), []string{schemas.SubjectEvents, states, own}
+		return ruledPublishes(own), []string{schemas.SubjectEvents, states, schemas.SubjectDeleted, own}
 	}
 	services, streams := u.role.rights()
 	for _, r := range services {

@@ -131,6 +131,7 @@ func TestPermissions(t *testing.T) {
 		{"$SYS.REQ.USER.INFO", viewer + " " + operator + " " + exporter, ""},
 		{"$SYS.REQ.ACCOUNT.NDMON.CONNZ", "", ""},
 		{"$JS.EVENT.ADVISORY.API", "", ""},
+		{"$JS.EVENT.ADVISORY.STREAM.DELETED.ND_ALERTS", "", ruled},
 		{"$KV.bucket.key", "", ""},
 		{"$O.ND_STATE.M.x", ruled, ""},
 		{"$O.OTHER.M.x", "", ""},

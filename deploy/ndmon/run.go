@@ -357,7 +357,7 @@ func (p *parts) settings() (rules ruled.Config, pings pinger.Config, capture sen
 		rules.Consumer, rules.Events = "ndmon", schemas.SubjectEvents
 		rules.StreamConfig = bus.StreamConfig{
 			EventsInMemory: true, EventsBytes: l.events, EventsAge: eventsAge,
-			AlertsBytes: alertsBytes, AlertsAge: alertsAge,
+			AlertsBytes: alertsBytes, AlertsAge: alertsAge, NoExporter: p.cfg.Keys == "",
 		}
 	} else {
 		// Other hosts' events are for who runs that server.

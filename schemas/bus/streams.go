@@ -18,6 +18,8 @@ type StreamConfig struct {
 	EventsAge      time.Duration `split_words:"true" default:"24h" desc:"age at which events are dropped"`
 	AlertsBytes    int64         `split_words:"true" default:"1073741824" desc:"size of the stream of alerts, in bytes; the oldest are dropped"`
 	AlertsAge      time.Duration `split_words:"true" default:"720h" desc:"age at which alerts are dropped"`
+	// NoExporter has no consumers made for an exporter.
+	NoExporter bool `ignored:"true"`
 }
 
 // maxMessage is the size that a message cannot exceed, in bytes: the server's default.
@@ -67,7 +69,7 @@ func EnsureStreams(ctx context.Context, js jetstream.JetStream, cfg StreamConfig
 			made = append(made, c.Name)
 		}
 	}
-	isNew, err := ensureCopy(ctx, js)
+	isNew, err := ensureCopy(ctx, js, !cfg.NoExporter)
 	if err != nil {
 		return made, fmt.Errorf("make the copy of stream %s for readers: %w", schemas.StreamAlerts, err)
 	}
@@ -102,7 +104,7 @@ func ensureStream(ctx context.Context, js jetstream.JetStream, c jetstream.Strea
 // ensureCopy makes the copy of the alerts, and the consumers of exporters, where the
 // server has the accounts for them. A copy that is ahead of the stream is of one that
 // was deleted: it would never get an alert again.
-func ensureCopy(ctx context.Context, js jetstream.JetStream) (made bool, err error) {
+func ensureCopy(ctx context.Context, js jetstream.JetStream, exporter bool) (made bool, err error) {
 	readers, err := jetstream.NewWithAPIPrefix(js.Conn(), schemas.CopyAPI)
 	if err != nil {
 		return false, err
@@ -115,6 +117,9 @@ func ensureCopy(ctx context.Context, js jetstream.JetStream) (made bool, err err
 		return false, err
 	}
 	for _, name := range []string{schemas.StreamEvents, schemas.StreamAlerts} {
+		if !exporter {
+			break
+		}
 		if _, err := js.CreateOrUpdateConsumer(ctx, name, jetstream.ConsumerConfig{
 			Durable: schemas.ConsumerExporter, Description: "for a program that passes the messages on", AckPolicy: jetstream.AckExplicitPolicy,
 		}); err != nil {
