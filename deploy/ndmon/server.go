@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -75,7 +76,7 @@ func startServer(cfg Config, l limits, log *slog.Logger) (_ *natsServer, err err
 	if err != nil {
 		return nil, fmt.Errorf("start the NATS server: %w", err)
 	}
-	s.SetLoggerV2(serverLog{log}, false, false, false)
+	s.SetLoggerV2(&serverLog{log: log}, false, false, false)
 	s.Start()
 	ready := s.ReadyForConnections(startTimeout)
 	if opts.DontListen {
@@ -203,16 +204,51 @@ func beyondLoopback(listen string) bool {
 }
 
 // serverLog is the server's log in ours: its informative lines are for those
-// who debug.
-type serverLog struct{ log *slog.Logger }
+// who debug. Its warnings and errors are bounded, for clients may cause them.
+type serverLog struct {
+	log *slog.Logger
 
-func (l serverLog) line(level slog.Level, format string, args []any) {
+	mu sync.Mutex
+	// since is when the current period began, lines those in it.
+	since time.Time
+	lines int
+}
+
+// Bounds of the server's warnings and errors in our log.
+const (
+	logPeriod = 30 * time.Second
+	logLines  = 20
+)
+
+// pass reports whether one more warning or error is logged, and how many were not in
+// the period before.
+func (l *serverLog) pass(now time.Time) (ok bool, left int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now.Sub(l.since) >= logPeriod {
+		left = max(l.lines-logLines, 0)
+		l.since, l.lines = now, 0
+	}
+	l.lines++
+	return l.lines <= logLines, left
+}
+
+func (l *serverLog) line(level slog.Level, format string, args []any) {
+	if level >= slog.LevelWarn {
+		ok, left := l.pass(time.Now())
+		if left > 0 {
+			l.log.Warn("nats-server: there were more warnings and errors", "lines", left)
+		}
+		if !ok {
+			return
+		}
+	}
 	l.log.Log(context.Background(), level, "nats-server: "+fmt.Sprintf(format, args...))
 }
 
-func (l serverLog) Noticef(format string, args ...any) { l.line(process.LevelTrace, format, args) }
-func (l serverLog) Debugf(format string, args ...any)  { l.line(process.LevelTrace, format, args) }
-func (l serverLog) Tracef(format string, args ...any)  { l.line(process.LevelTrace, format, args) }
-func (l serverLog) Warnf(format string, args ...any)   { l.line(slog.LevelWarn, format, args) }
-func (l serverLog) Errorf(format string, args ...any)  { l.line(slog.LevelError, format, args) }
-func (l serverLog) Fatalf(format string, args ...any)  { l.line(slog.LevelError, format, args) }
+func (l *serverLog) Noticef(format string, args ...any) { l.line(process.LevelTrace, format, args) }
+func (l *serverLog) Debugf(format string, args ...any)  { l.line(process.LevelTrace, format, args) }
+func (l *serverLog) Tracef(format string, args ...any)  { l.line(process.LevelTrace, format, args) }
+func (l *serverLog) Warnf(format string, args ...any)   { l.line(slog.LevelWarn, format, args) }
+func (l *serverLog) Errorf(format string, args ...any)  { l.line(slog.LevelError, format, args) }
+func (l *serverLog) Fatalf(format string, args ...any)  { l.line(slog.LevelError, format, args) }

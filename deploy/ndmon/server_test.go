@@ -217,3 +217,18 @@ func TestServerWithKeys(t *testing.T) {
 		t.Errorf("a folder without keys: %v", err)
 	}
 }
+
+// Clients cannot fill the log.
+func TestServerLogIsBounded(t *testing.T) {
+	var out strings.Builder
+	l := &serverLog{log: slog.New(slog.NewTextHandler(&out, nil))}
+	for range 10 * logLines {
+		l.Errorf("client %d may not", 7)
+	}
+	if n := strings.Count(out.String(), "client 7 may not"); n != logLines {
+		t.Errorf("%d lines are logged", n)
+	}
+	if ok, left := l.pass(time.Now().Add(logPeriod)); !ok || left != 9*logLines {
+		t.Errorf("in the next period: %v, %d were left out", ok, left)
+	}
+}

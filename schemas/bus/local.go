@@ -59,12 +59,32 @@ func NoteLocalKey(port int, seedFile string) (forget func(), err error) {
 		err = os.MkdirAll(filepath.Dir(note), 0o700)
 	}
 	if err == nil {
+		forgetStale(filepath.Dir(note))
 		err = os.WriteFile(note, []byte(seedFile), 0o600)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("note where the key of the NATS server is: %w", err)
 	}
 	return func() { os.Remove(note) }, nil // a note that stays leads to a key that is refused
+}
+
+// forgetStale removes the notes of keys that are not there any more, of processes that
+// were killed.
+func forgetStale(dir string) {
+	notes, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, note := range notes {
+		path := filepath.Join(dir, note.Name())
+		seedFile, err := os.ReadFile(path)
+		if err != nil {
+			continue
+		}
+		if _, err := os.Stat(string(seedFile)); errors.Is(err, os.ErrNotExist) {
+			os.Remove(path) // else the next one does
+		}
+	}
 }
 
 // dialLocal connects to a server on this host with the key of its ndmon, if we may read

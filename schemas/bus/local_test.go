@@ -1,0 +1,85 @@
+package bus
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nkeys"
+	"github.com/ndmon/ndmon/schemas/bus/bustest"
+)
+
+// A command on the same host uses the key that is noted, unless it has another one, and
+// goes on without where the key is another server's.
+func TestDialWithTheNotedKey(t *testing.T) {
+	t.Setenv("RUNTIME_DIRECTORY", t.TempDir())
+	pair, err := nkeys.CreateUser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed, err := pair.Seed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := pair.PublicKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "admin.nk")
+	if err := os.WriteFile(file, seed, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	serve := func(nkey string) *server.Server {
+		o := &server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true}
+		if nkey != "" {
+			o.Nkeys = []*server.NkeyUser{{Nkey: nkey}}
+		}
+		return bustest.StartWith(t, o)
+	}
+	dial := func(cfg Config) error {
+		nc, err := Dial(cfg, "test", func(error) {})
+		if err == nil {
+			nc.Close()
+		}
+		return err
+	}
+	with, without := serve(public), serve("")
+	for _, s := range []*server.Server{with, without} {
+		if s == with {
+			if err := dial(Config{URL: s.ClientURL()}); err == nil {
+				t.Error("connected without a key")
+			}
+		}
+		forget, err := NoteLocalKey(s.Addr().(*net.TCPAddr).Port, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := dial(Config{URL: s.ClientURL()}); err != nil {
+			t.Errorf("with the noted key: %v", err)
+		}
+		forget()
+	}
+	forget, err := NoteLocalKey(with.Addr().(*net.TCPAddr).Port, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := dial(Config{URL: with.ClientURL(), User: "a", Password: "b"}); err == nil {
+		t.Error("the noted key is used in place of the one that is set")
+	}
+	// A key that is gone is forgotten by the next one.
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if err := dial(Config{URL: with.ClientURL()}); err == nil {
+		t.Error("connected with a key that is gone")
+	}
+	if _, err := NoteLocalKey(1, "/dev/null"); err != nil {
+		t.Fatal(err)
+	}
+	if notes, err := os.ReadDir(os.Getenv("RUNTIME_DIRECTORY")); err != nil || len(notes) != 1 {
+		t.Errorf("notes that are left: %v, %v", notes, err)
+	}
+	forget()
+}
