@@ -113,7 +113,7 @@ func (e *evaluation) registerState(r prometheus.Registerer) error {
 			stats(func(k known) float64 { return float64(k.thresholdsDropped) })),
 		prometheus.NewGaugeFunc(sensorsIn("heard"), stats(func(k known) float64 { return float64(k.sensors - k.silent) })),
 		prometheus.NewGaugeFunc(sensorsIn("silent"), stats(func(k known) float64 { return float64(k.silent) })),
-		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "nd_ruled_sensors_evicted_total", Help: "Sensors that were forgotten for want of room, those that were silent for longest."},
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "nd_ruled_sensors_evicted_total", Help: "Sensors that were forgotten because there were too many, those that were silent for longest."},
 			stats(func(k known) float64 { return float64(k.sensorsEvicted) })),
 	} {
 		if err := r.Register(c); err != nil {

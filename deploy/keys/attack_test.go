@@ -159,7 +159,7 @@ func (a *attacked) targets() []string {
 	}
 }
 
-// Nobody but ruled and the admin, who share the account of the streams, has a way to
+// No role but ruled and the admin, which share the account of the streams, has a way to
 // write what its role may not: neither by publishing, nor by having an answer sent
 // somewhere, nor by a consumer that delivers somewhere.
 func TestNoWayToWrite(t *testing.T) {
