@@ -165,6 +165,50 @@ func TestDiskStaysFull(t *testing.T) {
 	}
 }
 
+// A fleet's nats-server whose disk is full has its clients say so, and nothing is lost:
+// once it has room and was started again, all is stored.
+func TestDiskOfTheServerIsFull(t *testing.T) {
+	t.Parallel()
+	r := lab.NewRouter(t)
+	dir, resize := small(t, 200)
+	b := &broker{t: t, at: r.Namespace, dir: dir}
+	b.start()
+	const metrics = "127.0.0.1:9102"
+	ruled := r.Start(with(program("nd-ruled"), "RULED_METRICS="+metrics, "RULED_EVENTS_BYTES=41943040", "RULED_ALERTS_BYTES=83886080"))
+	ruled.Stderr.WaitFor("reading events")
+	if err := os.WriteFile(filepath.Join(dir, "of another"), make([]byte, 193<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sensor := r.Start(with(program("nd-sensor"), "SENSOR_HOST=r1", "SENSOR_INTERFACES="+lab.Master, "SENSOR_METRICS=127.0.0.1:9101"))
+	sensor.Stderr.WaitFor("msg=capturing")
+	sensor.Stderr.WaitFor("connected to NATS")
+	f := startFlow(t, r.Upstream.Wire("eth0"))
+	well := func(name, variable, address string) (bool, string) {
+		p := r.Start(with(program(name, "health"), variable+"="+address))
+		return p.Wait() == 0, p.Stdout.String()
+	}
+	lab.Eventually(t, "the sensor says that nothing is stored", func() bool {
+		ok, said := well("nd-sensor", "SENSOR_METRICS", "127.0.0.1:9101")
+		return !ok && strings.Contains(said, "publishing: ")
+	})
+	lab.Eventually(t, "so does ruled", func() bool {
+		ok, _ := well("nd-ruled", "RULED_METRICS", metrics)
+		return !ok
+	})
+	frames := f.end()
+	b.Kill()
+	resize(400)
+	b.start()
+	nc := connect(t, r.Namespace, localNATS)
+	lab.Eventually(t, "every alert is stored", func() bool {
+		return stream(t, nc, schemas.StreamAlerts).CachedInfo().State.Msgs >= uint64(frames)
+	})
+	exactlyOnce(t, "stream", frames, storedAlerts(t, nc))
+	for name, address := range map[string]string{"nd-sensor": "SENSOR_METRICS=127.0.0.1:9101", "nd-ruled": "RULED_METRICS=" + metrics} {
+		lab.Eventually(t, name+" is well", func() bool { return r.Start(with(program(name, "health"), address)).Wait() == 0 })
+	}
+}
+
 // What was stored and not written when ndmon is killed, the next one writes: standard
 // output and the stream have the same alerts, however often that is.
 func TestKilledAgainAndAgain(t *testing.T) {

@@ -22,7 +22,8 @@ type watching struct {
 	// begun is closed when ndmon watches.
 	begun chan struct{}
 	// part keeps the time of the file, nil where there is none.
-	part *part
+	part   *part
+	failed bool // the file's time could not be set
 }
 
 // watchingInterval is how often the file gets its time.
@@ -36,10 +37,12 @@ func (p *parts) watch(ctx context.Context) *watching {
 		return w
 	}
 	w.path = filepath.Join(p.cfg.Data, "watching")
-	info, err := os.Stat(w.path)
-	if err == nil {
+	switch info, err := os.Stat(w.path); {
+	case err == nil:
 		w.before = info.ModTime()
-	} else if !errors.Is(err, fs.ErrNotExist) {
+	case errors.Is(err, fs.ErrNotExist):
+		w.touch() // before the first frame, so that an end that comes soon is noticed too
+	default:
 		w.log.Warn("it is not known whether the ndmon before ended in order", "error", err)
 	}
 	p.run(ctx, w.keep)
@@ -66,17 +69,21 @@ func (w *watching) keep(ctx context.Context) error {
 	}
 	ticker := time.NewTicker(watchingInterval)
 	defer ticker.Stop()
-	failed := false
 	for {
-		if err := touch(w.path); err != nil && !failed {
-			failed = true
-			w.log.Warn("if ndmon is killed, the next one may not know until when it watched", "error", err)
-		}
+		w.touch()
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-ticker.C:
 		}
+	}
+}
+
+// touch sets the time of the file.
+func (w *watching) touch() {
+	if err := touch(w.path); err != nil && !w.failed {
+		w.failed = true
+		w.log.Warn("if ndmon is killed, the next one may not know until when it watched", "error", err)
 	}
 }
 
@@ -103,7 +110,9 @@ func (w *watching) end() {
 	select {
 	case <-w.begun:
 	default:
-		return // the gap that the file stands for is not over
+		if !w.before.IsZero() {
+			return // the gap that the file stands for is not over
+		}
 	}
 	if err := os.Remove(w.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		w.log.Warn("the next ndmon will think that this one ended without notice", "error", err)
