@@ -4,11 +4,11 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/schemas/bus"
 )
 
 // recent remembers ids, the newest maxRecent of them, by their hash.
@@ -61,67 +61,35 @@ func (e *evaluation) storedAlerts(ctx context.Context) (func(string) bool, error
 	return func(id string) bool { _, ok := stored[id]; return ok }, err
 }
 
-// readTogether is how many alerts are asked for at a time.
-const readTogether = 1024
-
 // lastAlerts calls found with the ids of the last maxAckPending alerts in the
 // stream and, unless behind is 0, of all that have a larger sequence number, of
 // the last maxRecent. It ends with the last that is there: the newest may have been
 // deleted, or lost by the disk.
 func (e *evaluation) lastAlerts(ctx context.Context, behind uint64, found func(id string)) error {
-	err := func() error {
-		stream, err := e.conn.JetStream().Stream(ctx, schemas.StreamAlerts)
-		if err != nil {
-			return err
-		}
-		state := stream.CachedInfo().State
-		if state.Msgs == 0 {
-			return nil
-		}
-		last := func(n uint64) uint64 { return max(state.LastSeq, n) - n + 1 }
-		start := last(maxAckPending)
-		if behind > 0 {
-			start = max(min(start, behind+1), last(maxRecent))
-		}
-		start = max(start, state.FirstSeq)
-		consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
-			DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
-			OptStartSeq:       start,
-			HeadersOnly:       true,
-			InactiveThreshold: time.Minute,
-		})
-		if err != nil {
-			return err
-		}
-		next := start
-		for pending := uint64(1); pending > 0; {
-			batch, err := consumer.FetchNoWait(readTogether)
-			if err != nil {
-				return err
-			}
-			pending = 0
-			for msg := range batch.Messages() {
-				meta, err := msg.Metadata()
-				if err != nil {
-					return err
-				}
-				found(msg.Headers().Get(nats.MsgIdHdr))
-				next, pending = meta.Sequence.Stream+1, meta.NumPending
-			}
-			if err := batch.Error(); err != nil {
-				return err
-			}
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-		}
-		if next <= state.LastSeq {
-			e.log.Warn("the newest alerts are gone from the stream", "stream", schemas.StreamAlerts, "first", next, "last", state.LastSeq)
-		}
-		return nil
-	}()
+	stream, err := e.conn.JetStream().Stream(ctx, schemas.StreamAlerts)
 	if err != nil {
 		return fmt.Errorf("read the last alerts of stream %s: %w", schemas.StreamAlerts, err)
+	}
+	state := stream.CachedInfo().State
+	if state.Msgs == 0 {
+		return nil
+	}
+	last := func(n uint64) uint64 { return max(state.LastSeq, n) - n + 1 }
+	start := last(maxAckPending)
+	if behind > 0 {
+		start = max(min(start, behind+1), last(maxRecent))
+	}
+	start = max(start, state.FirstSeq)
+	next := start
+	err = bus.ReadStored(ctx, stream, start, true, func(msg jetstream.Msg, seq uint64) {
+		found(msg.Headers().Get(nats.MsgIdHdr))
+		next = seq + 1
+	})
+	if err != nil {
+		return err
+	}
+	if next <= state.LastSeq {
+		e.log.Warn("the newest alerts are gone from the stream", "stream", schemas.StreamAlerts, "first", next, "last", state.LastSeq)
 	}
 	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/schemas/bus"
 )
 
 // output writes the alerts of this process to w, one a line.
@@ -107,9 +107,8 @@ func (o *output) goOn(ctx context.Context, js jetstream.JetStream, path string) 
 	var missed [][]byte
 	noted := make([]byte, 8)
 	if _, err := place.ReadAt(noted, 0); err == nil {
-		err = readAlerts(ctx, stream, binary.BigEndian.Uint64(noted)+1, func(alert []byte, _ uint64) error {
-			missed = append(missed, append([]byte(nil), alert...))
-			return nil
+		err = bus.ReadStored(ctx, stream, binary.BigEndian.Uint64(noted)+1, false, func(msg jetstream.Msg, _ uint64) {
+			missed = append(missed, append([]byte(nil), msg.Data()...))
 		})
 		if err != nil {
 			return nil, err
@@ -124,45 +123,6 @@ func (o *output) goOn(ctx context.Context, js jetstream.JetStream, path string) 
 		o.catchUp()
 	})
 	return func() { timer.Stop() }, nil // what is not written is left for the next run
-}
-
-// readTogether is how many alerts are asked for at a time.
-const readTogether = 256
-
-// readAlerts calls each with the alerts that are stored now, from a sequence number on.
-func readAlerts(ctx context.Context, stream jetstream.Stream, from uint64, each func(alert []byte, seq uint64) error) error {
-	if state := stream.CachedInfo().State; state.Msgs == 0 || from > state.LastSeq {
-		return nil
-	}
-	consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
-		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq:       from,
-		InactiveThreshold: time.Minute,
-	})
-	if err != nil {
-		return fmt.Errorf("read stream %s: %w", schemas.StreamAlerts, err)
-	}
-	for pending := uint64(1); pending > 0; {
-		batch, err := consumer.FetchNoWait(readTogether)
-		if err != nil {
-			return fmt.Errorf("read stream %s: %w", schemas.StreamAlerts, err)
-		}
-		pending = 0
-		for msg := range batch.Messages() {
-			meta, err := msg.Metadata()
-			if err != nil {
-				return fmt.Errorf("read stream %s: %w", schemas.StreamAlerts, err)
-			}
-			if err := each(msg.Data(), meta.Sequence.Stream); err != nil {
-				return err
-			}
-			pending = meta.NumPending
-		}
-		if err := errors.Join(batch.Error(), ctx.Err()); err != nil {
-			return fmt.Errorf("read stream %s: %w", schemas.StreamAlerts, err)
-		}
-	}
-	return nil
 }
 
 // until asks again and again until done, at most 200 times a second.

@@ -166,3 +166,51 @@ func Explain(js jetstream.JetStream, err error) error {
 	}
 	return err
 }
+
+// ReadStored calls each with the messages that a stream holds, from a sequence number
+// on and in their order, and with the sequence number of each; with headersOnly they
+// come without their data. The server removes its consumer a minute later.
+func ReadStored(ctx context.Context, stream jetstream.Stream, from uint64, headersOnly bool, each func(msg jetstream.Msg, seq uint64)) error {
+	info := stream.CachedInfo()
+	if info.State.Msgs == 0 || from > info.State.LastSeq {
+		return nil
+	}
+	err := func() error {
+		consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
+			DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
+			OptStartSeq:       from,
+			HeadersOnly:       headersOnly,
+			InactiveThreshold: time.Minute,
+		})
+		if err != nil {
+			return err
+		}
+		together := 256 // of up to maxMessage bytes each
+		if headersOnly {
+			together = 1024
+		}
+		for pending := uint64(1); pending > 0; {
+			batch, err := consumer.FetchNoWait(together)
+			if err != nil {
+				return err
+			}
+			pending = 0
+			for msg := range batch.Messages() {
+				meta, err := msg.Metadata()
+				if err != nil {
+					return err
+				}
+				each(msg, meta.Sequence.Stream)
+				pending = meta.NumPending
+			}
+			if err := errors.Join(batch.Error(), ctx.Err()); err != nil {
+				return err
+			}
+		}
+		return nil
+	}()
+	if err != nil {
+		return fmt.Errorf("read stream %s: %w", info.Config.Name, err)
+	}
+	return nil
+}
