@@ -67,10 +67,9 @@ const (
 	// heartbeat bounds how long a pull that was lost goes unnoticed.
 	heartbeat  = 5 * time.Second
 	pullExpiry = 30 * time.Second
-	// sessionWait is between two tries to read the events, setupTimeout for one.
 	// lastGiven is how long a program that is stuck is waited for at the end.
 	lastGiven = 300 * time.Millisecond
-
+	// sessionWait is between two tries to read the events, setupTimeout for one.
 	sessionWait  = 500 * time.Millisecond
 	setupTimeout = 10 * time.Second
 	// streamsInterval is how often it is made sure that the streams are there, beyond
@@ -290,13 +289,10 @@ func (e *evaluation) session(ctx context.Context, again <-chan struct{}) error {
 		case err := <-lost:
 			return err
 		case <-deleted:
-			if err := e.watchStreams(ctx); err != nil {
-				return err
-			}
 		case <-watch.C:
-			if err := e.watchStreams(ctx); err != nil {
-				return err
-			}
+		}
+		if err := e.watchStreams(ctx); err != nil {
+			return err
 		}
 	}
 }

@@ -130,7 +130,7 @@ func (t *tail) catchUp(ctx context.Context) error {
 	case t.next == 0:
 		t.next = state.LastSeq + 1
 	case t.next > state.LastSeq+1:
-		t.log.Warn("the stream of alerts was made anew", "stream", schemas.StreamAlerts)
+		t.log.Warn("the stream of alerts was deleted and made again: it is read from its start", "stream", schemas.StreamAlerts)
 		t.next = 1
 	case t.next < state.FirstSeq:
 		t.log.Warn("alerts were dropped unread", "stream", schemas.StreamAlerts, "alerts", state.FirstSeq-t.next)
