@@ -43,7 +43,7 @@ type sensors struct {
 	evicted    uint64
 }
 
-// Watched is what is known of a host's sensor.
+// Watched is the state of a host's sensor, as ruled knows it.
 type Watched struct {
 	// Heartbeat is the last one, in the event's members that every one has.
 	Heartbeat schemas.Event `json:"heartbeat"`

@@ -76,11 +76,11 @@ func TestRulesAreReadAgain(t *testing.T) {
 	r.inForce("fourth")
 
 	// A pipe without a writer stops neither the evaluation nor the end.
-	beside := path + ".new"
-	if err := syscall.Mkfifo(beside, 0o644); err != nil {
+	replacement := path + ".new"
+	if err := syscall.Mkfifo(replacement, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Rename(beside, path); err != nil {
+	if err := os.Rename(replacement, path); err != nil {
 		t.Fatal(err)
 	}
 	p.Stderr.WaitForAfter(log, path+" is not a regular file", "refused")
@@ -129,9 +129,9 @@ func TestHangupReadsRulesAgain(t *testing.T) {
 // replace puts a new file in the place of another.
 func replace(t *testing.T, path string, content []byte) {
 	t.Helper()
-	beside := path + ".new"
-	overwrite(t, beside, content)
-	if err := os.Rename(beside, path); err != nil {
+	replacement := path + ".new"
+	overwrite(t, replacement, content)
+	if err := os.Rename(replacement, path); err != nil {
 		t.Fatal(err)
 	}
 }

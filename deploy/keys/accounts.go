@@ -10,7 +10,7 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// transfer is what one account lets another have: a service, which that other
+// transfer says what one account allows another: a service, which that other
 // publishes to, or a stream, which it subscribes to.
 type transfer struct {
 	kind string // "service" or "stream"

@@ -67,7 +67,7 @@ func (a *attacked) as(name string) client {
 	return connect(a.T, a.s, a.dir, a.users[name])
 }
 
-// stored is what the streams hold, and how far their consumers are: the number of
+// stored returns what the streams hold, and how far their consumers are: the number of
 // messages by stream and subject, but for those of a host's events.
 func (a *attacked) stored(butEventsOf string) map[string]string {
 	a.Helper()

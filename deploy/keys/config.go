@@ -7,8 +7,8 @@ import (
 )
 
 // SyncInterval is how long JetStream may hold what it has stored before it is on
-// the disk for sure. The server's default of two minutes is what a power failure
-// takes of the alerts.
+// the disk for sure. With the server's default, a power failure loses the alerts of
+// two minutes.
 const SyncInterval = 2 * time.Second
 
 // serverConfig is the server's configuration but for its users.

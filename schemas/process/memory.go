@@ -8,7 +8,7 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
-// reserve is what a limit leaves for what the Go runtime does not count, such as the
+// reserve is the part of a limit that is left for memory outside the Go runtime, such as the
 // pages of the program: a quarter of the limit, and at most so many bytes.
 const reserve = 32 << 20
 

@@ -58,7 +58,7 @@ func command(args []string, stdout, stderr io.Writer) int {
 	}, args, stdout, stderr)
 }
 
-// neighbourBytes is what an address that is remembered takes.
+// neighbourBytes is the memory of one remembered address, in bytes.
 const neighbourBytes = 300
 
 func run(ctx context.Context, env process.Env, cfg ruled.Config, nats bus.Config, stdout io.Writer) error {
