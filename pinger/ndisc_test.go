@@ -5,13 +5,15 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/google/gopacket"
+	"github.com/google/gopacket/layers"
 	"github.com/ndmon/ndmon/pinger/internal/testlab"
 	"github.com/ndmon/ndmon/schemas"
-	"github.com/ndmon/ndmon/schemas/decode"
 	"golang.org/x/sys/unix"
 )
 
-// What is sent is read back from the wire by the decoder of the sensor.
+// What is sent is read back from the wire by gopacket.
 func TestNDFrames(t *testing.T) {
 	here, there := testlab.New(t), testlab.New(t)
 	here.Veth("a", there, "b")
@@ -33,36 +35,53 @@ func TestNDFrames(t *testing.T) {
 		Destination netip.Addr
 		ND          *schemas.ND
 	}
-	option := []schemas.LinkLayer{{Address: sl.mac}}
+	option := func(t layers.ICMPv6Opt) layers.ICMPv6Options {
+		return layers.ICMPv6Options{{Type: t, Data: sl.mac[:]}}
+	}
+	solicitation := func() *layers.ICMPv6NeighborSolicitation {
+		return &layers.ICMPv6NeighborSolicitation{TargetAddress: target.AsSlice(), Options: option(layers.ICMPv6OptSourceAddress)}
+	}
 	for name, test := range map[string]struct {
-		send func() error
-		want frame
+		send        func() error
+		to          schemas.MAC
+		destination netip.Addr
+		want        gopacket.Layer
 	}{
-		"to all": {func() error { return nd.solicit(sl, target, nil) }, frame{schemas.MAC{0x33, 0x33, 0xff, 0x45, 0x67, 0x89}, netip.MustParseAddr("ff02::1:ff45:6789"),
-			&schemas.ND{NS: &schemas.NS{TargetAddress: target}, Opt: &schemas.Options{SourceLinkLayer: option}}}},
-		"to one": {func() error { return nd.solicit(sl, target, &station) }, frame{station, target,
-			&schemas.ND{NS: &schemas.NS{TargetAddress: target}, Opt: &schemas.Options{SourceLinkLayer: option}}}},
-		"answer": {func() error { return nd.advertise(sl, target, to) }, frame{station, to.addr,
-			&schemas.ND{NA: &schemas.NA{TargetAddress: target, Flag: schemas.NAFlags{Solicited: true}}, Opt: &schemas.Options{TargetLinkLayer: option}}}},
+		"to all": {func() error { return nd.solicit(sl, target, nil) }, schemas.MAC{0x33, 0x33, 0xff, 0x45, 0x67, 0x89},
+			netip.MustParseAddr("ff02::1:ff45:6789"), solicitation()},
+		"to one": {func() error { return nd.solicit(sl, target, &station) }, station, target, solicitation()},
+		"answer": {func() error { return nd.advertise(sl, target, to) }, station, to.addr,
+			&layers.ICMPv6NeighborAdvertisement{Flags: 0x40, TargetAddress: target.AsSlice(), Options: option(layers.ICMPv6OptTargetAddress)}},
 	} {
 		if err := test.send(); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		data := tap.Next()
-		var d decode.Decoder
-		ev, ok := d.Decode(data, len(data))
-		if !ok {
-			t.Fatalf("%s: not ND: %x", name, data)
+		packet := gopacket.NewPacket(tap.Next(), layers.LayerTypeEthernet, gopacket.Default)
+		if failed := packet.ErrorLayer(); failed != nil {
+			t.Fatalf("%s: %v", name, failed.Error())
 		}
-		if ev.Fault != nil {
-			t.Errorf("%s: the frame has a fault: %+v", name, ev.Fault)
+		eth, ip := packet.Layer(layers.LayerTypeEthernet).(*layers.Ethernet), packet.Layer(layers.LayerTypeIPv6).(*layers.IPv6)
+		if [6]byte(eth.SrcMAC) != sl.mac || [6]byte(eth.DstMAC) != test.to {
+			t.Errorf("%s: from %v to %v", name, eth.SrcMAC, eth.DstMAC)
 		}
-		got := frame{ev.Ethernet.Destination, ev.Inet6.Destination, ev.ND}
-		if diff := cmp.Diff(test.want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
+		if !ip.SrcIP.Equal(sl.source.AsSlice()) || !ip.DstIP.Equal(test.destination.AsSlice()) || ip.HopLimit != 255 {
+			t.Errorf("%s: from %v to %v, hop limit %d", name, ip.SrcIP, ip.DstIP, ip.HopLimit)
+		}
+		got := packet.Layer(test.want.LayerType())
+		if diff := cmp.Diff(test.want, got, cmpopts.IgnoreFields(layers.BaseLayer{}, "Contents", "Payload")); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
-		if ev.Ethernet.Source != sl.mac || ev.Inet6.Source != sl.source || ev.Inet6.HopLimit != 255 {
-			t.Errorf("%s: from %v, %v, hop limit %d", name, ev.Ethernet.Source, ev.Inet6.Source, ev.Inet6.HopLimit)
+		icmp := packet.Layer(layers.LayerTypeICMPv6).(*layers.ICMPv6)
+		sent := icmp.Checksum
+		if err := icmp.SetNetworkLayerForChecksum(ip); err != nil {
+			t.Fatal(err)
+		}
+		b := gopacket.NewSerializeBuffer()
+		if err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{ComputeChecksums: true}, icmp, gopacket.Payload(icmp.Payload)); err != nil {
+			t.Fatal(err)
+		}
+		if icmp.Checksum != sent || icmp.TypeCode.Code() != 0 {
+			t.Errorf("%s: checksum %#x, want %#x, code %d", name, sent, icmp.Checksum, icmp.TypeCode.Code())
 		}
 	}
 	sl.index = 9999

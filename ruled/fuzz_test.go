@@ -3,6 +3,7 @@ package ruled
 import (
 	"bytes"
 	"encoding/json"
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -12,8 +13,6 @@ import (
 	"github.com/ndmon/ndmon/ruled/rules"
 	"github.com/ndmon/ndmon/ruled/vendors"
 	"github.com/ndmon/ndmon/schemas"
-	"github.com/ndmon/ndmon/schemas/capfile"
-	"github.com/ndmon/ndmon/schemas/decode"
 )
 
 // FuzzEvent has what may come on a subject of events go all the way: read,
@@ -63,18 +62,12 @@ func FuzzEvent(f *testing.F) {
 	})
 }
 
-// lines returns the events of a capture, one a line.
+// lines returns the events of a capture, one per line. They are the first events that
+// the sensor decodes from the capture of the same name in sensor/testdata/corpus.
 func lines(f *testing.F, capture string) []byte {
-	var all []byte
-	var d decode.Decoder
-	for p, err := range capfile.ReadFile(filepath.Join("..", "sensor", "testdata", "corpus", capture+".pcap")) {
-		if err != nil {
-			f.Fatal(err)
-		}
-		if e, ok := d.Decode(p.Data, p.Length); ok {
-			e.Type, e.ID, e.Host, e.Interface, e.Direction, e.Time = schemas.TypeEvent, "e", "r1", "eth0", schemas.In, p.Time
-			all = append(e.AppendJSON(all), '\n')
-		}
+	data, err := os.ReadFile(filepath.Join("testdata", "events", capture+".ndjson"))
+	if err != nil {
+		f.Fatal(err)
 	}
-	return all
+	return data
 }

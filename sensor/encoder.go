@@ -13,7 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/ndmon/ndmon/schemas"
-	"github.com/ndmon/ndmon/schemas/decode"
+	"github.com/ndmon/ndmon/sensor/decode"
 	"github.com/ndmon/ndmon/sensor/internal/capture"
 )
 

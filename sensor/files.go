@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"github.com/ndmon/ndmon/schemas"
-	"github.com/ndmon/ndmon/schemas/capfile"
+	"github.com/ndmon/ndmon/sensor/capfile"
 	"github.com/ndmon/ndmon/sensor/internal/capture"
 )
 

@@ -21,7 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ndmon/ndmon/schemas"
-	"github.com/ndmon/ndmon/schemas/capfile"
+	"github.com/ndmon/ndmon/sensor/capfile"
 	"github.com/ndmon/ndmon/sensor/internal/testlab"
 )
 

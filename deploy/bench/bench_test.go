@@ -17,7 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/ndmon/ndmon/ruled/rules"
-	"github.com/ndmon/ndmon/schemas/decode"
+	"github.com/ndmon/ndmon/sensor/decode"
 )
 
 // TestMain is the nats-server too, which ndbench runs as a process.

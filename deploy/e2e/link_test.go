@@ -294,23 +294,23 @@ func TestRuleWritersTools(t *testing.T) {
 		status int
 		says   []string
 	}{
-		{"test", []string{"test", "builtin", capture}, 0, []string{"not-solicited-node", "4 frames, 4 of them Neighbor Discovery"}},
-		{"why", []string{"test", "builtin", capture, "--why", "2"}, 0, []string{"new-ip", "matches", `<match field="nd.ra"/> does not hold: the frame has none`}},
-		{"no such frame", []string{"test", "builtin", capture, "--why", "5"}, 1, []string{"there is no frame 5"}},
-		{"no such file", []string{"test", "builtin", capture + "x"}, 1, []string{"no such file"}},
-		{"bad rules", []string{"test", write(t, "bad.xml", []byte(badRules)), capture}, 1, []string{"bad.xml:2: "}},
-		{"no arguments", []string{"test"}, 2, []string{"usage: nd-ruled test RULES CAPTURE"}},
-		{"frame 0", []string{"test", "builtin", capture, "--why", "0"}, 2, []string{"from 1 on"}},
-		{"built-in rules", []string{"builtin"}, 0, []string{`<rule id="ra-from-unknown-router"`}},
-		{"fields", []string{"fields"}, 0, []string{"link.claim.changed", "fault.solicitednode"}},
-		{"nobody to ask", []string{"neighbors"}, 1, []string{"does not answer"}},
-		{"unknown format", []string{"neighbors", "-o", "xml"}, 2, []string{"takes table or json"}},
-		{"bad time", []string{"--learn", "long"}, 2, []string{"is not a duration such as 1h"}},
-		{"no time", []string{"--learn"}, 2, []string{"takes a duration"}},
+		{"test", []string{"ndmon", "rules", "test", "builtin", capture}, 0, []string{"not-solicited-node", "4 frames, 4 of them Neighbor Discovery"}},
+		{"why", []string{"ndmon", "rules", "test", "builtin", capture, "--why", "2"}, 0, []string{"new-ip", "matches", `<match field="nd.ra"/> does not hold: the frame has none`}},
+		{"no such frame", []string{"ndmon", "rules", "test", "builtin", capture, "--why", "5"}, 1, []string{"there is no frame 5"}},
+		{"no such file", []string{"ndmon", "rules", "test", "builtin", capture + "x"}, 1, []string{"no such file"}},
+		{"bad rules", []string{"ndmon", "rules", "test", write(t, "bad.xml", []byte(badRules)), capture}, 1, []string{"bad.xml:2: "}},
+		{"no arguments", []string{"ndmon", "rules", "test"}, 2, []string{"usage: ndmon rules test RULES CAPTURE"}},
+		{"frame 0", []string{"ndmon", "rules", "test", "builtin", capture, "--why", "0"}, 2, []string{"from 1 on"}},
+		{"built-in rules", []string{"nd-ruled", "builtin"}, 0, []string{`<rule id="ra-from-unknown-router"`}},
+		{"fields", []string{"nd-ruled", "fields"}, 0, []string{"link.claim.changed", "fault.solicitednode"}},
+		{"nobody to ask", []string{"nd-ruled", "neighbors"}, 1, []string{"does not answer"}},
+		{"unknown format", []string{"nd-ruled", "neighbors", "-o", "xml"}, 2, []string{"takes table or json"}},
+		{"bad time", []string{"nd-ruled", "--learn", "long"}, 2, []string{"is not a duration such as 1h"}},
+		{"no time", []string{"nd-ruled", "--learn"}, 2, []string{"takes a duration"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			p := lab.Start(t, with(builtin("nd-ruled", tc.args...), "NATS_URL=nats://127.0.0.1:1"))
+			p := lab.Start(t, with(builtin(tc.args[0], tc.args[1:]...), "NATS_URL=nats://127.0.0.1:1"))
 			status := p.Wait()
 			said := p.Stdout.String() + p.Stderr.String()
 			if status != tc.status {

@@ -20,7 +20,7 @@ import (
 
 	"github.com/ndmon/ndmon/deploy/lab"
 	"github.com/ndmon/ndmon/schemas"
-	"github.com/ndmon/ndmon/schemas/decode"
+	"github.com/ndmon/ndmon/sensor/decode"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )

@@ -13,7 +13,7 @@ import (
 // status.
 func Subcommands() map[string]func(args []string, stdout, stderr io.Writer) int {
 	return map[string]func(args []string, stdout, stderr io.Writer) int{
-		"alerts": alertsCommand, "find": FindCommand, "health": health, "keys": keysCommand,
+		"alerts": alertsCommand, "find": FindCommand, "health": health, "keys": keysCommand, "rules": rulesCommand,
 	}
 }
 

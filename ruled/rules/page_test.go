@@ -24,7 +24,7 @@ func thatRelay(set *Set) []Rule {
 // Every example on the page about writing rules is a good rule file, or the
 // inside of one, and the built-in rules on it are all of those that relay.
 func TestExamplesOfThePage(t *testing.T) {
-	page, err := os.ReadFile("../docs/rules.md")
+	page, err := os.ReadFile("../../docs/rules.md")
 	if err != nil {
 		t.Fatal(err)
 	}

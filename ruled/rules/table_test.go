@@ -9,10 +9,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var update = flag.Bool("update", false, "write the page of fields in ruled/docs anew")
+var update = flag.Bool("update", false, "write the page of fields in docs")
 
 func TestWriteFieldPage(t *testing.T) {
-	const path = "../docs/fields.md"
+	const path = "../../docs/fields.md"
 	var got bytes.Buffer
 	if err := WriteFieldPage(&got); err != nil {
 		t.Fatal(err)

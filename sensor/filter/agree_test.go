@@ -8,8 +8,8 @@ import (
 
 	"golang.org/x/net/bpf"
 
-	"github.com/ndmon/ndmon/schemas/capfile"
-	"github.com/ndmon/ndmon/schemas/decode"
+	"github.com/ndmon/ndmon/sensor/capfile"
+	"github.com/ndmon/ndmon/sensor/decode"
 )
 
 // agree checks that a frame passes the filter if and only if it is an event.

@@ -23,9 +23,6 @@ const usage = `  nd-ruled                 runs until it is told to stop; SIGHUP 
                            its faults
   nd-ruled fields          lists the fields that rules can ask about
   nd-ruled builtin         prints the built-in rules
-  nd-ruled test RULES CAPTURE
-                           says which frame of a capture file matches which rule, and
-                           with --why FRAME what each rule makes of one frame
   nd-ruled neighbors       lists the neighbours that the running nd-ruled knows
   nd-ruled --learn 1h      learns the routers for that long and prints a configuration`
 

@@ -5,11 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/ndmon/ndmon/ruled"
-	"github.com/ndmon/ndmon/ruled/internal/trial"
-	"github.com/ndmon/ndmon/ruled/link"
 	"github.com/ndmon/ndmon/ruled/rules"
 	"github.com/ndmon/ndmon/ruled/vendors"
 	"github.com/ndmon/ndmon/schemas/process"
@@ -19,7 +16,7 @@ import (
 // subcommands are what nd-ruled does beside running, by name.
 func subcommands() map[string]func(args []string, stdout, stderr io.Writer) int {
 	return map[string]func(args []string, stdout, stderr io.Writer) int{
-		"check": check, "fields": fields, "builtin": builtin, "test": test, "neighbors": neighbors, "neighbours": neighbors,
+		"check": check, "fields": fields, "builtin": builtin, "neighbors": neighbors, "neighbours": neighbors,
 	}
 }
 
@@ -112,45 +109,6 @@ func builtin(args []string, stdout, stderr io.Writer) int {
 		return process.ExitUsage
 	}
 	if _, err := stdout.Write(rules.BuiltinXML()); err != nil {
-		return fail(stderr, err)
-	}
-	return process.ExitOK
-}
-
-func test(args []string, stdout, stderr io.Writer) int {
-	flags := newFlags("test")
-	why := flags.Int("why", 0, "say what each rule makes of the frame with this `NUMBER`, from 1 on")
-	host := flags.String("host", "", "`NAME` of the host that the frames are taken to come from (default: this host's)")
-	iface := flags.String("interface", "", "`NAME` of the interface that they are taken to come from (default: as the capture file says, or its own name)")
-	if !arguments(flags, `test RULES CAPTURE (RULES: a rule file, - for standard input, or "builtin")`, 2, args, stderr) {
-		return process.ExitUsage
-	}
-	if flags.Changed("why") && *why < 1 {
-		fmt.Fprintln(stderr, "nd-ruled test: --why: takes the number of a frame, from 1 on")
-		return process.ExitUsage
-	}
-	set, status := rules.Builtin(), process.ExitOK
-	if file := flags.Arg(0); strings.TrimSpace(file) != "builtin" {
-		if set, status = parse(file, stderr, stderr); set == nil {
-			return status
-		}
-	}
-	name := *host
-	if name == "" {
-		var err error
-		if name, err = os.Hostname(); err != nil {
-			return fail(stderr, fmt.Errorf("find this host's name (--host sets another): %w", err))
-		}
-	}
-	cfg, makers, err := settings()
-	if err != nil {
-		process.UsageError{Err: err}.Print(stderr, "nd-ruled")
-		return process.ExitUsage
-	}
-	if err := trial.Run(stdout, trial.Config{
-		Set: set, Capture: flags.Arg(1), Host: name, Interface: *iface, Why: *why,
-		Link: link.Config{Neighbours: cfg.Neighbours, ClaimTimeout: cfg.ClaimTimeout, Silence: cfg.Silence, Vendor: makers.Lookup},
-	}); err != nil {
 		return fail(stderr, err)
 	}
 	return process.ExitOK

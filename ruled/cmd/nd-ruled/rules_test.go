@@ -84,15 +84,3 @@ func TestCheck(t *testing.T) {
 		t.Errorf("check of settings: %q", printed)
 	}
 }
-
-func TestTestIsBounded(t *testing.T) {
-	if status, printed := runCommand("test", "/dev/zero", "/dev/null"); status != process.ExitFailure ||
-		printed != "/dev/zero:1: larger than 67108864 bytes\n" {
-		t.Errorf("exit status %d, %q", status, printed)
-	}
-	t.Setenv("RULED_VENDORS", "/dev/zero")
-	if status, printed := runCommand("test", "builtin", "/dev/null"); status != process.ExitUsage ||
-		!strings.Contains(printed, "RULED_VENDORS: /dev/zero is not a regular file") {
-		t.Errorf("exit status %d, %q", status, printed)
-	}
-}
