@@ -158,22 +158,14 @@ type RA struct {
 	RetransTimer uint32 `json:"retranstimer" doc:"retransmission timer of the RA, in milliseconds; 0 is unspecified" ndpmon:"true" example:"1000"`
 }
 
-// The values of Preference, of a router and of a route (RFC 4191, section 2.1).
-const (
-	PreferenceLow      = "low"
-	PreferenceMedium   = "medium"
-	PreferenceHigh     = "high"
-	PreferenceReserved = "reserved"
-)
-
 // RAFlags are the flags of a Router Advertisement (RFC 5175).
 type RAFlags struct {
-	Managed   bool `json:"managed,omitempty" doc:"M flag of the RA: addresses by DHCPv6" ndpmon:"true"`
-	Other     bool `json:"other,omitempty" doc:"O flag of the RA: other configuration by DHCPv6" ndpmon:"true"`
-	HomeAgent bool `json:"homeagent,omitempty" doc:"H flag of the RA: the router is a Mobile IPv6 home agent (RFC 6275)" ndpmon:"true"`
-	Proxy     bool `json:"proxy,omitempty" doc:"P flag of the RA: it was proxied (RFC 4389)"`
-	SNAC      bool `json:"snac,omitempty" doc:"SNAC router flag of the RA: a stub router, such as a Thread border router (draft-ietf-6man-snac-router-ra-flag)"`
-	Reserved  bool `json:"reserved,omitempty" doc:"the last bit of the RA's flags, which is reserved, is set"`
+	Managed   bool `json:"managed,omitempty" bit:"0x80,M" doc:"M flag of the RA: addresses by DHCPv6" ndpmon:"true"`
+	Other     bool `json:"other,omitempty" bit:"0x40,O" doc:"O flag of the RA: other configuration by DHCPv6" ndpmon:"true"`
+	HomeAgent bool `json:"homeagent,omitempty" bit:"0x20,H" doc:"H flag of the RA: the router is a Mobile IPv6 home agent (RFC 6275)" ndpmon:"true"`
+	Proxy     bool `json:"proxy,omitempty" bit:"0x04,P" doc:"P flag of the RA: it was proxied (RFC 4389)"`
+	SNAC      bool `json:"snac,omitempty" bit:"0x02,SNAC" doc:"SNAC router flag of the RA: a stub router, such as a Thread border router (draft-ietf-6man-snac-router-ra-flag)"`
+	Reserved  bool `json:"reserved,omitempty" bit:"0x01,reserved" doc:"the last bit of the RA's flags, which is reserved, is set"`
 }
 
 // NS is a Neighbor Solicitation (RFC 4861, section 4.3).
@@ -189,9 +181,9 @@ type NA struct {
 
 // NAFlags are the flags of a Neighbor Advertisement.
 type NAFlags struct {
-	Router    bool `json:"router,omitempty" doc:"R flag of the NA: the sender is a router" ndpmon:"true"`
-	Solicited bool `json:"solicited,omitempty" doc:"S flag of the NA: it answers a solicitation" ndpmon:"true"`
-	Override  bool `json:"override,omitempty" doc:"O flag of the NA: it replaces a cached link-layer address" ndpmon:"true"`
+	Router    bool `json:"router,omitempty" bit:"0x80,R" doc:"R flag of the NA: the sender is a router" ndpmon:"true"`
+	Solicited bool `json:"solicited,omitempty" bit:"0x40,S" doc:"S flag of the NA: it answers a solicitation" ndpmon:"true"`
+	Override  bool `json:"override,omitempty" bit:"0x20,O" doc:"O flag of the NA: it replaces a cached link-layer address" ndpmon:"true"`
 }
 
 // RD is a Redirect (RFC 4861, section 4.5).
@@ -256,13 +248,13 @@ type PrefixInfo struct {
 
 // PrefixInfoFlags are the flags of a Prefix Information option.
 type PrefixInfoFlags struct {
-	OnLink   bool `json:"onlink,omitempty" doc:"L flag: the prefix is on link" ndpmon:"true"`
-	Autoconf bool `json:"autoconf,omitempty" doc:"A flag: hosts make addresses from the prefix" ndpmon:"true"`
-	Router   bool `json:"router,omitempty" doc:"R flag: the prefix holds the router's whole address (RFC 6275)"`
+	OnLink   bool `json:"onlink,omitempty" bit:"0x80,L" doc:"L flag: the prefix is on link" ndpmon:"true"`
+	Autoconf bool `json:"autoconf,omitempty" bit:"0x40,A" doc:"A flag: hosts make addresses from the prefix" ndpmon:"true"`
+	Router   bool `json:"router,omitempty" bit:"0x20,R" doc:"R flag: the prefix holds the router's whole address (RFC 6275)"`
 	// PDPreferred is the P flag.
-	PDPreferred bool `json:"pdpreferred,omitempty" doc:"P flag: hosts get a prefix of their own by DHCPv6 rather than an address (RFC 9762)"`
+	PDPreferred bool `json:"pdpreferred,omitempty" bit:"0x10,P" doc:"P flag: hosts get a prefix of their own by DHCPv6 rather than an address (RFC 9762)"`
 	// Reserved are the last four bits.
-	Reserved uint8 `json:"reserved,omitempty" doc:"reserved bits of the prefix's flags, 1 to 15" max:"15"`
+	Reserved uint8 `json:"reserved,omitempty" bit:"0x0f" doc:"reserved bits of the prefix's flags, 1 to 15" max:"15"`
 }
 
 // RedirectedHeader is a Redirected Header option (RFC 4861, section 4.6.3): the

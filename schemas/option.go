@@ -193,9 +193,9 @@ type PvD struct {
 
 // PvDFlags are the flags of a PvD option.
 type PvDFlags struct {
-	HTTP   bool `json:"http,omitempty" doc:"H flag: there is additional information, by HTTPS from the name of the provisioning domain"`
-	Legacy bool `json:"legacy,omitempty" doc:"L flag: the provisioning domain has IPv4 too, with DHCP for its configuration"`
-	RA     bool `json:"ra,omitempty" doc:"R flag: the option has parameters of an RA in it"`
+	HTTP   bool `json:"http,omitempty" bit:"0x80,H" doc:"H flag: there is additional information, by HTTPS from the name of the provisioning domain"`
+	Legacy bool `json:"legacy,omitempty" bit:"0x40,L" doc:"L flag: the provisioning domain has IPv4 too, with DHCP for its configuration"`
+	RA     bool `json:"ra,omitempty" bit:"0x20,R" doc:"R flag: the option has parameters of an RA in it"`
 }
 
 // PvDOptions are the options in a PvD option, each in their order; the list of an
@@ -235,9 +235,9 @@ type Registration struct {
 
 // RegistrationFlags are the flags of an extended Address Registration option.
 type RegistrationFlags struct {
-	CryptoID    bool `json:"cryptoid,omitempty" doc:"C flag: the owner is a Crypto-ID (RFC 8928)"`
-	Router      bool `json:"router,omitempty" doc:"R flag: the router is asked to make the address reachable by routing"`
-	Transaction bool `json:"transaction,omitempty" doc:"T flag: the transaction identifier counts"`
+	CryptoID    bool `json:"cryptoid,omitempty" bit:"0x40,C" doc:"C flag: the owner is a Crypto-ID (RFC 8928)"`
+	Router      bool `json:"router,omitempty" bit:"0x02,R" doc:"R flag: the router is asked to make the address reachable by routing"`
+	Transaction bool `json:"transaction,omitempty" bit:"0x01,T" doc:"T flag: the transaction identifier counts"`
 }
 
 // Context is a 6LoWPAN Context option (RFC 6775, section 4.2).

@@ -137,11 +137,11 @@ func (c *comparison) parameters(ra *schemas.RA) {
 	}
 	if configured.Flags == nil && r.Flags != nil {
 		known := *r.Flags
-		if (known^flags)&^preferenceMask != 0 {
+		if (known^flags)&^schemas.PreferenceMask != 0 {
 			c.says(&d.Flags, "flags were %s, are %s", raFlagNames(known), raFlagNames(flags))
 		}
-		if (known^flags)&preferenceMask != 0 {
-			c.says(&d.Preference, "preference was %s, is %s", preferenceName(known), ra.Preference)
+		if (known^flags)&schemas.PreferenceMask != 0 {
+			c.says(&d.Preference, "preference was %s, is %s", schemas.DecodePreference(known), ra.Preference)
 		}
 	}
 	if configured.Lifetime == nil && r.Lifetime != nil {
@@ -240,7 +240,7 @@ func (c *comparison) route(o *schemas.RouteInfo) {
 	}
 	if configured.Flags == nil && differ(known.Flags, flags) {
 		c.changed = true
-		c.says(&c.d.RoutePreference, "preference of route %v was %s (flags %#x), is %s (%#x)", prefix, preferenceName(*known.Flags), *known.Flags, o.Preference, flags)
+		c.says(&c.d.RoutePreference, "preference of route %v was %s (flags %#x), is %s (%#x)", prefix, schemas.DecodePreference(*known.Flags), *known.Flags, o.Preference, flags)
 	}
 }
 

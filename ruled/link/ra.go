@@ -1,6 +1,7 @@
 package link
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -264,81 +265,28 @@ func one[T any](list []T, is func(*T) bool) *T {
 // differ reports whether a value that is known is another.
 func differ[T comparable](known *T, sent T) bool { return known != nil && *known != sent }
 
-// preferenceMask are the bits of the preference in an RA's flags (RFC 4191, section
-// 2.2) and in a route's (section 2.3).
-const preferenceMask = 0x18
-
-// raFlags returns the byte of flags and preference of an RA.
+// raFlags returns the octet of flags and preference of an RA.
 func raFlags(ra *schemas.RA) uint8 {
-	f := &ra.Flag
-	return preferenceBits(ra.Preference) | bits(f.Managed, f.Other, f.HomeAgent, false, false, f.Proxy, f.SNAC, f.Reserved)
+	return schemas.AllFlags().RA.Encode(ra.Flag) | schemas.EncodePreference(ra.Preference)
 }
 
-// bits returns a byte, given from its highest bit on.
-func bits(on ...bool) uint8 {
-	var b uint8
-	for i, is := range on {
-		if is {
-			b |= 0x80 >> i
-		}
-	}
-	return b
+// prefixFlags returns the octet of flags of a prefix.
+func prefixFlags(p *schemas.PrefixInfo) uint8 { return schemas.AllFlags().PrefixInfo.Encode(p.Flag) }
+
+// routeFlags returns the octet with the preference of a route.
+func routeFlags(r *schemas.RouteInfo) uint8 {
+	return schemas.EncodePreference(r.Preference) | r.Reserved
 }
 
-// preferenceBits returns a preference as it is sent (RFC 4191, section 2.1).
-func preferenceBits(preference string) uint8 {
-	switch preference {
-	case schemas.PreferenceHigh:
-		return 0x08
-	case schemas.PreferenceLow:
-		return 0x18
-	case schemas.PreferenceReserved:
-		return 0x10
-	}
-	return 0
+// raFlagNames names the flags in an octet of an RA, without the preference.
+func raFlagNames(octet uint8) string { return flagNames(schemas.AllFlags().RA.Names(octet)) }
+
+// prefixFlagNames names the flags in an octet of a prefix.
+func prefixFlagNames(octet uint8) string {
+	return flagNames(schemas.AllFlags().PrefixInfo.Names(octet))
 }
 
-// preferenceName returns the preference in a byte of flags.
-func preferenceName(flags uint8) string {
-	return [...]string{schemas.PreferenceMedium, schemas.PreferenceHigh, schemas.PreferenceReserved, schemas.PreferenceLow}[flags&preferenceMask>>3]
-}
-
-// prefixFlags returns the byte of flags of a prefix (RFC 4861, section 4.6.2;
-// RFC 6275, section 7.2; RFC 9762).
-func prefixFlags(p *schemas.PrefixInfo) uint8 {
-	f := &p.Flag
-	return bits(f.OnLink, f.Autoconf, f.Router, f.PDPreferred) | f.Reserved
-}
-
-// routeFlags returns the byte with the preference of a route (RFC 4191, section
-// 2.3).
-func routeFlags(r *schemas.RouteInfo) uint8 { return preferenceBits(r.Preference) | r.Reserved }
-
-// raFlagNames names the flags in a byte of an RA's (RFC 5175), but for the
-// preference.
-func raFlagNames(flags uint8) string {
-	return flagNames(flags, "M", "O", "H", "", "", "P", "SNAC", "reserved")
-}
-
-// prefixFlagNames names the flags in a byte of a prefix's.
-func prefixFlagNames(flags uint8) string {
-	return flagNames(flags, "L", "A", "R", "P", "0x08", "0x04", "0x02", "0x01")
-}
-
-// flagNames lists the bits that are set in a byte, whose names begin with that of
-// the highest. One without a name is no flag.
-func flagNames(flags uint8, names ...string) string {
-	var on []string
-	for i, name := range names {
-		if flags&(0x80>>i) != 0 && name != "" {
-			on = append(on, name)
-		}
-	}
-	if on == nil {
-		return "none"
-	}
-	return strings.Join(on, " ")
-}
+func flagNames(names []string) string { return cmp.Or(strings.Join(names, " "), "none") }
 
 func prefixOf(addr netip.Addr, bits uint8) netip.Prefix {
 	return netip.PrefixFrom(addr, int(bits)).Masked()

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -300,4 +301,37 @@ func TestConfiguredRoutersShare(t *testing.T) {
 	observe(table, ra(gateway, gatewayLL), ra(other, gatewayLL, after(minute)))
 	check(t, table, "configured claim.settled claim.flipflop claim.contested claim.disputed", ra(gateway, gatewayLL, after(2*minute)))
 	check(t, table, "configured unsolicited station.new claim.settled claim.changed claim.contested claim.disputed claim.router claim.unasked router.flag", na(attacker, gatewayLL, flags("RO"), after(3*minute)))
+}
+
+// Each flag of an RA and of a prefix that changes is reported by its name.
+func TestChangedFlags(t *testing.T) {
+	all := schemas.AllFlags()
+	for bit := range 8 {
+		octet := uint8(1) << bit
+		changed := radvert(func(r *schemas.RA) { r.Flag = all.RA.Decode(octet) })
+		checkChange(t, all.RA.Names(octet), "flags were none, are ", changed)
+		checkChange(t, all.PrefixInfo.Names(octet), "flags of prefix 2001:db8::/64 were none, are ", func(e *schemas.Event) {
+			e.ND.Opt.PrefixInfo[0].Flag = all.PrefixInfo.Decode(octet)
+		})
+	}
+}
+
+func checkChange(t *testing.T, names []string, text string, change option) {
+	t.Helper()
+	without := func(e *schemas.Event) { e.ND.Opt.PrefixInfo[0].Flag = schemas.PrefixInfoFlags{} }
+	first, second := ra(gateway, gatewayLL, prefix("2001:db8::/64"), without), ra(gateway, gatewayLL, prefix("2001:db8::/64"), without, after(minute), change)
+	table := newTable()
+	table.Observe(first)
+	table.Observe(second)
+	var got []string
+	if second.Link != nil && second.Link.RA != nil {
+		got = second.Link.RA.Change
+	}
+	var want []string
+	for _, name := range names {
+		want = append(want, text+name)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("changes %q, want %q", got, want)
+	}
 }

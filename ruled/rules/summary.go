@@ -46,22 +46,17 @@ func (s summary) addr(a netip.Addr) summary { return a.AppendTo(s) }
 func (s summary) mac(m schemas.MAC) summary { return s.text(m.String()) }
 func (s summary) time(t time.Time) summary  { return t.UTC().AppendFormat(s, "15:04:05.000") }
 func (s summary) date(t time.Time) summary  { return t.UTC().AppendFormat(s, time.RFC3339) }
-func (s summary) flag(on bool, f byte) summary {
-	if on {
-		return append(s, f)
+
+// flags appends the names of flags: letters together, words with spaces around.
+func (s summary) flags(names []string) summary {
+	s = s.text(", flags ")
+	for i, name := range names {
+		if i > 0 && len(names[i-1])+len(name) > 2 {
+			s = s.text(" ")
+		}
+		s = s.text(name)
 	}
 	return s
-}
-
-// word appends a flag that has no letter, with a space before it.
-func (s summary) word(on bool, name string) summary {
-	switch {
-	case !on:
-		return s
-	case s[len(s)-1] != ' ':
-		s = append(s, ' ')
-	}
-	return s.text(name)
 }
 
 // few appends what element appends for each of the first elements of a list,
@@ -165,8 +160,8 @@ func (s summary) message(nd *schemas.ND) summary {
 		s = s.text(": who has ").addr(nd.NS.TargetAddress)
 	case nd.NA != nil:
 		s = s.text(": here is ").addr(nd.NA.TargetAddress)
-		if f := nd.NA.Flag; f != (schemas.NAFlags{}) {
-			s = s.text(", flags ").flag(f.Router, 'R').flag(f.Solicited, 'S').flag(f.Override, 'O')
+		if flags := &schemas.AllFlags().NA; nd.NA.Flag != (schemas.NAFlags{}) {
+			s = s.flags(flags.Names(flags.Encode(nd.NA.Flag)))
 		}
 	case nd.RD != nil:
 		s = s.text(": reach ").addr(nd.RD.DestinationAddress)
@@ -191,9 +186,8 @@ func (s summary) ra(nd *schemas.ND) summary {
 	if ra.Preference != "" && ra.Preference != schemas.PreferenceMedium {
 		s = s.text(", preference ").text(ra.Preference)
 	}
-	if f := ra.Flag; f != (schemas.RAFlags{}) {
-		s = s.text(", flags ").flag(f.Managed, 'M').flag(f.Other, 'O').flag(f.HomeAgent, 'H').flag(f.Proxy, 'P')
-		s = s.word(f.SNAC, "SNAC").word(f.Reserved, "reserved")
+	if flags := &schemas.AllFlags().RA; ra.Flag != (schemas.RAFlags{}) {
+		s = s.flags(flags.Names(flags.Encode(ra.Flag)))
 	}
 	if ra.CurHopLimit != 0 {
 		s = s.text(", cur hop limit ").number(uint64(ra.CurHopLimit))

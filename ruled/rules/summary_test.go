@@ -123,3 +123,26 @@ func TestWriteFieldTable(t *testing.T) {
 		}
 	}
 }
+
+// A summary names every flag that an RA or an NA has.
+func TestSummaryFlags(t *testing.T) {
+	for bit := range 8 {
+		octet, all := uint8(1)<<bit, schemas.AllFlags()
+		for _, test := range []struct {
+			nd    schemas.ND
+			names []string
+		}{
+			{schemas.ND{RA: &schemas.RA{Flag: all.RA.Decode(octet)}}, all.RA.Names(octet)},
+			{schemas.ND{NA: &schemas.NA{Flag: all.NA.Decode(octet)}}, all.NA.Names(octet)},
+		} {
+			got := Summary(&schemas.Event{ND: &test.nd})
+			if strings.HasSuffix(got, ", flags "+strings.Join(test.names, "")) != (len(test.names) == 1) {
+				t.Errorf("flags %q: %s", test.names, got)
+			}
+		}
+	}
+	set := schemas.ND{RA: &schemas.RA{Flag: schemas.RAFlags{Managed: true, Proxy: true, SNAC: true, Reserved: true}}}
+	if got, want := Summary(&schemas.Event{ND: &set}), ", flags MP SNAC reserved"; !strings.HasSuffix(got, want) {
+		t.Errorf("%s does not end in %q", got, want)
+	}
+}

@@ -53,18 +53,14 @@ func (d *Decoder) message(m []byte, whole bool) {
 	case routerSolicitation:
 		d.nd.RS = &d.rs
 	case routerAdvertisement:
-		d.ra = decodeRA(m)
+		d.ra = d.decodeRA(m)
 		d.nd.RA = &d.ra
 	case neighborSolicitation:
 		d.checked.target = number(m[8:24])
 		d.ns.TargetAddress = address(m[8:24])
 		d.nd.NS = &d.ns
 	case neighborAdvertisement:
-		d.na.Flag = schemas.NAFlags{
-			Router:    m[4]&0x80 != 0,
-			Solicited: m[4]&0x40 != 0,
-			Override:  m[4]&0x20 != 0,
-		}
+		d.na.Flag = d.table.flags.NA.Decode(m[4])
 		d.checked.target = number(m[8:24])
 		d.na.TargetAddress = address(m[8:24])
 		d.nd.NA = &d.na
@@ -96,39 +92,14 @@ func fixedPart(icmp6Type uint8) (name string, size int) {
 
 // decodeRA decodes the fixed part of an RA (RFC 4861, section 4.2;
 // flags by RFC 5175).
-func decodeRA(m []byte) schemas.RA {
+func (d *Decoder) decodeRA(m []byte) schemas.RA {
 	return schemas.RA{
-		CurHopLimit: m[4],
-		Flag: schemas.RAFlags{
-			Managed:   m[5]&0x80 != 0,
-			Other:     m[5]&0x40 != 0,
-			HomeAgent: m[5]&0x20 != 0,
-			Proxy:     m[5]&0x04 != 0,
-			SNAC:      m[5]&0x02 != 0,
-			Reserved:  m[5]&0x01 != 0,
-		},
-		Preference:     preference(m[5]),
+		CurHopLimit:    m[4],
+		Flag:           d.table.flags.RA.Decode(m[5]),
+		Preference:     schemas.DecodePreference(m[5]),
 		Lifetime:       binary.BigEndian.Uint16(m[6:]),
 		ReachableTimer: binary.BigEndian.Uint32(m[8:]),
 		RetransTimer:   binary.BigEndian.Uint32(m[12:]),
-	}
-}
-
-// preferenceMask are the bits of the preference (RFC 4191, sections 2.2 and 2.3).
-const preferenceMask = 0x18
-
-// preference decodes the preference in a byte of flags, the same in an RA and
-// in a Route Information option (RFC 4191, sections 2.1 to 2.3).
-func preference(flags uint8) string {
-	switch flags >> 3 & 3 {
-	case 0:
-		return schemas.PreferenceMedium
-	case 1:
-		return schemas.PreferenceHigh
-	case 3:
-		return schemas.PreferenceLow
-	default:
-		return schemas.PreferenceReserved
 	}
 }
 

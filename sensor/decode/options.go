@@ -72,10 +72,11 @@ type optionKind struct {
 type optionTable struct {
 	kinds      [256]optionKind
 	notAllowed [redirect - routerSolicitation + 1]optionSet
+	flags      *schemas.FlagTables
 }
 
 var optionKinds = sync.OnceValue(func() *optionTable {
-	t := new(optionTable)
+	t := &optionTable{flags: schemas.AllFlags()}
 	for i := range t.kinds {
 		t.kinds[i].max = maxOption // of a type without a row
 	}

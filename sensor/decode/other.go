@@ -114,15 +114,11 @@ func (d *Decoder) naAck(o []byte) (fault string) {
 
 func (d *Decoder) registration(o []byte) {
 	add(d, &d.options.Registration, schemas.Registration{
-		Status: o[2],
-		Opaque: o[3],
-		P:      o[4] >> 4 & 3,
-		I:      o[4] >> 2 & 3,
-		Flag: schemas.RegistrationFlags{
-			CryptoID:    o[4]&0x40 != 0,
-			Router:      o[4]&0x02 != 0,
-			Transaction: o[4]&0x01 != 0,
-		},
+		Status:   o[2],
+		Opaque:   o[3],
+		P:        o[4] >> 4 & 3,
+		I:        o[4] >> 2 & 3,
+		Flag:     d.table.flags.Registration.Decode(o[4]),
 		TID:      o[5],
 		Lifetime: binary.BigEndian.Uint16(o[6:]),
 		ROVR:     d.hex(o[8:]),

@@ -14,15 +14,9 @@ func (d *Decoder) prefixInfo(lists *schemas.Options, o []byte) (fault string) {
 		return "prefix length is over 128"
 	}
 	info := add(d, &lists.PrefixInfo, schemas.PrefixInfo{
-		Prefix:       address(o[16:32]),
-		PrefixLength: o[2],
-		Flag: schemas.PrefixInfoFlags{
-			OnLink:      o[3]&0x80 != 0,
-			Autoconf:    o[3]&0x40 != 0,
-			Router:      o[3]&0x20 != 0,
-			PDPreferred: o[3]&0x10 != 0,
-			Reserved:    o[3] & 0x0f,
-		},
+		Prefix:            address(o[16:32]),
+		PrefixLength:      o[2],
+		Flag:              d.table.flags.PrefixInfo.Decode(o[3]),
 		ValidLifetime:     binary.BigEndian.Uint32(o[4:]),
 		PreferredLifetime: binary.BigEndian.Uint32(o[8:]),
 	})
@@ -49,8 +43,8 @@ func (d *Decoder) routeInfo(lists *schemas.Options, m []byte, at, size int) (fau
 	route := add(d, &lists.RouteInfo, schemas.RouteInfo{
 		Prefix:       address(bits[:]),
 		PrefixLength: o[2],
-		Preference:   preference(o[3]),
-		Reserved:     o[3] &^ preferenceMask,
+		Preference:   schemas.DecodePreference(o[3]),
+		Reserved:     o[3] &^ schemas.PreferenceMask,
 		Lifetime:     binary.BigEndian.Uint32(o[4:]),
 	})
 	d.checkRoute(route, number(bits[:]))
@@ -121,7 +115,7 @@ func (d *Decoder) pvd(m []byte, at, size int) (fault string) {
 	}
 	pvd := add(d, &d.options.PvD, schemas.PvD{
 		ID:       id,
-		Flag:     schemas.PvDFlags{HTTP: o[2]&0x80 != 0, Legacy: o[2]&0x40 != 0, RA: o[2]&0x20 != 0},
+		Flag:     d.table.flags.PvD.Decode(o[2]),
 		Delay:    o[3] & 0x0f,
 		Sequence: binary.BigEndian.Uint16(o[4:]),
 	})
@@ -133,7 +127,7 @@ func (d *Decoder) pvd(m []byte, at, size int) (fault string) {
 		if len(o)-header < raSize {
 			return "RA header runs past the end"
 		}
-		ra := decodeRA(o[header:])
+		ra := d.decodeRA(o[header:])
 		pvd.RA = &ra
 		header += raSize
 	}

@@ -1,0 +1,128 @@
+package schemas
+
+import (
+	"fmt"
+	"math/bits"
+	"reflect"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// FlagTables has a table for each octet of flags in a message. All of them come
+// from the tags bit of the members, so a new flag is one line in its struct.
+type FlagTables struct {
+	RA           Flags[RAFlags]           // RFC 4861, section 4.2; RFC 5175
+	NA           Flags[NAFlags]           // RFC 4861, section 4.4
+	PrefixInfo   Flags[PrefixInfoFlags]   // RFC 4861, section 4.6.2; RFC 6275, section 7.2; RFC 9762
+	PvD          Flags[PvDFlags]          // RFC 8801, section 3.1
+	Registration Flags[RegistrationFlags] // RFC 8505, section 4.1; RFC 8928
+}
+
+// AllFlags returns the tables. They must not be changed.
+func AllFlags() *FlagTables { return flagTables() }
+
+var flagTables = sync.OnceValue(func() *FlagTables {
+	return &FlagTables{newFlags[RAFlags](), newFlags[NAFlags](), newFlags[PrefixInfoFlags](), newFlags[PvDFlags](), newFlags[RegistrationFlags]()}
+})
+
+// Flags translates between a struct of flags and the octet that carries them.
+// The tag bit of a member has its mask and its name, as in bit:"0x80,M". A
+// number may have several bits; those without a name are named by their masks.
+type Flags[T comparable] struct {
+	decoded [256]T
+	encoded map[T]uint8
+	names   [8]string // from the lowest bit on, empty for a bit that is no flag
+}
+
+func newFlags[T comparable]() Flags[T] {
+	f := Flags[T]{encoded: make(map[T]uint8)}
+	t := reflect.TypeFor[T]()
+	masks := make([]uint8, t.NumField())
+	all := uint8(0)
+	for i := range masks {
+		hex, name, _ := strings.Cut(t.Field(i).Tag.Get("bit"), ",")
+		mask, err := strconv.ParseUint(hex, 0, 8)
+		if err != nil {
+			panic(fmt.Sprintf("schemas: %v.%s: bit tag: %v", t, t.Field(i).Name, err))
+		}
+		masks[i] = uint8(mask)
+		all |= masks[i]
+		for bit := range f.names {
+			if one := uint64(1) << bit; mask == one && name != "" {
+				f.names[bit] = name
+			} else if mask&one != 0 {
+				f.names[bit] = fmt.Sprintf("0x%02x", one)
+			}
+		}
+	}
+	for octet := range f.decoded {
+		flags := reflect.ValueOf(&f.decoded[octet]).Elem()
+		for i, mask := range masks {
+			set := uint8(octet) & mask
+			if member := flags.Field(i); member.Kind() == reflect.Bool {
+				member.SetBool(set != 0)
+			} else {
+				member.SetUint(uint64(set >> bits.TrailingZeros8(mask)))
+			}
+		}
+		f.encoded[f.decoded[octet]] = uint8(octet) & all
+	}
+	return f
+}
+
+// Decode returns the flags in an octet.
+func (f *Flags[T]) Decode(octet uint8) T { return f.decoded[octet] }
+
+// Encode returns the octet that carries the flags. Its other bits are 0.
+func (f *Flags[T]) Encode(flags T) uint8 { return f.encoded[flags] }
+
+// Names returns the names of the flags that are set in an octet, from the
+// highest bit on.
+func (f *Flags[T]) Names(octet uint8) []string {
+	var names []string
+	for bit := 7; bit >= 0; bit-- {
+		if octet&(1<<bit) != 0 && f.names[bit] != "" {
+			names = append(names, f.names[bit])
+		}
+	}
+	return names
+}
+
+// The values of Preference, of a router and of a route (RFC 4191, section 2.1).
+const (
+	PreferenceLow      = "low"
+	PreferenceMedium   = "medium"
+	PreferenceHigh     = "high"
+	PreferenceReserved = "reserved"
+)
+
+// PreferenceMask has the bits of the preference in the flags of an RA and of a
+// Route Information option (RFC 4191, sections 2.2 and 2.3).
+const PreferenceMask = 0x18
+
+// DecodePreference returns the preference in an octet of flags.
+func DecodePreference(octet uint8) string {
+	switch octet & PreferenceMask {
+	case 0x08:
+		return PreferenceHigh
+	case 0x10:
+		return PreferenceReserved
+	case 0x18:
+		return PreferenceLow
+	}
+	return PreferenceMedium
+}
+
+// EncodePreference returns the bits of a preference in an octet of flags.
+func EncodePreference(preference string) uint8 {
+	switch preference {
+	case PreferenceHigh:
+		return 0x08
+	case PreferenceReserved:
+		return 0x10
+	case PreferenceLow:
+		return 0x18
+	}
+	return 0
+}
