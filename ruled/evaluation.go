@@ -13,6 +13,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/ndmon/ndmon/ruled/link"
 	"github.com/ndmon/ndmon/ruled/rules"
+	"github.com/ndmon/ndmon/ruled/summary"
+	"github.com/ndmon/ndmon/ruled/threshold"
 	"github.com/ndmon/ndmon/ruled/vendors"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/bus"
@@ -50,7 +52,7 @@ type evaluation struct {
 	evaluator *rules.Evaluator
 	eventReader
 	links      *link.Table
-	thresholds *rules.Thresholds
+	thresholds *threshold.Counters
 	sensors    *sensors
 	lessons
 	// last is where the last event stood, zero before the first of a session. gone
@@ -85,7 +87,7 @@ func newEvaluation(cfg Config, d Deps, m *metrics, src *source, vendors *vendors
 		eventReader: newEventReader(),
 		raised:      newRecent(),
 		sensors:     newSensors(),
-		thresholds:  rules.NewThresholds(rules.MaxThresholdKeys),
+		thresholds:  threshold.New(threshold.MaxKeys),
 		vendors:     vendors,
 	}
 	if e.health == nil {
@@ -222,7 +224,7 @@ func (e *evaluation) evaluate(ctx context.Context, msg jetstream.Msg) error {
 	}
 	e.acting, e.relaying = e.acting[:0], e.relaying[:0]
 	for _, rule := range e.evaluator.Evaluate(&e.event) {
-		count, ok := e.thresholds.Pass(rule, &e.event)
+		count, ok := e.thresholds.Pass(rule.ID, rule.Threshold, &e.event)
 		if !ok {
 			e.m.suppressed.Inc()
 			if len(rule.Relay) > 0 {
@@ -261,9 +263,9 @@ func (e *evaluation) alert(ctx context.Context, event *schemas.Event, data []byt
 		e.m.alertsAgain.Inc()
 		return nil
 	}
-	summary := rules.Summary(event)
+	sentence := summary.Of(event)
 	if count > 1 {
-		summary = fmt.Sprintf("%d such frames, the last: %s", count, summary)
+		sentence = fmt.Sprintf("%d such frames, the last: %s", count, sentence)
 	} else {
 		count = 0
 	}
@@ -274,7 +276,7 @@ func (e *evaluation) alert(ctx context.Context, event *schemas.Event, data []byt
 		Host:        event.Host,
 		Interface:   event.Interface,
 		Rule:        rule,
-		Summary:     summary,
+		Summary:     sentence,
 		Description: description,
 		Count:       count,
 		ID:          id,

@@ -10,7 +10,10 @@ import (
 	"time"
 
 	"github.com/ndmon/ndmon/ruled/link"
+	"github.com/ndmon/ndmon/ruled/rulefile"
 	"github.com/ndmon/ndmon/ruled/rules"
+	"github.com/ndmon/ndmon/ruled/summary"
+	"github.com/ndmon/ndmon/ruled/threshold"
 	"github.com/ndmon/ndmon/ruled/vendors"
 	"github.com/ndmon/ndmon/schemas"
 )
@@ -28,13 +31,13 @@ func FuzzEvent(f *testing.F) {
 			before = line
 		}
 	}
-	set := rules.Builtin()
-	program := rules.Compile(set)
+	set := rulefile.Builtin()
+	program := rules.Compile(set.Rules)
 	makers := vendors.Builtin()
 	f.Fuzz(func(t *testing.T, before, data []byte) {
 		reader := newEventReader()
 		table := link.New(link.Config{Neighbours: 50, ClaimTimeout: time.Minute, Silence: time.Hour, Vendor: makers.Lookup})
-		thresholds := rules.NewThresholds(10)
+		thresholds := threshold.New(10)
 		evaluator := program.NewEvaluator()
 		for line := range bytes.Lines(slices.Concat(before, []byte("\n"), data)) {
 			if err := reader.event.ParseJSON(line); err != nil || reader.event.Link != nil {
@@ -43,14 +46,14 @@ func FuzzEvent(f *testing.F) {
 			e := &reader.event
 			table.Observe(e)
 			for _, rule := range evaluator.Evaluate(e) {
-				count, ok := thresholds.Pass(rule, e)
+				count, ok := thresholds.Pass(rule.ID, rule.Threshold, e)
 				if ok != (count > 0) {
 					t.Errorf("%s: passed %t, count %d", rule.ID, ok, count)
 				}
 				if why := rule.Fails(e); why != "" {
 					t.Errorf("%s matches and does not: %s", rule.ID, why)
 				}
-				alert, err := schemas.Marshal(schemas.Alert{Type: schemas.TypeAlert, Severity: rule.Severity, Rule: rule.ID, Summary: rules.Summary(e), Count: count, Link: e.Link, Event: line})
+				alert, err := schemas.Marshal(schemas.Alert{Type: schemas.TypeAlert, Severity: rule.Severity, Rule: rule.ID, Summary: summary.Of(e), Count: count, Link: e.Link, Event: line})
 				if err != nil || !json.Valid(alert) {
 					t.Errorf("%s: alert %s: %v", rule.ID, alert, err)
 				}

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/ndmon/ndmon/ruled/link"
-	"github.com/ndmon/ndmon/ruled/rules"
+	"github.com/ndmon/ndmon/ruled/rulefile"
 )
 
 // Learned is what Run has learned where Config.Learn says so.
@@ -40,7 +40,7 @@ func (e *evaluation) learned(since time.Time) Learned {
 }
 
 // WriteRouters writes a configuration that lists the routers, as
-// rules.WriteRouters does. Without any it writes nothing and returns an error
+// rulefile.WriteRouters does. Without any it writes nothing and returns an error
 // that says why there are none.
 func (l Learned) WriteRouters(w io.Writer) error {
 	if len(l.Links) == 0 {
@@ -50,7 +50,7 @@ func (l Learned) WriteRouters(w io.Writer) error {
 		}
 		return fmt.Errorf("no router was learned%s: %w", in, l.nothing())
 	}
-	return rules.WriteRouters(w, l.Links)
+	return rulefile.WriteRouters(w, l.Links)
 }
 
 // nothing says why there is no router.

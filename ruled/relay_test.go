@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats-server/v2/server"
-	"github.com/ndmon/ndmon/ruled/rules"
+	"github.com/ndmon/ndmon/ruled/rulefile"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -129,7 +129,7 @@ func TestNotRelayedIsLogged(t *testing.T) {
 // rules relays them at once.
 func (f *fixture) waitRelaying(t *testing.T) {
 	t.Helper()
-	set, err := rules.Parse(f.config.Rules, readFile(t, f.config.Rules))
+	set, err := rulefile.Parse(f.config.Rules, readFile(t, f.config.Rules))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +187,7 @@ func TestRelayDoesNotAllocate(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		set, err := rules.Parse("rules.xml", []byte(`<rules><rule><match field="nd.ns"/><match field="master"/><relay to="`+tt.to+`"/></rule></rules>`))
+		set, err := rulefile.Parse("rules.xml", []byte(`<rules><rule><match field="nd.ns"/><match field="master"/><relay to="`+tt.to+`"/></rule></rules>`))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/ndmon/ndmon/ruled/rules"
+	"github.com/ndmon/ndmon/ruled/rulefile"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/bus"
 	"github.com/ndmon/ndmon/schemas/process"
@@ -87,7 +87,7 @@ func Run(ctx context.Context, cfg Config, d Deps) error {
 	}
 	src, err := loadRules(cfg.Rules, d, m)
 	if err != nil {
-		var faults *rules.Faults
+		var faults *rulefile.Faults
 		return process.UsageError{Err: err, Located: errors.As(err, &faults)}
 	}
 	makers, err := LoadVendors(cfg.Vendors)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ndmon/ndmon/ruled/link"
+	"github.com/ndmon/ndmon/ruled/rulefile"
 	"github.com/ndmon/ndmon/ruled/rules"
 	"golang.org/x/sys/unix"
 )
@@ -42,8 +43,8 @@ type ruleset struct {
 	links               []link.Routers
 }
 
-func newRuleset(set *rules.Set) *ruleset {
-	var evaluated, relaying rules.Set
+func newRuleset(set *rulefile.Set) *ruleset {
+	var evaluated, relaying []rules.Rule
 	relays := 0
 	for _, rule := range set.Rules {
 		if len(rule.Relay) > 0 {
@@ -52,16 +53,16 @@ func newRuleset(set *rules.Set) *ruleset {
 		// What a rule remembers or knows of the link is known in turn only.
 		hurried := len(rule.Relay) > 0 && !rule.Remembers()
 		if hurried {
-			relaying.Rules = append(relaying.Rules, rule)
+			relaying = append(relaying, rule)
 		}
 		if rule.Severity != "" || !hurried {
 			if hurried {
 				rule.Relay = nil
 			}
-			evaluated.Rules = append(evaluated.Rules, rule)
+			evaluated = append(evaluated, rule)
 		}
 	}
-	return &ruleset{len(set.Rules), relays, rules.Compile(&evaluated), rules.Compile(&relaying), set.Links}
+	return &ruleset{len(set.Rules), relays, rules.Compile(evaluated), rules.Compile(relaying), set.Links}
 }
 
 // lookEach is how often the file is looked at. A changed file is read one look
@@ -91,7 +92,7 @@ func versionOf(path string) version {
 func loadRules(path string, d Deps, m *metrics) (*source, error) {
 	s := &source{hangup: d.Hangup, log: d.Log, changed: make(chan struct{}, 1), m: m}
 	if path == "" {
-		s.use(rules.Builtin())
+		s.use(rulefile.Builtin())
 		s.log.Info("using the built-in rules", "rules", s.rules.Load().count, "relaying", s.rules.Load().relays)
 		return s, nil
 	}
@@ -108,7 +109,7 @@ func loadRules(path string, d Deps, m *metrics) (*source, error) {
 // load reads the file and puts its rules in force, unless it is bad.
 func (s *source) load() error {
 	s.version = versionOf(s.path) // first, so that it differs if the file changes meanwhile
-	data, err := readRegular(s.path, rules.MaxFileSize)
+	data, err := readRegular(s.path, rulefile.MaxSize)
 	if err != nil {
 		s.version, s.data = version{}, nil
 		return fmt.Errorf("read rules: %w", err)
@@ -118,7 +119,7 @@ func (s *source) load() error {
 		return nil
 	}
 	s.data = data
-	set, err := rules.Parse(s.path, data)
+	set, err := rulefile.Parse(s.path, data)
 	if err != nil {
 		return err
 	}
@@ -130,7 +131,7 @@ func (s *source) load() error {
 	return nil
 }
 
-func (s *source) use(set *rules.Set) {
+func (s *source) use(set *rulefile.Set) {
 	s.rules.Store(newRuleset(set))
 	s.m.rules.Set(float64(len(set.Rules)))
 	select {
@@ -150,7 +151,7 @@ func (s *source) reload() {
 		}
 		return
 	}
-	var faults *rules.Faults
+	var faults *rulefile.Faults
 	if errors.As(err, &faults) {
 		for _, fault := range faults.List {
 			s.log.Error("rules: " + fault.String())

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ndmon/ndmon/ruled/rules"
+	"github.com/ndmon/ndmon/ruled/rulefile"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"golang.org/x/sys/unix"
@@ -233,7 +233,7 @@ func TestRulesThatAreNoRegularFile(t *testing.T) {
 
 func TestFilesThatAreTooLarge(t *testing.T) {
 	w := watch(t, "rules.xml", func(w *watched) { w.write("rules.xml", 1) })
-	w.do(os.Truncate(w.path, rules.MaxFileSize+1))
+	w.do(os.Truncate(w.path, rulefile.MaxSize+1))
 	for range 3 {
 		w.looks()
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/ndmon/ndmon/ruled/link"
-	"github.com/ndmon/ndmon/ruled/rules"
+	"github.com/ndmon/ndmon/ruled/threshold"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/bus"
 )
@@ -32,9 +32,9 @@ type Snapshot struct {
 	Events uint64    `json:"events"`
 	// Alerts is the sequence number of an alert that is no newer than the last
 	// event's.
-	Alerts     uint64                 `json:"alerts"`
-	Thresholds []rules.ThresholdState `json:"thresholds,omitempty"`
-	Sensors    []Watched              `json:"sensors,omitempty"`
+	Alerts     uint64            `json:"alerts"`
+	Thresholds []threshold.State `json:"thresholds,omitempty"`
+	Sensors    []Watched         `json:"sensors,omitempty"`
 }
 
 const (

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/ndmon/ndmon/ruled/rulefile"
 	"github.com/ndmon/ndmon/ruled/rules"
 	"github.com/ndmon/ndmon/sensor/decode"
 )
@@ -178,11 +179,11 @@ func TestRunIsCalledOff(t *testing.T) {
 }
 
 func TestFrames(t *testing.T) {
-	set, err := rules.Parse("rules.xml", []byte(writeRules(ruleCount)))
+	set, err := rulefile.Parse("rules.xml", []byte(writeRules(ruleCount)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	program := rules.Compile(set)
+	program := rules.Compile(set.Rules)
 	if program.Len() != ruleCount+1 {
 		t.Errorf("%d rules, want %d and the one that alerts", program.Len(), ruleCount)
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/ndmon/ndmon/deploy/trial"
 	"github.com/ndmon/ndmon/ruled"
 	"github.com/ndmon/ndmon/ruled/link"
-	"github.com/ndmon/ndmon/ruled/rules"
+	"github.com/ndmon/ndmon/ruled/rulefile"
 	"github.com/ndmon/ndmon/ruled/vendors"
 	"github.com/ndmon/ndmon/schemas/process"
 	"github.com/spf13/pflag"
@@ -31,7 +31,7 @@ func failTest(stderr io.Writer, err error) int {
 
 // parseRules reads a rule file, or standard input for "-". Without a set it has said
 // what is wrong, and returns the exit status.
-func parseRules(file string, stderr io.Writer) (*rules.Set, int) {
+func parseRules(file string, stderr io.Writer) (*rulefile.Set, int) {
 	f := os.Stdin
 	if file != "-" {
 		var err error
@@ -41,11 +41,11 @@ func parseRules(file string, stderr io.Writer) (*rules.Set, int) {
 		defer f.Close()
 	}
 	// It may be a pipe, of which no more is read than rules.Parse needs to refuse it.
-	data, err := io.ReadAll(io.LimitReader(f, rules.MaxFileSize+1))
+	data, err := io.ReadAll(io.LimitReader(f, rulefile.MaxSize+1))
 	if err != nil {
 		return nil, failTest(stderr, err)
 	}
-	set, err := rules.Parse(file, data)
+	set, err := rulefile.Parse(file, data)
 	if err != nil {
 		fmt.Fprintln(stderr, err)
 		return nil, process.ExitFailure
@@ -65,7 +65,7 @@ func rulesTest(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "ndmon rules test: --why: takes the number of a frame, from 1 on")
 		return process.ExitUsage
 	}
-	set, status := rules.Builtin(), process.ExitOK
+	set, status := rulefile.Builtin(), process.ExitOK
 	if file := flags.Arg(0); strings.TrimSpace(file) != "builtin" {
 		if set, status = parseRules(file, stderr); set == nil {
 			return status

@@ -6,7 +6,9 @@ import (
 	"testing"
 
 	"github.com/ndmon/ndmon/ruled/link"
+	"github.com/ndmon/ndmon/ruled/rulefile"
 	"github.com/ndmon/ndmon/ruled/rules"
+	"github.com/ndmon/ndmon/ruled/threshold"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/sensor/capfile"
 	"github.com/ndmon/ndmon/sensor/decode"
@@ -25,19 +27,19 @@ func BenchmarkEvent(b *testing.B) {
 					fmt.Fprintf(&file, `<rule><match field="nd.ns.targetaddress" value="2001:db8:%x::/64"/><no-match field="ethernet.source" value="02:00:00:00:%02x:%02x"/></rule>`, i, i>>8&0xff, i&0xff)
 				}
 				file.WriteString("</rules>")
-				set, err := rules.Parse("bench.xml", []byte(file.String()))
+				set, err := rulefile.Parse("bench.xml", []byte(file.String()))
 				if err != nil {
 					b.Fatal(err)
 				}
 				table := link.New(link.Config{Neighbours: link.DefaultNeighbours, ClaimTimeout: link.DefaultClaimTimeout, Silence: link.DefaultSilence})
-				thresholds := rules.NewThresholds(rules.MaxThresholdKeys)
-				evaluator := rules.Compile(set).NewEvaluator()
+				thresholds := threshold.New(threshold.MaxKeys)
+				evaluator := rules.Compile(set.Rules).NewEvaluator()
 				b.ReportAllocs()
 				for i := 0; b.Loop(); i++ {
 					e := events[i%len(events)]
 					table.Observe(e)
 					for _, rule := range evaluator.Evaluate(e) {
-						thresholds.Pass(rule, e)
+						thresholds.Pass(rule.ID, rule.Threshold, e)
 					}
 				}
 			})

@@ -16,7 +16,7 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/ndmon/ndmon/ruled/link"
-	"github.com/ndmon/ndmon/ruled/rules"
+	"github.com/ndmon/ndmon/ruled/rulefile"
 	"github.com/ndmon/ndmon/ruled/vendors"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/sensor/capfile"
@@ -189,7 +189,7 @@ func linkConfig(learn bool) link.Config {
 
 // Read once: there are many captures.
 var (
-	builtin = sync.OnceValue(rules.Builtin)
+	builtin = sync.OnceValue(rulefile.Builtin)
 	makers  = sync.OnceValue(vendors.Builtin)
 )
 

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ndmon/ndmon/ruled/rules"
+	"github.com/ndmon/ndmon/ruled/rulefile"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/sensor/capfile"
 )
@@ -45,7 +45,7 @@ func TestFieldCases(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if set, err = rules.Parse(file, data); err != nil {
+				if set, err = rulefile.Parse(file, data); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -81,7 +81,7 @@ func count(alerts []string, expression string) (n int) {
 }
 
 // alertLines returns the alerts that a capture raises, a line each.
-func alertLines(t *testing.T, set *rules.Set, path string) []string {
+func alertLines(t *testing.T, set *rulefile.Set, path string) []string {
 	t.Helper()
 	sources := map[int]schemas.MAC{}
 	var matches []Match

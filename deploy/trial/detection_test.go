@@ -94,7 +94,7 @@ func TestDetection(t *testing.T) {
 	all := append(slices.Clone(toolResults), lifeResults...)
 
 	page.WriteString("# What ndmon finds\n\nWritten by a test (`go test ./trial -update` in the module deploy), which fails when it is old.\n\n")
-	summary(&page, all)
+	resultTable(&page, all)
 	page.WriteString(`
 Alone is what ` + "`ndmon -r FILE`" + ` says of a capture by itself: nothing is configured and nothing known but what the capture itself shows.
 On a known link, the routers are configured. The parameters of their advertisements are compared where the capture has an honest beginning to
@@ -142,7 +142,7 @@ func alerted(found []finding, least schemas.Severity) bool {
 	return rank(severest(found)) >= rank(least)
 }
 
-func summary(page *strings.Builder, all []result) {
+func resultTable(page *strings.Builder, all []result) {
 	attacks, alone, known, others, harmless, warnings, critical := 0, 0, 0, 0, 0, 0, 0
 	count := func(n *int, when bool) {
 		if when {

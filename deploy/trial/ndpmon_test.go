@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/ndmon/ndmon/ruled/rulefile"
 	"github.com/ndmon/ndmon/ruled/rules"
 )
 
@@ -286,7 +287,7 @@ var ndpmonAlerts = []ndpmonAlert{
 // TestNDPMon tries each of NDPMon's alerts on frames: the rule alerts on the
 // wrong frame, and on nothing more than it does with the right one.
 func TestNDPMon(t *testing.T) {
-	set, err := rules.Parse("config_ndpmon.xml", []byte(ndpmonConfig))
+	set, err := rulefile.Parse("config_ndpmon.xml", []byte(ndpmonConfig))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -309,7 +310,7 @@ func TestNDPMon(t *testing.T) {
 }
 
 // alertsOf returns the numbers of the frames that a rule alerts on.
-func alertsOf(t *testing.T, set *rules.Set, rule string, frames []timed) []int {
+func alertsOf(t *testing.T, set *rulefile.Set, rule string, frames []timed) []int {
 	t.Helper()
 	var alerts []int
 	count, events, err := Frames(Config{Set: set, Capture: write(t, "frames.pcap", pcap(frames...)), Host: "r1", Interface: iface, Link: linkConfig(false)}, func(m Match) {
@@ -326,7 +327,7 @@ func alertsOf(t *testing.T, set *rules.Set, rule string, frames []timed) []int {
 	return alerts
 }
 
-func ndpmonPage(t *testing.T, set *rules.Set) string {
+func ndpmonPage(t *testing.T, set *rulefile.Set) string {
 	t.Helper()
 	var page strings.Builder
 	page.WriteString(`# NDPMon's alerts

@@ -12,7 +12,10 @@ import (
 	"time"
 
 	"github.com/ndmon/ndmon/ruled/link"
+	"github.com/ndmon/ndmon/ruled/rulefile"
 	"github.com/ndmon/ndmon/ruled/rules"
+	"github.com/ndmon/ndmon/ruled/summary"
+	"github.com/ndmon/ndmon/ruled/threshold"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/sensor/capfile"
 	"github.com/ndmon/ndmon/sensor/decode"
@@ -20,7 +23,7 @@ import (
 
 // Config is what a trial is made with.
 type Config struct {
-	Set *rules.Set
+	Set *rulefile.Set
 	// Capture is a capture file, pcap or pcapng.
 	Capture string
 	// Host and Interface are where the frames are taken to come from; an empty
@@ -56,8 +59,8 @@ func Frames(c Config, match func(Match), look func(*schemas.Event)) (frames, eve
 
 // frames is Frames with what is known of the links already.
 func (c Config) frames(table *link.Table, match func(Match), look func(*schemas.Event)) (frames, events int, err error) {
-	thresholds := rules.NewThresholds(rules.MaxThresholdKeys)
-	evaluator := rules.Compile(c.Set).NewEvaluator()
+	thresholds := threshold.New(threshold.MaxKeys)
+	evaluator := rules.Compile(c.Set.Rules).NewEvaluator()
 	var d decode.Decoder
 	for p, err := range capfile.ReadFile(c.Capture) {
 		if err != nil {
@@ -73,8 +76,8 @@ func (c Config) frames(table *link.Table, match func(Match), look func(*schemas.
 		e.Host, e.Interface = c.Host, c.interfaceOf(p)
 		table.Observe(e)
 		for _, rule := range evaluator.Evaluate(e) {
-			count, _ := thresholds.Pass(rule, e)
-			match(Match{frames, e.Time, rule, count, rules.Summary(e)})
+			count, _ := thresholds.Pass(rule.ID, rule.Threshold, e)
+			match(Match{frames, e.Time, rule, count, summary.Of(e)})
 		}
 		if frames == c.Why {
 			look(e)
@@ -169,7 +172,7 @@ func why(w io.Writer, c Config) error {
 }
 
 func explain(w io.Writer, c Config, e *schemas.Event, does map[*rules.Rule]Match) error {
-	fmt.Fprintf(w, "frame %d: %s\n\n", c.Why, rules.Summary(e))
+	fmt.Fprintf(w, "frame %d: %s\n\n", c.Why, summary.Of(e))
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for i := range c.Set.Rules {
 		rule := &c.Set.Rules[i]

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/ndmon/ndmon/ruled/rules"
+	"github.com/ndmon/ndmon/ruled/rulefile"
 )
 
 // someRules are few, so that the golden files stay when the built-in ones change.
@@ -38,9 +38,9 @@ const someRules = `<rules>
 </rules>
 `
 
-func parseRules(t *testing.T) *rules.Set {
+func parseRules(t *testing.T) *rulefile.Set {
 	t.Helper()
-	set, err := rules.Parse("rules.xml", []byte(someRules))
+	set, err := rulefile.Parse("rules.xml", []byte(someRules))
 	if err != nil {
 		t.Fatal(err)
 	}

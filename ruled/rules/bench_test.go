@@ -1,10 +1,13 @@
-package rules
+package rules_test
 
 import (
 	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/ndmon/ndmon/ruled/internal/corpus"
+	"github.com/ndmon/ndmon/ruled/rulefile"
+	"github.com/ndmon/ndmon/ruled/rules"
 	"github.com/ndmon/ndmon/schemas"
 )
 
@@ -89,16 +92,16 @@ func ruleSets(n int) map[string]string {
 }
 
 func BenchmarkEvaluate(b *testing.B) {
-	ns, ra := eventOf(b, "linux-unresolved#1"), eventOf(b, "radvd-full#1")
-	run := func(b *testing.B, set *Set, e *schemas.Event) {
-		ev := Compile(set).NewEvaluator()
+	ns, ra := corpus.Event(b, "linux-unresolved#1"), corpus.Event(b, "radvd-full#1")
+	run := func(b *testing.B, set *rulefile.Set, e *schemas.Event) {
+		ev := rules.Compile(set.Rules).NewEvaluator()
 		b.ReportAllocs()
 		for b.Loop() {
 			ev.Evaluate(e)
 		}
 	}
-	b.Run("rules=builtin/event=NS", func(b *testing.B) { run(b, Builtin(), ns) })
-	b.Run("rules=builtin/event=RA", func(b *testing.B) { run(b, Builtin(), ra) })
+	b.Run("rules=builtin/event=NS", func(b *testing.B) { run(b, rulefile.Builtin(), ns) })
+	b.Run("rules=builtin/event=RA", func(b *testing.B) { run(b, rulefile.Builtin(), ra) })
 	for _, n := range []int{1, 10, 100, 1000, 10000} {
 		for _, kind := range []string{"address", "prefix", "mac", "number", "pair", "negated", "range", "list", "glob", "whitelist", "mixed", "all kinds"} {
 			set := mustParse(b, ruleSets(n)[kind])
@@ -113,18 +116,10 @@ func BenchmarkEvaluate(b *testing.B) {
 func BenchmarkCompile(b *testing.B) {
 	file := []byte(ruleSets(10000)["mixed"])
 	for b.Loop() {
-		set, err := Parse("bench.xml", file)
+		set, err := rulefile.Parse("bench.xml", file)
 		if err != nil {
 			b.Fatal(err)
 		}
-		Compile(set)
-	}
-}
-
-func BenchmarkSummary(b *testing.B) {
-	e := eventOf(b, "linux-unresolved#1")
-	b.ReportAllocs()
-	for b.Loop() {
-		Summary(e)
+		rules.Compile(set.Rules)
 	}
 }

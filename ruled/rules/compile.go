@@ -8,7 +8,7 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// Program is a Set made ready to be asked. It does not change and may be shared.
+// Program is rules made ready to be asked. It does not change and may be shared.
 //
 // Each rule is filed under one of its conditions, the one that the fewest
 // frames should meet, in an index of that condition's field: under each of the
@@ -67,14 +67,14 @@ type compiler struct {
 	settled []bool
 }
 
-// Compile makes a set ready. The set must not be changed afterwards.
-func Compile(set *Set) *Program {
-	p := &Program{rules: set.Rules, checks: make([][]check, len(set.Rules))}
+// Compile makes rules ready to be asked. They must not be changed afterwards.
+func Compile(all []Rule) *Program {
+	p := &Program{rules: all, checks: make([][]check, len(all))}
 	slots := map[*schemas.Field]int{}
-	all := make([]int32, len(set.Rules))
-	for i := range set.Rules {
-		all[i] = int32(i)
-		for _, c := range withMessages(set.Rules[i].Conditions) {
+	numbers := make([]int32, len(all))
+	for i := range all {
+		numbers[i] = int32(i)
+		for _, c := range withMessages(all[i].Conditions) {
 			slot, ok := slots[c.Field]
 			if !ok {
 				slot = len(p.fields)
@@ -85,8 +85,8 @@ func Compile(set *Set) *Program {
 			p.checks[i] = append(p.checks[i], newCheck(c, slot))
 		}
 	}
-	c := compiler{p, make([]bool, len(set.Rules))}
-	p.top = c.level(all, 1)
+	c := compiler{p, make([]bool, len(all))}
+	p.top = c.level(numbers, 1)
 	return p
 }
 
@@ -236,8 +236,8 @@ func withMessages(conditions []Condition) []Condition {
 	return append(all, conditions...)
 }
 
-// neverMatches says why no frame can match the rule, or "".
-func (r *Rule) neverMatches() string {
+// NeverMatches says why no frame can match the rule, or "".
+func (r *Rule) NeverMatches() string {
 	message := ""
 	for _, c := range withMessages(r.Conditions) {
 		m := c.Field.Message

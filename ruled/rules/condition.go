@@ -32,9 +32,6 @@ type Value struct {
 	Glob bool
 }
 
-// exactly returns the value that one number, or Ethernet address, matches.
-func exactly(n uint64) Value { return Value{Min: n, Max: n} }
-
 // matches reports whether a value of a field of the type, which is not NoValue, is
 // what is asked for.
 func (a *Value) matches(t schemas.FieldType, v *schemas.Value) bool {

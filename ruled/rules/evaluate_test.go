@@ -1,4 +1,4 @@
-package rules
+package rules_test
 
 import (
 	"fmt"
@@ -11,20 +11,24 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ndmon/ndmon/ruled/internal/corpus"
+	"github.com/ndmon/ndmon/ruled/rulefile"
+	"github.com/ndmon/ndmon/ruled/rules"
+	"github.com/ndmon/ndmon/ruled/threshold"
 	"github.com/ndmon/ndmon/schemas"
 )
 
 // TestEveryField asks for each value that each field has in the real events and
 // sees that the rule finds those events and no others, under match and no-match.
 func TestEveryField(t *testing.T) {
-	events := corpus(t)
+	events := corpus.Events(t)
 	// What the kernel and the configuration say of a frame is not in it.
 	vlan := uint16(12)
-	ns := eventOf(t, "linux-unresolved#1")
+	ns := corpus.Event(t, "linux-unresolved#1")
 	ns.Host, ns.Interface, ns.Direction, ns.Master = "r1", "eth0", schemas.Out, true
 	ns.Ethernet.VLAN, ns.Ethernet.InnerVLAN, ns.Ethernet.SourceMulticast = &vlan, &vlan, true
 	// No tool in the corpus sends PREF64.
-	ra := eventOf(t, "radvd-minimal#1")
+	ra := corpus.Event(t, "radvd-minimal#1")
 	ra.ND.Opt.PREF64 = []schemas.PREF64{{Prefix: addr("64:ff9b::"), PrefixLength: 96, Lifetime: 1800}}
 	// Nor is what ruled knows of the link.
 	mac := schemas.MAC{2, 0, 0, 0, 0, 1}
@@ -34,10 +38,10 @@ func TestEveryField(t *testing.T) {
 		DAD:     &schemas.LinkDAD{Target: addr("fe80::1"), Prober: mac},
 	}
 	// No Redirect in the corpus quotes an echo.
-	rd := eventOf(t, "radvd-minimal#1")
+	rd := corpus.Event(t, "radvd-minimal#1")
 	rd.ND.Opt.RedirectedHeader = []schemas.RedirectedHeader{{Source: addr("::1"), Destination: addr("::1"), Echo: &schemas.Echo{Identifier: 1, Sequence: 2}}}
 	// Few captures have the rarer options.
-	all := eventOf(t, "radvd-minimal#1")
+	all := corpus.Event(t, "radvd-minimal#1")
 	all.ND.Opt = new(schemas.Options)
 	fill(reflect.ValueOf(all.ND.Opt).Elem())
 	all.Link = &schemas.Link{RA: &schemas.LinkRA{Change: []string{"x"}}}
@@ -105,8 +109,28 @@ func fill(v reflect.Value) {
 	}
 }
 
+func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
+
+func field(name string) *schemas.Field {
+	f, ok := schemas.FieldByName(name)
+	if !ok {
+		panic("no field " + name)
+	}
+	return f
+}
+
+// mustParse parses a rule file that has no fault.
+func mustParse(t testing.TB, file string) *rulefile.Set {
+	t.Helper()
+	set, err := rulefile.Parse("test.xml", []byte(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
 // matchingIDs returns the ids of the rules that an event matches.
-func matchingIDs(ev *Evaluator, e *schemas.Event) []string {
+func matchingIDs(ev *rules.Evaluator, e *schemas.Event) []string {
 	var ids []string
 	for _, r := range ev.Evaluate(e) {
 		ids = append(ids, r.ID)
@@ -116,7 +140,7 @@ func matchingIDs(ev *Evaluator, e *schemas.Event) []string {
 
 // TestMeaning checks, on real events, what the documentation of the rules says.
 func TestMeaning(t *testing.T) {
-	ra, ns := eventOf(t, "radvd-full#1"), eventOf(t, "linux-unresolved#1")
+	ra, ns := corpus.Event(t, "radvd-full#1"), corpus.Event(t, "linux-unresolved#1")
 	if n := len(ra.ND.Opt.PrefixInfo); n < 2 {
 		t.Fatalf("the RA has %d prefixes", n)
 	}
@@ -151,7 +175,7 @@ func TestMeaning(t *testing.T) {
 		{`<no-match field="ethernet.vlan" value="0"/>`, true, true},
 	} {
 		ns.Inet6.Source = ra.Inet6.Source
-		ev := Compile(mustParse(t, "<rules><rule>"+tt.conditions+"</rule></rules>")).NewEvaluator()
+		ev := rules.Compile(mustParse(t, "<rules><rule>"+tt.conditions+"</rule></rules>").Rules).NewEvaluator()
 		if got := len(ev.Evaluate(ra)) == 1; got != tt.ra {
 			t.Errorf("%s: %t for the RA", tt.conditions, got)
 		}
@@ -164,7 +188,7 @@ func TestMeaning(t *testing.T) {
 // TestOrder checks that matches come in the order of the file, each once, with
 // rules that are found by different ways.
 func TestOrder(t *testing.T) {
-	ra := eventOf(t, "radvd-full#1")
+	ra := corpus.Event(t, "radvd-full#1")
 	set := mustParse(t, `<rules>
 <rule id="none"><no-match field="nd.ns"/></rule>
 <rule id="prefix"><match field="nd.opt.prefixinfo.prefix" value="2001:db8::/32"/></rule>
@@ -176,7 +200,7 @@ func TestOrder(t *testing.T) {
 <rule id="string"><match field="interface" value="radvd-full"/></rule>
 <rule id="wider"><match field="inet6.destination" value="::/0"/></rule>
 </rules>`)
-	ev := Compile(set).NewEvaluator()
+	ev := rules.Compile(set.Rules).NewEvaluator()
 	for range 2 {
 		want := []string{"none", "prefix", "message", "address", "wide", "number", "string", "wider"}
 		if diff := cmp.Diff(want, matchingIDs(ev, ra)); diff != "" {
@@ -187,7 +211,7 @@ func TestOrder(t *testing.T) {
 
 // TestLost checks that what is no frame matches no rule.
 func TestLost(t *testing.T) {
-	ev := Compile(mustParse(t, `<rules><rule><no-match field="inet6.hoplimit" value="255"/></rule></rules>`)).NewEvaluator()
+	ev := rules.Compile(mustParse(t, `<rules><rule><no-match field="inet6.hoplimit" value="255"/></rule></rules>`).Rules).NewEvaluator()
 	for what, e := range map[string]schemas.Event{"lost frames": {Lost: &schemas.Lost{Kernel: 1}}, "a heartbeat": {Sensor: &schemas.SensorState{}}} {
 		e.Type = schemas.TypeEvent
 		if got := ev.Evaluate(&e); len(got) > 0 {
@@ -199,16 +223,16 @@ func TestLost(t *testing.T) {
 // TestScratch checks that an event with very many values does not keep its
 // memory, and that it matches.
 func TestScratch(t *testing.T) {
-	e := eventOf(t, "radvd-full#1")
+	e := corpus.Event(t, "radvd-full#1")
 	for range 20000 {
 		e.ND.Opt.PrefixInfo = append(e.ND.Opt.PrefixInfo, e.ND.Opt.PrefixInfo[0])
 	}
-	ev := Compile(mustParse(t, `<rules><rule id="a"><match field="nd.opt.prefixinfo.prefix" value="2001:db8::/32"/></rule></rules>`)).NewEvaluator()
+	ev := rules.Compile(mustParse(t, `<rules><rule id="a"><match field="nd.opt.prefixinfo.prefix" value="2001:db8::/32"/></rule></rules>`).Rules).NewEvaluator()
 	if diff := cmp.Diff([]string{"a"}, matchingIDs(ev, e)); diff != "" {
 		t.Error(diff)
 	}
-	ev.Evaluate(eventOf(t, "linux-unresolved#1"))
-	if c := cap(ev.values); c > maxScratch {
+	ev.Evaluate(corpus.Event(t, "linux-unresolved#1"))
+	if c := rules.Scratch(ev); c > rules.MaxScratch {
 		t.Errorf("room for %d values is kept", c)
 	}
 }
@@ -225,19 +249,19 @@ func TestCompileDeep(t *testing.T) {
 		fmt.Fprintf(&b, `<match field="inet6.hoplimit" value="%d"/></rule>`, 250+i%6)
 	}
 	b.WriteString("</rules>")
-	ev := Compile(mustParse(t, b.String())).NewEvaluator()
-	if got := len(ev.Evaluate(eventOf(t, "radvd-full#1"))); got != 6 {
+	ev := rules.Compile(mustParse(t, b.String()).Rules).NewEvaluator()
+	if got := len(ev.Evaluate(corpus.Event(t, "radvd-full#1"))); got != 6 {
 		t.Errorf("%d rules match, want 6", got)
 	}
 }
 
 // actingIDs returns the ids of the rules that act on an event that is the first
 // of its kind.
-func actingIDs(ev *Evaluator, e *schemas.Event) []string {
+func actingIDs(ev *rules.Evaluator, e *schemas.Event) []string {
 	var ids []string
-	th := NewThresholds(100)
+	th := threshold.New(100)
 	for _, r := range ev.Evaluate(e) {
-		if _, ok := th.Pass(r, e); ok {
+		if _, ok := th.Pass(r.ID, r.Threshold, e); ok {
 			ids = append(ids, r.ID)
 		}
 	}
@@ -247,11 +271,11 @@ func actingIDs(ev *Evaluator, e *schemas.Event) []string {
 // TestBuiltinRules checks what some of the built-in rules find in real frames.
 func TestBuiltinRules(t *testing.T) {
 	severities := map[string]schemas.Severity{}
-	for _, r := range Builtin().Rules {
+	for _, r := range rulefile.Builtin().Rules {
 		severities[r.ID] = r.Severity
 	}
-	ev := Compile(Builtin()).NewEvaluator()
-	for _, e := range corpus(t) {
+	ev := rules.Compile(rulefile.Builtin().Rules).NewEvaluator()
+	for _, e := range corpus.Events(t) {
 		got := actingIDs(ev, e)
 		for id, want := range map[string]bool{
 			"hop-limit":     e.ICMP6 != nil && e.ICMP6.Code == 0 && e.Inet6.HopLimit != 255,
@@ -273,7 +297,7 @@ func TestBuiltinRules(t *testing.T) {
 // TestBuiltinOne changes one thing in a genuine solicitation and sees what the
 // built-in rules make of it.
 func TestBuiltinOne(t *testing.T) {
-	ev := Compile(Builtin()).NewEvaluator()
+	ev := rules.Compile(rulefile.Builtin().Rules).NewEvaluator()
 	relay, proxy := []string{"relay-ns"}, []string{"relay-proxy"}
 	received := func(e *schemas.Event) { e.Direction, e.Master, e.Proxy = schemas.In, false, true }
 	for name, tt := range map[string]struct {
@@ -313,7 +337,7 @@ func TestBuiltinOne(t *testing.T) {
 			e.Fault = &schemas.Fault{Length: true}
 		}, []string{"malformed-nd"}},
 	} {
-		e := eventOf(t, "linux-unresolved#1")
+		e := corpus.Event(t, "linux-unresolved#1")
 		e.Direction, e.Master = schemas.Out, true
 		tt.change(e)
 		if diff := cmp.Diff(tt.want, actingIDs(ev, e)); diff != "" {
@@ -324,10 +348,10 @@ func TestBuiltinOne(t *testing.T) {
 
 // TestEvaluateAllocates checks that an event costs no memory.
 func TestEvaluateAllocates(t *testing.T) {
-	events := corpus(t)
+	events := corpus.Events(t)
 	for name, file := range ruleSets(1000) {
-		ev := Compile(mustParse(t, file)).NewEvaluator()
-		ns := eventOf(t, "linux-unresolved#1")
+		ev := rules.Compile(mustParse(t, file).Rules).NewEvaluator()
+		ns := corpus.Event(t, "linux-unresolved#1")
 		matched := 0
 		allocs := testing.AllocsPerRun(10, func() {
 			matched += len(ev.Evaluate(ns))
@@ -343,8 +367,8 @@ func TestEvaluateAllocates(t *testing.T) {
 
 // TestProgramShared has several evaluators of one program at work at once.
 func TestProgramShared(t *testing.T) {
-	events := corpus(t)
-	program := Compile(Builtin())
+	events := corpus.Events(t)
+	program := rules.Compile(rulefile.Builtin().Rules)
 	counts := make([]int, 4)
 	var group sync.WaitGroup
 	for i := range counts {

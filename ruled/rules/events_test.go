@@ -1,62 +1,19 @@
-package rules
+package rules_test
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"math/rand/v2"
-	"os"
 	"testing"
 
+	"github.com/ndmon/ndmon/ruled/internal/corpus"
 	"github.com/ndmon/ndmon/schemas"
 )
-
-// corpus returns events of real frames: what the tools and kernels named in the
-// member interface put on a link, decoded.
-func corpus(t testing.TB) []*schemas.Event {
-	t.Helper()
-	data, err := os.ReadFile("testdata/events.jsonl")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var events []*schemas.Event
-	lines := bufio.NewScanner(bytes.NewReader(data))
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		events = append(events, parseEvent(t, lines.Bytes()))
-	}
-	if err := lines.Err(); err != nil || len(events) < 100 {
-		t.Fatalf("%d events, %v", len(events), err)
-	}
-	return events
-}
-
-func parseEvent(t testing.TB, data []byte) *schemas.Event {
-	t.Helper()
-	e := &schemas.Event{}
-	if err := e.ParseJSON(data); err != nil {
-		t.Fatalf("%v: %s", err, data)
-	}
-	return e
-}
-
-// eventOf returns the corpus event with an id, which is CAPTURE#FRAME, for the
-// test to change.
-func eventOf(t testing.TB, id string) *schemas.Event {
-	t.Helper()
-	for _, e := range corpus(t) {
-		if e.ID == id {
-			return e
-		}
-	}
-	t.Fatalf("no event %s", id)
-	return nil
-}
 
 // mutate makes another event of a corpus event: with what the kernel knows of a
 // frame, options of another, repeated or missing parts.
 func mutate(t testing.TB, rng *rand.Rand, events []*schemas.Event) *schemas.Event {
-	e := parseEvent(t, events[rng.IntN(len(events))].AppendJSON(nil))
+	e := corpus.Parse(t, events[rng.IntN(len(events))].AppendJSON(nil))
 	other := events[rng.IntN(len(events))]
 	for range 1 + rng.IntN(4) {
 		switch rng.IntN(12) {

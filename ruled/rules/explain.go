@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/ndmon/ndmon/ruled/internal/printable"
 	"github.com/ndmon/ndmon/schemas"
 )
 
@@ -50,7 +51,7 @@ func (c *Condition) String() string {
 		}
 		values = append(values, text)
 	}
-	return fmt.Sprintf("<%s field=%q value=%s/>", element, c.Field.Name, quote(joinFew(values, ",")))
+	return fmt.Sprintf("<%s field=%q value=%s/>", element, c.Field.Name, printable.Quote(joinFew(values, ",")))
 }
 
 // found says what a frame has in a field of the type.
@@ -78,7 +79,7 @@ func shown(t schemas.FieldType, v schemas.Value) string {
 	case schemas.IPv6Address:
 		return v.Addr.String()
 	case schemas.String:
-		return quote(v.Str)
+		return printable.Quote(v.Str)
 	}
 	return strconv.FormatUint(v.Num, 10)
 }

@@ -7,6 +7,9 @@ import (
 
 const wildcards = "*?"
 
+// IsPattern reports whether a string that is asked for is a pattern.
+func IsPattern(s string) bool { return strings.ContainsAny(s, wildcards) }
+
 // glob reports whether all of the text matches the pattern, in which * stands
 // for any characters, none included, and ? for one. It takes at most as many
 // steps as the lengths multiplied: what stands behind a * is tried at one place

@@ -40,21 +40,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ndmon/ndmon/ruled/link"
+	"github.com/ndmon/ndmon/ruled/threshold"
 	"github.com/ndmon/ndmon/schemas"
 )
-
-// Set is the rules of one file, in its order.
-type Set struct {
-	Rules []Rule
-	// Links has the routers that the file lists, by link: at most 10,000 links,
-	// sorted by host, interface and VLAN, each with 1 to 1024 routers. A link
-	// whose list of routers is empty in the file is not among them.
-	Links []link.Routers
-	// Notices is what the reader of the file should know although it is no
-	// fault, by line.
-	Notices []Remark
-}
 
 // The words that stand for hosts in <relay to="…"/>.
 const (
@@ -86,7 +74,7 @@ type Rule struct {
 	// empty for a rule that does not relay.
 	Relay []string
 	// Threshold holds back some of what the rule does; nil holds back nothing.
-	Threshold *Threshold
+	Threshold *threshold.Threshold
 }
 
 // Remembers reports whether it depends on earlier frames what the rule makes of

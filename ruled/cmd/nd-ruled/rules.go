@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/ndmon/ndmon/ruled"
+	"github.com/ndmon/ndmon/ruled/rulefile"
 	"github.com/ndmon/ndmon/ruled/rules"
 	"github.com/ndmon/ndmon/ruled/vendors"
 	"github.com/ndmon/ndmon/schemas/process"
@@ -67,12 +68,12 @@ func check(args []string, stdout, stderr io.Writer) int {
 
 // parse reads a rule file. Without one it has said what is wrong, and returns
 // the exit status.
-func parse(file string, stdout, stderr io.Writer) (*rules.Set, int) {
+func parse(file string, stdout, stderr io.Writer) (*rulefile.Set, int) {
 	data, err := readRules(file)
 	if err != nil {
 		return nil, fail(stderr, err)
 	}
-	set, err := rules.Parse(file, data)
+	set, err := rulefile.Parse(file, data)
 	if err != nil {
 		fmt.Fprintln(stdout, err)
 		return nil, process.ExitFailure
@@ -91,7 +92,7 @@ func readRules(file string) ([]byte, error) {
 		}
 		defer f.Close()
 	}
-	return io.ReadAll(io.LimitReader(f, rules.MaxFileSize+1))
+	return io.ReadAll(io.LimitReader(f, rulefile.MaxSize+1))
 }
 
 func fields(args []string, stdout, stderr io.Writer) int {
@@ -108,7 +109,7 @@ func builtin(args []string, stdout, stderr io.Writer) int {
 	if !arguments(newFlags("builtin"), "builtin", 0, args, stderr) {
 		return process.ExitUsage
 	}
-	if _, err := stdout.Write(rules.BuiltinXML()); err != nil {
+	if _, err := stdout.Write(rulefile.BuiltinXML()); err != nil {
 		return fail(stderr, err)
 	}
 	return process.ExitOK

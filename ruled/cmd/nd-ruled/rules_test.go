@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ndmon/ndmon/ruled/rules"
+	"github.com/ndmon/ndmon/ruled/rulefile"
 	"github.com/ndmon/ndmon/schemas/process"
 	"golang.org/x/sys/unix"
 )
@@ -47,7 +47,7 @@ func write(t *testing.T, text string) string {
 
 func TestCheck(t *testing.T) {
 	large := write(t, oneRule)
-	if err := os.Truncate(large, rules.MaxFileSize+1); err != nil {
+	if err := os.Truncate(large, rulefile.MaxSize+1); err != nil {
 		t.Fatal(err)
 	}
 	named := filepath.Join(t.TempDir(), "pipe")

@@ -1,0 +1,195 @@
+package routers
+
+import (
+	"bytes"
+	"encoding/xml"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/ndmon/ndmon/ruled/link"
+)
+
+// Append appends a configuration of NDPMon with the routers of links. It sorts the links.
+func Append(b []byte, links []link.Routers) []byte {
+	Sort(links)
+	var out writer
+	out.line(`<?xml version="1.0" encoding="UTF-8"?>`)
+	out.line(`<!DOCTYPE config_ndpmon SYSTEM "config_ndpmon.dtd">`)
+	out.in("config_ndpmon", func() {
+		out.settings()
+		everywhere := 0 // those of every link are sorted first
+		for everywhere < len(links) && keyOf(&links[everywhere]).Probe == (Probe{}) {
+			everywhere++
+		}
+		out.probes(links[everywhere:])
+		if everywhere > 0 {
+			out.routers(links[:everywhere])
+		}
+	})
+	return append(b, out.Bytes()...)
+}
+
+// writer writes XML in the order of NDPMon's DTD.
+type writer struct {
+	bytes.Buffer
+	depth int
+}
+
+func (w *writer) line(s string) { fmt.Fprintf(w, "%*s%s\n", 2*w.depth, "", s) }
+
+// in writes an element with others in it. The start tag may have attributes.
+func (w *writer) in(name string, content func(), attributes ...string) {
+	w.line("<" + name + attributesOf(attributes) + ">")
+	w.depth++
+	content()
+	w.depth--
+	w.line("</" + name + ">")
+}
+
+// text writes an element of text.
+func (w *writer) text(name, text string, attributes ...string) {
+	w.line("<" + name + attributesOf(attributes) + ">" + escaped(text) + "</" + name + ">")
+}
+
+func attributesOf(pairs []string) string {
+	s := ""
+	for i := 0; i < len(pairs); i += 2 {
+		s += " " + pairs[i] + `="` + escaped(pairs[i+1]) + `"`
+	}
+	return s
+}
+
+func escaped(text string) string {
+	var b bytes.Buffer
+	xml.EscapeText(&b, []byte(text)) // a Buffer does not fail
+	return b.String()
+}
+
+// settings writes what NDPMon cannot do without, with nothing in it to be done.
+func (w *writer) settings() {
+	w.in("settings", func() {
+		for _, name := range []string{"actions_high_priority", "actions_low_priority"} {
+			w.text(name, "", "sendmail", "0", "syslog", "0", "exec_pipe_program", "")
+		}
+		w.text("admin_mail", "root@localhost")
+		w.text("ignor_autoconf", "0")
+		w.text("syslog_facility", "LOG_LOCAL1")
+		w.text("use_reverse_hostlookups", "0")
+	})
+}
+
+// probes writes a probe for each host and interface.
+func (w *writer) probes(links []link.Routers) {
+	w.in("probes", func() {
+		for len(links) > 0 {
+			at := keyOf(&links[0]).Probe
+			n := slices.IndexFunc(links, func(l link.Routers) bool { return keyOf(&l).Probe != at })
+			if n < 0 {
+				n = len(links)
+			}
+			name, kind := at.Interface, LocalProbe
+			if at.Host != "" {
+				name, kind = at.Host+"/"+at.Interface, RemoteProbe
+			}
+			w.in("probe", func() { w.routers(links[:n]) }, "name", name, "type", kind)
+			links = links[n:]
+		}
+	})
+}
+
+// routers writes those of the links, which differ in the VLAN alone.
+func (w *writer) routers(links []link.Routers) {
+	w.in("routers", func() {
+		for i := range links {
+			for j := range links[i].Routers {
+				w.in("router", func() { w.router(links[i].VLAN, &links[i].Routers[j]) })
+			}
+		}
+	})
+}
+
+func (w *writer) router(vlan *uint16, r *link.Router) {
+	optional(w, "vlan_id", vlan)
+	w.text("mac", r.MAC.String())
+	w.text("lla", r.LinkLocal.String())
+	optional(w, "param_curhoplimit", r.CurHopLimit)
+	optional(w, "param_flags_reserved", r.Flags)
+	optional(w, "param_router_lifetime", r.Lifetime)
+	optional(w, "param_reachable_timer", r.ReachableTimer)
+	optional(w, "param_retrans_timer", r.RetransTimer)
+	optional(w, "param_mtu", r.MTU)
+	volatile := "0"
+	if r.Volatile {
+		volatile = "1"
+	}
+	w.text("params_volatile", volatile)
+	w.in("addresses", func() {
+		for _, a := range r.Addresses {
+			w.text("address", a.String())
+		}
+	})
+	w.in("prefixes", func() {
+		for i := range r.Prefixes {
+			w.in("prefix", func() { w.prefix(&r.Prefixes[i]) })
+		}
+	})
+	if len(r.RDNSS) > 0 {
+		w.in("rdnss", func() {
+			for _, d := range r.RDNSS {
+				w.text("nameserver", d.Address.String(), "lifetime", decimal(d.Lifetime))
+			}
+		})
+	}
+	if len(r.DNSSL) > 0 {
+		w.in("dnssl", func() {
+			for _, d := range r.DNSSL {
+				w.text("domain", d.Domain, "lifetime", decimal(d.Lifetime))
+			}
+		})
+	}
+	if len(r.Routes) > 0 {
+		w.in("routes", func() {
+			for i := range r.Routes {
+				w.in("route", func() { w.route(&r.Routes[i]) })
+			}
+		})
+	}
+}
+
+func (w *writer) prefix(p *link.RouterPrefix) {
+	w.text("address", p.Prefix.Addr().String())
+	w.text("mask", strconv.Itoa(p.Prefix.Bits()))
+	optional(w, "param_flags_reserved", p.Flags)
+	optional(w, "param_valid_time", p.Valid)
+	optional(w, "param_preferred_time", p.Preferred)
+}
+
+// route writes what NDPMon's DTD requires. Where nothing is known that is a
+// space, for NDPMon crashes when it is nothing at all.
+func (w *writer) route(r *link.RouterRoute) {
+	w.text("address", r.Prefix.Addr().String())
+	w.text("mask", strconv.Itoa(r.Prefix.Bits()))
+	required := func(name, text string) {
+		if text == "" {
+			text = " "
+		}
+		w.text(name, text)
+	}
+	required("param_pref_reserved", decimal(r.Flags))
+	required("lifetime", decimal(r.Lifetime))
+}
+
+func optional[T uint8 | uint16 | uint32](w *writer, name string, v *T) {
+	if v != nil {
+		w.text(name, decimal(v))
+	}
+}
+
+// decimal writes a number; nil is nothing.
+func decimal[T uint8 | uint16 | uint32](v *T) string {
+	if v == nil {
+		return ""
+	}
+	return strconv.FormatUint(uint64(*v), 10)
+}
