@@ -1,18 +1,10 @@
-// Package schemas is the contract between ndmon's processes: the messages they
-// exchange, the fields that rules can ask about, the NATS subjects and streams.
-//
-// The Go types in this package are the one source of that contract. Their json
-// tags name the members of the messages, and because a rule field is a path in
-// the event, they name the rule fields too; the doc tag of a member describes
-// it and makes it a field. The table of fields (Fields), the JSON codec of
-// events (Event.AppendJSON, Event.ParseJSON) and the JSON Schemas
-// (JSONSchema) are all derived from the types, so a new field is added here
-// and nowhere else.
 package schemas
 
 import (
 	"net/netip"
 	"time"
+
+	"github.com/ndmon/ndmon/schemas/internal/wire"
 )
 
 // The values of the member "type" of the four messages.
@@ -39,7 +31,7 @@ const (
 // sensor had to drop, one with Sensor set for the sensor itself.
 type Event struct {
 	// Type is TypeEvent.
-	Type string `json:"type"`
+	Type string `json:"type" enum:"nd.event.v1"`
 	// ID is unique to the event; an event that is published again keeps it.
 	ID string `json:"id"`
 	// Time is when the frame was captured, in UTC.
@@ -75,6 +67,23 @@ type Event struct {
 	// Frame is the frame as captured, from its Ethernet header on.
 	Frame []byte `json:"frame,omitempty"`
 }
+
+var eventCodec = wire.NewCodec[Event]()
+
+// AppendJSON appends the event as JSON, as encoding/json writes it without HTML
+// escaping, but about five times as fast. It does not allocate when b has room.
+func (e *Event) AppendJSON(b []byte) []byte { return eventCodec.Append(b, e) }
+
+// ParseJSON reads an event. It requires every member that is not optional,
+// refuses a member that comes twice, compares names exactly, and checks
+// enumerations and the limits of numbers. It skips unknown members.
+//
+// It overwrites the event and reuses its memory, so nothing that was read from
+// the event before may be used after. It keeps no reference to data.
+func (e *Event) ParseJSON(data []byte) error { return eventCodec.Parse(data, e) }
+
+// SetID sets the ID without a copy. The event must not be used after id changes.
+func (e *Event) SetID(id []byte) { e.ID = wire.View(id) }
 
 // Ethernet is the Ethernet header with its VLAN tags.
 type Ethernet struct {

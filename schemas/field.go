@@ -5,12 +5,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/ndmon/ndmon/schemas/internal/wire"
 )
 
-// FieldType is what a rule's value for a field looks like.
+// FieldType is the type of the value that a rule compares a field with.
 type FieldType uint8
 
-// The types of fields, NDPMon's and String.
+// The types of fields: those of NDPMon, and String.
 const (
 	NoValue FieldType = iota
 	EthernetAddress
@@ -23,108 +25,90 @@ const (
 
 // String returns the type's name as the documentation writes it.
 func (t FieldType) String() string {
-	switch t {
-	case NoValue:
-		return "no value"
-	case EthernetAddress:
-		return "ethernet address"
-	case IPv6Address:
-		return "ipv6 address"
-	case Uint8:
-		return "uint8"
-	case Uint16:
-		return "uint16"
-	case Uint32:
-		return "uint32"
-	case String:
-		return "string"
-	}
-	return "unknown"
+	return [...]string{"no value", "ethernet address", "ipv6 address", "uint8", "uint16", "uint32", "string"}[t]
 }
 
-// Field is something that a rule can ask of an event: a path in it.
+// Field is a path in an event, which a rule can have a condition on.
 type Field struct {
 	// Name is the path, such as nd.ra.lifetime.
 	Name string
 	Type FieldType
-	// Doc says what the field means, Example what a value looks like; a field
-	// of type NoValue has none.
+	// Doc describes the field, and Example is a value of it. A field of type
+	// NoValue has no example.
 	Doc, Example string
 	// Max is the largest value of a number.
 	Max uint64
 	// Enum lists the values that a String may have, nil if any.
 	Enum []string
 	// Message is nd.rs, nd.ra, nd.ns, nd.na or nd.rd for a field inside that
-	// message, which only such an event can be asked for; it is empty for the
-	// others.
+	// message, and empty for all others.
 	Message string
-	// NDPMon tells whether NDPMon's rules have the field too.
+	// NDPMon reports whether NDPMon's rules have the field too.
 	NDPMon bool
-	// Index is the field's place in Fields.
+	// Index is the field's position in Fields.
 	Index int
-	// Gate is what the field stands in and what may be absent: most of what an
-	// event could have it has not. It is nil for a field that is always there.
-	// Fields that stand in the same have the same.
+	// Gate is the innermost object or list around the field that may be absent,
+	// nil if there is none. Most events have only few of them. Fields in the same
+	// object have the same Gate.
 	Gate *Gate
 
-	path []*member
-	// inside is the path from where Gate leads.
-	inside []*member
+	path []*wire.Member
+	// inside is the rest of the path, from the object that Gate leads to.
+	inside []*wire.Member
 }
 
-// Gate is an object or list of an event that is optional.
-type Gate struct{ path []*member }
+// Gate is an optional object or list of an event.
+type Gate struct{ path []*wire.Member }
 
-// Inside is where a gate of one event leads. It is good as long as the event does
-// not change.
-type Inside struct{ at place }
+// Inside is the object in an event that a gate leads to. It is valid as long as
+// the event does not change.
+type Inside struct{ object wire.Value }
 
-// Enter reports whether the event has it, and where it leads. Where not, the
-// event has no value of the fields in it either.
+// Enter returns the object that the gate leads to. It reports false if that is
+// absent: then the event has no value of the fields in it.
 func (g *Gate) Enter(e *Event) (inside Inside, open bool) {
-	at := placeOf(e)
+	v := wire.ValueOf(e)
 	for _, m := range g.path {
-		inside = Inside{at}
-		at = at.member(m)
-		if m.optional && absent(at, m) {
+		inside = Inside{v}
+		v = v.Member(m)
+		if m.Optional && v.Absent(m) {
 			return Inside{}, false
 		}
 		switch {
-		case m.list:
-			return inside, true // what its elements have is another matter
-		case m.pointer:
-			at, _ = at.target()
+		case m.List:
+			return inside, true // the gate does not look at the elements
+		case m.Pointer:
+			v = v.Elem()
 		}
 	}
-	return Inside{at}, true
+	return Inside{v}, true
 }
 
-// IsFlag reports whether the field is true or false where its Gate leads.
+// IsFlag reports whether the field is a bool in the object that its Gate leads
+// to.
 func (f *Field) IsFlag() bool {
-	return len(f.inside) == 1 && f.inside[0].kind == kindBool && !f.inside[0].list
+	return len(f.inside) == 1 && f.inside[0].Kind == wire.Bool && !f.inside[0].List
 }
 
-// FlagIn reports whether a field that IsFlag is true, in an event whose Gate was
-// entered.
-func (f *Field) FlagIn(inside Inside) bool { return *in[bool](inside.at.member(f.inside[0])) }
+// FlagIn returns the value of a field that IsFlag.
+func (f *Field) FlagIn(inside Inside) bool { return inside.object.Member(f.inside[0]).Bool() }
 
-// AppendValuesIn is AppendValues for an event whose Gate was entered, in less
-// time.
+// AppendValuesIn is AppendValues for an event whose Gate was entered, and faster.
 func (f *Field) AppendValuesIn(dst []Value, inside Inside) []Value {
-	return appendValues(dst, inside.at, f.inside, f.Type)
+	return appendValues(dst, inside.object, f.inside, f.Type)
 }
 
-// Value is one value of a field in an event, and comparable: a number or an
-// Ethernet address (MAC.Uint64) in Num, an IPv6 address in Addr, a string in
-// Str. The others are zero.
+// Value is one value of a field in an event. It is comparable: a number or an
+// Ethernet address (MAC.Uint64) is in Num, an IPv6 address in Addr, a string in
+// Str, and the others are zero.
 type Value struct {
 	Num  uint64
 	Addr netip.Addr
 	Str  string
 }
 
-// Fields returns the table of fields, in the order of the event's members. It
-// must not be changed.
+// Fields returns all fields, in the order of the event's members. The slice must
+// not be changed.
 func Fields() []*Field { return fieldTable().list }
 
 // FieldByName returns the field with a name.
@@ -141,56 +125,64 @@ type fields struct {
 
 var fieldTable = sync.OnceValue(func() fields {
 	t := fields{byName: map[string]*Field{}, gates: map[string]*Gate{}}
-	t.add(eventShape, nil, nil)
+	t.add(eventCodec.Schema(), nil, nil)
 	return t
 })
 
-func (t *fields) add(s *shape, names []string, path []*member) {
-	for i := range s.members {
-		m := &s.members[i]
-		names := append(names[:len(names):len(names)], m.name)
+// add adds the members of an object, whose path is given by its names and its
+// members.
+func (t *fields) add(s *wire.Schema, names []string, path []*wire.Member) {
+	for i := range s.Members {
+		m := &s.Members[i]
+		names := append(names[:len(names):len(names)], m.Name)
 		path := append(path[:len(path):len(path)], m)
-		if m.doc != "" {
-			f := &Field{
-				Name:    strings.Join(names, "."),
-				Type:    m.fieldType(),
-				Doc:     m.doc,
-				Example: m.example,
-				Max:     m.max,
-				Enum:    m.enum,
-				// NDPMon does not look into a provisioning domain.
-				NDPMon: m.ndpmon && !slices.Contains(names[:len(names)-1], "pvd"),
-				Index:  len(t.list),
-				Gate:   t.gate(names, path),
-				path:   path,
-			}
-			if f.Gate != nil {
-				// A gate leads no further than to the object that its first list is in.
-				n := slices.IndexFunc(f.Gate.path, func(m *member) bool { return m.list })
-				if n < 0 {
-					n = len(f.Gate.path)
-				}
-				f.inside = path[n:]
-			}
-			if f.Example == "" {
-				f.Example = f.Type.example()
-			}
-			if len(names) > 2 && names[0] == "nd" && names[1] != "opt" {
-				f.Message = names[0] + "." + names[1]
-			}
+		if m.Tag.Get("doc") != "" {
+			f := t.field(names, path)
 			t.list = append(t.list, f)
 			t.byName[f.Name] = f
 		}
-		if m.kind == kindObject {
-			t.add(m.object, names, path)
+		if m.Kind == wire.Object {
+			t.add(m.Object, names, path)
 		}
 	}
 }
 
+func (t *fields) field(names []string, path []*wire.Member) *Field {
+	m := path[len(path)-1]
+	f := &Field{
+		Name:    strings.Join(names, "."),
+		Type:    fieldType(m),
+		Doc:     m.Tag.Get("doc"),
+		Example: m.Tag.Get("example"),
+		Max:     m.Max,
+		Enum:    m.Enum,
+		// NDPMon does not read provisioning domains.
+		NDPMon: m.Tag.Get("ndpmon") == "true" && !slices.Contains(names[:len(names)-1], "pvd"),
+		Index:  len(t.list),
+		Gate:   t.gate(names, path),
+		path:   path,
+	}
+	if f.Gate != nil {
+		// A gate leads no further than to the object that its first list is in.
+		n := slices.IndexFunc(f.Gate.path, func(m *wire.Member) bool { return m.List })
+		if n < 0 {
+			n = len(f.Gate.path)
+		}
+		f.inside = path[n:]
+	}
+	if f.Example == "" {
+		f.Example = f.Type.example()
+	}
+	if len(names) > 2 && names[0] == "nd" && names[1] != "opt" {
+		f.Message = names[0] + "." + names[1]
+	}
+	return f
+}
+
 // gate returns the innermost optional object or list around the end of a path.
-func (t *fields) gate(names []string, path []*member) *Gate {
+func (t *fields) gate(names []string, path []*wire.Member) *Gate {
 	n := len(path) - 1
-	for n > 0 && !path[n-1].pointer && !path[n-1].list {
+	for n > 0 && !path[n-1].Pointer && !path[n-1].List {
 		n--
 	}
 	if n == 0 {
@@ -205,21 +197,21 @@ func (t *fields) gate(names []string, path []*member) *Gate {
 	return g
 }
 
-func (m *member) fieldType() FieldType {
+func fieldType(m *wire.Member) FieldType {
 	switch {
-	case m.presence:
+	case m.Tag.Get("field") == "presence":
 		return NoValue
-	case m.kind == kindMAC:
+	case m.Kind == wire.Ethernet:
 		return EthernetAddress
-	case m.kind == kindAddr:
+	case m.Kind == wire.IPv6:
 		return IPv6Address
-	case m.kind == kindString:
+	case m.Kind == wire.String:
 		return String
-	case m.kind != kindUint:
+	case m.Kind != wire.Uint:
 		return NoValue
-	case m.max <= 0xff:
+	case m.Max <= 0xff:
 		return Uint8
-	case m.max <= 0xffff:
+	case m.Max <= 0xffff:
 		return Uint16
 	}
 	return Uint32
@@ -238,48 +230,48 @@ func (t FieldType) example() string {
 	return ""
 }
 
-// AppendValues appends every value that the field has in the event: none when
-// it is absent, several for an option that was repeated, one zero Value for a
-// field of type NoValue that is present.
+// AppendValues appends every value that the field has in the event: none if it
+// is absent, several for an option that is repeated, one zero Value for a field
+// of type NoValue that is present.
 func (f *Field) AppendValues(dst []Value, e *Event) []Value {
-	return appendValues(dst, placeOf(e), f.path, f.Type)
+	return appendValues(dst, wire.ValueOf(e), f.path, f.Type)
 }
 
-func appendValues(dst []Value, at place, path []*member, t FieldType) []Value {
-	var m *member
+func appendValues(dst []Value, v wire.Value, path []*wire.Member, t FieldType) []Value {
+	var m *wire.Member
 	for len(path) > 0 {
 		m, path = path[0], path[1:]
-		at = at.member(m)
-		if m.optional && absent(at, m) {
+		v = v.Member(m)
+		if m.Optional && v.Absent(m) {
 			return dst
 		}
 		switch {
 		case t == NoValue && len(path) == 0:
 			return append(dst, Value{})
-		case m.list:
-			for i := range *at.elements() {
-				if element := at.element(i, m); len(path) > 0 {
+		case m.List:
+			for i := range v.Len() {
+				if element := v.Index(i, m); len(path) > 0 {
 					dst = appendValues(dst, element, path, t)
 				} else {
 					dst = append(dst, valueOf(element, m))
 				}
 			}
 			return dst
-		case m.pointer:
-			at, _ = at.target()
+		case m.Pointer:
+			v = v.Elem()
 		}
 	}
-	return append(dst, valueOf(at, m))
+	return append(dst, valueOf(v, m))
 }
 
-func valueOf(at place, m *member) Value {
-	switch m.kind {
-	case kindMAC:
-		return Value{Num: in[MAC](at).Uint64()}
-	case kindAddr:
-		return Value{Addr: *in[netip.Addr](at)}
-	case kindString:
-		return Value{Str: *in[string](at)}
+func valueOf(v wire.Value, m *wire.Member) Value {
+	switch m.Kind {
+	case wire.Ethernet:
+		return Value{Num: MAC(v.Ethernet()).Uint64()}
+	case wire.IPv6:
+		return Value{Addr: v.Addr()}
+	case wire.String:
+		return Value{Str: v.Text()}
 	}
-	return Value{Num: at.uint(m)}
+	return Value{Num: v.Uint(m)}
 }

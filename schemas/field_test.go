@@ -128,7 +128,7 @@ func TestAppendValuesFindsWhatStandsInTheJSON(t *testing.T) {
 func lists(f *Field) int {
 	n := 0
 	for _, m := range f.path[:len(f.path)-1] {
-		if m.list {
+		if m.List {
 			n++
 		}
 	}

@@ -3,21 +3,22 @@ package schemas
 import (
 	"encoding/json"
 	"fmt"
+
+	"github.com/ndmon/ndmon/schemas/internal/wire"
 )
 
 // MessageTypes returns the values of the member "type" of the messages.
 func MessageTypes() []string { return []string{TypeEvent, TypeAlert, TypeRelay, TypeResult} }
 
 // JSONSchema returns the JSON Schema (draft 2020-12) of a message, by the value
-// of its member "type". Members may be added to a message later, so a schema
-// allows others than it lists.
+// of its member "type". It allows members that it does not list, because later
+// versions may add some.
 func JSONSchema(messageType string) ([]byte, error) {
-	for t, name := range messageTypes {
-		if name != messageType {
+	for _, s := range []*wire.Schema{eventCodec.Schema(), alertCodec.Schema(), relayCodec.Schema(), resultCodec.Schema()} {
+		if s.Members[0].Enum[0] != messageType {
 			continue
 		}
-		s := newShape(t)
-		doc := s.jsonSchema()
+		doc := objectSchema(s)
 		doc["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 		doc["$id"] = schemaID(messageType)
 		doc["title"] = messageType
@@ -30,24 +31,24 @@ func schemaID(messageType string) string {
 	return "https://ndmon.github.io/schemas/" + messageType + ".json"
 }
 
-func (s *shape) jsonSchema() map[string]any {
+func objectSchema(s *wire.Schema) map[string]any {
 	properties := map[string]any{}
 	required := []string{}
-	for i := range s.members {
-		m := &s.members[i]
-		property := m.jsonSchema()
-		if m.list {
+	for i := range s.Members {
+		m := &s.Members[i]
+		property := memberSchema(m)
+		if m.List {
 			property = map[string]any{"type": "array", "items": property}
-			if m.optional {
+			if m.Optional {
 				property["minItems"] = 1
 			}
 		}
-		if m.doc != "" {
-			property["description"] = m.doc
+		if doc := m.Tag.Get("doc"); doc != "" {
+			property["description"] = doc
 		}
-		properties[m.name] = property
-		if !m.optional {
-			required = append(required, m.name)
+		properties[m.Name] = property
+		if !m.Optional {
+			required = append(required, m.Name)
 		}
 	}
 	doc := map[string]any{"type": "object", "properties": properties}
@@ -57,37 +58,37 @@ func (s *shape) jsonSchema() map[string]any {
 	return doc
 }
 
-func (m *member) jsonSchema() map[string]any {
-	switch m.kind {
-	case kindObject:
-		return m.object.jsonSchema()
-	case kindBool:
+func memberSchema(m *wire.Member) map[string]any {
+	switch m.Kind {
+	case wire.Object:
+		return objectSchema(m.Object)
+	case wire.Bool:
 		return map[string]any{"type": "boolean"}
-	case kindUint:
+	case wire.Uint:
 		doc := map[string]any{"type": "integer", "minimum": 0}
 		// Beyond 2^53 a limit could not be read everywhere.
-		if m.max < 1<<53 {
-			doc["maximum"] = m.max
+		if m.Max < 1<<53 {
+			doc["maximum"] = m.Max
 		}
 		return doc
-	case kindString:
+	case wire.String:
 		doc := map[string]any{"type": "string"}
 		switch {
-		case m.name == "type" && len(m.enum) == 1:
-			return map[string]any{"const": m.enum[0]}
-		case m.enum != nil:
-			doc["enum"] = m.enum
+		case len(m.Enum) == 1:
+			return map[string]any{"const": m.Enum[0]}
+		case m.Enum != nil:
+			doc["enum"] = m.Enum
 		}
 		return doc
-	case kindMAC:
+	case wire.Ethernet:
 		return map[string]any{"type": "string", "pattern": "^[0-9a-f]{2}(:[0-9a-f]{2}){5}$"}
-	case kindAddr:
+	case wire.IPv6:
 		return map[string]any{"type": "string", "format": "ipv6"}
-	case kindTime:
+	case wire.Time:
 		return map[string]any{"type": "string", "format": "date-time", "pattern": "Z$"}
-	case kindBytes:
+	case wire.Bytes:
 		return map[string]any{"type": "string", "contentEncoding": "base64"}
-	case kindRaw:
+	case wire.Raw:
 		return map[string]any{"$ref": schemaID(TypeEvent)}
 	}
 	panic("schemas: no message has a member of this kind")

@@ -84,7 +84,7 @@ func TestJSONSchemasTakeMessages(t *testing.T) {
 		{TypeResult, Result{Type: TypeResult, Time: now, Target: netip.MustParseAddr("2001:db8::42"), Status: Reachable, RTT: "1ms", Ethernet: &mac}},
 		{TypeResult, Result{Type: TypeResult, Time: now, Target: netip.MustParseAddr("2001:db8::42"), Status: Suppressed, Error: "held down"}},
 	} {
-		data, err := Marshal(tc.message)
+		data, err := json.Marshal(tc.message)
 		if err != nil {
 			t.Fatal(err)
 		}

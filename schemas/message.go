@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"net/netip"
 	"time"
+
+	"github.com/ndmon/ndmon/schemas/internal/wire"
 )
 
 // Severity grades an alert.
@@ -21,7 +23,7 @@ const (
 // point first.
 type Alert struct {
 	// Type is TypeAlert.
-	Type string `json:"type"`
+	Type string `json:"type" enum:"nd.alert.v1"`
 	// Time is the event's time.
 	Time     time.Time `json:"time"`
 	Severity Severity  `json:"severity" enum:"info,warning,critical"`
@@ -49,6 +51,12 @@ type Alert struct {
 	Link *Link `json:"link,omitempty"`
 }
 
+var alertCodec = wire.NewCodec[Alert]()
+
+// AppendJSON appends the alert as JSON. Event must be JSON; its white space is
+// removed.
+func (a *Alert) AppendJSON(b []byte) []byte { return alertCodec.Append(b, a) }
+
 // EveryHost in Relay.Host is a command to every pinger, on SubjectRelayAll.
 const EveryHost = "*"
 
@@ -56,7 +64,7 @@ const EveryHost = "*"
 // pinger to look for a target behind its slaves; or on nd.relay, to all pingers.
 type Relay struct {
 	// Type is TypeRelay.
-	Type string `json:"type"`
+	Type string `json:"type" enum:"nd.relay.v1"`
 	ID   string `json:"id"`
 	// Time is when the command was given, Expires when it loses its worth.
 	Time    time.Time `json:"time"`
@@ -73,6 +81,14 @@ type Relay struct {
 	// Now has the target probed although it was just now. Budgets still hold.
 	Now bool `json:"now,omitempty"`
 }
+
+var relayCodec = wire.NewCodec[Relay]()
+
+// AppendJSON appends the command as JSON.
+func (r *Relay) AppendJSON(b []byte) []byte { return relayCodec.Append(b, r) }
+
+// ParseJSON reads a command as strictly as Event.ParseJSON.
+func (r *Relay) ParseJSON(data []byte) error { return relayCodec.Parse(data, r) }
 
 // Solicitation is the Neighbor Solicitation that a relay command stands for.
 type Solicitation struct {
@@ -127,7 +143,7 @@ const (
 // command on one slave.
 type Result struct {
 	// Type is TypeResult.
-	Type string    `json:"type"`
+	Type string    `json:"type" enum:"nd.result.v1"`
 	ID   string    `json:"id"`
 	Time time.Time `json:"time"`
 	Host string    `json:"host"`
@@ -156,3 +172,8 @@ type Result struct {
 	Reason Reason `json:"reason,omitempty" enum:"held_down,over_budget,no_route,slave_down,not_sent,expired,refused"`
 	Error  string `json:"error,omitempty"`
 }
+
+var resultCodec = wire.NewCodec[Result]()
+
+// AppendJSON appends the result as JSON.
+func (r *Result) AppendJSON(b []byte) []byte { return resultCodec.Append(b, r) }

@@ -1,29 +1,30 @@
 package schemas
 
 import (
-	"net/netip"
 	"reflect"
 	"strconv"
 	"sync"
+
+	"github.com/ndmon/ndmon/schemas/internal/wire"
 )
 
-// Statement is one option of a message as it is compared and worded: what it says
-// apart from its lifetimes.
+// Statement is the content of one option as it is compared and printed.
 type Statement struct {
 	// Type is the row of the table of options, nil for a type that has none.
 	Type *OptionType
 	// Number is the option's type.
 	Number uint8
-	// Text is what the option says, in words: "uri https://portal.example/api". Two
-	// options of a type with the same text say the same.
+	// Text is the content in words, without lifetimes: "uri
+	// https://portal.example/api". Options of a type with the same content have
+	// the same text.
 	Text string
-	// Lifetimes are its lifetimes, in the order of their members and in the units that
-	// these have.
+	// Lifetimes are the option's lifetimes, in the order and in the units of its
+	// members.
 	Lifetimes []uint64
 }
 
-// Name returns the name of the option's type, and "option 22" where no RFC gives it
-// one.
+// Name returns the name of the option's type, or for example "option 22" if no
+// RFC defines it.
 func (s *Statement) Name() string {
 	if t := OptionTypeOf(s.Number); t != nil && t.RFC != "" {
 		return t.Name
@@ -31,24 +32,22 @@ func (s *Statement) Name() string {
 	return "option " + strconv.Itoa(int(s.Number))
 }
 
-// Statements appends what the options say, in the order of the lists and each in
-// the order of the frame. It passes over the lists that skip names by their
-// members in the event, such as prefixinfo, and the types whose content is
-// another in each message (OptionType.Varies).
+// Statements appends a statement for each option, in the order of the members
+// and then of the frame. It leaves out the lists for whose JSON name, such as
+// prefixinfo, skip returns true, and the types whose content is different in each
+// message (OptionType.Varies).
 func (o *Options) Statements(dst []Statement, skip func(member string) bool) []Statement {
-	table := statementTable()
-	for i := range table.shape.members {
-		m := &table.shape.members[i]
-		list := placeOf(o).member(m)
-		if len(*list.elements()) == 0 || skip(m.name) {
+	for _, l := range optionLists() {
+		list := wire.ValueOf(o).Member(l.Member)
+		if list.Len() == 0 || skip(l.Name) {
 			continue
 		}
-		for j := range *list.elements() {
-			option := list.element(j, m)
-			s, members := Statement{Type: table.rows[i]}, m.object.members
+		for i := range list.Len() {
+			option := list.Index(i, l.Member)
+			s, words := Statement{Type: l.row}, l.words
 			if s.Type == nil {
-				number := &members[0] // UnknownOption.Type
-				s.Number, members = uint8(option.member(number).uint(number)), members[1:]
+				number := words[0].Member // UnknownOption.Type
+				s.Number, words = uint8(option.Member(number).Uint(number)), words[1:]
 				s.Type = OptionTypeOf(s.Number)
 			} else {
 				s.Number = s.Type.Type
@@ -57,7 +56,7 @@ func (o *Options) Statements(dst []Statement, skip func(member string) bool) []S
 				continue
 			}
 			var text []byte
-			text, s.Lifetimes = appendWords(nil, nil, option, members)
+			text, s.Lifetimes = appendWords(nil, nil, option, words)
 			s.Text = string(text)
 			dst = append(dst, s)
 		}
@@ -65,82 +64,99 @@ func (o *Options) Statements(dst []Statement, skip func(member string) bool) []S
 	return dst
 }
 
-// statements is the shape of Options and the row of each list, nil for that of
-// the unknown options.
-type statements struct {
-	shape *shape
-	rows  []*OptionType
+// optionList is a member of Options.
+type optionList struct {
+	word
+	row *OptionType // nil for the unknown options
 }
 
-var statementTable = sync.OnceValue(func() *statements {
-	t := &statements{shape: newShape(reflect.TypeFor[Options]())}
-	t.rows = make([]*OptionType, len(t.shape.members))
-	rows := OptionTypes()
-	for i := range rows {
-		if at := t.shape.find([]byte(rows[i].Member)); at >= 0 {
-			t.rows[at] = &rows[i]
-		}
+var optionLists = sync.OnceValue(func() []optionList {
+	rows := map[string]*OptionType{}
+	for i := range OptionTypes() {
+		row := &OptionTypes()[i]
+		rows[row.Member] = row
 	}
-	return t
+	var lists []optionList
+	for _, list := range wordsOf(wire.SchemaOf(reflect.TypeFor[Options]())) {
+		lists = append(lists, optionList{list, rows[list.Name]})
+	}
+	return lists
 })
 
-// appendWords appends the members of an object, those that are there and say
-// something: "name value", a list as often as it has elements, a bool by its name
-// alone when it is true, an object in parentheses. Lifetimes are put aside.
-func appendWords(text []byte, lifetimes []uint64, object place, members []member) ([]byte, []uint64) {
+// word is a member of an option.
+type word struct {
+	*wire.Member
+	lifetime bool
+	words    []word // the members of an object
+}
+
+func wordsOf(s *wire.Schema) []word {
+	words := make([]word, len(s.Members))
+	for i := range words {
+		m := &s.Members[i]
+		words[i] = word{Member: m, lifetime: m.Tag.Get("lifetime") == "true"}
+		if m.Kind == wire.Object {
+			words[i].words = wordsOf(m.Object)
+		}
+	}
+	return words
+}
+
+// appendWords appends the members of an object that are present: "name value",
+// a list once per element, a bool that is true by its name alone, an object in
+// parentheses. It appends the lifetimes separately.
+func appendWords(text []byte, lifetimes []uint64, object wire.Value, words []word) ([]byte, []uint64) {
 	start := len(text)
-	for i := range members {
-		m := &members[i]
-		at := object.member(m)
+	for i := range words {
+		w := &words[i]
+		v := object.Member(w.Member)
 		switch {
-		case m.optional && absent(at, m):
-		case m.lifetime:
-			lifetimes = append(lifetimes, at.uint(m))
-		case m.list:
-			for j := range *at.elements() {
-				text, lifetimes = appendWord(text, lifetimes, start, at.element(j, m), m)
+		case w.Optional && v.Absent(w.Member):
+		case w.lifetime:
+			lifetimes = append(lifetimes, v.Uint(w.Member))
+		case w.List:
+			for j := range v.Len() {
+				text, lifetimes = w.append(text, lifetimes, start, v.Index(j, w.Member))
 			}
-		case m.pointer:
-			target, _ := at.target()
-			text, lifetimes = appendWord(text, lifetimes, start, target, m)
+		case w.Pointer:
+			text, lifetimes = w.append(text, lifetimes, start, v.Elem())
 		default:
-			text, lifetimes = appendWord(text, lifetimes, start, at, m)
+			text, lifetimes = w.append(text, lifetimes, start, v)
 		}
 	}
 	return text, lifetimes
 }
 
-// appendWord appends one value of a member, with a comma before it unless it is
-// the first of the object whose words begin at start.
-func appendWord(text []byte, lifetimes []uint64, start int, at place, m *member) ([]byte, []uint64) {
+// append appends one value of a member, with a comma before it unless it is the
+// first of the object whose words begin at start.
+func (w *word) append(text []byte, lifetimes []uint64, start int, v wire.Value) ([]byte, []uint64) {
 	before := len(text)
 	if before > start {
 		text = append(text, ", "...)
 	}
-	text = append(text, m.name...)
-	switch m.kind {
-	case kindBool:
-		if !*in[bool](at) {
-			text = text[:before]
-		}
-	case kindObject:
+	text = append(text, w.Name...)
+	empty := false
+	switch w.Kind {
+	case wire.Bool:
+		empty = !v.Bool()
+	case wire.Object:
 		text = append(text, " ("...)
 		words := len(text)
-		if text, lifetimes = appendWords(text, lifetimes, at, m.object.members); len(text) == words {
-			return text[:before], lifetimes
-		}
+		text, lifetimes = appendWords(text, lifetimes, v, w.words)
+		empty = len(text) == words
 		text = append(text, ')')
-	case kindString:
-		if *in[string](at) == "" {
-			return text[:before], lifetimes
-		}
-		text = append(append(text, ' '), *in[string](at)...)
-	case kindMAC:
-		text = in[MAC](at).appendTo(append(text, ' '))
-	case kindAddr:
-		text = appendAddr(append(text, ' '), *in[netip.Addr](at))
-	default:
-		text = appendValue(append(text, ' '), at, m)
+	case wire.String:
+		empty = v.Text() == ""
+		text = append(append(text, ' '), v.Text()...)
+	case wire.Ethernet:
+		text = wire.AppendEthernet(append(text, ' '), v.Ethernet())
+	case wire.IPv6:
+		text = v.Addr().AppendTo(append(text, ' '))
+	case wire.Uint:
+		text = strconv.AppendUint(append(text, ' '), v.Uint(w.Member), 10)
+	}
+	if empty {
+		text = text[:before]
 	}
 	return text, lifetimes
 }

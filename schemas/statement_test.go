@@ -107,7 +107,7 @@ func TestStatementsAreComplete(t *testing.T) {
 			continue
 		}
 		last := f.path[len(f.path)-1]
-		if last.lifetime {
+		if last.Tag.Get("lifetime") == "true" {
 			lifetimes[path[2]]-- // fullEvent has two of each inner list
 			continue
 		}

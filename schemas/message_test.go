@@ -1,0 +1,200 @@
+package schemas
+
+import (
+	"encoding/json"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/ndmon/ndmon/schemas/internal/wiretest"
+)
+
+var compareAddr = cmpopts.EquateComparable(netip.Addr{})
+
+const contractEvent = wiretest.ContractEvent
+
+// fullEvent returns an event with every member set.
+func fullEvent(t testing.TB) *Event {
+	e := new(Event)
+	wiretest.Fill(t, e, eventCodec.Schema())
+	return e
+}
+
+// asEncodingJSON returns the JSON that encoding/json writes without HTML escaping.
+func asEncodingJSON(t *testing.T, message any) string {
+	t.Helper()
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(message); err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+func TestAppendJSONWritesWhatEncodingJSONWrites(t *testing.T) {
+	var contract Event
+	if err := json.Unmarshal([]byte(contractEvent), &contract); err != nil {
+		t.Fatal(err)
+	}
+	for name, e := range map[string]*Event{"contract": &contract, "full": fullEvent(t)} {
+		if diff := cmp.Diff(asEncodingJSON(t, e), string(e.AppendJSON(nil))); diff != "" {
+			t.Errorf("%s (-encoding/json +AppendJSON):\n%s", name, diff)
+		}
+	}
+	if got := string(contract.AppendJSON(nil)); got != contractEvent {
+		t.Errorf("the contract's event is written as\n%s", got)
+	}
+}
+
+func TestParseJSONReadsWhatAppendJSONWrites(t *testing.T) {
+	full := fullEvent(t)
+	data := full.AppendJSON(nil)
+	used := fullEvent(t)                                                // memory that held another event
+	used.ND.Opt.RDNSS = append(used.ND.Opt.RDNSS, used.ND.Opt.RDNSS...) // longer than what is read into it
+	for name, e := range map[string]*Event{"new": new(Event), "used": used} {
+		if err := e.ParseJSON(data); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if diff := cmp.Diff(full, e, compareAddr); diff != "" {
+			t.Errorf("%s (-written +read):\n%s", name, diff)
+		}
+		if err := e.ParseJSON([]byte(contractEvent)); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if got := string(e.AppendJSON(nil)); got != contractEvent {
+			t.Errorf("%s: memory of the full event shows through:\n%s", name, got)
+		}
+	}
+}
+
+func TestParseJSONTakes(t *testing.T) {
+	for name, edit := range map[string][2]string{
+		"unknown members": {`"host"`, `"new":{"a":[1,-2.5e3,null,true,"x\u00fc\"",{}],"b":[]},"host"`},
+		"white space":     {`"host":`, "\n \"host\"\t: \r"},
+		"another order":   {`"type":"nd.event.v1","id":"e1"`, `"id":"e1","type":"nd.event.v1"`},
+		"an escape":       {`"id":"e1"`, `"id":"\u00651"`},
+	} {
+		var e Event
+		if err := e.ParseJSON([]byte(strings.Replace(contractEvent, edit[0], edit[1], 1))); err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if got := string(e.AppendJSON(nil)); got != contractEvent {
+			t.Errorf("%s: read as\n%s", name, got)
+		}
+	}
+}
+
+func TestParseJSONRefuses(t *testing.T) {
+	for name, tc := range map[string]struct{ old, new, want string }{
+		"another type":         {"nd.event.v1", "nd.alert.v1", `none of ["nd.event.v1"]`},
+		"no host":              {`"host":"r1",`, ``, `no member "host"`},
+		"no hop limit":         {`,"hoplimit":255`, ``, `no member "hoplimit"`},
+		"number too large":     {`"hoplimit":255`, `"hoplimit":256`, "256 is more than 255"},
+		"number far too large": {`"hoplimit":255`, `"hoplimit":99999999999999999999999`, "too large"},
+		"negative number":      {`"hoplimit":255`, `"hoplimit":-1`, "whole number"},
+		"fraction":             {`"hoplimit":255`, `"hoplimit":2.5`, "whole number"},
+		"leading zero":         {`"hoplimit":255`, `"hoplimit":0255`, "begins with 0"},
+		"vlan out of range":    {`"vlan":12`, `"vlan":4096`, "more than 4095"},
+		"string for a number":  {`"hoplimit":255`, `"hoplimit":"255"`, "whole number"},
+		"number for a string":  {`"host":"r1"`, `"host":1`, `expected '"'`},
+		"null":                 {`"host":"r1"`, `"host":null`, `expected '"'`},
+		"direction":            {`"direction":"out"`, `"direction":"up"`, `none of ["in" "out"]`},
+		"MAC address":          {`"source":"02:00:00:00:00:01"`, `"source":"02:00:00:00:00"`, "not an Ethernet address"},
+		"IPv4 address":         {`"source":"fe80::1"`, `"source":"10.0.0.1"`, "not an IPv6 address"},
+		"zone":                 {`"source":"fe80::1"`, `"source":"fe80::1%eth0"`, "not an IPv6 address"},
+		"time":                 {"2026-11-22T", "22.11.2026 ", `member "time"`},
+		"frame":                {`"frame":"Mz`, `"frame":"!!`, `member "frame"`},
+		"member twice":         {`"host":"r1"`, `"host":"r1","host":"r2"`, "comes twice"},
+		"empty option list":    {`[{"address":"02:00:00:00:00:01"}]`, `[]`, "is empty"},
+		"not closed":           {`w=="}`, `w=="`, "expected"},
+		"trailing comma":       {`w=="}`, `w==",}`, "expected"},
+		"something behind":     {`w=="}`, `w=="}x`, "follows the object"},
+		"control character":    {`"r1"`, "\"r\x01\"", "control character"},
+		"not UTF-8":            {`"r1"`, "\"r\xff\"", "not UTF-8"},
+		"deep nesting":         {`"host"`, `"x":` + strings.Repeat("[", 100) + strings.Repeat("]", 100) + `,"host"`, "deep"},
+	} {
+		data := strings.Replace(contractEvent, tc.old, tc.new, 1)
+		if data == contractEvent {
+			t.Fatalf("%s: nothing replaced", name)
+		}
+		var e Event
+		err := e.ParseJSON([]byte(data))
+		if err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: error %v, want one with %q", name, err, tc.want)
+		}
+	}
+	for _, data := range []string{"", "null", "[]", "{}", "1", `"x"`, "{", `{"`, `{"a`, `{"a"`, `{"a":`, `{"a":"\`} {
+		if err := new(Event).ParseJSON([]byte(data)); err == nil {
+			t.Errorf("%q was taken", data)
+		}
+	}
+}
+
+func TestCodecDoesNotAllocate(t *testing.T) {
+	var e Event
+	data := []byte(contractEvent)
+	var buf []byte
+	var values []Value
+	run := func() {
+		if err := e.ParseJSON(data); err != nil {
+			t.Fatal(err)
+		}
+		buf = e.AppendJSON(buf[:0])
+		values = values[:0]
+		for _, f := range Fields() {
+			values = f.AppendValues(values, &e)
+		}
+	}
+	run()
+	if n := testing.AllocsPerRun(100, run); n != 0 {
+		t.Errorf("%v allocations for an event in used memory", n)
+	}
+}
+
+// The other messages are written as encoding/json writes them too, full and
+// empty, and commands are read back.
+func TestOtherMessages(t *testing.T) {
+	alerts, relays, results := make([]Alert, 2), make([]Relay, 2), make([]Result, 2)
+	wiretest.Fill(t, &alerts[0], alertCodec.Schema())
+	wiretest.Fill(t, &relays[0], relayCodec.Schema())
+	wiretest.Fill(t, &results[0], resultCodec.Schema())
+	same := func(message any, got []byte) {
+		t.Helper()
+		if diff := cmp.Diff(asEncodingJSON(t, message), string(got)); diff != "" {
+			t.Errorf("%T (-encoding/json +AppendJSON):\n%s", message, diff)
+		}
+	}
+	for i := range relays {
+		same(&alerts[i], alerts[i].AppendJSON(nil))
+		same(&relays[i], relays[i].AppendJSON(nil))
+		same(&results[i], results[i].AppendJSON(nil))
+	}
+	var back Relay
+	if err := back.ParseJSON(relays[0].AppendJSON(nil)); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(relays[0], back, compareAddr); diff != "" {
+		t.Errorf("read back (-want +got):\n%s", diff)
+	}
+}
+
+// What rules ask of an event, for each captured frame.
+func BenchmarkFields(b *testing.B) {
+	var e Event
+	if err := e.ParseJSON([]byte(contractEvent)); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	var values []Value
+	for b.Loop() {
+		values = values[:0]
+		for _, f := range Fields() {
+			values = f.AppendValues(values, &e)
+		}
+	}
+}
