@@ -269,7 +269,7 @@ func (e *evaluation) alert(ctx context.Context, event *schemas.Event, data []byt
 	} else {
 		count = 0
 	}
-	alert, err := schemas.Marshal(schemas.Alert{
+	alert := (&schemas.Alert{
 		Type:        schemas.TypeAlert,
 		Time:        event.Time,
 		Severity:    severity,
@@ -282,10 +282,7 @@ func (e *evaluation) alert(ctx context.Context, event *schemas.Event, data []byt
 		ID:          id,
 		Link:        event.Link,
 		Event:       data,
-	})
-	if err != nil {
-		return fmt.Errorf("write alert %s: %w", id, err)
-	}
+	}).AppendJSON(nil)
 	stored, err := e.store(ctx, id, alert)
 	if err != nil {
 		return err

@@ -53,9 +53,9 @@ func FuzzEvent(f *testing.F) {
 				if why := rule.Fails(e); why != "" {
 					t.Errorf("%s matches and does not: %s", rule.ID, why)
 				}
-				alert, err := schemas.Marshal(schemas.Alert{Type: schemas.TypeAlert, Severity: rule.Severity, Rule: rule.ID, Summary: summary.Of(e), Count: count, Link: e.Link, Event: line})
-				if err != nil || !json.Valid(alert) {
-					t.Errorf("%s: alert %s: %v", rule.ID, alert, err)
+				alert := (&schemas.Alert{Type: schemas.TypeAlert, Severity: rule.Severity, Rule: rule.ID, Summary: summary.Of(e), Count: count, Link: e.Link, Event: line}).AppendJSON(nil)
+				if !json.Valid(alert) || bytes.Contains(alert, []byte(`"event":null`)) {
+					t.Errorf("%s: alert %s", rule.ID, alert)
 				}
 			}
 		}

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"sync/atomic"
 	"time"
-	"unsafe"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -86,8 +85,7 @@ func (e *encoder) encode(ev *schemas.Event, t time.Time) []byte {
 	e.id = strconv.AppendUint(e.id[:e.prefix], e.count, 10)
 
 	ev.Type = schemas.TypeEvent
-	// The string lives no longer than the event, so it may share e.id.
-	ev.ID = unsafe.String(unsafe.SliceData(e.id), len(e.id))
+	ev.SetID(e.id)
 	ev.Time = t
 	ev.Host, ev.Interface = e.origin.host, e.origin.iface
 	ev.Direction, ev.Master, ev.Proxy = e.origin.direction, e.origin.master, e.origin.proxy

@@ -10,12 +10,9 @@ import (
 
 func TestTextLine(t *testing.T) {
 	at := time.Date(2026, 11, 22, 5, 9, 24, 123456789, time.Local)
-	data, err := schemas.Marshal(schemas.Alert{
+	data := (&schemas.Alert{
 		Type: schemas.TypeAlert, Time: at, Severity: schemas.Critical, Host: "r1", Interface: "eth0\x1b[2J", Rule: "rogue-ra", Description: "a rogue\nrouter", Summary: "RA fe80::1 > ff02::1",
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	}).AppendJSON(nil)
 	line, err := textLine(false)(data)
 	if err != nil {
 		t.Fatal(err)
