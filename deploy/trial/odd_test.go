@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// The router that was there first is the link's own, whatever is odd about it: the
-// stranger after it is the rogue, and it is not accused itself.
+// The first router is the link's own, whatever is odd about its RAs. It is not reported
+// as rogue, and the unknown router after it is.
 func TestOddRouterFirst(t *testing.T) {
 	zeros := func(n int) []byte { return make([]byte, n) }
 	good := prefix(0xc0, 86400, 14400, "2001:db8::")

@@ -7,10 +7,11 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/ndmon/ndmon/deploy/pages"
 	"github.com/ndmon/ndmon/ruled/rulefile"
 )
 
-// someRules are few, so that the golden files stay when the built-in ones change.
+// someRules are independent of the built-in rules, so the golden files do not change with those.
 const someRules = `<rules>
   <rule id="look" description="NS that is relayed">
     <match field="nd.ns"/>
@@ -62,7 +63,7 @@ func TestRun(t *testing.T) {
 			if err := Run(&out, Config{Set: parseRules(t), Capture: toolsFolder + "/" + tt.capture + ".pcap", Host: "r1", Link: linkConfig(false), Why: tt.why}); err != nil {
 				t.Fatal(err)
 			}
-			golden(t, "testdata/"+tt.golden+".golden", out.String())
+			pages.Golden(t, "testdata/"+tt.golden+".golden", out.String())
 		})
 	}
 }
@@ -103,7 +104,7 @@ func TestRunFaults(t *testing.T) {
 		if diff := cmp.Diff(tt.want, got); diff != "" {
 			t.Errorf("%s, frame %d (-want +got):\n%s", tt.file, tt.why, diff)
 		}
-		// What there is before a cut is shown.
+		// The frames before the end of a truncated file are shown.
 		if shown, want := out.Len() > 0, err == nil || tt.file == "cut.pcap" && tt.why == 0; shown != want {
 			t.Errorf("%s, frame %d: output %q", tt.file, tt.why, out.String())
 		}
