@@ -141,7 +141,7 @@ func action(m match) string {
 	text := strings.Join(does, "+")
 	switch {
 	case m.count == 0:
-		return "(" + text + ", held back)"
+		return "(" + text + ", suppressed)"
 	case m.count > 1:
 		return fmt.Sprintf("%s (%d matches)", text, m.count)
 	}
@@ -167,9 +167,9 @@ func why(w io.Writer, c Config) error {
 	case found:
 		return nil
 	case c.Why > frames:
-		return fmt.Errorf("%s has %d frames, there is no frame %d", c.Capture, frames, c.Why)
+		return fmt.Errorf("%s has %d frames; there is no frame %d", c.Capture, frames, c.Why)
 	}
-	return fmt.Errorf("frame %d of %s is no Neighbor Discovery: rules are not asked about it", c.Why, c.Capture)
+	return fmt.Errorf("frame %d of %s is not Neighbor Discovery, so no rule applies to it", c.Why, c.Capture)
 }
 
 func explain(w io.Writer, c Config, e *schemas.Event, does map[*rules.Rule]match) error {

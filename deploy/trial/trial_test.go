@@ -85,9 +85,9 @@ func TestRunFaults(t *testing.T) {
 		want string
 	}{
 		{file: "good.pcap"},
-		{file: "good.pcap", why: 1, want: "frame 1 of FOLDER/good.pcap is no Neighbor Discovery: rules are not asked about it"},
+		{file: "good.pcap", why: 1, want: "frame 1 of FOLDER/good.pcap is not Neighbor Discovery, so no rule applies to it"},
 		{file: "good.pcap", why: 2},
-		{file: "good.pcap", why: 3, want: "FOLDER/good.pcap has 2 frames, there is no frame 3"},
+		{file: "good.pcap", why: 3, want: "FOLDER/good.pcap has 2 frames; there is no frame 3"},
 		{file: "missing.pcap", want: "read capture: open FOLDER/missing.pcap: no such file or directory"},
 		{file: "missing.pcap", why: 1, want: "read capture: open FOLDER/missing.pcap: no such file or directory"},
 		{file: "cut.pcap", want: "read capture FOLDER/cut.pcap: packet 2: the file is truncated"},
