@@ -57,7 +57,7 @@ func TestFloods(t *testing.T) {
 			alerts := map[string]int{}
 			matches := map[string]uint64{}
 			found := false
-			c := onLink(builtin(), write(t, "flood.pcap", pcap(frames...)))
+			c := onLink(builtin(), write(t, "flood.pcap", pcap(t, frames...)))
 			_, _, err := c.frames(c.table(), func(m match) {
 				if m.count == 0 || m.rule.Severity == "" {
 					return

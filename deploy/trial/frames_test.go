@@ -1,7 +1,9 @@
 package trial
 
 import (
+	"bytes"
 	"encoding/binary"
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -9,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/gopacket"
+	"github.com/google/gopacket/layers"
+	"github.com/google/gopacket/pcapgo"
 	"github.com/ndmon/ndmon/schemas"
 )
 
@@ -47,8 +52,14 @@ func (s sender) to(destination string, message []byte) []byte {
 	if d := ip(destination); d[0] == 0xff {
 		mac = join([]byte{0x33, 0x33}, d[12:])
 	}
-	header := join([]byte{0x60, 0, 0, 0}, be16(uint16(len(message))), []byte{58, s.hopLimit})
-	return join(mac, ether(s.mac), be16(0x86dd), header, ip(s.addr), ip(destination), summed(ip(s.addr), ip(destination), message))
+	header := &layers.IPv6{Version: 6, NextHeader: layers.IPProtocolICMPv6, HopLimit: s.hopLimit, SrcIP: ip(s.addr), DstIP: ip(destination)}
+	icmp := &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(message[0], message[1])}
+	buffer := gopacket.NewSerializeBuffer()
+	if err := errors.Join(icmp.SetNetworkLayerForChecksum(header), gopacket.SerializeLayers(buffer, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true},
+		&layers.Ethernet{SrcMAC: ether(s.mac), DstMAC: mac, EthernetType: layers.EthernetTypeIPv6}, header, icmp, gopacket.Payload(message[4:]))); err != nil {
+		panic(err)
+	}
+	return buffer.Bytes()
 }
 
 // ns returns a Neighbor Solicitation. From :: it is duplicate address detection.
@@ -104,21 +115,6 @@ func route(flags byte, lifetime uint32, addr string) []byte {
 	return option(24, []byte{48, flags}, be32(lifetime), ip(addr))
 }
 
-// summed returns an ICMPv6 message with its checksum.
-func summed(source, destination, m []byte) []byte {
-	sum := 0
-	covered := join(source, destination, be32(uint32(len(m))), be32(58), m, make([]byte, len(m)%2))
-	for i := 0; i < len(covered); i += 2 {
-		sum += int(covered[i])<<8 | int(covered[i+1])
-	}
-	for sum > 0xffff {
-		sum = sum>>16 + sum&0xffff
-	}
-	m = slices.Clone(m)
-	binary.BigEndian.PutUint16(m[2:], ^uint16(sum))
-	return m
-}
-
 // epoch is when the first frame of a test is captured.
 var epoch = time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC)
 
@@ -129,17 +125,21 @@ type timed struct {
 }
 
 // pcap returns a capture file.
-func pcap(frames ...timed) []byte {
-	le32 := func(n uint32) []byte { return binary.LittleEndian.AppendUint32(nil, n) }
-	file := join(le32(0xa1b2c3d4), le32(2|4<<16), le32(0), le32(0), le32(65535), le32(1))
+func pcap(t *testing.T, frames ...timed) []byte {
+	t.Helper()
+	var file bytes.Buffer
+	w := pcapgo.NewWriter(&file)
+	if err := w.WriteFileHeader(65535, layers.LinkTypeEthernet); err != nil {
+		t.Fatal(err)
+	}
 	at := epoch
 	for _, f := range frames {
 		at = at.Add(f.after)
-		for _, part := range [][]byte{le32(uint32(at.Unix())), le32(uint32(at.Nanosecond() / 1000)), le32(uint32(len(f.frame))), le32(uint32(len(f.frame))), f.frame} {
-			file = append(file, part...)
+		if err := w.WritePacket(gopacket.CaptureInfo{Timestamp: at, CaptureLength: len(f.frame), Length: len(f.frame)}, f.frame); err != nil {
+			t.Fatal(err)
 		}
 	}
-	return file
+	return file.Bytes()
 }
 
 // write writes a file into a temporary folder and returns its path.

@@ -314,7 +314,7 @@ func TestNDPMon(t *testing.T) {
 func alertsOf(t *testing.T, set *rulefile.Set, rule string, frames []timed) []int {
 	t.Helper()
 	var alerts []int
-	c := onLink(set, write(t, "frames.pcap", pcap(frames...)))
+	c := onLink(set, write(t, "frames.pcap", pcap(t, frames...)))
 	count, events, err := c.frames(c.table(), func(m match) {
 		if m.rule.ID == rule && m.count > 0 {
 			alerts = append(alerts, m.frame)

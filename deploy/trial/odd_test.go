@@ -42,7 +42,7 @@ func TestOddRouterFirst(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			frames := []timed{{time.Second, frame}, {time.Minute, frame}, {time.Minute, attacker.ra(usual, prefix(0xc0, 86400, 14400, "2001:db8:bad::"))}, {time.Second, frame}}
-			alerts := alertLines(t, builtin(), write(t, "odd.pcap", pcap(frames...)))
+			alerts := alertLines(t, builtin(), write(t, "odd.pcap", pcap(t, frames...)))
 			if count(alerts, "^critical ra-from-unknown-router "+attacker.mac) == 0 {
 				t.Errorf("the stranger is no rogue:\n%s", strings.Join(alerts, "\n"))
 			}

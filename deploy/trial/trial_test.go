@@ -71,7 +71,7 @@ func TestRun(t *testing.T) {
 func TestRunFaults(t *testing.T) {
 	folder := t.TempDir()
 	echo := host.to("fe80::b", []byte{128, 0, 0, 0, 0, 0, 0, 0})
-	good := pcap(soon(echo, host.use())...)
+	good := pcap(t, soon(echo, host.use())...)
 	for name, data := range map[string][]byte{
 		"good.pcap": good, "cut.pcap": good[:len(good)-1], "garbage": []byte(strings.Repeat("garbage ", 8)), "empty": nil,
 	} {
