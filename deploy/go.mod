@@ -8,6 +8,7 @@ require (
 	github.com/nats-io/nats-server/v2 v2.15.2
 	github.com/nats-io/nats.go v1.55.0
 	github.com/nats-io/nkeys v0.4.16
+	github.com/ndmon/ndmon/deploy/lab v0.0.0
 	github.com/ndmon/ndmon/pinger v0.0.0
 	github.com/ndmon/ndmon/ruled v0.0.0
 	github.com/ndmon/ndmon/schemas v0.0.0
@@ -16,7 +17,6 @@ require (
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
 	github.com/spf13/pflag v1.0.10
 	github.com/vishvananda/netlink v1.3.1
-	github.com/vishvananda/netns v0.0.5
 	golang.org/x/net v0.62.0
 	golang.org/x/sys v0.49.0
 	golang.org/x/term v0.47.0
@@ -39,6 +39,7 @@ require (
 	github.com/prometheus/client_model v0.6.3 // indirect
 	github.com/prometheus/common v0.72.0 // indirect
 	github.com/prometheus/procfs v0.22.0 // indirect
+	github.com/vishvananda/netns v0.0.5 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
@@ -47,6 +48,7 @@ require (
 )
 
 replace (
+	github.com/ndmon/ndmon/deploy/lab => ./lab
 	github.com/ndmon/ndmon/pinger => ../pinger
 	github.com/ndmon/ndmon/ruled => ../ruled
 	github.com/ndmon/ndmon/schemas => ../schemas
