@@ -1,7 +1,8 @@
-package ndmon
+package find
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -18,34 +19,46 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/bus"
 	"github.com/ndmon/ndmon/schemas/bus/bustest"
+	"github.com/ndmon/ndmon/schemas/process"
 )
 
-func TestParseFindArgs(t *testing.T) {
+// parse returns what the command would look for, or its exit status and output.
+func parse(args string) (cfg config, status int, stdout, stderr string) {
+	var out, err bytes.Buffer
+	c := newCommand(func(_ context.Context, parsed config, _ io.Writer) (bool, error) {
+		cfg = parsed
+		return true, nil
+	})
+	status = process.Execute(c, strings.Fields(args), &out, &err)
+	return cfg, status, out.String(), err.String()
+}
+
+func TestOptions(t *testing.T) {
 	t.Setenv("NATS_USER", "op")
 	target := netip.MustParseAddr("2001:db8::42")
 	nats := func(url string) bus.Config { return bus.Config{URL: url, User: "op"} }
-	for args, want := range map[string]FindConfig{
+	for args, want := range map[string]config{
 		"2001:DB8::42":                                   {Target: target, NATS: nats("nats://127.0.0.1:4222"), Wait: defaultWait},
 		"--nats nats://n 2001:db8::42 -o json":           {Target: target, NATS: nats("nats://n"), JSON: true, Wait: defaultWait},
 		"2001:db8::42 --wait 10s --output text --nats x": {Target: target, NATS: nats("x"), Wait: 10 * time.Second},
 	} {
-		got, err := ParseFindArgs(strings.Fields(args), nil)
-		if err != nil {
-			t.Errorf("%s: %v", args, err)
+		got, status, _, stderr := parse(args)
+		if status != process.ExitOK {
+			t.Errorf("%s: %d, %s", args, status, stderr)
 		} else if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", args, diff)
 		}
 	}
 	t.Setenv("NATS_URL", "nats://env")
-	if got, err := ParseFindArgs([]string{"::2"}, nil); err != nil || got.NATS.URL != "nats://env" {
-		t.Errorf("the server of the environment: %q, %v", got.NATS.URL, err)
+	if got, _, _, stderr := parse("::2"); got.NATS.URL != "nats://env" {
+		t.Errorf("the server of the environment: %q, %s", got.NATS.URL, stderr)
 	}
 }
 
-func TestParseFindArgsRefuses(t *testing.T) {
+func TestBadOptions(t *testing.T) {
 	for args, want := range map[string]string{
-		"":                 "takes one address, not 0",
-		"::2 ::3":          "takes one address, not 2",
+		"":                 "find ADDRESS",
+		"::2 ::3":          "find ADDRESS",
 		"host":             `"host" is not an IPv6 address`,
 		"2001:db8::/64":    "is not an IPv6 address",
 		"192.0.2.1":        "192.0.2.1 is not an IPv6 address",
@@ -57,30 +70,29 @@ func TestParseFindArgsRefuses(t *testing.T) {
 		"::":               "unspecified",
 		"::1":              "loopback",
 		"::2 -o xml":       "--output",
-		"::2 --wait 0s":    "--wait: takes a time above 0",
+		"::2 --wait 0s":    "--wait: must be above 0",
 		"::2 --wait 2h":    "at most 1h",
 		"::2 --wait soon":  "--wait",
 		"::2 --nats=":      "--nats: is empty",
-		"::2 -m eth0":      "ndmon find --help",
-		"::2 --nats":       "needs an argument",
+		"::2 -m eth0":      "find --help",
+		"::2 --nats":       "--nats: needs a value",
 	} {
-		if _, err := ParseFindArgs(strings.Fields(args), nil); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: error %v, want one with %q", args, err, want)
+		if _, status, _, stderr := parse(args); status != process.ExitUsage || !strings.Contains(stderr, want) {
+			t.Errorf("%s: exit status %d, %s, want one with %q", args, status, stderr, want)
 		}
 	}
 	t.Setenv("NATS_PASSWORD", "secret")
-	if _, err := ParseFindArgs([]string{"::2"}, nil); err == nil || !strings.Contains(err.Error(), "NATS_PASSWORD") {
-		t.Errorf("a password without a user: %v", err)
+	if _, status, _, stderr := parse("::2"); status != process.ExitUsage || !strings.Contains(stderr, "NATS_PASSWORD") {
+		t.Errorf("a password without a user: %d, %s", status, stderr)
 	}
-	var help bytes.Buffer
-	if _, err := ParseFindArgs([]string{"-h"}, &help); !errors.Is(err, ErrHelp) || !strings.Contains(help.String(), "--wait") {
-		t.Errorf("help: %v, %s", err, &help)
+	if _, status, stdout, _ := parse("-h"); status != process.ExitOK || !strings.Contains(stdout, "--wait") {
+		t.Errorf("help: %d, %s", status, stdout)
 	}
 }
 
 var sought = netip.MustParseAddr("2001:db8::42")
 
-// result is one for the sought address.
+// resultOf returns a result for the sought address.
 func resultOf(host, slave string, status schemas.Status, change func(*schemas.Result)) schemas.Result {
 	r := schemas.Result{Type: schemas.TypeResult, ID: "1", Time: time.Now().UTC(), Host: host, Relay: "another", Target: sought, Slave: slave, Status: status}
 	if change != nil {
@@ -123,7 +135,7 @@ func pingers(t *testing.T, s *server.Server, results ...schemas.Result) <-chan s
 	return commands
 }
 
-// Find ends soon after the first answer, whatever command that is for.
+// The search ends soon after the first result, whatever command that is for.
 func TestFindFinds(t *testing.T) {
 	t.Parallel()
 	s := bustest.Start(t, t.TempDir(), -1)
@@ -137,8 +149,8 @@ func TestFindFinds(t *testing.T) {
 		commands := pingers(t, s, results...)
 		var out bytes.Buffer
 		before := time.Now()
-		cfg := FindConfig{Target: sought, NATS: bus.Config{URL: s.ClientURL()}, Wait: time.Hour, JSON: format == "json"}
-		if found, err := Find(t.Context(), cfg, &out); !found || err != nil {
+		cfg := config{Target: sought, NATS: bus.Config{URL: s.ClientURL()}, Wait: time.Hour, JSON: format == "json"}
+		if found, err := find(t.Context(), cfg, &out); !found || err != nil {
 			t.Fatalf("%s: found %t, %v", format, found, err)
 		}
 		command := <-commands
@@ -167,19 +179,19 @@ func TestFindFinds(t *testing.T) {
 	}
 }
 
-// What nobody has is told with what kept hosts from looking.
+// What no host has is told with what kept hosts from looking.
 func TestFindNothing(t *testing.T) {
 	t.Parallel()
 	s := bustest.Start(t, t.TempDir(), -1)
 	pingers(t, s,
 		resultOf("r1", "s1", schemas.Unreachable, nil),
 		resultOf("r2", "", schemas.Suppressed, func(r *schemas.Result) { r.Reason, r.Error = schemas.OverBudget, "100 probes in this second" }))
-	cfg := FindConfig{Target: sought, NATS: bus.Config{URL: s.ClientURL()}, Wait: 2 * time.Second}
+	cfg := config{Target: sought, NATS: bus.Config{URL: s.ClientURL()}, Wait: 2 * time.Second}
 	var out bytes.Buffer
-	if found, err := Find(t.Context(), cfg, &out); found || err != nil {
+	if found, err := find(t.Context(), cfg, &out); found || err != nil {
 		t.Fatalf("found %t, %v", found, err)
 	}
-	if diff := cmp.Diff(`nobody has 2001:db8::42
+	if diff := cmp.Diff(`no host has 2001:db8::42
   r1 looked behind s1
   r2 did not look: over budget: 100 probes in this second
 `, out.String()); diff != "" {
@@ -190,14 +202,14 @@ func TestFindNothing(t *testing.T) {
 func TestFindCannotAsk(t *testing.T) {
 	t.Parallel()
 	s := bustest.Start(t, t.TempDir(), -1)
-	cfg := FindConfig{Target: sought, NATS: bus.Config{URL: s.ClientURL()}, Wait: time.Hour}
+	cfg := config{Target: sought, NATS: bus.Config{URL: s.ClientURL()}, Wait: time.Hour}
 	var out bytes.Buffer
-	found, err := Find(t.Context(), cfg, &out)
+	found, err := find(t.Context(), cfg, &out)
 	if found || !errors.Is(err, errNoPinger) || !strings.Contains(err.Error(), s.ClientURL()) || out.Len() > 0 {
 		t.Errorf("without a pinger: found %t, %v, output %q", found, err, &out)
 	}
 
-	// Somebody reads the commands, but what comes is no result of a pinger's.
+	// A client subscribes to the commands, but what it sends is not a result of a pinger.
 	forged := resultOf("r1", "s1", schemas.Reachable, nil)
 	nc, err := nats.Connect(s.ClientURL())
 	if err != nil {
@@ -223,8 +235,8 @@ func TestFindCannotAsk(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg.Wait = 300 * time.Millisecond
-	found, err = Find(t.Context(), cfg, &out)
-	if found || err == nil || !strings.Contains(err.Error(), "no pinger has answered within 300ms") || out.Len() > 0 {
+	found, err = find(t.Context(), cfg, &out)
+	if found || err == nil || !strings.Contains(err.Error(), "no pinger answered within 300ms") || out.Len() > 0 {
 		t.Errorf("without a result: found %t, %v, output %q", found, err, &out)
 	}
 
@@ -234,12 +246,12 @@ func TestFindCannotAsk(t *testing.T) {
 	}
 	cfg.NATS.URL = "nats://" + l.Addr().String()
 	l.Close()
-	if found, err := Find(t.Context(), cfg, &out); found || err == nil || !strings.Contains(err.Error(), cfg.NATS.URL) {
+	if found, err := find(t.Context(), cfg, &out); found || err == nil || !strings.Contains(err.Error(), cfg.NATS.URL) {
 		t.Errorf("without a server: found %t, %v", found, err)
 	}
 }
 
-// A user who may not send commands is told so.
+// A user without the right to send commands gets that error.
 func TestFindWithoutPermission(t *testing.T) {
 	t.Parallel()
 	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true, Users: []*server.User{{
@@ -253,12 +265,12 @@ func TestFindWithoutPermission(t *testing.T) {
 	if !s.ReadyForConnections(10 * time.Second) {
 		t.Fatal("the server does not start")
 	}
-	cfg := FindConfig{Target: sought, NATS: bus.Config{URL: s.ClientURL(), User: "op", Password: "x"}, Wait: time.Hour}
-	if found, err := Find(t.Context(), cfg, io.Discard); found || !errors.Is(err, nats.ErrPermissionViolation) {
+	cfg := config{Target: sought, NATS: bus.Config{URL: s.ClientURL(), User: "op", Password: "x"}, Wait: time.Hour}
+	if found, err := find(t.Context(), cfg, io.Discard); found || !errors.Is(err, nats.ErrPermissionViolation) {
 		t.Errorf("found %t, %v", found, err)
 	}
 	cfg.NATS.Password = "y"
-	if found, err := Find(t.Context(), cfg, io.Discard); found || !errors.Is(err, nats.ErrAuthorization) {
+	if found, err := find(t.Context(), cfg, io.Discard); found || !errors.Is(err, nats.ErrAuthorization) {
 		t.Errorf("with a wrong password: found %t, %v", found, err)
 	}
 }
@@ -270,20 +282,20 @@ func TestFindCommand(t *testing.T) {
 	for args, want := range map[string]int{"--help": 0, "fe80::1": 2, "2001:db8::42 --nats " + s.ClientURL(): 2} {
 		out.Reset()
 		errs.Reset()
-		if got := FindCommand(strings.Fields(args), &out, &errs); got != want {
+		if got := process.Execute(Command(), strings.Fields(args), &out, &errs); got != want {
 			t.Errorf("%s: exit status %d, want %d", args, got, want)
 		}
-		if said := strings.HasPrefix(errs.String(), "ndmon find: ") && out.Len() == 0; said != (want != 0) {
+		if said := strings.HasPrefix(errs.String(), "find: ") && out.Len() == 0; said != (want != 0) {
 			t.Errorf("%s: standard error %q, output %q", args, &errs, &out)
 		}
 	}
 	pingers(t, s, resultOf("r1", "s1", schemas.Unreachable, nil))
 	out.Reset()
-	if got := FindCommand([]string{"2001:db8::42", "--nats", s.ClientURL(), "--wait", "2s"}, &out, &errs); got != 1 || !strings.HasPrefix(out.String(), "nobody has") {
-		t.Errorf("nobody has it: exit status %d, %s%s", got, &out, &errs)
+	if got := process.Execute(Command(), []string{"2001:db8::42", "--nats", s.ClientURL(), "--wait", "2s"}, &out, &errs); got != 1 || !strings.HasPrefix(out.String(), "no host has") {
+		t.Errorf("no host has it: exit status %d, %s%s", got, &out, &errs)
 	}
 	pingers(t, s, resultOf("r2", "s2", schemas.Reachable, nil))
-	if got := FindCommand([]string{"2001:db8::42", "--nats", s.ClientURL(), "--wait", "1h"}, &out, &errs); got != 0 || !strings.HasSuffix(out.String(), "r2  s2  -  -\n") {
+	if got := process.Execute(Command(), []string{"2001:db8::42", "--nats", s.ClientURL(), "--wait", "1h"}, &out, &errs); got != 0 || !strings.HasSuffix(out.String(), "r2  s2  -  -\n") {
 		t.Errorf("found: exit status %d, %s%s", got, &out, &errs)
 	}
 }
@@ -311,7 +323,7 @@ func TestSearch(t *testing.T) {
 		},
 		"hostile": {
 			[]schemas.Result{resultOf("r\x1b[31m", "s\n1", schemas.Reachable, func(r *schemas.Result) { r.RTT = strings.Repeat("9", 1000) })},
-			"r?[31m  s?1  -  " + strings.Repeat("9", maxWhy) + "…\n", "",
+			"r?[31m  s?1  -  " + strings.Repeat("9", maxText) + "…\n", "",
 		},
 		"every reason": {
 			[]schemas.Result{
@@ -361,7 +373,7 @@ func TestSearch(t *testing.T) {
 		if err := s.summary(&out); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff("nobody has 2001:db8::42\n"+tt.summary, out.String()); diff != "" {
+		if diff := cmp.Diff("no host has 2001:db8::42\n"+tt.summary, out.String()); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
@@ -370,10 +382,10 @@ func TestSearch(t *testing.T) {
 // Forged results take bounded memory.
 func TestSearchIsBounded(t *testing.T) {
 	s := newSearch(sought)
-	for i := range 2 * maxSearch {
+	for i := range 2 * maxResults {
 		s.add(resultOf("r", strings.Repeat("s", i%7)+time.Duration(i).String(), schemas.Reachable, nil))
 	}
-	if len(s.tries) != maxSearch || len(s.told) != maxSearch {
-		t.Errorf("%d places, %d lines", len(s.tries), len(s.told))
+	if len(s.probes) != maxResults || len(s.written) != maxResults {
+		t.Errorf("%d ports, %d lines", len(s.probes), len(s.written))
 	}
 }

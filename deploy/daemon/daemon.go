@@ -1,4 +1,5 @@
-package ndmon
+// Package daemon runs this program again in the background, which is ndmon --daemon.
+package daemon
 
 import (
 	"errors"
@@ -14,49 +15,49 @@ import (
 	"golang.org/x/term"
 )
 
-// startedFD is, in the environment of a daemon, the number of the file
-// descriptor on which it says that it has started.
+// startedFD is the variable of a process in the background with the number of the file
+// descriptor to which it writes once it has started.
 const startedFD = "NDMON_STARTED_FD"
 
-// IsDaemon reports whether this process is the one in the background.
-func IsDaemon() bool { return os.Getenv(startedFD) != "" }
+// Running reports whether this process is the one in the background.
+func Running() bool { return os.Getenv(startedFD) != "" }
 
-// Daemonize runs this program again in the background and returns its process
-// id once it has started. If it fails before, its exit status is in an
-// *exec.ExitError and what it had to say is on standard error.
-func Daemonize() (pid int, err error) {
-	started, tell, err := os.Pipe()
+// Start runs this program again in the background and returns its process id once it has
+// started. If that process exits before, its exit status is in an *exec.ExitError, and it
+// has printed its error.
+func Start() (pid int, err error) {
+	started, report, err := os.Pipe()
 	if err != nil {
 		return 0, fmt.Errorf("start the daemon: %w", err)
 	}
 	defer started.Close()
-	defer tell.Close()
+	defer report.Close()
 	program, err := os.Executable()
 	if err != nil {
 		return 0, fmt.Errorf("start the daemon: %w", err)
 	}
 	cmd := exec.Command(program, os.Args[1:]...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.ExtraFiles = []*os.File{tell}
+	cmd.ExtraFiles = []*os.File{report}
 	cmd.Env = append(os.Environ(), startedFD+"="+strconv.Itoa(3))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		return 0, fmt.Errorf("start the daemon: %w", err)
 	}
-	tell.Close()
+	report.Close()
 	if _, err := started.Read(make([]byte, 1)); errors.Is(err, io.EOF) {
 		if err := cmd.Wait(); err != nil {
 			return 0, err
 		}
-		return 0, errors.New("the daemon ended before it had started")
+		return 0, errors.New("the daemon exited before it had started")
 	}
 	return cmd.Process.Pid, nil
 }
 
-// Background is called by the daemon once it has started: it lets the terminal
-// go. What it writes to files goes on; instead of to a terminal, its log goes to
-// the system's log and its alerts to NATS alone.
-func Background(log, alerts *Writer) error {
+// Started is called by the process in the background once it has started. It leaves the
+// terminal: a log that went there goes to the system's log, and alerts that went there go
+// to NATS only. Files stay open.
+func Started(log, alerts *Writer) error {
 	fd, err := strconv.Atoi(os.Getenv(startedFD))
 	if err != nil {
 		return fmt.Errorf("%s: %w", startedFD, err)
@@ -68,17 +69,17 @@ func Background(log, alerts *Writer) error {
 		alerts.Switch(io.Discard)
 	}
 	if err := os.Chdir("/"); err != nil {
-		return fmt.Errorf("leave the folder: %w", err)
+		return fmt.Errorf("leave the directory: %w", err)
 	}
-	tell := os.NewFile(uintptr(fd), "started")
-	defer tell.Close()
-	if _, err := tell.Write([]byte{1}); err != nil {
-		return fmt.Errorf("tell that the daemon has started: %w", err)
+	report := os.NewFile(uintptr(fd), "started")
+	defer report.Close()
+	if _, err := report.Write([]byte{1}); err != nil {
+		return fmt.Errorf("report that the daemon has started: %w", err)
 	}
 	return nil
 }
 
-// systemLog is the system's log, or nothing where there is none.
+// systemLog returns the system's log, or a writer that discards if there is none.
 func systemLog() io.Writer {
 	w, err := syslog.New(syslog.LOG_DAEMON|syslog.LOG_INFO, "ndmon")
 	if err != nil {
@@ -87,7 +88,7 @@ func systemLog() io.Writer {
 	return w
 }
 
-// Writer writes to another one that can be exchanged.
+// Writer writes to an io.Writer that can be replaced.
 type Writer struct {
 	mu sync.Mutex
 	w  io.Writer
@@ -96,7 +97,7 @@ type Writer struct {
 // NewWriter returns a Writer to w.
 func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
 
-// Switch has all that follows written to w.
+// Switch makes later writes go to w.
 func (s *Writer) Switch(w io.Writer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

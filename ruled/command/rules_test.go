@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"bytes"
@@ -17,7 +17,7 @@ const oneRule = "<rules><rule><match field='nd.ra'/></rule></rules>"
 // runCommand runs a command line and returns its exit status and what it has printed.
 func runCommand(args ...string) (status int, printed string) {
 	var out bytes.Buffer
-	status = command(args, &out, &out)
+	status = process.Execute(Daemon(), args, &out, &out)
 	return status, out.String()
 }
 
@@ -78,7 +78,7 @@ func TestCheck(t *testing.T) {
 			t.Errorf("check %s: exit status %d, %q, want %d, %q", tt.file, status, printed, tt.status, tt.want)
 		}
 	}
-	// The settings alone have the built-in rules in force.
+	// With settings only, the built-in rules are in force.
 	_, printed := runCommand("check", write(t, "<config_ndpmon><settings/></config_ndpmon>"))
 	if strings.Contains(printed, "no rules") {
 		t.Errorf("check of settings: %q", printed)

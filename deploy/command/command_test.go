@@ -1,4 +1,4 @@
-package ndmon
+package command
 
 import (
 	"bytes"
@@ -9,7 +9,7 @@ import (
 	"github.com/ndmon/ndmon/schemas/process"
 )
 
-func TestSubcommands(t *testing.T) {
+func TestCommands(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "keys")
 	for _, tc := range []struct {
 		args           string
@@ -18,12 +18,12 @@ func TestSubcommands(t *testing.T) {
 	}{
 		{"health --help", process.ExitOK, "--metrics ADDRESS", ""},
 		{"health", process.ExitUsage, "", "--metrics is not set"},
-		{"health now", process.ExitUsage, "", "1 arguments, takes 0"},
-		{"keys --help", process.ExitOK, "ndmon keys remove", ""},
-		{"keys", process.ExitUsage, "", "ndmon keys init"},
-		{"keys make", process.ExitUsage, "", `"make" is unknown`},
+		{"health now", process.ExitUsage, "", `unexpected argument "now"`},
+		{"keys --help", process.ExitOK, "remove ", ""},
+		{"keys", process.ExitUsage, "", "needs a command: add, init, remove"},
+		{"keys make", process.ExitUsage, "", `unknown command "make"`},
 		{"keys init --help", process.ExitOK, "--tls-cert FILE", ""},
-		{"keys init --hosts r1", process.ExitUsage, "", "0 arguments, takes 1"},
+		{"keys init --hosts r1", process.ExitUsage, "", "ndmon keys init DIRECTORY"},
 		{"keys init DIR", process.ExitUsage, "", "--hosts"},
 		{"keys init DIR --hosts r1 --tls-cert c", process.ExitUsage, "", "--tls-cert, --tls-key: need each other"},
 		{"keys add DIR --hosts r1 --force", process.ExitUsage, "", "--force"},
@@ -36,7 +36,7 @@ func TestSubcommands(t *testing.T) {
 	} {
 		args := strings.Fields(strings.ReplaceAll(tc.args, "DIR", dir))
 		var stdout, stderr bytes.Buffer
-		status := Subcommands()[args[0]](args[1:], &stdout, &stderr)
+		status := process.Execute(New(false), args, &stdout, &stderr)
 		if status != tc.status || !strings.Contains(stdout.String(), tc.stdout) || !strings.Contains(stderr.String(), tc.stderr) ||
 			(tc.stdout == "") != (stdout.Len() == 0) || (tc.stderr == "") != (stderr.Len() == 0) {
 			t.Errorf("ndmon %s: status %d, %q, %q", tc.args, status, &stdout, &stderr)

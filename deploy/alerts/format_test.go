@@ -1,4 +1,4 @@
-package ndmon
+package alerts
 
 import (
 	"strings"
@@ -13,7 +13,7 @@ func TestTextLine(t *testing.T) {
 	data := (&schemas.Alert{
 		Type: schemas.TypeAlert, Time: at, Severity: schemas.Critical, Host: "r1", Interface: "eth0\x1b[2J", Rule: "rogue-ra", Description: "a rogue\nrouter", Summary: "RA fe80::1 > ff02::1",
 	}).AppendJSON(nil)
-	line, err := textLine(false)(data)
+	line, err := TextLine(false)(data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -21,27 +21,27 @@ func TestTextLine(t *testing.T) {
 	if string(line) != want {
 		t.Errorf("got  %q\nwant %q", line, want)
 	}
-	line, err = textLine(true)(data)
+	line, err = TextLine(true)(data)
 	if err != nil || !strings.Contains(string(line), "\x1b[1;31mcritical\x1b[0m") {
 		t.Errorf("in colour: %q, %v", line, err)
 	}
 }
 
-// An alert about a sensor belongs to no interface.
+// An alert about a sensor has no interface.
 func TestTextLineOfSensor(t *testing.T) {
-	line, err := textLine(false)([]byte(`{"time":"2026-11-22T05:09:24Z","severity":"info","host":"r1","interface":"","rule":"sensor-back"}`))
+	line, err := TextLine(false)([]byte(`{"time":"2026-11-22T05:09:24Z","severity":"info","host":"r1","interface":"","rule":"sensor-back"}`))
 	if err != nil || !strings.Contains(string(line), "  r1  sensor-back  ") {
 		t.Errorf("%q, %v", line, err)
 	}
 }
 
-// Alerts of other writers than ours are one a line too.
+// Alerts of foreign writers are one per line too.
 func TestJSONLine(t *testing.T) {
-	line, err := jsonLine([]byte("{\n \"a\": \"<x>\"\n}"))
+	line, err := JSONLine([]byte("{\n \"a\": \"<x>\"\n}"))
 	if err != nil || string(line) != "{\"a\":\"<x>\"}\n" {
 		t.Errorf("got %q, %v", line, err)
 	}
-	for _, format := range []func([]byte) ([]byte, error){jsonLine, textLine(false)} {
+	for _, format := range []Format{JSONLine, TextLine(false)} {
 		if line, err := format([]byte("garbage")); err == nil {
 			t.Errorf("garbage became %q", line)
 		}

@@ -1,4 +1,4 @@
-package ndmon
+package alerts
 
 import (
 	"bytes"
@@ -8,11 +8,11 @@ import (
 )
 
 // What it writes is tested with the lab, in package compose.
-func TestAlertsBadOutput(t *testing.T) {
+func TestBadOutput(t *testing.T) {
 	t.Setenv("ALERTS_OUTPUT", "xml")
 	var out, err bytes.Buffer
-	status := Subcommands()["alerts"](nil, &out, &err)
-	if want := "ndmon alerts: ALERTS_OUTPUT: \"xml\" is no format, takes text or json\n"; status != process.ExitUsage || err.String() != want {
+	status := process.Execute(Command(), nil, &out, &err)
+	if want := "alerts: ALERTS_OUTPUT: \"xml\" is not a format: use text or json\n"; status != process.ExitUsage || err.String() != want {
 		t.Errorf("status %d, %q, want %q", status, err.String(), want)
 	}
 }

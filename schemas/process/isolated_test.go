@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// Only what is up and no loopback counts, an error counts as if it was, and the
-// time runs anew after each of them.
-func TestAlone(t *testing.T) {
+// Only an interface that is up and not loopback counts, a failed listing counts as one,
+// and each of them restarts the time.
+func TestWaitNoInterfaces(t *testing.T) {
 	up := []net.Interface{{Name: "lo", Flags: net.FlagUp | net.FlagLoopback}, {Name: "eth0", Flags: net.FlagUp}}
 	down := []net.Interface{{Name: "lo", Flags: net.FlagUp | net.FlagLoopback}, {Name: "sit0"}}
 	synctest.Test(t, func(t *testing.T) {
@@ -25,7 +25,7 @@ func TestAlone(t *testing.T) {
 			}
 			return down, nil
 		}
-		if err := alone(t.Context(), 10*time.Second, interfaces); err != errAlone {
+		if err := waitNoInterfaces(t.Context(), 10*time.Second, interfaces); err != errNoInterfaces {
 			t.Errorf("error %v", err)
 		}
 		if took := time.Since(start); took != 81*time.Second {
@@ -33,16 +33,16 @@ func TestAlone(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
-		if err := alone(ctx, 10*time.Second, func() ([]net.Interface, error) { return up, nil }); err != nil {
-			t.Errorf("error %v of one that never was", err)
+		if err := waitNoInterfaces(ctx, 10*time.Second, func() ([]net.Interface, error) { return up, nil }); err != nil {
+			t.Errorf("error %v with an interface up", err)
 		}
 	})
 }
 
-// The process fails, so that its supervisor starts it again.
-func TestMainAlone(t *testing.T) {
+// The process fails, so that its supervisor restarts it.
+func TestMainNoInterfaces(t *testing.T) {
 	t.Setenv("TEST_ALONE", "500ms")
-	if status, _, stderr, _ := run(t, nil, succeed); status != ExitUsage || stderr != "nd-test: TEST_ALONE: takes 0s or a duration of at least 1s\n" {
+	if status, _, stderr, _ := run(t, nil, succeed); status != ExitUsage || stderr != "nd-test: TEST_ALONE: must be 0s or at least 1s\n" {
 		t.Errorf("status %d, %q", status, stderr)
 	}
 	t.Setenv("TEST_ALONE", "1h")

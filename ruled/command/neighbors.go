@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"bytes"
@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"os"
 	"os/signal"
@@ -24,9 +25,10 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/bus"
 	"github.com/ndmon/ndmon/schemas/process"
+	"github.com/spf13/cobra"
 )
 
-// neighbour is what is shown of one claim of an address.
+// neighbour is a binding of an address as it is shown.
 type neighbour struct {
 	Host      string      `json:"host"`
 	Interface string      `json:"interface"`
@@ -37,54 +39,81 @@ type neighbour struct {
 	Vendor    string      `json:"vendor,omitempty"`
 	FirstSeen time.Time   `json:"firstseen"`
 	LastSeen  time.Time   `json:"lastseen"`
-	// State is empty, or says that the station has only tested whether the address
-	// is free, or that others claim it: believed or doubted, and disputed if the
-	// claims alternate.
+	// State is empty if the address has one binding. It is "tested only" if the station
+	// has only tested whether the address is free. If the address has more bindings, it
+	// is "believed" or "doubted", and "disputed" besides if they alternate.
 	State string `json:"state,omitempty"`
 }
 
-// askWait is how long the running nd-ruled gets to store what it knows.
-const askWait = 10 * time.Second
+// storeWait is the time in which the running nd-ruled must store its neighbours.
+const storeWait = 10 * time.Second
 
-func neighbors(args []string, stdout, stderr io.Writer) int {
-	flags := newFlags("neighbors")
-	output := flags.StringP("output", "o", "table", "`FORMAT`: table or json, an object a line")
-	if !arguments(flags, "neighbors", 0, args, stderr) {
-		return process.ExitUsage
+// Neighbors returns the command neighbors.
+func Neighbors() *cobra.Command {
+	c := &cobra.Command{
+		Use:     "neighbors [ADDRESS|PREFIX|MAC]",
+		Aliases: []string{"neighbours"},
+		Short:   "List the neighbours that the running nd-ruled or ndmon knows",
+		Long: "List the neighbours that the running nd-ruled or ndmon knows: all, or those with an IPv6\n" +
+			"address, with an address in a prefix (2001:db8::/64), or with an Ethernet address.\n\n" +
+			"The variables NATS_... say how to reach the NATS server, RULED_VENDORS where vendors are listed.",
+		Args: process.Args(0, 1),
+
+		ValidArgsFunction: cobra.NoFileCompletions,
 	}
-	if *output != "table" && *output != "json" {
-		fmt.Fprintf(stderr, "nd-ruled neighbors: --output: %q is no format, takes table or json\n", *output)
-		return process.ExitUsage
+	output := c.Flags().StringP("output", "o", "table", "`FORMAT`: table, or json for one object per line")
+	c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	c.RunE = func(c *cobra.Command, args []string) error {
+		shown := func(neighbour) bool { return true }
+		if len(args) > 0 {
+			var err error
+			if shown, err = parseFilter(args[0]); err != nil {
+				return process.UsageError{Err: err}
+			}
+		}
+		write := map[string]func(io.Writer, []neighbour) error{"table": writeTable, "json": writeLines}[*output]
+		if write == nil {
+			return process.UsageError{Err: fmt.Errorf("--output: %q is not a format: use table or json", *output)}
+		}
+		cfg, makers, err := Settings()
+		if err != nil {
+			return err
+		}
+		var server bus.Config
+		if err := process.Environment("", &server); err != nil {
+			return process.UsageError{Err: err}
+		}
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		list, err := readNeighbours(ctx, server, cfg.Consumer, makers, c.ErrOrStderr())
+		if err != nil {
+			return err
+		}
+		return write(c.OutOrStdout(), slices.DeleteFunc(list, func(n neighbour) bool { return !shown(n) }))
 	}
-	cfg, makers, err := settings()
-	var server bus.Config
-	if err == nil {
-		err = process.Environment("", &server)
-	}
-	if err != nil {
-		process.UsageError{Err: err}.Print(stderr, "nd-ruled")
-		return process.ExitUsage
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	list, err := readNeighbours(ctx, server, cfg.Consumer, makers, stderr)
-	if err != nil {
-		return fail(stderr, err)
-	}
-	write := writeTable
-	if *output == "json" {
-		write = writeLines
-	}
-	if err := write(stdout, list); err != nil {
-		return fail(stderr, err)
-	}
-	return process.ExitOK
+	return c
 }
 
-// readNeighbours returns the neighbours that are known to the ruled with a
-// consumer's name and to every other that keeps its state at this server.
+// parseFilter reads an IPv6 address, a prefix or an Ethernet address, and returns whether
+// a neighbour has it.
+func parseFilter(s string) (func(neighbour) bool, error) {
+	if mac, err := net.ParseMAC(s); err == nil && len(mac) == len(schemas.MAC{}) {
+		return func(n neighbour) bool { return n.Ethernet == schemas.MAC(mac) }, nil
+	}
+	if addr, err := netip.ParseAddr(s); err == nil && addr.Is6() {
+		return func(n neighbour) bool { return n.Address == addr }, nil
+	}
+	if prefix, err := netip.ParsePrefix(s); err == nil && prefix.Addr().Is6() {
+		prefix = prefix.Masked()
+		return func(n neighbour) bool { return prefix.Contains(n.Address) }, nil
+	}
+	return nil, fmt.Errorf("%q is not an IPv6 address, a prefix or an Ethernet address, such as 2001:db8::42, 2001:db8::/64 or 02:00:00:00:00:01", s)
+}
+
+// readNeighbours returns the neighbours that are known to the ruled with the name of a
+// consumer, and to every other that keeps its state at this server.
 func readNeighbours(ctx context.Context, cfg bus.Config, consumer string, makers *vendors.Table, stderr io.Writer) ([]neighbour, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, askWait, fmt.Errorf("the NATS server at %s does not answer within %v", cfg.URL, askWait))
+	ctx, cancel := context.WithTimeoutCause(ctx, storeWait, fmt.Errorf("the NATS server at %s does not answer within %v", cfg.URL, storeWait))
 	defer cancel()
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
@@ -98,7 +127,7 @@ func readNeighbours(ctx context.Context, cfg bus.Config, consumer string, makers
 	defer nc.Close()
 	list, err := readAll(ctx, nc, consumer, makers, stderr)
 	if err != nil && ctx.Err() != nil {
-		err = fmt.Errorf("%w: %w", err, context.Cause(ctx)) // such as a permission that is lacking
+		err = fmt.Errorf("%w: %w", err, context.Cause(ctx)) // such as a missing permission
 	}
 	if err == nil && list == nil {
 		err = fmt.Errorf("no nd-ruled at %s keeps the neighbours (RULED_STATE_INTERVAL)", cfg.URL)
@@ -106,7 +135,7 @@ func readNeighbours(ctx context.Context, cfg bus.Config, consumer string, makers
 	return list, err
 }
 
-// readAll returns nil where no state is kept.
+// readAll returns nil if no state is kept.
 func readAll(ctx context.Context, nc *nats.Conn, consumer string, makers *vendors.Table, stderr io.Writer) ([]neighbour, error) {
 	js, err := jetstream.New(nc)
 	if err != nil {
@@ -141,7 +170,7 @@ func readAll(ctx context.Context, nc *nats.Conn, consumer string, makers *vendor
 			list = []neighbour{}
 		}
 		if !running {
-			fmt.Fprintf(stderr, "nd-ruled: %s does not run; this is what it knew at %s\n", name, head.Time.Format(time.RFC3339))
+			fmt.Fprintf(stderr, "nd-ruled neighbors: %s does not run; these are its neighbours at %s\n", name, head.Time.Format(time.RFC3339))
 		}
 	}
 	slices.SortStableFunc(list, func(a, b neighbour) int {
@@ -195,7 +224,7 @@ func writeTable(w io.Writer, list []neighbour) error {
 		iface := n.Interface
 		switch {
 		case n.InnerVLAN != nil:
-			iface = fmt.Sprintf("%s (VLAN %d, in it %d)", iface, *n.VLAN, *n.InnerVLAN)
+			iface = fmt.Sprintf("%s (VLAN %d, inner VLAN %d)", iface, *n.VLAN, *n.InnerVLAN)
 		case n.VLAN != nil:
 			iface = fmt.Sprintf("%s (VLAN %d)", iface, *n.VLAN)
 		}
