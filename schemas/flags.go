@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/ndmon/ndmon/schemas/internal/wire"
 )
 
 // FlagTables has a table for each octet of flags in a message. All of them come
@@ -29,25 +31,28 @@ var flagTables = sync.OnceValue(func() *FlagTables {
 // Flags translates between a struct of flags and the octet that carries them.
 // The tag bit of a member has its mask and its name, as in bit:"0x80,M". A
 // number may have several bits; those without a name are named by their masks.
-type Flags[T comparable] struct {
+type Flags[T any] struct {
+	members []flagMember
 	decoded [256]T
-	encoded map[T]uint8
 	names   [8]string // from the lowest bit on, empty for a bit that is no flag
 }
 
-func newFlags[T comparable]() Flags[T] {
-	f := Flags[T]{encoded: make(map[T]uint8)}
-	t := reflect.TypeFor[T]()
-	masks := make([]uint8, t.NumField())
-	all := uint8(0)
-	for i := range masks {
-		hex, name, _ := strings.Cut(t.Field(i).Tag.Get("bit"), ",")
+type flagMember struct {
+	*wire.Member
+	mask uint8
+}
+
+func newFlags[T any]() Flags[T] {
+	var f Flags[T]
+	schema := wire.SchemaOf(reflect.TypeFor[T]())
+	for i := range schema.Members {
+		m := &schema.Members[i]
+		hex, name, _ := strings.Cut(m.Tag.Get("bit"), ",")
 		mask, err := strconv.ParseUint(hex, 0, 8)
 		if err != nil {
-			panic(fmt.Sprintf("schemas: %v.%s: bit tag: %v", t, t.Field(i).Name, err))
+			panic(fmt.Sprintf("schemas: flag %s: bit tag: %v", m.Name, err))
 		}
-		masks[i] = uint8(mask)
-		all |= masks[i]
+		f.members = append(f.members, flagMember{m, uint8(mask)})
 		for bit := range f.names {
 			if one := uint64(1) << bit; mask == one && name != "" {
 				f.names[bit] = name
@@ -55,18 +60,14 @@ func newFlags[T comparable]() Flags[T] {
 				f.names[bit] = fmt.Sprintf("0x%02x", one)
 			}
 		}
-	}
-	for octet := range f.decoded {
-		flags := reflect.ValueOf(&f.decoded[octet]).Elem()
-		for i, mask := range masks {
-			set := uint8(octet) & mask
-			if member := flags.Field(i); member.Kind() == reflect.Bool {
-				member.SetBool(set != 0)
+		for octet := range f.decoded {
+			set := uint8(octet) & uint8(mask)
+			if flag := reflect.ValueOf(&f.decoded[octet]).Elem().Field(i); m.Kind == wire.Bool {
+				flag.SetBool(set != 0)
 			} else {
-				member.SetUint(uint64(set >> bits.TrailingZeros8(mask)))
+				flag.SetUint(uint64(set >> bits.TrailingZeros64(mask)))
 			}
 		}
-		f.encoded[f.decoded[octet]] = uint8(octet) & all
 	}
 	return f
 }
@@ -75,7 +76,18 @@ func newFlags[T comparable]() Flags[T] {
 func (f *Flags[T]) Decode(octet uint8) T { return f.decoded[octet] }
 
 // Encode returns the octet that carries the flags. Its other bits are 0.
-func (f *Flags[T]) Encode(flags T) uint8 { return f.encoded[flags] }
+func (f *Flags[T]) Encode(flags T) uint8 {
+	var octet uint8
+	for _, m := range f.members {
+		switch v := wire.ValueOf(&flags).Member(m.Member); {
+		case m.Kind == wire.Uint:
+			octet |= uint8(v.Uint(m.Member)) << bits.TrailingZeros8(m.mask)
+		case v.Bool():
+			octet |= m.mask
+		}
+	}
+	return octet
+}
 
 // Names returns the names of the flags that are set in an octet, from the
 // highest bit on.

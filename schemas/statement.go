@@ -37,13 +37,15 @@ func (s *Statement) Name() string {
 // prefixinfo, skip returns true, and the types whose content is different in each
 // message (OptionType.Varies).
 func (o *Options) Statements(dst []Statement, skip func(member string) bool) []Statement {
-	for _, l := range optionLists() {
+	lists := optionLists()
+	for i := range lists {
+		l := &lists[i]
 		list := wire.ValueOf(o).Member(l.Member)
 		if list.Len() == 0 || skip(l.Name) {
 			continue
 		}
-		for i := range list.Len() {
-			option := list.Index(i, l.Member)
+		for j := range list.Len() {
+			option := list.Index(j, l.Member)
 			s, words := Statement{Type: l.row}, l.words
 			if s.Type == nil {
 				number := words[0].Member // UnknownOption.Type

@@ -5,31 +5,31 @@ import (
 	"testing"
 )
 
-// A message reaches the subscriber, and none after stop has returned.
+// What is given reaches who listens, and nobody once stop has returned.
 func TestDirect(t *testing.T) {
 	var d direct[int]
 	one := 1
-	d.send(&one) // without a subscriber
+	d.give(&one) // to nobody
 	for range 3 {
 		got, stopped := 0, false
-		stop := d.subscribe(func(n *int) {
+		stop := d.listen(func(n *int) {
 			if stopped {
-				t.Error("received after stop")
+				t.Error("given after stop")
 			}
 			got += *n
 		})
-		d.send(&one)
+		d.give(&one)
 		if got != 1 {
 			t.Errorf("got %d, want 1", got)
 		}
-		var sending sync.WaitGroup
-		sending.Go(func() {
+		var giving sync.WaitGroup
+		giving.Go(func() {
 			for range 10_000 {
-				d.send(&one)
+				d.give(&one)
 			}
 		})
 		stop()
 		stopped = true
-		sending.Wait()
+		giving.Wait()
 	}
 }

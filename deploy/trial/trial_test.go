@@ -7,11 +7,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/ndmon/ndmon/deploy/pages"
 	"github.com/ndmon/ndmon/ruled/rulefile"
 )
 
-// someRules are independent of the built-in rules, so the golden files do not change with those.
+// someRules are few, so that the golden files stay when the built-in ones change.
 const someRules = `<rules>
   <rule id="look" description="NS that is relayed">
     <match field="nd.ns"/>
@@ -63,7 +62,7 @@ func TestRun(t *testing.T) {
 			if err := Run(&out, Config{Set: parseRules(t), Capture: toolsFolder + "/" + tt.capture + ".pcap", Host: "r1", Link: linkConfig(false), Why: tt.why}); err != nil {
 				t.Fatal(err)
 			}
-			pages.Golden(t, "testdata/"+tt.golden+".golden", out.String())
+			golden(t, "testdata/"+tt.golden+".golden", out.String())
 		})
 	}
 }
@@ -71,7 +70,7 @@ func TestRun(t *testing.T) {
 func TestRunFaults(t *testing.T) {
 	folder := t.TempDir()
 	echo := host.to("fe80::b", []byte{128, 0, 0, 0, 0, 0, 0, 0})
-	good := pcap(t, soon(echo, host.use())...)
+	good := pcap(soon(echo, host.use())...)
 	for name, data := range map[string][]byte{
 		"good.pcap": good, "cut.pcap": good[:len(good)-1], "garbage": []byte(strings.Repeat("garbage ", 8)), "empty": nil,
 	} {
@@ -85,9 +84,9 @@ func TestRunFaults(t *testing.T) {
 		want string
 	}{
 		{file: "good.pcap"},
-		{file: "good.pcap", why: 1, want: "frame 1 of FOLDER/good.pcap is not Neighbor Discovery, so no rule applies to it"},
+		{file: "good.pcap", why: 1, want: "frame 1 of FOLDER/good.pcap is no Neighbor Discovery: rules are not asked about it"},
 		{file: "good.pcap", why: 2},
-		{file: "good.pcap", why: 3, want: "FOLDER/good.pcap has 2 frames; there is no frame 3"},
+		{file: "good.pcap", why: 3, want: "FOLDER/good.pcap has 2 frames, there is no frame 3"},
 		{file: "missing.pcap", want: "read capture: open FOLDER/missing.pcap: no such file or directory"},
 		{file: "missing.pcap", why: 1, want: "read capture: open FOLDER/missing.pcap: no such file or directory"},
 		{file: "cut.pcap", want: "read capture FOLDER/cut.pcap: packet 2: the file is truncated"},
@@ -104,7 +103,7 @@ func TestRunFaults(t *testing.T) {
 		if diff := cmp.Diff(tt.want, got); diff != "" {
 			t.Errorf("%s, frame %d (-want +got):\n%s", tt.file, tt.why, diff)
 		}
-		// The frames before the end of a truncated file are shown.
+		// What there is before a cut is shown.
 		if shown, want := out.Len() > 0, err == nil || tt.file == "cut.pcap" && tt.why == 0; shown != want {
 			t.Errorf("%s, frame %d: output %q", tt.file, tt.why, out.String())
 		}

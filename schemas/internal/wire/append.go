@@ -51,21 +51,20 @@ func appendValue(b []byte, v Value, m *Member) []byte {
 		return strconv.AppendUint(b, v.Uint(m), 10)
 	case String:
 		return appendString(b, v.Text())
-	case Raw:
-		return appendRaw(b, *as[json.RawMessage](v))
-	}
-	b = append(b, '"')
-	switch m.Kind {
 	case Ethernet:
-		b = AppendEthernet(b, v.Ethernet())
+		b = AppendEthernet(append(b, '"'), v.Ethernet())
+		return append(b, '"')
 	case IPv6:
-		b = appendAddr(b, v.Addr())
+		b = appendAddr(append(b, '"'), v.Addr())
+		return append(b, '"')
 	case Time:
-		b = as[time.Time](v).AppendFormat(b, time.RFC3339Nano)
+		b = as[time.Time](v).AppendFormat(append(b, '"'), time.RFC3339Nano)
+		return append(b, '"')
 	case Bytes:
-		b = base64.StdEncoding.AppendEncode(b, *as[[]byte](v))
+		b = base64.StdEncoding.AppendEncode(append(b, '"'), *as[[]byte](v))
+		return append(b, '"')
 	}
-	return append(b, '"')
+	return appendRaw(b, v)
 }
 
 // appendString writes plain strings, which are most, itself and leaves the others
@@ -87,9 +86,9 @@ func appendString(b []byte, s string) []byte {
 }
 
 // appendRaw appends JSON without its white space, and null for what is no JSON.
-func appendRaw(b []byte, raw json.RawMessage) []byte {
+func appendRaw(b []byte, v Value) []byte {
 	compact := bytes.NewBuffer(b)
-	if json.Compact(compact, raw) != nil {
+	if json.Compact(compact, *as[json.RawMessage](v)) != nil {
 		return append(b, "null"...)
 	}
 	return compact.Bytes()
