@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ndmon/ndmon/pinger/internal/testlab"
+	"github.com/ndmon/ndmon/deploy/lab"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
@@ -31,14 +31,14 @@ func BenchmarkCommand(b *testing.B) {
 }
 
 func benchmarkCommand(b *testing.B, kind string, slaves int) {
-	router := testlab.New(b)
+	router := lab.New(b, "router")
 	router.Sysctl("net.ipv4.ping_group_range", "0 2147483647")
 	const target = "2001:db8:1::42"
 	names := []string{"s1", "s2"}[:slaves]
 	for _, name := range names {
-		host := testlab.New(b)
+		host := lab.New(b, "host")
 		router.Veth(name, host, "h0")
-		host.Addr("h0", target+"/64")
+		host.Address("h0", target+"/64")
 		router.LinkLocal(name)
 	}
 	m, err := newMetrics(prometheus.NewRegistry())
@@ -100,7 +100,7 @@ func benchmarkCommand(b *testing.B, kind string, slaves int) {
 		p.handle(data)
 		if commands++; commands%32 == 0 && waiting() > 64 { // the receive buffer takes some 250
 			b.StopTimer()
-			testlab.Eventually(b, "all are answered", func() bool { return waiting() == 0 })
+			lab.Eventually(b, "all are answered", func() bool { return waiting() == 0 })
 			b.StartTimer()
 		}
 	}

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ndmon/ndmon/pinger/internal/testlab"
+	"github.com/ndmon/ndmon/deploy/lab"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
@@ -51,7 +51,7 @@ func child() int {
 
 // startChild runs a pinger as a process in a namespace and waits until it takes
 // commands.
-func startChild(t *testing.T, ns *testlab.Namespace) *exec.Cmd {
+func startChild(t *testing.T, ns *lab.Namespace) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), childEnv+"=1")
@@ -81,20 +81,20 @@ func TestKilledPingerLeavesNothingAfterTheNextStart(t *testing.T) {
 		if err := cmd.Wait(); err == nil {
 			t.Fatal("the pinger was not killed")
 		}
-		check(t, "rules after the kill", l.router.Rules(), rules)
-		check(t, "routes after the kill", l.router.Routes(4861000), routes)
+		check(t, "rules after the kill", l.router.Rules(""), rules)
+		check(t, "routes after the kill", l.router.Routes("table 4861"), routes)
 	}
 	cfg := testConfig()
 	cfg.Slaves = []string{"s2"}
 	r := start(t, l.router, cfg)
 	rules, routes = ours(l, 4861000, "s2")
-	check(t, "rules", l.router.Rules(), rules)
-	check(t, "routes", l.router.Routes(4861000), routes)
+	check(t, "rules", l.router.Rules(""), rules)
+	check(t, "routes", l.router.Routes("table 4861"), routes)
 	if got := r.ask(onHost2, 1)["s2"].Status; got != schemas.Reachable {
 		t.Errorf("status is %s", got)
 	}
 	r.stop()
-	check(t, "rules after stop", l.router.Rules(), standardRules)
+	check(t, "rules after stop", l.router.Rules(""), standardRules)
 
 	cmd := startChild(t, l.router)
 	if err := cmd.Process.Signal(unix.SIGTERM); err != nil {
@@ -103,6 +103,6 @@ func TestKilledPingerLeavesNothingAfterTheNextStart(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("the pinger ended with %v", err)
 	}
-	check(t, "rules after SIGTERM", l.router.Rules(), standardRules)
-	check(t, "routes after SIGTERM", l.router.Routes(4861000), nil)
+	check(t, "rules after SIGTERM", l.router.Rules(""), standardRules)
+	check(t, "routes after SIGTERM", l.router.Routes("table 4861"), nil)
 }

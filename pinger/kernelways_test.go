@@ -12,13 +12,13 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/ndmon/ndmon/pinger/internal/testlab"
+	"github.com/ndmon/ndmon/deploy/lab"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
 // openKernelIn opens the kernel of a namespace.
-func openKernelIn(t *testing.T, ns *testlab.Namespace) *kernel {
+func openKernelIn(t *testing.T, ns *lab.Namespace) *kernel {
 	t.Helper()
 	var k *kernel
 	var err error
@@ -30,13 +30,13 @@ func openKernelIn(t *testing.T, ns *testlab.Namespace) *kernel {
 	return k
 }
 
-func addRoute(t *testing.T, ns *testlab.Namespace, dst, dev, via string) {
+func addRoute(t *testing.T, ns *lab.Namespace, dst, dev, via string) {
 	t.Helper()
 	r := &netlink.Route{LinkIndex: ns.Index(dev), Family: netlink.FAMILY_V6, Gw: net.ParseIP(via)}
 	_, prefix, err := net.ParseCIDR(dst)
 	if err == nil {
 		r.Dst = prefix
-		err = ns.RouteAdd(r)
+		err = ns.Netlink.RouteAdd(r)
 	}
 	if err != nil {
 		t.Fatalf("route to %s: %v", dst, err)
@@ -76,7 +76,7 @@ func TestOnLink(t *testing.T) {
 func TestHome(t *testing.T) {
 	l := newLab(t)
 	k := openKernelIn(t, l.router)
-	l.router.Addr("s1", "2001:db8:5::1/64")
+	l.router.Address("s1", "2001:db8:5::1/64")
 	addRoute(t, l.router, "2001:db8:3::/48", "m0", upstream)
 	addRoute(t, l.router, "2001:db8:1::77/128", "s2", "")
 	if err := k.setRoute(netip.MustParseAddr(onHost2), l.router.Index("s2")); err != nil {
@@ -117,10 +117,10 @@ func proxies(t *testing.T, k *kernel, index int, targets ...string) []string {
 }
 
 // hostRoutes lists the routes to hosts of a namespace.
-func hostRoutes(t *testing.T, ns *testlab.Namespace) []string {
+func hostRoutes(t *testing.T, ns *lab.Namespace) []string {
 	t.Helper()
 	var list []string
-	routes, err := ns.RouteList(nil, netlink.FAMILY_V6)
+	routes, err := ns.Netlink.RouteList(nil, netlink.FAMILY_V6)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func TestWaysBesideThoseOfOthers(t *testing.T) {
 	m0, s1, s2 := l.router.Index("m0"), l.router.Index("s1"), l.router.Index("s2")
 	theirs := netip.MustParseAddr(onHost1)
 	addRoute(t, l.router, onHost1+"/128", "s1", "")
-	if err := l.router.NeighAdd(&netlink.Neigh{LinkIndex: m0, Family: unix.AF_INET6, Flags: netlink.NTF_PROXY, IP: theirs.AsSlice()}); err != nil {
+	if err := l.router.Netlink.NeighAdd(&netlink.Neigh{LinkIndex: m0, Family: unix.AF_INET6, Flags: netlink.NTF_PROXY, IP: theirs.AsSlice()}); err != nil {
 		t.Fatal(err)
 	}
 	before := hostRoutes(t, l.router)
@@ -165,7 +165,7 @@ func TestWaysBesideThoseOfOthers(t *testing.T) {
 	slices.Sort(want)
 	check(t, "routes", hostRoutes(t, l.router), want)
 	// Theirs goes first.
-	routes, err := l.router.RouteGet(theirs.AsSlice())
+	routes, err := l.router.Netlink.RouteGet(theirs.AsSlice())
 	if err != nil || len(routes) != 1 || routes[0].LinkIndex != s1 {
 		t.Errorf("route to %v: %v, %v", theirs, routes, err)
 	}
@@ -205,7 +205,7 @@ func TestTableSize(t *testing.T) {
 	const ours = 200
 	for i := range ours {
 		a := netip.MustParseAddr(fmt.Sprintf("2001:db8:1::5:%x", i))
-		if err := l.host1.NeighAdd(&netlink.Neigh{LinkIndex: l.host1.Index("h0"), Family: unix.AF_INET6, State: unix.NUD_PERMANENT,
+		if err := l.host1.Netlink.NeighAdd(&netlink.Neigh{LinkIndex: l.host1.Index("h0"), Family: unix.AF_INET6, State: unix.NUD_PERMANENT,
 			IP: a.AsSlice(), HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, byte(i)}}); err != nil {
 			t.Fatal(err)
 		}
@@ -234,7 +234,7 @@ func TestOnePingerKeepsTheWays(t *testing.T) {
 	first.ask(onHost2, 1)
 	k := openKernelIn(t, l.router)
 	kept := func() bool { return len(proxies(t, k, l.router.Index("m0"), onHost2)) == 1 }
-	l.router.Eventually("the way is kept", kept)
+	lab.Eventually(t, "the way is kept", kept)
 
 	cfg.Table += maxTables
 	second := launch(t, l.router, cfg, nil)

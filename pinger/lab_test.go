@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ndmon/ndmon/pinger/internal/testlab"
+	"github.com/ndmon/ndmon/deploy/lab"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -29,20 +29,20 @@ const (
 	nowhere   = "2001:db8:1::dead"
 )
 
-type lab struct {
-	router, upstream, host1, host2 *testlab.Namespace
+type network struct {
+	router, upstream, host1, host2 *lab.Namespace
 }
 
-func newLab(t testing.TB) *lab {
+func newLab(t testing.TB) *network {
 	t.Helper()
-	l := &lab{router: testlab.New(t), upstream: testlab.New(t), host1: testlab.New(t), host2: testlab.New(t)}
+	l := &network{router: lab.New(t, "router"), upstream: lab.New(t, "upstream"), host1: lab.New(t, "host1"), host2: lab.New(t, "host2")}
 	l.router.Veth("m0", l.upstream, "u0")
 	l.router.Veth("s1", l.host1, "h0")
 	l.router.Veth("s2", l.host2, "h0")
-	l.router.Addr("m0", ownGlobal+"/64")
-	l.upstream.Addr("u0", upstream+"/64")
-	l.host1.Addr("h0", onHost1+"/64")
-	l.host2.Addr("h0", onHost2+"/64")
+	l.router.Address("m0", ownGlobal+"/64")
+	l.upstream.Address("u0", upstream+"/64")
+	l.host1.Address("h0", onHost1+"/64")
+	l.host2.Address("h0", onHost2+"/64")
 	for _, slave := range []string{"s1", "s2"} {
 		l.router.LinkLocal(slave)
 	}
@@ -122,7 +122,7 @@ func testConfig() Config {
 
 // launch runs a pinger in a namespace; prepare, if any, runs on its thread
 // before.
-func launch(t testing.TB, ns *testlab.Namespace, cfg Config, prepare func() error) *running {
+func launch(t testing.TB, ns *lab.Namespace, cfg Config, prepare func() error) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{
@@ -153,7 +153,7 @@ func launch(t testing.TB, ns *testlab.Namespace, cfg Config, prepare func() erro
 }
 
 // start is launch, and waits until the pinger takes commands.
-func start(t testing.TB, ns *testlab.Namespace, cfg Config) *running {
+func start(t testing.TB, ns *lab.Namespace, cfg Config) *running {
 	t.Helper()
 	r := launch(t, ns, cfg, nil)
 	r.ready()
@@ -172,7 +172,7 @@ func (r *running) ready() {
 // untilHealth waits until the health is told to be so: "<nil>", or an error.
 func (r *running) untilHealth(want string) {
 	r.t.Helper()
-	testlab.Eventually(r.t, "the health is "+want, func() bool {
+	lab.Eventually(r.t, "the health is "+want, func() bool {
 		err := r.health.Load()
 		return err != nil && fmt.Sprint(*err) == want
 	})
@@ -256,7 +256,7 @@ func (r *running) results(cmd schemas.Relay, n int) map[string]schemas.Result {
 func (r *running) untilStatus(target string, slave string, status schemas.Status) schemas.Result {
 	r.t.Helper()
 	var last schemas.Result
-	testlab.Eventually(r.t, fmt.Sprintf("status %s for %s on %s", status, target, slave), func() bool {
+	lab.Eventually(r.t, fmt.Sprintf("status %s for %s on %s", status, target, slave), func() bool {
 		r.commands++
 		cmd := command(fmt.Sprintf("c%d", r.commands), target)
 		r.send(cmd)

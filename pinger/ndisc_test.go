@@ -8,16 +8,32 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
-	"github.com/ndmon/ndmon/pinger/internal/testlab"
+	"github.com/ndmon/ndmon/deploy/lab"
 	"github.com/ndmon/ndmon/schemas"
 	"golang.org/x/sys/unix"
 )
 
+// nextND waits for a Neighbor Solicitation or Advertisement on a wire.
+func nextND(t *testing.T, wire *lab.Wire) (nd gopacket.Packet) {
+	t.Helper()
+	lab.Eventually(t, "a solicitation or an advertisement", func() bool {
+		for _, f := range wire.Frames() {
+			packet := gopacket.NewPacket(f.Data, layers.LayerTypeEthernet, gopacket.Default)
+			solicitation, advertisement := packet.Layer(layers.LayerTypeICMPv6NeighborSolicitation), packet.Layer(layers.LayerTypeICMPv6NeighborAdvertisement)
+			if !f.Out && (solicitation != nil || advertisement != nil) {
+				nd = packet
+			}
+		}
+		return nd != nil
+	})
+	return nd
+}
+
 // What is sent is read back from the wire by gopacket.
 func TestNDFrames(t *testing.T) {
-	here, there := testlab.New(t), testlab.New(t)
+	here, there := lab.New(t, "here"), lab.New(t, "there")
 	here.Veth("a", there, "b")
-	tap := there.Frames("b")
+	tap := there.Wire("b")
 	link := here.Link("a").Attrs()
 	sl := &slave{index: link.Index, mac: schemas.MAC(link.HardwareAddr), source: netip.MustParseAddr("fe80::1")}
 	var nd *ndSocket
@@ -56,7 +72,7 @@ func TestNDFrames(t *testing.T) {
 		if err := test.send(); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		packet := gopacket.NewPacket(tap.Next(), layers.LayerTypeEthernet, gopacket.Default)
+		packet := nextND(t, tap)
 		if failed := packet.ErrorLayer(); failed != nil {
 			t.Fatalf("%s: %v", name, failed.Error())
 		}

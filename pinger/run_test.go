@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/ndmon/ndmon/pinger/internal/testlab"
+	"github.com/ndmon/ndmon/deploy/lab"
 	"github.com/ndmon/ndmon/schemas"
 	"golang.org/x/sys/unix"
 )
@@ -19,7 +19,7 @@ func TestFindsHostBehindSlave(t *testing.T) {
 	for _, kind := range []string{"raw", "datagram"} {
 		t.Run(kind, func(t *testing.T) {
 			l := newLab(t)
-			taps := []*testlab.Tap{l.host1.Tap("h0"), l.host2.Tap("h0"), l.upstream.Tap("u0")}
+			taps := []*lab.Wire{l.host1.Wire("h0"), l.host2.Wire("h0"), l.upstream.Wire("u0")}
 			r := startWith(t, l, kind)
 			if want := fmt.Sprintf("solicits=%v", kind == "raw"); !strings.Contains(r.log.String(), want) {
 				t.Errorf("log has no %s", want)
@@ -36,13 +36,13 @@ func TestFindsHostBehindSlave(t *testing.T) {
 			if lost := results["s1"]; lost.Status != schemas.Unreachable || lost.RTT != "" || lost.Ethernet != nil || lost.Error != "" {
 				t.Errorf("result of s1 is %+v, want unreachable", lost)
 			}
-			if n := l.router.Neighbour("s2", onHost2); n == nil || n.State != unix.NUD_REACHABLE {
+			if n := l.router.NeighbourState("s2", netip.MustParseAddr(onHost2)); n != "REACHABLE" {
 				t.Errorf("the router's neighbour entry is %+v, want REACHABLE", n)
 			}
 			// Only the host that is there gets an echo: the kernel solicits first.
-			wants := [][]testlab.Echo{nil, {{Source: l.router.LinkLocal("s2"), Target: netip.MustParseAddr(onHost2), HopLimit: 1}}, nil}
+			wants := [][]lab.EchoRequest{nil, {{Source: l.router.LinkLocal("s2"), Target: netip.MustParseAddr(onHost2), HopLimit: 1}}, nil}
 			for i, want := range wants {
-				if got := taps[i].Echoes(); !slices.Equal(got, want) {
+				if got := lab.EchoRequests(taps[i].Frames()); !slices.Equal(got, want) {
 					t.Errorf("tap %d saw %v, want %v", i, got, want)
 				}
 			}
@@ -88,7 +88,7 @@ func TestFindsHostThatIgnoresEchoes(t *testing.T) {
 }
 
 // startWith starts a pinger that has only sockets of a kind.
-func startWith(t *testing.T, l *lab, kind string) *running {
+func startWith(t *testing.T, l *network, kind string) *running {
 	if kind == "raw" {
 		return start(t, l.router, testConfig())
 	}
@@ -100,7 +100,7 @@ func startWith(t *testing.T, l *lab, kind string) *running {
 
 func TestRefusals(t *testing.T) {
 	l := newLab(t)
-	taps := []*testlab.Tap{l.host1.Tap("h0"), l.host2.Tap("h0"), l.upstream.Tap("u0")}
+	taps := []*lab.Wire{l.host1.Wire("h0"), l.host2.Wire("h0"), l.upstream.Wire("u0")}
 	r := start(t, l.router, testConfig())
 	tests := []struct {
 		outcome outcome
@@ -140,7 +140,7 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 	for i, tap := range taps {
-		if got := tap.Echoes(); got != nil {
+		if got := lab.EchoRequests(tap.Frames()); got != nil {
 			t.Errorf("tap %d saw %v, want nothing", i, got)
 		}
 	}
@@ -152,9 +152,9 @@ func TestHoldDownAndRate(t *testing.T) {
 	cfg := testConfig()
 	cfg.Slaves, cfg.Rate = []string{"s2"}, 20
 	for i := range 100 {
-		l.host2.Addr("h0", fmt.Sprintf("2001:db8:1::7:%x/64", i))
+		l.host2.Address("h0", fmt.Sprintf("2001:db8:1::7:%x/64", i))
 	}
-	tap := l.host2.Tap("h0")
+	tap := l.host2.Wire("h0")
 	r := start(t, l.router, cfg)
 	if got := r.ask(onHost2, 1)["s2"].Status; got != schemas.Reachable {
 		t.Fatalf("first command: %s", got)
@@ -167,8 +167,8 @@ func TestHoldDownAndRate(t *testing.T) {
 		r.send(command(fmt.Sprintf("flood%d", i), fmt.Sprintf("2001:db8:1::7:%x", i)))
 	}
 	most := cfg.Rate * (1 + int(time.Since(begin)/time.Second))
-	testlab.Eventually(t, "all echoes are answered", func() bool { return r.counter("nd_pinger_pending") == 0 })
-	sent := len(tap.Echoes())
+	lab.Eventually(t, "all echoes are answered", func() bool { return r.counter("nd_pinger_pending") == 0 })
+	sent := len(lab.EchoRequests(tap.Frames()))
 	// A source alone gets three quarters.
 	if least := cfg.Rate * 3 / 4; sent < least || sent > most {
 		t.Errorf("%d echoes, want %d to %d", sent, least, most)
@@ -193,11 +193,11 @@ func TestSlaveDeletedAndMadeAgain(t *testing.T) {
 	if got["s2"].Error != "s2 does not exist" || got["s1"].Status != schemas.Unreachable {
 		t.Errorf("while s2 is away: %+v", got)
 	}
-	l.router.Eventually("the rule of s2 is gone", func() bool {
-		return !strings.Contains(strings.Join(l.router.Rules(), "\n"), `"s2"`)
+	lab.Eventually(t, "the rule of s2 is gone", func() bool {
+		return !strings.Contains(strings.Join(l.router.Rules(""), "\n"), `"s2"`)
 	})
 	l.router.Veth("s2", l.host2, "h0")
-	l.host2.Addr("h0", onHost2+"/64")
+	l.host2.Address("h0", onHost2+"/64")
 	if got := r.untilStatus(onHost2, "s2", schemas.Reachable); *got.Ethernet != schemas.MAC(l.host2.Link("h0").Attrs().HardwareAddr) {
 		t.Errorf("MAC address is %v", got.Ethernet)
 	}
@@ -205,7 +205,7 @@ func TestSlaveDeletedAndMadeAgain(t *testing.T) {
 		t.Errorf("%d lines say that s2 is gone, want 1", got)
 	}
 	r.stop()
-	if got := l.router.Routes(4861000); got != nil {
+	if got := l.router.Routes("table 4861"); got != nil {
 		t.Errorf("routes after stop: %v", got)
 	}
 }
@@ -248,7 +248,7 @@ func TestSlaveDownAndWithoutCarrier(t *testing.T) {
 		{func() { l.router.Down("s1") }, "s1 is down"},
 		{func() { l.router.Up("s1") }, ""},
 		{func() { l.host1.Down("h0") }, "s1 has no carrier"},
-		{func() { l.host1.Up("h0"); l.host1.Addr("h0", onHost1+"/64") }, ""},
+		{func() { l.host1.Up("h0"); l.host1.Address("h0", onHost1+"/64") }, ""},
 		{func() { l.router.Sysctl("net.ipv6.conf.s1.disable_ipv6", "1") }, "s1 has no IPv6 address of its own (see the sysctl net.ipv6.conf.s1.disable_ipv6)"},
 		{func() { l.router.Sysctl("net.ipv6.conf.s1.disable_ipv6", "0") }, ""},
 	}
@@ -259,7 +259,7 @@ func TestSlaveDownAndWithoutCarrier(t *testing.T) {
 			r.untilStatus(onHost1, "s1", schemas.Reachable)
 			continue
 		}
-		testlab.Eventually(t, step.want, func() bool {
+		lab.Eventually(t, step.want, func() bool {
 			return strings.Contains(r.log.String()[before:], "slave out of use: "+step.want)
 		})
 		got := r.ask(fmt.Sprintf("2001:db8:1::99:%x", i), 2)
@@ -276,7 +276,7 @@ func TestWaitsForDuplicateAddressDetection(t *testing.T) {
 	l.router.Sysctl("net.ipv6.conf.s1.accept_dad", "1")
 	l.router.Sysctl("net.ipv6.conf.s1.dad_transmits", "1")
 	l.router.Up("s1")
-	l.router.Eventually("s1 has a carrier", func() bool { return l.router.Link("s1").Attrs().RawFlags&unix.IFF_RUNNING != 0 })
+	lab.Eventually(t, "s1 has a carrier", func() bool { return l.router.Link("s1").Attrs().RawFlags&unix.IFF_RUNNING != 0 })
 	r := start(t, l.router, testConfig())
 	if got := r.ask(onHost1, 2)["s1"]; got.Status != schemas.Failed || !strings.Contains(got.Error, "duplicate address detection") {
 		t.Errorf("result while the address is tentative: %+v", got)
@@ -287,7 +287,7 @@ func TestWaitsForDuplicateAddressDetection(t *testing.T) {
 
 func TestSlavesByGlobAndPrefix(t *testing.T) {
 	l := newLab(t)
-	l.router.Addr("s1", "2001:db8:5::1/64")
+	l.router.Address("s1", "2001:db8:5::1/64")
 	cfg := testConfig()
 	cfg.Slaves = []string{"2001:db8:5::/64", "lan*", "missing"}
 	cfg.HoldDown = 0
@@ -305,10 +305,10 @@ func TestSlavesByGlobAndPrefix(t *testing.T) {
 		t.Errorf("errors by slave (-want +got):\n%s", diff)
 	}
 	l.router.Veth("lan7", l.host2, "h7")
-	l.host2.Addr("h7", "2001:db8:1::77/64")
+	l.host2.Address("h7", "2001:db8:1::77/64")
 	r.untilStatus("2001:db8:1::77", "lan7", schemas.Reachable)
 	l.router.Delete("lan7")
-	testlab.Eventually(t, "lan7 gone", func() bool { return strings.Contains(r.log.String(), `msg="slave gone" slave=lan7`) })
+	lab.Eventually(t, "lan7 gone", func() bool { return strings.Contains(r.log.String(), `msg="slave gone" slave=lan7`) })
 	families, err := r.registry.Gather()
 	if err != nil {
 		t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/ndmon/ndmon/pinger/internal/testlab"
+	"github.com/ndmon/ndmon/deploy/lab"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -27,10 +27,10 @@ func check(t *testing.T, what string, got, want []string) {
 	}
 }
 
-func ours(l *lab, base int, slaves ...string) (rules, routes []string) {
+func ours(l *network, base int, slaves ...string) (rules, routes []string) {
 	for i, s := range slaves {
 		rules = append(rules, fmt.Sprintf("486 oif %q table %d proto 78", s, base+i))
-		routes = append(routes, fmt.Sprintf("table %d dev %d proto 78", base+i, l.router.Index(s)))
+		routes = append(routes, fmt.Sprintf("::/0 dev %s table %d proto 78", s, base+i))
 	}
 	return append(append(standardRules[:1:1], rules...), standardRules[1]), routes
 }
@@ -41,31 +41,31 @@ func TestTablesComeAndGo(t *testing.T) {
 	cfg.HoldDown = 0
 	r := start(t, l.router, cfg)
 	rules, routes := ours(l, 4861000, "s1", "s2")
-	check(t, "rules", l.router.Rules(), rules)
-	check(t, "routes", l.router.Routes(4861000), routes)
+	check(t, "rules", l.router.Rules(""), rules)
+	check(t, "routes", l.router.Routes("table 4861"), routes)
 
 	l.router.Down("s1") // takes the route along
 	l.router.Up("s1")
 	r.untilStatus(onHost1, "s1", schemas.Reachable)
 	_, routes = ours(l, 4861000, "s1", "s2")
 	// The host is found at once, also while the route is being made again.
-	l.router.Eventually("the routes are back", func() bool { return slices.Equal(l.router.Routes(4861000), routes) })
-	check(t, "routes after down and up", l.router.Routes(4861000), routes)
+	lab.Eventually(t, "the routes are back", func() bool { return slices.Equal(l.router.Routes("table 4861"), routes) })
+	check(t, "routes after down and up", l.router.Routes("table 4861"), routes)
 
 	r.stop()
-	check(t, "rules after stop", l.router.Rules(), standardRules)
-	check(t, "routes after stop", l.router.Routes(4861000), nil)
+	check(t, "rules after stop", l.router.Rules(""), standardRules)
+	check(t, "routes after stop", l.router.Routes("table 4861"), nil)
 }
 
 // Traffic that no program binds to a slave goes where it went before.
 func TestTablesDivertNothing(t *testing.T) {
 	l := newLab(t)
-	before, err := l.router.RouteGet(net.ParseIP(onHost2))
+	before, err := l.router.Netlink.RouteGet(net.ParseIP(onHost2))
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := start(t, l.router, testConfig())
-	after, err := l.router.RouteGet(net.ParseIP(onHost2))
+	after, err := l.router.Netlink.RouteGet(net.ParseIP(onHost2))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,14 +90,14 @@ func TestRoutesInTheMainTableDoNotMatter(t *testing.T) {
 	cfg.HoldDown = 0
 	r := start(t, l.router, cfg)
 	for _, route := range routes {
-		if err := l.router.RouteAdd(route); err != nil {
+		if err := l.router.Netlink.RouteAdd(route); err != nil {
 			t.Fatal(err)
 		}
 		results := r.ask(onHost2, 2)
 		if results["s1"].Status != schemas.Unreachable || results["s2"].Status != schemas.Reachable {
 			t.Errorf("with %v: %+v", route, results)
 		}
-		if err := l.router.RouteDel(route); err != nil {
+		if err := l.router.Netlink.RouteDel(route); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -109,7 +109,7 @@ func TestSweepsWhatACrashLeftAndNothingElse(t *testing.T) {
 	// A crash: tables are made and not removed, the lock goes with its process.
 	var crashed *tables
 	var err error
-	l.router.Do(func() { crashed, err = openTables(l.router.Handle, 4861000, slog.New(slog.DiscardHandler)) })
+	l.router.Do(func() { crashed, err = openTables(l.router.Netlink, 4861000, slog.New(slog.DiscardHandler)) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,13 +130,13 @@ func TestSweepsWhatACrashLeftAndNothingElse(t *testing.T) {
 	foreign[2].Protocol = 4
 	foreign[2].Priority = 500
 	for _, rule := range foreign {
-		if err := l.router.RuleAdd(rule); err != nil {
+		if err := l.router.Netlink.RuleAdd(rule); err != nil {
 			t.Fatal(err)
 		}
 	}
 	route := crashed.route(4861000, l.router.Index("m0"))
 	route.Protocol, route.Dst = 4, &net.IPNet{IP: net.ParseIP("2001:db8:77::"), Mask: net.CIDRMask(48, 128)}
-	if err := l.router.RouteAdd(route); err != nil {
+	if err := l.router.Netlink.RouteAdd(route); err != nil {
 		t.Fatal(err)
 	}
 
@@ -144,9 +144,9 @@ func TestSweepsWhatACrashLeftAndNothingElse(t *testing.T) {
 	rules, routes := ours(l, 4861000, "s1", "s2")
 	kept := []string{`486 oif "s2" table 4860999 proto 78`, `486 oif "s2" table 4862000 proto 78`}
 	const other = `500 oif "s2" table 4861001 proto 4`
-	keptRoute := fmt.Sprintf("table 4861000 dev %d proto 4", l.router.Index("m0"))
-	check(t, "rules", l.router.Rules(), append(append(append(rules[:1:1], kept...), rules[1:3]...), other, rules[3]))
-	check(t, "routes", l.router.Routes(4861000), slices.Sorted(slices.Values([]string{routes[0], keptRoute, routes[1]})))
+	keptRoute := "2001:db8:77::/48 dev m0 table 4861000 proto 4"
+	check(t, "rules", l.router.Rules(""), append(append(append(rules[:1:1], kept...), rules[1:3]...), other, rules[3]))
+	check(t, "routes", l.router.Routes("table 4861"), slices.Sorted(slices.Values([]string{routes[0], keptRoute, routes[1]})))
 	if got := strings.Count(r.log.String(), "left behind"); got != 3 {
 		t.Errorf("%d lines about what was left behind, want 3", got)
 	}
@@ -154,8 +154,8 @@ func TestSweepsWhatACrashLeftAndNothingElse(t *testing.T) {
 		t.Errorf("status is %s", got)
 	}
 	r.stop()
-	check(t, "rules after stop", l.router.Rules(), append(append(standardRules[:1:1], kept...), other, standardRules[1]))
-	check(t, "routes after stop", l.router.Routes(4861000), []string{keptRoute})
+	check(t, "rules after stop", l.router.Rules(""), append(append(standardRules[:1:1], kept...), other, standardRules[1]))
+	check(t, "routes after stop", l.router.Routes("table 4861"), []string{keptRoute})
 }
 
 func TestMakesAgainWhatSomebodyRemoved(t *testing.T) {
@@ -167,21 +167,21 @@ func TestMakesAgainWhatSomebodyRemoved(t *testing.T) {
 	}
 	i := 0
 	for what, remove := range removals {
-		if err := remove(&tables{handle: l.router.Handle}); err != nil {
+		if err := remove(&tables{handle: l.router.Netlink}); err != nil {
 			t.Fatalf("removing the %s: %v", what, err)
 		}
 		i++
 		target := fmt.Sprintf("2001:db8:1::99:%x", i)
-		l.host2.Addr("h0", target+"/64")
+		l.host2.Address("h0", target+"/64")
 		got := r.ask(target, 2)["s2"]
 		if got.Status != schemas.Reachable || got.Reason != schemas.NoRoute || !strings.Contains(got.Error, "the route through s2 was gone") {
 			t.Errorf("%s removed: result is %+v", what, got)
 		}
-		testlab.Eventually(t, "it is logged", func() bool { return strings.Count(r.log.String(), "made it again") >= i })
+		lab.Eventually(t, "it is logged", func() bool { return strings.Count(r.log.String(), "made it again") >= i })
 	}
 	rules, routes := ours(l, 4861000, "s1", "s2")
-	check(t, "rules", l.router.Rules(), rules)
-	check(t, "routes", l.router.Routes(4861000), routes)
+	check(t, "rules", l.router.Rules(""), rules)
+	check(t, "routes", l.router.Routes("table 4861"), routes)
 	r.stop()
 }
 
@@ -198,8 +198,8 @@ func TestTwoPingersInOneNamespace(t *testing.T) {
 	third := start(t, l.router, other)
 	third.stop()
 	rules, routes := ours(l, 4861000, "s1", "s2")
-	check(t, "rules of the first pinger", l.router.Rules(), rules)
-	check(t, "routes of the first pinger", l.router.Routes(4861000), routes)
+	check(t, "rules of the first pinger", l.router.Rules(""), rules)
+	check(t, "routes of the first pinger", l.router.Routes("table 4861"), routes)
 	if got := first.ask(onHost2, 2)["s2"].Status; got != schemas.Reachable {
 		t.Errorf("status is %s", got)
 	}
@@ -222,11 +222,11 @@ func keepCapabilities(keep ...int) func() error {
 
 func TestWithoutCapNetAdmin(t *testing.T) {
 	l := newLab(t)
-	l.router.Addr("s1", "2001:db8:5::1/64")
-	l.host1.Addr("h0", "2001:db8:5::11/64")
+	l.router.Address("s1", "2001:db8:5::1/64")
+	l.host1.Address("h0", "2001:db8:5::11/64")
 	r := launch(t, l.router, testConfig(), keepCapabilities(unix.CAP_NET_RAW))
 	r.ready()
-	check(t, "rules", l.router.Rules(), standardRules)
+	check(t, "rules", l.router.Rules(""), standardRules)
 	if log := r.log.String(); strings.Count(log, "slaves without a route of their own") != 1 ||
 		!strings.Contains(log, "slaves=[s2] why=\"the pinger lacks CAP_NET_ADMIN\"") {
 		t.Errorf("log does not say once that s2 has no route")
@@ -243,8 +243,8 @@ func TestWithoutCapNetAdmin(t *testing.T) {
 
 func TestWithoutAnyCapability(t *testing.T) {
 	l := newLab(t)
-	l.router.Addr("s1", "2001:db8:5::1/64")
-	l.host1.Addr("h0", "2001:db8:5::11/64")
+	l.router.Address("s1", "2001:db8:5::1/64")
+	l.host1.Address("h0", "2001:db8:5::11/64")
 	r := launch(t, l.router, testConfig(), keepCapabilities())
 	var none *NoSocketError
 	if err := <-r.ended; !errors.As(err, &none) || !strings.Contains(err.Error(), "CAP_NET_RAW") || !strings.Contains(err.Error(), "ping_group_range") ||
@@ -264,7 +264,7 @@ func TestWithoutAnyCapability(t *testing.T) {
 func TestNaiveWayFails(t *testing.T) {
 	l := newLab(t)
 	r := start(t, l.router, testConfig())
-	testlab.Eventually(t, "found with the tables", func() bool { return r.ask(onHost2, 2)["s2"].Status == schemas.Reachable })
+	lab.Eventually(t, "found with the tables", func() bool { return r.ask(onHost2, 2)["s2"].Status == schemas.Reachable })
 	r.stop()
 	bare := launch(t, l.router, testConfig(), keepCapabilities(unix.CAP_NET_RAW))
 	bare.ready()

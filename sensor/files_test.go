@@ -20,9 +20,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"golang.org/x/sys/unix"
 
+	"github.com/ndmon/ndmon/deploy/lab"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/sensor/capfile"
-	"github.com/ndmon/ndmon/sensor/internal/testlab"
 )
 
 const resolution = "testdata/corpus/linux-resolution_nud.pcap"
@@ -238,7 +238,7 @@ func TestStandardInput(t *testing.T) {
 	if _, err := out.Write(data); err != nil {
 		t.Fatal(err)
 	}
-	testlab.Wait(t, "standard input is published", func() bool {
+	lab.Eventually(t, "standard input is published", func() bool {
 		return len(r.events(func(m message) bool { return m.event.Interface == "stdin" })) > 0
 	})
 	cancel()
@@ -262,12 +262,12 @@ func TestPipeWithoutWriter(t *testing.T) {
 	c.ReadFiles = []string{pipe}
 	go func() { done <- Run(ctx, c, Deps{Publisher: &recorder{}}) }()
 	cancel()
-	testlab.Wait(t, "Run ends", func() bool { return len(done) > 0 })
+	lab.Eventually(t, "Run ends", func() bool { return len(done) > 0 })
 	if err := <-done; err != nil {
 		t.Errorf("Run: %v", err)
 	}
 	// Let the goroutine go that still waits for a writer.
-	testlab.Wait(t, "the pipe has a reader", func() bool {
+	lab.Eventually(t, "the pipe has a reader", func() bool {
 		fd, err := unix.Open(pipe, unix.O_WRONLY|unix.O_NONBLOCK, 0)
 		if err == nil {
 			unix.Close(fd)

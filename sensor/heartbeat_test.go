@@ -1,13 +1,14 @@
 package sensor
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ndmon/ndmon/deploy/lab"
 	"github.com/ndmon/ndmon/schemas"
-	"github.com/ndmon/ndmon/sensor/internal/testlab"
 )
 
 func isHeartbeat(m message) bool { return m.event.Sensor != nil }
@@ -22,10 +23,10 @@ func TestHeartbeats(t *testing.T) {
 	began := time.Now()
 	r := start(t, router, c, func(d *Deps) { d.Before = before })
 	r.capturing(t, "eth0", 1)
-	host.Solicit("eth0", "2001:db8::50")
+	host.Solicit(netip.MustParseAddr("2001:db8::50"))
 	r.sees(t, "the NS", solicitation("eth0", schemas.In, "2001:db8::50"))
-	testlab.Wait(t, "there are three heartbeats", func() bool { return len(r.events(isHeartbeat)) >= 3 })
-	host.Solicit("eth0", "2001:db8::51")
+	lab.Eventually(t, "there are three heartbeats", func() bool { return len(r.events(isHeartbeat)) >= 3 })
+	host.Solicit(netip.MustParseAddr("2001:db8::51"))
 	r.sees(t, "the NS", solicitation("eth0", schemas.In, "2001:db8::51"))
 	r.stop(t)
 
@@ -82,7 +83,7 @@ func TestHeartbeatsWithoutNATS(t *testing.T) {
 }
 
 func TestNoHeartbeats(t *testing.T) {
-	n := testlab.New(t)
+	n := lab.New(t, "router")
 	r := start(t, n, config("eth0"))
 	r.logs(t, 1, "waiting for interface")
 	r.stop(t)

@@ -13,8 +13,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/ndmon/ndmon/deploy/lab"
 	"github.com/ndmon/ndmon/schemas"
-	"github.com/ndmon/ndmon/sensor/internal/testlab"
 )
 
 // solicitation matches the NS for a target on an interface.
@@ -39,9 +39,9 @@ func advertisement(iface, direction, target string) func(message) bool {
 
 // pair makes a router with an interface eth0 and a host with eth0 behind it,
 // numbered 2001:db8::1 and 2001:db8::2.
-func pair(t *testing.T) (router, host *testlab.Namespace) {
+func pair(t *testing.T) (router, host *lab.Namespace) {
 	t.Helper()
-	router, host = testlab.New(t), testlab.New(t)
+	router, host = lab.New(t, "router"), lab.New(t, "host")
 	router.Veth("eth0", host, "eth0")
 	router.Address("eth0", "2001:db8::1/64")
 	host.Address("eth0", "2001:db8::2/64")
@@ -56,11 +56,11 @@ func TestDirection(t *testing.T) {
 	r.capturing(t, "eth0", 1)
 
 	// The router asks and the host answers.
-	router.Solicit("eth0", "2001:db8::2")
+	router.Solicit(netip.MustParseAddr("2001:db8::2"))
 	out := r.sees(t, "the NS that leaves", solicitation("eth0", schemas.Out, "2001:db8::2"))
 	in := r.sees(t, "the NA that comes back", advertisement("eth0", schemas.In, "2001:db8::2"))
 	// The host asks for somebody who is not there.
-	host.Solicit("eth0", "2001:db8::3")
+	host.Solicit(netip.MustParseAddr("2001:db8::3"))
 	r.sees(t, "the NS that comes", solicitation("eth0", schemas.In, "2001:db8::3"))
 
 	if wrong := r.events(solicitation("eth0", schemas.In, "2001:db8::2")); len(wrong) > 0 {
@@ -112,16 +112,16 @@ func TestOrder(t *testing.T) {
 		host.Address("eth0", address(2, i)+"/128")
 	}
 	var asking sync.WaitGroup
-	for from, block := range map[*testlab.Namespace]int{router: 2, host: 1} {
+	for from, block := range map[*lab.Namespace]int{router: 2, host: 1} {
 		asking.Go(func() {
 			for i := range each {
-				from.Solicit("eth0", address(block, i))
+				from.Solicit(netip.MustParseAddr(address(block, i)))
 			}
 		})
 	}
 	asking.Wait()
 	// An address that has asked itself is known and not looked for.
-	testlab.Wait(t, "both ends have answered most", func() bool {
+	lab.Eventually(t, "both ends have answered most", func() bool {
 		answers := map[string]int{}
 		for _, m := range r.events(func(m message) bool { return m.event.ND.NA != nil }) {
 			answers[m.event.Direction]++
@@ -156,9 +156,9 @@ func TestOrder(t *testing.T) {
 // A bridge between two stations: what it passes on is forwarded, what it sends
 // itself is not, also from a new Ethernet address.
 func TestForwarded(t *testing.T) {
-	bridge, one, two := testlab.New(t), testlab.New(t), testlab.New(t)
+	bridge, one, two := lab.New(t, "bridge"), lab.New(t, "one"), lab.New(t, "two")
 	bridge.Bridge("br0")
-	for port, station := range map[string]*testlab.Namespace{"p1": one, "p2": two} {
+	for port, station := range map[string]*lab.Namespace{"p1": one, "p2": two} {
 		bridge.Veth(port, station, "eth0")
 		if err := bridge.Netlink.LinkSetMaster(bridge.Link(port), bridge.Link("br0")); err != nil {
 			t.Fatal(err)
@@ -179,13 +179,13 @@ func TestForwarded(t *testing.T) {
 		}
 	}
 
-	one.Solicit("eth0", "2001:db8::12")
+	one.Solicit(netip.MustParseAddr("2001:db8::12"))
 	check("the NS that comes from a station", false, solicitation("p1", schemas.In, "2001:db8::12"))
 	check("the NS that leaves for the other", true, solicitation("p2", schemas.Out, "2001:db8::12"))
 	check("the NA that leaves for the first", true, advertisement("p1", schemas.Out, "2001:db8::12"))
 
 	own := func(target string) {
-		bridge.Solicit("br0", target)
+		bridge.Solicit(netip.MustParseAddr(target))
 		check("the bridge's own NS", false, solicitation("br0", schemas.Out, target))
 		check("its copy that leaves by a port", false, solicitation("p1", schemas.Out, target))
 	}
@@ -216,7 +216,7 @@ func TestVLAN(t *testing.T) {
 	router, host := pair(t)
 	r := start(t, router, config("eth0"))
 	r.capturing(t, "eth0", 1)
-	host.Solicit("eth0", "2001:db8::30")
+	host.Solicit(netip.MustParseAddr("2001:db8::30"))
 	plain := r.sees(t, "the NS", solicitation("eth0", schemas.In, "2001:db8::30"))
 	if v := plain.event.Ethernet.VLAN; v != nil {
 		t.Errorf("VLAN of a frame without a tag is %v", *v)
@@ -225,7 +225,7 @@ func TestVLAN(t *testing.T) {
 	// The same, for another target, in VLAN 300 with priority 5.
 	frame := slices.Concat(plain.event.Frame[:12], []byte{0x81, 0, 5<<5 | 300>>8, 300 & 0xff}, plain.event.Frame[12:])
 	frame[4+14+40+8+15] = 0x31
-	host.Send("eth0", frame, 1)
+	host.Send("eth0", frame)
 	tagged := r.sees(t, "the tagged NS", solicitation("eth0", schemas.In, "2001:db8::31"))
 	if v := tagged.event.Ethernet.VLAN; v == nil || *v != 300 {
 		t.Errorf("VLAN of the tagged frame is %v, not 300", v)
@@ -238,7 +238,7 @@ func TestWrapped(t *testing.T) {
 	router, host := pair(t)
 	r := start(t, router, config("eth0"))
 	r.capturing(t, "eth0", 1)
-	host.Solicit("eth0", "2001:db8::30")
+	host.Solicit(netip.MustParseAddr("2001:db8::30"))
 	plain := r.sees(t, "the NS", solicitation("eth0", schemas.In, "2001:db8::30")).event.Frame
 
 	llc := []byte{0, 80, 0xaa, 0xaa, 3, 0, 0, 0, 0x86, 0xdd} // RFC 1042
@@ -259,7 +259,7 @@ func TestWrapped(t *testing.T) {
 		// The same, for another target.
 		frame := slices.Concat(plain[:12], test.headers, plain[14:])
 		frame[12+len(test.headers)+40+8+15] = byte(0x40 + i)
-		host.Send("eth0", frame, 1)
+		host.Send("eth0", frame)
 		e := r.sees(t, test.name, solicitation("eth0", schemas.In, fmt.Sprintf("2001:db8::%x", 0x40+i))).event
 		var vlans []uint16
 		for _, vlan := range []*uint16{e.Ethernet.VLAN, e.Ethernet.InnerVLAN} {
@@ -290,13 +290,13 @@ func TestNoOtherTraffic(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				host.Send("eth0", echo, 100)
+				host.Send("eth0", slices.Repeat([][]byte{echo}, 100)...)
 			}
 		}
 	}()
 	r := start(t, router, config("eth0"))
 	r.capturing(t, "eth0", 1)
-	host.Solicit("eth0", "2001:db8::1")
+	host.Solicit(netip.MustParseAddr("2001:db8::1"))
 	r.sees(t, "the NS in the flood", solicitation("eth0", schemas.In, "2001:db8::1"))
 	close(stop)
 	<-stopped
@@ -310,7 +310,7 @@ func TestNoOtherTraffic(t *testing.T) {
 }
 
 func TestInterfaceComesAndGoes(t *testing.T) {
-	router, host := testlab.New(t), testlab.New(t)
+	router, host := lab.New(t, "router"), lab.New(t, "host")
 	r := start(t, router, config("eth0"))
 	r.logs(t, 1, "waiting for interface", "wanted=eth0", "no such interface")
 
@@ -319,12 +319,12 @@ func TestInterfaceComesAndGoes(t *testing.T) {
 		host.Address("eth0", "2001:db8::2/64")
 		r.capturing(t, "eth0", n)
 		target := netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 15: byte(0x10 + n)}).String()
-		host.Solicit("eth0", target)
+		host.Solicit(netip.MustParseAddr(target))
 		r.sees(t, "an NS on the new interface", solicitation("eth0", schemas.In, target))
 		router.Delete("eth0")
 		r.logs(t, n, "interface is gone", "interface=eth0")
 		r.logs(t, n+1, "waiting for interface", "wanted=eth0")
-		testlab.Wait(t, "no interface is captured", func() bool { return r.metric(t, "nd_sensor_interfaces") == 0 })
+		lab.Eventually(t, "no interface is captured", func() bool { return r.metric(t, "nd_sensor_interfaces") == 0 })
 	}
 	r.stop(t)
 	for words, want := range map[string]int{"waiting for interface": 4, "msg=capturing": 3, "interface is gone": 3} {
@@ -340,7 +340,7 @@ func TestInterfaceComesAndGoes(t *testing.T) {
 // An interface that is deleted and made again at the same index before the
 // sensor looks must not be mistaken for the old one.
 func TestSameIndexAgain(t *testing.T) {
-	router, host := testlab.New(t), testlab.New(t)
+	router, host := lab.New(t, "router"), lab.New(t, "host")
 	router.Veth("eth0", host, "eth0")
 	sel, err := newSelection(config("eth0"))
 	if err != nil {
@@ -377,7 +377,7 @@ func TestDownAndUp(t *testing.T) {
 	r.capturing(t, "eth0", 1)
 	r.next(t, func() { router.Down("eth0") }, "interface is down", "interface=eth0")
 	r.next(t, func() { router.Up("eth0") }, "interface is up", "interface=eth0")
-	host.Solicit("eth0", "2001:db8::7")
+	host.Solicit(netip.MustParseAddr("2001:db8::7"))
 	r.sees(t, "an NS after the interface was down", solicitation("eth0", schemas.In, "2001:db8::7"))
 
 	r.next(t, func() { host.Down("eth0") }, "interface is without carrier", "interface=eth0")
@@ -390,9 +390,12 @@ func TestDownAndUp(t *testing.T) {
 // An interface that is down when it is opened is captured from the moment that
 // it is up: duplicate address detection is the first that happens then.
 func TestDownAtFirst(t *testing.T) {
-	router, host := testlab.New(t), testlab.New(t)
+	router, host := lab.New(t, "router"), lab.New(t, "host")
 	router.Veth("eth0", host, "eth0")
 	router.Down("eth0")
+	for _, name := range []string{"accept_dad", "dad_transmits"} {
+		router.Sysctl("net.ipv6.conf.eth0."+name, "1")
+	}
 	r := start(t, router, config("eth0"))
 	r.logs(t, 1, "msg=capturing", "state=down")
 	router.Up("eth0")
@@ -411,7 +414,7 @@ func TestAddressAndNameChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.logs(t, 1, "changed its Ethernet address", "to=02:00:00:00:00:42")
-	router.Solicit("eth0", "2001:db8::8")
+	router.Solicit(netip.MustParseAddr("2001:db8::8"))
 	m := r.sees(t, "an NS after the change", solicitation("eth0", schemas.Out, "2001:db8::8"))
 	if m.event.Ethernet.Source != mac {
 		t.Errorf("sent from %v", m.event.Ethernet.Source)
@@ -425,7 +428,7 @@ func TestAddressAndNameChange(t *testing.T) {
 	r.logs(t, 1, "interface was renamed", "interface=eth0", "name=eth9")
 	r.capturing(t, "eth9", 1)
 	router.Up("eth9")
-	host.Solicit("eth0", "2001:db8::9")
+	host.Solicit(netip.MustParseAddr("2001:db8::9"))
 	r.sees(t, "an NS under the new name", solicitation("eth9", schemas.In, "2001:db8::9"))
 
 	router.Down("eth9")
@@ -437,7 +440,7 @@ func TestAddressAndNameChange(t *testing.T) {
 }
 
 func TestSelectByPrefix(t *testing.T) {
-	router, host := testlab.New(t), testlab.New(t)
+	router, host := lab.New(t, "router"), lab.New(t, "host")
 	router.Veth("one", host, "h1")
 	router.Veth("two", host, "h2")
 	router.Address("one", "10.1.2.3/24")
@@ -450,7 +453,7 @@ func TestSelectByPrefix(t *testing.T) {
 	router.Address("two", "2001:db8:1::1/64")
 	r.logs(t, 1, "msg=capturing", "interface=two ", "master=true")
 	host.Address("h2", "2001:db8:1::2/64")
-	host.Solicit("h2", "2001:db8:1::3")
+	host.Solicit(netip.MustParseAddr("2001:db8:1::3"))
 	if m := r.sees(t, "an NS on the master", solicitation("two", schemas.In, "2001:db8:1::3")); !m.event.Master {
 		t.Error("the event of a master has no mark")
 	}
@@ -461,7 +464,7 @@ func TestSelectByPrefix(t *testing.T) {
 	router.Address("one", "172.16.0.1/24")
 	r.logs(t, 1, "msg=capturing", "interface=one ", "master=true", "proxy=true")
 	host.Address("h1", "2001:db8:2::2/64")
-	host.Solicit("h1", "2001:db8:2::3")
+	host.Solicit(netip.MustParseAddr("2001:db8:2::3"))
 	if m := r.sees(t, "an NS on the proxy", solicitation("one", schemas.In, "2001:db8:2::3")); !m.event.Master || !m.event.Proxy {
 		t.Error("the event of a master and proxy has not both marks")
 	}
@@ -477,11 +480,12 @@ func TestSelectByPrefix(t *testing.T) {
 }
 
 func TestAllInterfaces(t *testing.T) {
-	n, host := testlab.New(t), testlab.New(t)
+	n, host := lab.New(t, "router"), lab.New(t, "host")
 	r := start(t, n, config())
 	r.logs(t, 1, "waiting for interface", "no Ethernet interface is up")
-	n.Bridge("b")
 	attrs := netlink.NewLinkAttrs()
+	attrs.Name = "b"
+	n.Add(&netlink.Bridge{LinkAttrs: attrs}) // which is down
 	attrs.Name = "br0"
 	n.Add(&netlink.Bridge{LinkAttrs: attrs})
 	attrs.Name = "tun0"
@@ -499,13 +503,13 @@ func TestAllInterfaces(t *testing.T) {
 }
 
 func TestNotEthernet(t *testing.T) {
-	n := testlab.New(t)
+	n := lab.New(t, "router")
 	r := start(t, n, config("lo"))
 	r.logs(t, 1, "waiting for interface", "wanted=lo", "lo has no Ethernet frames (link type loopback)")
 }
 
 func TestMissing(t *testing.T) {
-	n := testlab.New(t)
+	n := lab.New(t, "router")
 	n.Bridge("eth0")
 	n.Bridge("eth1")
 	c := config("eth0", "eth7", "wan*", "lo")
@@ -528,7 +532,7 @@ func TestMissing(t *testing.T) {
 
 // The flush at the end may fail, which must not be silent.
 func TestFlushFails(t *testing.T) {
-	n := testlab.New(t)
+	n := lab.New(t, "router")
 	r := start(t, n, config())
 	r.logs(t, 1, "waiting for interface")
 	r.mu.Lock()

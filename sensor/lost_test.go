@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -13,8 +15,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ndmon/ndmon/deploy/lab"
 	"github.com/ndmon/ndmon/schemas"
-	"github.com/ndmon/ndmon/sensor/internal/testlab"
 )
 
 // lostOn matches the events of lost frames on an interface.
@@ -24,9 +26,9 @@ func lostOn(iface string) func(message) bool {
 
 // nsFrame captures an NS of the host for the target and spoils its checksum, so
 // that the kernel never sends the same.
-func nsFrame(t *testing.T, r *running, host *testlab.Namespace, target string) []byte {
+func nsFrame(t *testing.T, r *running, host *lab.Namespace, target string) []byte {
 	t.Helper()
-	host.Solicit("eth0", target)
+	host.Solicit(netip.MustParseAddr(target))
 	frame := bytes.Clone(r.sees(t, "the NS", solicitation("eth0", schemas.In, target)).event.Frame)
 	frame[len(frame)-1] ^= 1
 	return frame
@@ -54,13 +56,13 @@ func TestLostInBuffer(t *testing.T) {
 	r.setFull(true)
 	for _, n := range []int{5, 3} { // in two periods
 		before := r.log.count("frames were lost", "interface=eth0")
-		host.Send("eth0", frame, n)
+		host.Send("eth0", slices.Repeat([][]byte{frame}, n)...)
 		r.logs(t, before+1, "frames were lost", "interface=eth0")
 	}
-	testlab.Wait(t, "all are dropped", func() bool { return dropped() >= 8 })
+	lab.Eventually(t, "all are dropped", func() bool { return dropped() >= 8 })
 	r.setFull(false)
 	asked := periods.Load()
-	testlab.Wait(t, "two more periods are over", func() bool { return periods.Load() >= asked+3 })
+	lab.Eventually(t, "two more periods are over", func() bool { return periods.Load() >= asked+3 })
 	if told := r.events(lostOn("eth0")); len(told) > 0 {
 		t.Errorf("told while there was no connection: %+v", told)
 	}
@@ -99,10 +101,10 @@ func TestLostInKernel(t *testing.T) {
 
 	const sent = 500
 	r.mu.Lock() // the reader waits in TryPublish
-	host.Send("eth0", frame, sent)
+	host.Send("eth0", slices.Repeat([][]byte{frame}, sent)...)
 	r.mu.Unlock()
 	m := r.sees(t, "the lost frames", lostOn("eth0"))
-	testlab.Wait(t, "every frame is published or counted", func() bool {
+	lab.Eventually(t, "every frame is published or counted", func() bool {
 		return float64(r.copies(frame))+r.metric(t, "nd_sensor_dropped_total", "reason", "kernel") >= sent
 	})
 	r.stop(t)
@@ -132,8 +134,8 @@ func TestLostAtEnd(t *testing.T) {
 			r.capturing(t, "eth0", 1)
 			frame := nsFrame(t, r, host, "2001:db8::52")
 			r.setFull(true)
-			host.Send("eth0", frame, 4)
-			testlab.Wait(t, "the frames are dropped", func() bool { return r.metric(t, "nd_sensor_dropped_total") >= 4 })
+			host.Send("eth0", slices.Repeat([][]byte{frame}, 4)...)
+			lab.Eventually(t, "the frames are dropped", func() bool { return r.metric(t, "nd_sensor_dropped_total") >= 4 })
 			if end == "interface" {
 				router.Delete("eth0")
 				r.logs(t, 1, "interface is gone")
@@ -148,7 +150,7 @@ func TestLostAtEnd(t *testing.T) {
 }
 
 func TestWithoutRights(t *testing.T) {
-	n := testlab.New(t)
+	n := lab.New(t, "router")
 	var err error
 	n.Without(unix.CAP_NET_RAW, func() {
 		err = Run(context.Background(), config("eth0"), Deps{Publisher: &recorder{}})
@@ -166,7 +168,7 @@ func TestWithoutRights(t *testing.T) {
 
 // Without CAP_NET_ADMIN the receive buffer may be smaller, which is said once.
 func TestSmallReceiveBuffer(t *testing.T) {
-	n := testlab.New(t)
+	n := lab.New(t, "router")
 	n.Bridge("br0")
 	n.Bridge("br1")
 	c := config("br0", "br1")
@@ -178,7 +180,7 @@ func TestSmallReceiveBuffer(t *testing.T) {
 	go n.Without(unix.CAP_NET_ADMIN, func() {
 		done <- Run(ctx, c, Deps{Publisher: &recorder{}, Log: slog.New(slog.NewTextHandler(log, nil))})
 	})
-	testlab.Wait(t, "both are captured", func() bool { return log.count("msg=capturing") == 2 })
+	lab.Eventually(t, "both are captured", func() bool { return log.count("msg=capturing") == 2 })
 	cancel()
 	if err := <-done; err != nil {
 		t.Errorf("Run: %v", err)

@@ -14,8 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
+	"github.com/ndmon/ndmon/deploy/lab"
 	"github.com/ndmon/ndmon/schemas"
-	"github.com/ndmon/ndmon/sensor/internal/testlab"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -171,7 +171,7 @@ type running struct {
 }
 
 // start runs the sensor in the namespace until the test ends.
-func start(t *testing.T, n *testlab.Namespace, c Config, edit ...func(*Deps)) *running {
+func start(t *testing.T, n *lab.Namespace, c Config, edit ...func(*Deps)) *running {
 	t.Helper()
 	r := &running{recorder: &recorder{}, log: &logBook{}, registry: prometheus.NewPedanticRegistry(), done: make(chan error, 1)}
 	d := Deps{Log: slog.New(slog.NewTextHandler(r.log, nil)), Registry: r.registry, Publisher: r}
@@ -212,7 +212,7 @@ func (r *running) capturing(t *testing.T, iface string, n int) {
 // logs waits until n lines of the log contain all of the words.
 func (r *running) logs(t *testing.T, n int, words ...string) {
 	t.Helper()
-	testlab.Wait(t, fmt.Sprintf("the log has %d lines with %q", n, words), func() bool { return r.log.count(words...) >= n })
+	lab.Eventually(t, fmt.Sprintf("the log has %d lines with %q", n, words), func() bool { return r.log.count(words...) >= n })
 }
 
 // next waits until what f does gives one more line with all of the words.
@@ -226,7 +226,7 @@ func (r *running) next(t *testing.T, f func(), words ...string) {
 // sees waits until at least one message matches and returns the first.
 func (r *running) sees(t *testing.T, what string, match func(message) bool) message {
 	t.Helper()
-	testlab.Wait(t, "there is an event of "+what, func() bool { return len(r.events(match)) > 0 })
+	lab.Eventually(t, "there is an event of "+what, func() bool { return len(r.events(match)) > 0 })
 	return r.events(match)[0]
 }
 

@@ -159,7 +159,7 @@ func TestFind(t *testing.T) {
 	if status != 1 || len(lines) != 4 || p.Stderr.String() != "" {
 		t.Fatalf("exit status %d, output %q, standard error %q", status, p.Stdout, p.Stderr)
 	}
-	for i, want := range []string{"nobody has 2001:db8:5::dead", "  r1 looked behind s2", "  r1 did not look behind s1: slave down", "  r2.example looked behind s1, s2"} {
+	for i, want := range []string{"no host has 2001:db8:5::dead", "  r1 looked behind s2", "  r1 did not look behind s1: slave down", "  r2.example looked behind s1, s2"} {
 		if !strings.HasPrefix(lines[i], want) {
 			t.Errorf("line %d is %q, want %q", i+1, lines[i], want)
 		}

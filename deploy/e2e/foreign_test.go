@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -19,7 +18,10 @@ import (
 
 // admin is a protocol number that an administrator's routes have
 // (RTPROT_STATIC).
-const admin = 4
+const (
+	admin   = 4
+	byAdmin = "proto 4"
+)
 
 // What others have made for a target is in nobody's way, and stays.
 func TestForeignEntriesStay(t *testing.T) {
@@ -53,9 +55,9 @@ func TestForeignEntriesStay(t *testing.T) {
 			LinkIndex: index(lab.Master), Family: unix.AF_INET6, Flags: netlink.NTF_PROXY, IP: a.AsSlice()}))
 	}
 	foreign := func() []string {
-		list := append(r.Routes(admin), r.Rules(admin)...)
+		list := append(r.Routes(byAdmin), r.Rules(byAdmin)...)
 		for _, proxy := range r.Proxies() {
-			if !strings.HasSuffix(proxy, fmt.Sprintf(" proto %d", ours)) {
+			if !strings.HasSuffix(proxy, byUs) {
 				list = append(list, proxy)
 			}
 		}
@@ -96,7 +98,7 @@ func TestForeignEntriesStay(t *testing.T) {
 		t.Errorf("exit status %d", status)
 	}
 	check("after the end")
-	if list := append(r.Routes(ours), r.Rules(ours)...); len(list) > 0 {
+	if list := append(r.Routes(byUs), r.Rules(byUs)...); len(list) > 0 {
 		t.Errorf("left of ndmon's own: %v", list)
 	}
 }
@@ -113,7 +115,7 @@ func TestRelayWithARouteOfAnother(t *testing.T) {
 			if err := r.Netlink.RouteAdd(&route); err != nil {
 				t.Fatal(err)
 			}
-			before := r.Routes(admin)
+			before := r.Routes(byAdmin)
 			p := startRelay(t, r)
 			results := collect(t, connect(t, r.Namespace, localNATS), "nd.results.r1")
 			r.Wire(lab.Master).Send(lab.Solicitation(r.MAC(lab.Master), lab.RouterAddress, lab.Host2Address).Frame())
@@ -121,7 +123,7 @@ func TestRelayWithARouteOfAnother(t *testing.T) {
 				t.Errorf("results: %+v", found)
 			}
 			p.Stop()
-			if diff := cmp.Diff(before, r.Routes(admin)); diff != "" {
+			if diff := cmp.Diff(before, r.Routes(byAdmin)); diff != "" {
 				t.Errorf("routes of others (-want +got):\n%s", diff)
 			}
 		})

@@ -299,14 +299,14 @@ func TestRuleWritersTools(t *testing.T) {
 		{"no such frame", []string{"ndmon", "rules", "test", "builtin", capture, "--why", "5"}, 1, []string{"there is no frame 5"}},
 		{"no such file", []string{"ndmon", "rules", "test", "builtin", capture + "x"}, 1, []string{"no such file"}},
 		{"bad rules", []string{"ndmon", "rules", "test", write(t, "bad.xml", []byte(badRules)), capture}, 1, []string{"bad.xml:2: "}},
-		{"no arguments", []string{"ndmon", "rules", "test"}, 2, []string{"usage: ndmon rules test RULES CAPTURE"}},
-		{"frame 0", []string{"ndmon", "rules", "test", "builtin", capture, "--why", "0"}, 2, []string{"from 1 on"}},
+		{"no arguments", []string{"ndmon", "rules", "test"}, 2, []string{"ndmon rules test RULES CAPTURE"}},
+		{"frame 0", []string{"ndmon", "rules", "test", "builtin", capture, "--why", "0"}, 2, []string{"frames count from 1"}},
 		{"built-in rules", []string{"nd-ruled", "builtin"}, 0, []string{`<rule id="ra-from-unknown-router"`}},
 		{"fields", []string{"nd-ruled", "fields"}, 0, []string{"link.claim.changed", "fault.solicitednode"}},
 		{"nobody to ask", []string{"nd-ruled", "neighbors"}, 1, []string{"does not answer"}},
-		{"unknown format", []string{"nd-ruled", "neighbors", "-o", "xml"}, 2, []string{"takes table or json"}},
+		{"unknown format", []string{"nd-ruled", "neighbors", "-o", "xml"}, 2, []string{"use table or json"}},
 		{"bad time", []string{"nd-ruled", "--learn", "long"}, 2, []string{"is not a duration such as 1h"}},
-		{"no time", []string{"nd-ruled", "--learn"}, 2, []string{"takes a duration"}},
+		{"no time", []string{"nd-ruled", "--learn"}, 2, []string{"--learn: needs a value"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

@@ -21,7 +21,7 @@ func TestHelpAndVersion(t *testing.T) {
 		"ndmon": {"--master", "--slaves", "--interfaces", "--read", "--rules", "--output", "--log-level", "--daemon", "--listen", "--nats",
 			"--data", "--route", "--proxy", "ndmon find", "--help", "--version", "127.0.0.1:4222"},
 		"nd-sensor": {"SENSOR_INTERFACES", "SENSOR_MASTERS", "SENSOR_PROXIES", "NATS_URL", "nats://127.0.0.1:4222"},
-		"nd-ruled":  {"RULED_RULES", "nd-ruled check FILE", "nd-ruled fields", "NATS_URL"},
+		"nd-ruled":  {"RULED_RULES", "check ", "fields ", "--learn", "NATS_URL"},
 		"nd-pinger": {"PINGER_SLAVES", "PINGER_RATE", "NATS_URL"},
 	}
 	for _, name := range programs {
@@ -77,7 +77,7 @@ func TestBadCommandLines(t *testing.T) {
 		{"slaves without master", program("ndmon", "-s", "lo"), 2, []string{"--slaves", "--master"}},
 		{"route without slaves", program("ndmon", "-i", "lo", "--route"), 2, []string{"--route", "--master", "--slaves"}},
 		{"proxy without slaves", program("ndmon", "--proxy"), 2, []string{"--proxy", "--master", "--slaves"}},
-		{"find nothing", program("ndmon", "find"), 2, []string{"ndmon find: ", "one address", "ndmon find --help"}},
+		{"find nothing", program("ndmon", "find"), 2, []string{"ndmon find: ", "ndmon find ADDRESS", "ndmon find --help"}},
 		{"find a link-local address", program("ndmon", "find", "fe80::1"), 2, []string{"ndmon find: ", "fe80::1", "link-local"}},
 		{"find a group", program("ndmon", "find", "ff02::1"), 2, []string{"ff02::1", "multicast"}},
 		{"find a name", program("ndmon", "find", "host"), 2, []string{`"host"`, "2001:db8::42"}},

@@ -19,10 +19,16 @@ import (
 
 // ours is the protocol number of the routes, rules and proxy neighbour entries
 // that ndmon makes.
-const ours = 78
+const (
+	ours = 78
+	byUs = "proto 78"
+)
 
 // firstTable is the routing table of the first slave.
 const firstTable = 4861000
+
+// rulePriority is that of its routing rules.
+const rulePriority = 486
 
 // startWay starts ndmon with the built-in rules, to keep ways, and waits until
 // it works.
@@ -39,8 +45,8 @@ func startWay(t *testing.T, r *lab.Router, args ...string) *lab.Process {
 // tables of its slaves.
 func ways(r *lab.Router) []string {
 	var list []string
-	for _, route := range r.Routes(ours) {
-		if to, ok := strings.CutSuffix(route, " table 254"); ok {
+	for _, route := range r.Routes(byUs) {
+		if to, ok := strings.CutSuffix(route, " table 254 "+byUs); ok {
 			list = append(list, to)
 		}
 	}
@@ -65,7 +71,7 @@ func to(address netip.Addr, list []string) []string {
 // clean checks that nothing of ndmon's is left in the kernel's tables.
 func clean(t *testing.T, r *lab.Router) {
 	t.Helper()
-	for what, list := range map[string][]string{"routes": r.Routes(ours), "rules": r.Rules(ours), "proxy neighbour entries": r.Proxies()} {
+	for what, list := range map[string][]string{"routes": r.Routes(byUs), "rules": r.Rules(byUs), "proxy neighbour entries": r.Proxies()} {
 		if len(list) > 0 {
 			t.Errorf("%s that are left: %v", what, list)
 		}
@@ -305,7 +311,7 @@ func TestKilledUnderLoad(t *testing.T) {
 			p.Wait()
 			stop()
 		}
-		if len(ways(r)) == 0 || len(r.Proxies()) == 0 || len(r.Rules(ours)) == 0 {
+		if len(ways(r)) == 0 || len(r.Proxies()) == 0 || len(r.Rules(byUs)) == 0 {
 			t.Fatalf("%s: nothing is left by kill -9: this test proves nothing", tc.name)
 		}
 		// The hosts are silent: what is there now is of a former run.
@@ -316,12 +322,12 @@ func TestKilledUnderLoad(t *testing.T) {
 		}
 		var rules []string
 		for i, slave := range []string{lab.Slave1, lab.Slave2} {
-			rules = append(rules, fmt.Sprintf("oif %s table %d", slave, firstTable+i))
+			rules = append(rules, fmt.Sprintf("%d oif %q table %d %s", rulePriority, slave, firstTable+i, byUs))
 		}
-		if diff := cmp.Diff(rules, r.Rules(ours)); diff != "" {
+		if diff := cmp.Diff(rules, r.Rules(byUs)); diff != "" {
 			t.Errorf("%s: rules (-want +got):\n%s", tc.name, diff)
 		}
-		if routes := r.Routes(ours); len(routes) > len(rules) {
+		if routes := r.Routes(byUs); len(routes) > len(rules) {
 			t.Errorf("%s: routes: %v", tc.name, routes)
 		}
 		if status := p.Stop(); status != 0 {

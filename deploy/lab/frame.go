@@ -4,12 +4,16 @@ package lab
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net"
 	"net/netip"
+
+	"github.com/google/gopacket"
+	"github.com/google/gopacket/layers"
 )
 
-// Message is an ICMPv6 message in an Ethernet frame. Whatever it says is sent:
-// it need not be right.
+// Message is an ICMPv6 message in an Ethernet frame. Its fields are sent as they
+// are, right or wrong.
 type Message struct {
 	EthernetSource, EthernetDestination net.HardwareAddr
 	// VLAN is the identifier in an IEEE 802.1Q tag, 0 for no tag.
@@ -17,46 +21,34 @@ type Message struct {
 	Source, Destination netip.Addr
 	HopLimit            uint8
 	Type, Code          uint8
-	// Body is what follows the checksum: flags, addresses and options.
+	// Body follows the checksum: flags, addresses and options.
 	Body []byte
 }
 
 // Frame returns the message as a frame with a correct checksum.
 func (m Message) Frame() []byte {
-	const icmp6, ipv6, vlan, header = 58, 0x86dd, 0x8100, 40
-	icmp := append([]byte{m.Type, m.Code, 0, 0}, m.Body...)
-	src, dst := m.Source.As16(), m.Destination.As16()
-	pseudo := append(src[:], dst[:]...)
-	pseudo = binary.BigEndian.AppendUint32(pseudo, uint32(len(icmp)))
-	pseudo = append(pseudo, 0, 0, 0, icmp6)
-	binary.BigEndian.PutUint16(icmp[2:], checksum(append(pseudo, icmp...)))
-
-	frame := append(append([]byte{}, m.EthernetDestination...), m.EthernetSource...)
+	ethernet := &layers.Ethernet{SrcMAC: m.EthernetSource, DstMAC: m.EthernetDestination, EthernetType: layers.EthernetTypeIPv6}
+	ip := &layers.IPv6{Version: 6, NextHeader: layers.IPProtocolICMPv6, HopLimit: m.HopLimit,
+		SrcIP: m.Source.AsSlice(), DstIP: m.Destination.AsSlice()}
+	icmp := &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(m.Type, m.Code)}
+	icmp.SetNetworkLayerForChecksum(ip) // it refuses other layers only
+	frame := []gopacket.SerializableLayer{ethernet, ip, icmp, gopacket.Payload(m.Body)}
 	if m.VLAN != 0 {
-		frame = binary.BigEndian.AppendUint16(frame, vlan)
-		frame = binary.BigEndian.AppendUint16(frame, m.VLAN)
+		ethernet.EthernetType = layers.EthernetTypeDot1Q
+		tag := &layers.Dot1Q{VLANIdentifier: m.VLAN, Type: layers.EthernetTypeIPv6}
+		frame = []gopacket.SerializableLayer{ethernet, tag, ip, icmp, gopacket.Payload(m.Body)}
 	}
-	frame = binary.BigEndian.AppendUint16(frame, ipv6)
-	frame = append(frame, 6<<4, 0, 0, 0)
-	frame = binary.BigEndian.AppendUint16(frame, uint16(len(icmp)))
-	frame = append(frame, icmp6, m.HopLimit)
-	frame = append(append(frame, src[:]...), dst[:]...)
-	return append(frame, icmp...)
+	return serialize(frame...)
 }
 
-// checksum is that of RFC 1071.
-func checksum(b []byte) uint16 {
-	var sum uint32
-	for ; len(b) > 1; b = b[2:] {
-		sum += uint32(binary.BigEndian.Uint16(b))
+// serialize panics on a message that has no form on the wire, such as one with
+// half an address: that is a mistake in the test.
+func serialize(l ...gopacket.SerializableLayer) []byte {
+	b := gopacket.NewSerializeBuffer()
+	if err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, l...); err != nil {
+		panic(fmt.Sprintf("serialize a frame: %v", err))
 	}
-	if len(b) == 1 {
-		sum += uint32(b[0]) << 8
-	}
-	for sum > 0xffff {
-		sum = sum>>16 + sum&0xffff
-	}
-	return ^uint16(sum)
+	return b.Bytes()
 }
 
 // The groups of all nodes and of all routers on the link.
@@ -79,42 +71,51 @@ func SolicitedNode(target netip.Addr) netip.Addr {
 	return netip.AddrFrom16([16]byte{0: 0xff, 1: 2, 11: 1, 12: 0xff, 13: a[13], 14: a[14], 15: a[15]})
 }
 
+// message returns a message to a group with the hop limit that Neighbor
+// Discovery asks for.
+func message(mac net.HardwareAddr, source, group netip.Addr, kind uint8, body gopacket.SerializableLayer) Message {
+	return Message{
+		EthernetSource: mac, EthernetDestination: MulticastMAC(group),
+		Source: source, Destination: group, HopLimit: 255, Type: kind, Body: serialize(body),
+	}
+}
+
+func linkLayerAddress(kind layers.ICMPv6Opt, mac net.HardwareAddr) layers.ICMPv6Options {
+	return layers.ICMPv6Options{{Type: kind, Data: mac}}
+}
+
 // Solicitation returns a Neighbor Solicitation for target as a host sends it,
 // with its link-layer address unless source is unspecified (RFC 4861, section
 // 4.3).
 func Solicitation(mac net.HardwareAddr, source, target netip.Addr) Message {
-	group := SolicitedNode(target)
-	a := target.As16()
-	body := append(make([]byte, 4), a[:]...)
+	body := &layers.ICMPv6NeighborSolicitation{TargetAddress: target.AsSlice()}
 	if !source.IsUnspecified() {
-		body = append(append(body, 1, 1), mac...)
+		body.Options = linkLayerAddress(layers.ICMPv6OptSourceAddress, mac)
 	}
-	return Message{
-		EthernetSource: mac, EthernetDestination: MulticastMAC(group),
-		Source: source, Destination: group, HopLimit: 255, Type: 135, Body: body,
-	}
+	return message(mac, source, SolicitedNode(target), layers.ICMPv6TypeNeighborSolicitation, body)
 }
 
-// Advertisement returns a Neighbor Advertisement to all nodes that nobody asked
-// for and that overrides what they know (RFC 4861, section 4.4).
+// Advertisement returns an unsolicited Neighbor Advertisement to all nodes that
+// overrides their neighbour cache entries (RFC 4861, section 4.4).
 func Advertisement(mac net.HardwareAddr, source, target netip.Addr) Message {
 	const override = 0x20
-	a := target.As16()
-	body := append([]byte{override, 0, 0, 0}, a[:]...)
-	body = append(append(body, 2, 1), mac...)
-	return Message{
-		EthernetSource: mac, EthernetDestination: MulticastMAC(AllNodes),
-		Source: source, Destination: AllNodes, HopLimit: 255, Type: 136, Body: body,
-	}
+	return message(mac, source, AllNodes, layers.ICMPv6TypeNeighborAdvertisement, &layers.ICMPv6NeighborAdvertisement{
+		Flags: override, TargetAddress: target.AsSlice(), Options: linkLayerAddress(layers.ICMPv6OptTargetAddress, mac),
+	})
 }
 
 // RouterSolicitation returns a Router Solicitation as a host sends it (RFC 4861,
 // section 4.1).
 func RouterSolicitation(mac net.HardwareAddr, source netip.Addr) Message {
-	return Message{
-		EthernetSource: mac, EthernetDestination: MulticastMAC(AllRouters),
-		Source: source, Destination: AllRouters, HopLimit: 255, Type: 133, Body: append([]byte{0, 0, 0, 0, 1, 1}, mac...),
-	}
+	return message(mac, source, AllRouters, layers.ICMPv6TypeRouterSolicitation,
+		&layers.ICMPv6RouterSolicitation{Options: linkLayerAddress(layers.ICMPv6OptSourceAddress, mac)})
+}
+
+// RouterAdvertisement returns a Router Advertisement to all nodes without
+// options; lifetime is in seconds (RFC 4861, section 4.2).
+func RouterAdvertisement(mac net.HardwareAddr, source netip.Addr, lifetime uint16) Message {
+	return message(mac, source, AllNodes, layers.ICMPv6TypeRouterAdvertisement,
+		&layers.ICMPv6RouterAdvertisement{HopLimit: 64, RouterLifetime: lifetime})
 }
 
 // PrefixInformation returns the option of a Router Advertisement that announces
@@ -123,28 +124,40 @@ func RouterSolicitation(mac net.HardwareAddr, source netip.Addr) Message {
 func PrefixInformation(prefix netip.Prefix) []byte {
 	const onLink, autonomous, day = 0x80, 0x40, 86400
 	option := []byte{3, 4, byte(prefix.Bits()), onLink | autonomous}
-	option = binary.BigEndian.AppendUint32(option, day)
-	option = binary.BigEndian.AppendUint32(option, day)
-	option = append(option, 0, 0, 0, 0)
+	for _, n := range []uint32{day, day, 0} {
+		option = binary.BigEndian.AppendUint32(option, n)
+	}
 	return append(option, prefix.Masked().Addr().AsSlice()...)
 }
 
-// LinkLocal returns the address that a station makes itself of its Ethernet
-// address (RFC 4291, appendix A).
+// LinkLocal returns the link-local address that a station derives from its
+// Ethernet address (RFC 4291, appendix A).
 func LinkLocal(mac net.HardwareAddr) netip.Addr {
 	const local = 2
 	return netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80,
 		8: mac[0] ^ local, 9: mac[1], 10: mac[2], 11: 0xff, 12: 0xfe, 13: mac[3], 14: mac[4], 15: mac[5]})
 }
 
-// RouterAdvertisement returns a Router Advertisement to all nodes without
-// options; lifetime is in seconds (RFC 4861, section 4.2).
-func RouterAdvertisement(mac net.HardwareAddr, source netip.Addr, lifetime uint16) Message {
-	body := make([]byte, 12)
-	body[0] = 64
-	binary.BigEndian.PutUint16(body[2:], lifetime)
-	return Message{
-		EthernetSource: mac, EthernetDestination: MulticastMAC(AllNodes),
-		Source: source, Destination: AllNodes, HopLimit: 255, Type: 134, Body: body,
+// EchoRequest is an ICMPv6 echo request in a frame.
+type EchoRequest struct {
+	Source, Target netip.Addr
+	HopLimit       uint8
+}
+
+// EchoRequests returns the echo requests among the frames that a Wire has
+// received.
+func EchoRequests(frames []Frame) []EchoRequest {
+	var echoes []EchoRequest
+	for _, f := range frames {
+		packet := gopacket.NewPacket(f.Data, layers.LayerTypeEthernet, gopacket.NoCopy)
+		icmp, ok := packet.Layer(layers.LayerTypeICMPv6).(*layers.ICMPv6)
+		if f.Out || !ok || icmp.TypeCode.Type() != layers.ICMPv6TypeEchoRequest {
+			continue
+		}
+		ip := packet.Layer(layers.LayerTypeIPv6).(*layers.IPv6)
+		source, _ := netip.AddrFromSlice(ip.SrcIP)
+		target, _ := netip.AddrFromSlice(ip.DstIP)
+		echoes = append(echoes, EchoRequest{source, target, ip.HopLimit})
 	}
+	return echoes
 }

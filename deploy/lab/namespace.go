@@ -86,6 +86,25 @@ func (n *Namespace) enter(f func()) error {
 	return <-entered
 }
 
+// Without runs f in the namespace without a capability, such as
+// unix.CAP_NET_RAW, and waits for it.
+func (n *Namespace) Without(capability uint, f func()) {
+	n.t.Helper()
+	var err error
+	n.Do(func() {
+		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		var sets [2]unix.CapUserData
+		if err = unix.Capget(&header, &sets[0]); err != nil {
+			return
+		}
+		sets[capability/32].Effective &^= 1 << (capability % 32)
+		if err = unix.Capset(&header, &sets[0]); err == nil { // of this thread only
+			f()
+		}
+	})
+	n.must(err, "drop capability %d", capability)
+}
+
 // Sysctl sets a sysctl of the namespace, named with dots.
 func (n *Namespace) Sysctl(name, value string) {
 	n.t.Helper()
@@ -120,12 +139,27 @@ func (n *Namespace) Bridge(name string, ports ...string) {
 	n.Up(name)
 }
 
+// Add makes any interface.
+func (n *Namespace) Add(l netlink.Link) {
+	n.t.Helper()
+	var err error
+	// Not by n.Netlink, which makes tun interfaces in the process's namespace.
+	n.Do(func() { err = netlink.LinkAdd(l) })
+	n.must(err, "make interface %s", l.Attrs().Name)
+}
+
 // Link returns the interface.
 func (n *Namespace) Link(name string) netlink.Link {
 	n.t.Helper()
 	l, err := n.Netlink.LinkByName(name)
 	n.must(err, "find interface %s", name)
 	return l
+}
+
+// Index returns the interface's index.
+func (n *Namespace) Index(name string) int {
+	n.t.Helper()
+	return n.Link(name).Attrs().Index
 }
 
 // MAC returns the interface's Ethernet address.
@@ -185,7 +219,7 @@ func (n *Namespace) RemoveAddress(name, cidr string) {
 // DefaultRoute sends what has no route of its own to a router on the interface.
 func (n *Namespace) DefaultRoute(name string, router netip.Addr) {
 	n.t.Helper()
-	route := netlink.Route{LinkIndex: n.Link(name).Attrs().Index, Gw: router.AsSlice()}
+	route := netlink.Route{LinkIndex: n.Index(name), Gw: router.AsSlice()}
 	n.must(n.Netlink.RouteReplace(&route), "set the default route to %v on %s", router, name)
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/vishvananda/netlink"
@@ -112,27 +113,30 @@ func protocolOf(attrs []syscall.NetlinkRouteAttr) uint8 {
 	return 0
 }
 
-// Routes returns the IPv6 routes with the protocol number in all routing
-// tables, each as "DESTINATION dev INTERFACE table NUMBER", in their order.
-func (n *Namespace) Routes(protocol int) []string {
+// Routes returns the IPv6 routes of all routing tables that contain a text, each
+// as "DESTINATION dev INTERFACE table NUMBER proto NUMBER", in their order.
+func (n *Namespace) Routes(with string) []string {
 	n.t.Helper()
-	routes, err := n.Netlink.RouteListFiltered(unix.AF_INET6,
-		&netlink.Route{Table: unix.RT_TABLE_UNSPEC, Protocol: netlink.RouteProtocol(protocol)}, netlink.RT_FILTER_PROTOCOL|netlink.RT_FILTER_TABLE)
+	routes, err := n.Netlink.RouteListFiltered(unix.AF_INET6, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
 	if errors.Is(err, netlink.ErrDumpInterrupted) {
 		err = nil
 	}
 	n.must(err, "list the routes")
 	var list []string
 	for _, r := range routes {
-		list = append(list, fmt.Sprintf("%v dev %s table %d", r.Dst, n.nameOf(r.LinkIndex), r.Table))
+		route := fmt.Sprintf("%v dev %s table %d proto %d", r.Dst, n.nameOf(r.LinkIndex), r.Table, int(r.Protocol))
+		if strings.Contains(route, with) {
+			list = append(list, route)
+		}
 	}
 	slices.Sort(list)
 	return list
 }
 
-// Rules returns the IPv6 routing rules with the protocol number, each as "oif
-// INTERFACE table NUMBER", in their order.
-func (n *Namespace) Rules(protocol uint8) []string {
+// Rules returns the IPv6 routing rules that contain a text, each as "PRIORITY oif
+// INTERFACE table NUMBER proto NUMBER", in the order in which the kernel applies
+// them. INTERFACE is quoted.
+func (n *Namespace) Rules(with string) []string {
 	n.t.Helper()
 	rules, err := n.Netlink.RuleList(unix.AF_INET6)
 	if errors.Is(err, netlink.ErrDumpInterrupted) {
@@ -141,11 +145,11 @@ func (n *Namespace) Rules(protocol uint8) []string {
 	n.must(err, "list the routing rules")
 	var list []string
 	for _, r := range rules {
-		if r.Protocol == protocol {
-			list = append(list, fmt.Sprintf("oif %s table %d", r.OifName, r.Table))
+		rule := fmt.Sprintf("%d oif %q table %d proto %d", r.Priority, r.OifName, r.Table, r.Protocol)
+		if strings.Contains(rule, with) {
+			list = append(list, rule)
 		}
 	}
-	slices.Sort(list)
 	return list
 }
 

@@ -20,7 +20,7 @@ func TestTablesOfTheKernel(t *testing.T) {
 	n, peer := lab.New(t, "a"), lab.New(t, "b")
 	n.Veth("x", peer, "y")
 	address := netip.MustParseAddr("2001:db8:77::1")
-	index := n.Link("x").Attrs().Index
+	index := n.Index("x")
 	const protocol = 99
 	before := n.NeighbourTable()
 	for what, err := range map[string]error{
@@ -40,13 +40,13 @@ func TestTablesOfTheKernel(t *testing.T) {
 	if diff := cmp.Diff([]string{"x 2001:db8:77::1 proto 0"}, n.Proxies()); diff != "" {
 		t.Errorf("proxies (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"2001:db8:77::1/128 dev x table 1234"}, n.Routes(protocol)); diff != "" {
+	if diff := cmp.Diff([]string{"2001:db8:77::1/128 dev x table 1234 proto 99"}, n.Routes("proto 99")); diff != "" {
 		t.Errorf("routes (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"oif x table 1234"}, n.Rules(protocol)); diff != "" {
+	if diff := cmp.Diff([]string{`500 oif "x" table 1234 proto 99`}, n.Rules("proto 99")); diff != "" {
 		t.Errorf("rules (-want +got):\n%s", diff)
 	}
-	if other := append(append(n.Rules(98), n.Routes(98)...), peer.Proxies()...); len(other) > 0 {
+	if other := append(append(n.Rules("proto 98"), n.Routes("proto 98")...), peer.Proxies()...); len(other) > 0 {
 		t.Errorf("of others: %v", other)
 	}
 

@@ -32,7 +32,7 @@ type Frame struct {
 // Wire opens an interface. It sees what passes from now on.
 func (n *Namespace) Wire(name string) *Wire {
 	n.t.Helper()
-	w := &Wire{n: n, name: name, index: n.Link(name).Attrs().Index, seen: make([]byte, 1<<16)}
+	w := &Wire{n: n, name: name, index: n.Index(name), seen: make([]byte, 1<<16)}
 	const all = unix.ETH_P_ALL
 	var err error
 	n.Do(func() {
@@ -60,7 +60,28 @@ func (w *Wire) Write(frame []byte) (int, error) {
 	return (&Sender{w.fd, w.index, w.name}).Write(frame)
 }
 
-// Sender takes frames for an interface, like a Wire, and belongs to no test.
+// Send puts frames on the wire behind an interface, without watching it.
+func (n *Namespace) Send(name string, frames ...[]byte) {
+	n.t.Helper()
+	s := n.Sender(name)
+	defer s.Close()
+	for _, frame := range frames {
+		_, err := s.Write(frame)
+		n.must(err, "send")
+	}
+}
+
+// Sender opens an interface of the namespace to send on it. The caller closes it.
+func (n *Namespace) Sender(name string) *Sender {
+	n.t.Helper()
+	var s *Sender
+	var err error
+	n.Do(func() { s, err = NewSender(name) })
+	n.must(err, "open a sender")
+	return s
+}
+
+// Sender sends frames on an interface, like a Wire, and belongs to no test.
 type Sender struct {
 	fd, index int
 	name      string

@@ -2,34 +2,33 @@ package ndmon
 
 import "sync"
 
-// direct hands messages from one part of this process to another: the thing
-// itself, at once, in the giver's goroutine. The way over the server, with what is
-// written there read again, would take a solicitation longer than all the rest of
-// its way. NATS has it for everybody else; the parts share a connection that does
-// not hear itself, so that nothing comes twice.
+// direct passes messages from one part of this process to another, as Go values in the
+// sender's goroutine. Over the NATS server, with encoding and decoding, a solicitation
+// would take longer than all the rest of its way. The parts share a NATS connection that
+// does not receive its own messages, so that none arrives twice.
 type direct[T any] struct {
-	mu   sync.RWMutex
-	take func(*T)
+	mu      sync.RWMutex
+	receive func(*T)
 }
 
-// listen has take called with each message until stop is called, which waits for
-// the last call to end. Take must not keep the message.
-func (d *direct[T]) listen(take func(*T)) (stop func()) {
-	d.set(take)
+// subscribe calls receive with each message until stop is called, which waits for the last
+// call to end. Receive must not keep the message.
+func (d *direct[T]) subscribe(receive func(*T)) (stop func()) {
+	d.set(receive)
 	return func() { d.set(nil) }
 }
 
-func (d *direct[T]) set(take func(*T)) {
+func (d *direct[T]) set(receive func(*T)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.take = take
+	d.receive = receive
 }
 
-// give hands a message over, if somebody listens.
-func (d *direct[T]) give(message *T) {
+// send passes a message to the subscriber, if there is one.
+func (d *direct[T]) send(message *T) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	if d.take != nil {
-		d.take(message)
+	if d.receive != nil {
+		d.receive(message)
 	}
 }

@@ -5,31 +5,31 @@ import (
 	"testing"
 )
 
-// What is given reaches who listens, and nobody once stop has returned.
+// A message reaches the subscriber, and none after stop has returned.
 func TestDirect(t *testing.T) {
 	var d direct[int]
 	one := 1
-	d.give(&one) // to nobody
+	d.send(&one) // without a subscriber
 	for range 3 {
 		got, stopped := 0, false
-		stop := d.listen(func(n *int) {
+		stop := d.subscribe(func(n *int) {
 			if stopped {
-				t.Error("given after stop")
+				t.Error("received after stop")
 			}
 			got += *n
 		})
-		d.give(&one)
+		d.send(&one)
 		if got != 1 {
 			t.Errorf("got %d, want 1", got)
 		}
-		var giving sync.WaitGroup
-		giving.Go(func() {
+		var sending sync.WaitGroup
+		sending.Go(func() {
 			for range 10_000 {
-				d.give(&one)
+				d.send(&one)
 			}
 		})
 		stop()
 		stopped = true
-		giving.Wait()
+		sending.Wait()
 	}
 }

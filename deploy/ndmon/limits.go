@@ -1,20 +1,19 @@
 package ndmon
 
-// limits are the bounds of what is kept in memory.
+// limits bound what is kept in memory.
 type limits struct {
 	// events are the bytes that the server keeps in the stream of events.
 	events int64
-	// buffer is the share of each buffer, of events on their way into that stream and of
-	// alerts on theirs, in bytes, and neighbours how many addresses there is room for. 0
-	// is no limit.
+	// buffer bounds each buffer of messages to be stored, that of events and that of
+	// alerts, in bytes. neighbours bounds the remembered addresses. 0 is no limit.
 	buffer, neighbours int
-	// copy has the server keep a copy of the alerts for readers. In a flood, that costs
-	// what is stored in 10 s, for which the server remembers what was read.
+	// copy makes the server keep a copy of the alerts for readers. In a flood, it costs
+	// the memory of the alerts of 10 s, for which the server remembers what was read.
 	copy bool
 }
 
-// limitsFor returns the bounds for a process that may take so many bytes of memory, 0
-// for any number.
+// limitsFor returns the bounds for a process that may use this number of bytes of memory,
+// 0 for no limit.
 func limitsFor(memory int64) limits {
 	const (
 		most, least = 32 << 20, 2 << 20 // of events

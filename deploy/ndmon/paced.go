@@ -6,12 +6,12 @@ import (
 	"github.com/ndmon/ndmon/schemas/bus"
 )
 
-// paced keeps the reading of a file from overtaking the rules: the stream of
-// events is bounded, and drops the oldest.
+// paced keeps the reading of a file from overtaking the rules: the stream of events is
+// bounded and drops the oldest.
 type paced struct {
 	*bus.Publisher
-	caughtUp func(context.Context) error
-	// most is how many bytes are published before the rules have caught up.
+	evaluated func(context.Context) error
+	// most is the number of bytes that are published before their evaluation is awaited.
 	most  int
 	bytes int
 }
@@ -24,7 +24,7 @@ func (p *paced) Publish(ctx context.Context, subject, msgID string, data []byte)
 		if err := p.Flush(ctx); err != nil {
 			return err
 		}
-		if err := p.caughtUp(ctx); err != nil {
+		if err := p.evaluated(ctx); err != nil {
 			return err
 		}
 	}

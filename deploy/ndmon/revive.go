@@ -11,22 +11,22 @@ import (
 	"github.com/ndmon/ndmon/schemas/bus"
 )
 
-// reviver has the embedded server store again after its disk was full: it has stopped
-// JetStream then, or fails each message of a stream, until it is started again.
+// reviver restarts JetStream of the embedded server after its disk was full. Until then the
+// server has stopped JetStream, or rejects each message of a stream.
 type reviver struct {
 	server *natsServer
-	// stored is Publisher.Health of the alerts.
+	// stored is bus.Publisher.Health of the alerts.
 	stored func() error
 	log    *slog.Logger
 	config server.JetStreamConfig
-	// stuck is how often in turn the server was found not to answer.
-	stuck int
+	// unanswered counts the checks in succession in which the server did not answer.
+	unanswered int
 }
 
 const (
 	reviveInterval = 5 * time.Second
-	// stuckLooks is how often in turn the server may be found not to answer.
-	stuckLooks = 3
+	// maxUnanswered is the number of checks after which JetStream is restarted.
+	maxUnanswered = 3
 )
 
 func newReviver(s *natsServer, stored func() error, log *slog.Logger) *reviver {
@@ -35,7 +35,7 @@ func newReviver(s *natsServer, stored func() error, log *slog.Logger) *reviver {
 	return &reviver{server: s, stored: stored, log: log, config: config}
 }
 
-// run looks after the server until the context ends.
+// run checks the server until the context ends.
 func (r *reviver) run(ctx context.Context) {
 	ticker := time.NewTicker(reviveInterval)
 	defer ticker.Stop()
@@ -45,28 +45,27 @@ func (r *reviver) run(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		if err := r.look(); err != nil {
+		if err := r.check(); err != nil {
 			r.log.Error("the NATS server does not store", "error", err)
 		}
 	}
 }
 
-// look starts JetStream again if it has stopped, or does not answer, and the disk has
-// room.
-func (r *reviver) look() error {
+// check restarts JetStream if it has stopped or does not answer, and the disk has room.
+func (r *reviver) check() error {
 	enabled := r.server.JetStreamEnabled()
 	if enabled && errors.Is(r.stored(), bus.ErrNoAnswer) {
-		r.stuck++
+		r.unanswered++
 	} else {
-		r.stuck = 0
+		r.unanswered = 0
 	}
-	if enabled && r.stuck < stuckLooks {
+	if enabled && r.unanswered < maxUnanswered {
 		return nil
 	}
 	if err := r.server.room(); err != nil {
 		return err
 	}
-	r.stuck = 0
+	r.unanswered = 0
 	if enabled {
 		if err := r.server.DisableJetStream(); err != nil {
 			return fmt.Errorf("stop JetStream: %w", err)
@@ -76,6 +75,6 @@ func (r *reviver) look() error {
 	if err := r.server.EnableJetStream(&config); err != nil {
 		return fmt.Errorf("start JetStream again: %w", err)
 	}
-	r.log.Warn("started JetStream again, which had stopped storing; events that were not evaluated yet are lost")
+	r.log.Warn("restarted JetStream, which had stopped storing; events that were not evaluated are lost")
 	return nil
 }

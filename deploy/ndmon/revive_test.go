@@ -59,7 +59,7 @@ func TestReviver(t *testing.T) {
 	r := newReviver(s, func() error { return health }, slog.New(slog.NewTextHandler(&log, nil)))
 	look := func(want bool) {
 		t.Helper()
-		if err := r.look(); err != nil {
+		if err := r.check(); err != nil {
 			t.Fatal(err)
 		}
 		if got := started(); got != want {
@@ -71,11 +71,11 @@ func TestReviver(t *testing.T) {
 	}
 	look(false)
 	health = errors.New("the disk is full") // which passes
-	for range 2 * stuckLooks {
+	for range 2 * maxUnanswered {
 		look(false)
 	}
 	health = fmt.Errorf("stuck: %w", bus.ErrNoAnswer)
-	for range stuckLooks - 1 {
+	for range maxUnanswered - 1 {
 		look(false)
 	}
 	look(true)
@@ -89,10 +89,10 @@ func TestReviver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := stream.CachedInfo().State.Msgs; n != 2*stuckLooks+stuckLooks+3 {
+	if n := stream.CachedInfo().State.Msgs; n != 2*maxUnanswered+maxUnanswered+3 {
 		t.Errorf("%d messages are kept", n)
 	}
-	if n := strings.Count(log.String(), "started JetStream again"); n != 2 {
+	if n := strings.Count(log.String(), "restarted JetStream"); n != 2 {
 		t.Errorf("log: %s", log.String())
 	}
 }

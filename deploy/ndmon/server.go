@@ -24,26 +24,26 @@ import (
 const (
 	startTimeout = 10 * time.Second
 	serverDisk   = 4 << 30
-	// reserve is how much of the disk is left alone: without any room the server stops
-	// storing for good.
+	// reserve is the space that is left on the disk, in bytes: on a full disk the server
+	// stops storing for good.
 	reserve = 1 << 20
 )
 
-// natsServer is the embedded nats-server and its folder.
+// natsServer is the embedded NATS server and its directory.
 type natsServer struct {
 	*server.Server
 	dir string
-	// seedFile has the key by which the parts of this process, and whoever may read it,
-	// may do everything.
+	// seedFile has the key with all rights, for the parts of this process and for anyone
+	// who may read the file.
 	seedFile string
-	// release gives the folder back.
+	// release unlocks the directory.
 	release func()
 }
 
-// startServer starts a nats-server with JetStream. Without an address it serves
-// this process alone.
+// startServer starts a NATS server with JetStream. Without an address to listen on, it
+// serves this process only.
 func startServer(cfg Config, l limits, log *slog.Logger) (_ *natsServer, err error) {
-	dir, release, err := claim(cfg.Data)
+	dir, release, err := lockDirectory(cfg.Data)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +89,7 @@ func startServer(cfg Config, l limits, log *slog.Logger) (_ *natsServer, err err
 	}
 	n := &natsServer{s, dir, seedFile, release}
 	if cfg.Listen != "" {
-		if beyondLoopback(cfg.Listen) && (cfg.TLSCert == "" || cfg.Keys == "") {
+		if BeyondLoopback(cfg.Listen) && (cfg.TLSCert == "" || cfg.Keys == "") {
 			log.Warn("other hosts reach the NATS server without TLS or without keys (--insecure)", "address", cfg.Listen)
 		}
 		if err := local.WriteContext(s.ClientURL()); err != nil {
@@ -104,14 +104,14 @@ func startServer(cfg Config, l limits, log *slog.Logger) (_ *natsServer, err err
 	return n, nil
 }
 
-// room returns an error while the disk has no room for the server.
+// room returns an error while the disk has no space for the server.
 func (s *natsServer) room() error {
 	var disk unix.Statfs_t
 	if err := unix.Statfs(s.dir, &disk); err != nil {
-		return fmt.Errorf("look at the disk of %s: %w", s.dir, err)
+		return fmt.Errorf("get the free space of the disk of %s: %w", s.dir, err)
 	}
 	if free := disk.Bavail * uint64(disk.Bsize); free < reserve {
-		return fmt.Errorf("the disk of %s is full: %d KiB free, at least %d are left alone", s.dir, free>>10, reserve>>10)
+		return fmt.Errorf("the disk of %s is full: %d KiB are free, at least %d are needed", s.dir, free>>10, reserve>>10)
 	}
 	return nil
 }
@@ -122,12 +122,12 @@ func (s *natsServer) stop() {
 	s.release()
 }
 
-// splitListen also finds out whether the address is free, for the server itself
-// only logs that it is not.
+// splitListen splits an address to listen on. It returns an error if the address is taken,
+// which the server would only log.
 func splitListen(listen string) (host string, port int, err error) {
 	probe, err := net.Listen("tcp", listen)
 	if errors.Is(err, unix.EADDRINUSE) {
-		return "", 0, fmt.Errorf("%s is taken: --listen ADDRESS uses another address, --nats URL the NATS server that runs there", listen)
+		return "", 0, fmt.Errorf("%s is in use: use another address with --listen, or the NATS server that runs there with --nats", listen)
 	}
 	if err != nil {
 		return "", 0, fmt.Errorf("--listen: %w", err)
@@ -143,23 +143,24 @@ func splitListen(listen string) (host string, port int, err error) {
 	if host == "" {
 		host = "::"
 	}
-	// A port of 0 has become a number, a name too.
+	// The port 0 and a name were resolved to a number.
 	if port, err = strconv.Atoi(text); err != nil || port == 0 {
 		port = addr.Port
 	}
 	return host, port, nil
 }
 
-// claim makes the server's folder and keeps other processes out of it.
-func claim(dir string) (path string, release func(), err error) {
+// lockDirectory makes the server's directory and locks it against other processes. An empty
+// path makes a temporary one.
+func lockDirectory(dir string) (path string, release func(), err error) {
 	if dir == "" {
 		if dir, err = os.MkdirTemp("", "ndmon-"); err != nil {
-			return "", nil, fmt.Errorf("make a temporary folder for the NATS server: %w", err)
+			return "", nil, fmt.Errorf("make a temporary directory for the NATS server: %w", err)
 		}
 		return dir, func() { os.RemoveAll(dir) }, nil
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", nil, fmt.Errorf("--data: make the folder of the NATS server: %w", err)
+		return "", nil, fmt.Errorf("--data: make the directory of the NATS server: %w", err)
 	}
 	if err := checkOwner(dir); err != nil {
 		return "", nil, fmt.Errorf("--data: %w", err)
@@ -170,13 +171,12 @@ func claim(dir string) (path string, release func(), err error) {
 	}
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		lock.Close()
-		return "", nil, fmt.Errorf("another ndmon uses %s: --data DIRECTORY takes another one", dir)
+		return "", nil, fmt.Errorf("another ndmon uses %s: use another directory with --data", dir)
 	}
 	return dir, func() { lock.Close() }, nil
 }
 
-// checkOwner refuses a folder that another user can change: the keys in it would be
-// that user's too.
+// checkOwner refuses a directory that another user can change, and so the keys in it.
 func checkOwner(dir string) error {
 	info, err := os.Stat(dir)
 	if err != nil {
@@ -185,16 +185,15 @@ func checkOwner(dir string) error {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	switch uid := os.Geteuid(); {
 	case ok && int(stat.Uid) != uid && stat.Uid != 0:
-		return fmt.Errorf("%s belongs to another user (%d): takes a folder of user %d's own", dir, stat.Uid, uid)
+		return fmt.Errorf("%s belongs to another user (%d): use a directory of user %d", dir, stat.Uid, uid)
 	case info.Mode().Perm()&0o022 != 0:
-		return fmt.Errorf("%s can be changed by other users (mode %04o): takes a new folder, or chmod 700", dir, info.Mode().Perm())
+		return fmt.Errorf("other users can change %s (mode %04o): use a new directory, or chmod 700", dir, info.Mode().Perm())
 	}
 	return nil
 }
 
-// beyondLoopback reports whether a server that listens on an address is reached from
-// other hosts.
-func beyondLoopback(listen string) bool {
+// BeyondLoopback reports whether other hosts reach a server that listens on an address.
+func BeyondLoopback(listen string) bool {
 	host, _, err := net.SplitHostPort(listen)
 	if err != nil || host == "localhost" {
 		return false
@@ -203,13 +202,13 @@ func beyondLoopback(listen string) bool {
 	return ip == nil || !ip.IsLoopback()
 }
 
-// serverLog is the server's log in ours: its informative lines are for those
-// who debug. Its warnings and errors are bounded, for clients may cause them.
+// serverLog writes the server's log to ours. Its informational lines get the level trace.
+// Its warnings and errors are bounded, because clients can cause them.
 type serverLog struct {
 	log *slog.Logger
 
 	mu sync.Mutex
-	// since is when the current period began, lines those in it.
+	// since is the start of the current period, lines the number of its lines.
 	since time.Time
 	lines int
 }
@@ -220,8 +219,8 @@ const (
 	logLines  = 20
 )
 
-// pass reports whether one more warning or error is logged, and how many were not in
-// the period before.
+// pass reports whether one more warning or error is logged, and how many lines of the
+// previous period were not.
 func (l *serverLog) pass(now time.Time) (ok bool, left int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -237,7 +236,7 @@ func (l *serverLog) line(level slog.Level, format string, args []any) {
 	if level >= slog.LevelWarn {
 		ok, left := l.pass(time.Now())
 		if left > 0 {
-			l.log.Warn("nats-server: there were more warnings and errors", "lines", left)
+			l.log.Warn("nats-server: more warnings and errors were left out", "lines", left)
 		}
 		if !ok {
 			return

@@ -10,30 +10,30 @@ import (
 	"time"
 )
 
-// watching is a file in the folder of the embedded server that is there while
-// ndmon watches; its time says until when. What ruled knows of the sensor is
-// stored too seldom for that, and the events are in memory. One that is found at
-// the start tells that the ndmon before ended without notice.
+// watching is a file in the directory of the embedded server that exists while ndmon
+// watches; its modification time is the latest moment. Ruled stores its state of the sensor
+// too seldom for that, and the events are in memory. If the file exists at the start, the
+// previous ndmon was killed.
 type watching struct {
 	path string
 	log  *slog.Logger
-	// before is the time of the file that was found, zero without one.
+	// before is the time of the file at the start, zero without one.
 	before time.Time
 	// begun is closed when ndmon watches.
 	begun chan struct{}
-	// part keeps the time of the file, nil where there is none.
+	// part updates the file; nil if there is none.
 	part   *part
 	failed bool // the file's time could not be set
 }
 
-// watchingInterval is how often the file gets its time.
+// watchingInterval is how often the file is updated.
 const watchingInterval = time.Second
 
-// watch returns a watching whose file is kept once it has started. Without a
-// folder of its own, and where nothing is watched for alerts, there is none.
+// watch returns a watching whose file is updated after the start. There is no file without
+// a directory of its own, and when nothing is watched for alerts.
 func (p *parts) watch(ctx context.Context) *watching {
 	w := &watching{log: p.deps.Log, begun: make(chan struct{})}
-	if p.server == nil || p.cfg.Data == "" || p.cfg.Learn > 0 || len(p.cfg.Files) > 0 {
+	if p.server == nil || p.cfg.Data == "" || p.cfg.Learn > 0 || p.reading() {
 		return w
 	}
 	w.path = filepath.Join(p.cfg.Data, "watching")
@@ -41,9 +41,9 @@ func (p *parts) watch(ctx context.Context) *watching {
 	case err == nil:
 		w.before = info.ModTime()
 	case errors.Is(err, fs.ErrNotExist):
-		w.touch() // before the first frame, so that an end that comes soon is noticed too
+		w.touch() // before the first frame, so that an early kill is noticed too
 	default:
-		w.log.Warn("it is not known whether the ndmon before ended in order", "error", err)
+		w.log.Warn("it is unknown whether the previous ndmon was killed", "error", err)
 	}
 	p.run(ctx, w.keep)
 	w.part = p.running[len(p.running)-1]
@@ -60,7 +60,7 @@ func (w *watching) started(next func()) func() {
 	}
 }
 
-// keep sets the time of the file until the context ends.
+// keep updates the file until the context ends.
 func (w *watching) keep(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
@@ -79,15 +79,15 @@ func (w *watching) keep(ctx context.Context) error {
 	}
 }
 
-// touch sets the time of the file.
+// touch updates the file.
 func (w *watching) touch() {
 	if err := touch(w.path); err != nil && !w.failed {
 		w.failed = true
-		w.log.Warn("if ndmon is killed, the next one may not know until when it watched", "error", err)
+		w.log.Warn("if ndmon is killed, the next one may not know when that was", "error", err)
 	}
 }
 
-// touch sets the time of a file to now, and makes it if it is not there.
+// touch sets the modification time of a file to now. It creates the file if needed.
 func touch(path string) error {
 	now := time.Now()
 	err := os.Chtimes(path, now, now)
@@ -101,7 +101,7 @@ func touch(path string) error {
 	return file.Close()
 }
 
-// end notes that ndmon ends in order.
+// end removes the file, because ndmon ends in order.
 func (w *watching) end() {
 	if w.part == nil {
 		return
@@ -111,10 +111,10 @@ func (w *watching) end() {
 	case <-w.begun:
 	default:
 		if !w.before.IsZero() {
-			return // the gap that the file stands for is not over
+			return // ndmon has not watched again since
 		}
 	}
 	if err := os.Remove(w.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		w.log.Warn("the next ndmon will think that this one ended without notice", "error", err)
+		w.log.Warn("the next ndmon will report that this one was killed", "error", err)
 	}
 }

@@ -78,7 +78,7 @@ func TestWatchingOnABadDisk(t *testing.T) {
 		w.started(nil)()
 		time.Sleep(time.Minute)
 		w.end()
-		if n := strings.Count(log.String(), "may not know until when it watched"); n != 1 || strings.Count(log.String(), "\n") != 3 {
+		if n := strings.Count(log.String(), "may not know when that was"); n != 1 || strings.Count(log.String(), "\n") != 3 {
 			t.Errorf("%d warnings:\n%s", n, log)
 		}
 	})

@@ -3,7 +3,6 @@ package trial
 import (
 	"bufio"
 	"cmp"
-	"flag"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -14,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/ndmon/ndmon/ruled/link"
 	"github.com/ndmon/ndmon/ruled/rulefile"
 	"github.com/ndmon/ndmon/ruled/vendors"
@@ -23,36 +21,13 @@ import (
 	"github.com/ndmon/ndmon/sensor/decode"
 )
 
-var update = flag.Bool("update", false, "write the pages in docs and the golden files")
-
-// golden compares with a file, or writes it.
-func golden(t *testing.T, path, got string) {
-	t.Helper()
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := gocmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s is old; go test -update writes it anew (-want +got):\n%s", path, diff)
-	}
-}
-
 // The two corpora, each a folder with a manifest.
 const (
 	toolsFolder = "../../sensor/testdata/corpus"
 	livesFolder = "testdata/captures"
 )
 
-// capture is a capture file and what its manifest says of it.
+// capture is a capture file and its row in the manifest.
 type capture struct {
 	name    string // in the folder, without .pcap
 	path    string
@@ -64,7 +39,7 @@ type capture struct {
 	routers []link.Router
 }
 
-// harmless reports whether the capture is of honest life.
+// harmless reports whether the capture is of honest traffic.
 func (c capture) harmless() bool { return strings.HasPrefix(c.class, "harmless") }
 
 // rowsOf returns the cells of the rows of the table in a manifest.
@@ -141,8 +116,8 @@ func number(t *testing.T, text string) int {
 	return n
 }
 
-// routersOf reads the routers in a manifest: their parameters are not known, and
-// so not compared.
+// routersOf reads the routers in a manifest. It does not have their parameters, so
+// these are not compared.
 func routersOf(t *testing.T, text string) []link.Router {
 	t.Helper()
 	if text == "" {
@@ -176,9 +151,14 @@ func routersOf(t *testing.T, text string) []link.Router {
 	return all
 }
 
-// iface is where all captures are taken to come from, so that what is known of
-// the link from one holds for another.
+// iface is the interface of all captures, so that what one of them shows of the link
+// applies to the others.
 const iface = "eth0"
+
+// onLink returns the trial of rules on a capture of the link r1/eth0.
+func onLink(set *rulefile.Set, path string) Config {
+	return Config{Set: set, Capture: path, Host: "r1", Interface: iface, Link: linkConfig(false)}
+}
 
 func linkConfig(learn bool) link.Config {
 	return link.Config{
@@ -187,13 +167,13 @@ func linkConfig(learn bool) link.Config {
 	}
 }
 
-// Read once: there are many captures.
+// Both are read once, because there are many captures.
 var (
 	builtin = sync.OnceValue(rulefile.Builtin)
 	makers  = sync.OnceValue(vendors.Builtin)
 )
 
-// show has a table see the first frames of a capture, moved in time.
+// show has a table observe the first frames of a capture, with their times moved.
 func show(t *testing.T, table *link.Table, path string, frames int, move time.Duration) {
 	t.Helper()
 	eachFrame(t, path, func(n int, p capfile.Packet, e *schemas.Event) bool {
@@ -205,8 +185,8 @@ func show(t *testing.T, table *link.Table, path string, frames int, move time.Du
 	})
 }
 
-// eachFrame calls visit with each frame of a capture, and with the event where it
-// is Neighbor Discovery, until it returns false.
+// eachFrame calls visit with each frame of a capture until it returns false. The event
+// is nil if the frame is not Neighbor Discovery.
 func eachFrame(t *testing.T, path string, visit func(n int, p capfile.Packet, e *schemas.Event) bool) {
 	t.Helper()
 	var d decode.Decoder
@@ -247,15 +227,14 @@ type finding struct {
 	Severity schemas.Severity
 }
 
-// find returns the rules whose alerts pass their thresholds from the capture's
-// first frame of an attack on, the severest first.
+// find returns the rules whose alerts pass their thresholds from the first frame of
+// the attack on, the severest first.
 func find(t *testing.T, c capture, table *link.Table) []finding {
 	t.Helper()
 	var found []finding
-	cfg := Config{Set: builtin(), Capture: c.path, Host: "r1", Interface: iface}
-	frames, _, err := cfg.frames(table, func(m Match) {
-		f := finding{m.Rule.ID, m.Rule.Severity}
-		if m.Count > 0 && m.Rule.Severity != "" && m.Frame >= c.from && !slices.Contains(found, f) {
+	frames, _, err := onLink(builtin(), c.path).frames(table, func(m match) {
+		f := finding{m.rule.ID, m.rule.Severity}
+		if m.count > 0 && m.rule.Severity != "" && m.frame >= c.from && !slices.Contains(found, f) {
 			found = append(found, f)
 		}
 	}, nil)
@@ -271,12 +250,12 @@ func find(t *testing.T, c capture, table *link.Table) []finding {
 	return found
 }
 
-// rank orders severities; "" is for nothing found.
+// rank orders severities. "" stands for no finding.
 func rank(s schemas.Severity) int {
 	return slices.Index([]schemas.Severity{"", schemas.Info, schemas.Warning, schemas.Critical}, s)
 }
 
-// severest returns the highest severity of what is found, or "".
+// severest returns the highest severity of the findings, or "" without one.
 func severest(found []finding) schemas.Severity {
 	if len(found) == 0 {
 		return ""
@@ -284,15 +263,15 @@ func severest(found []finding) schemas.Severity {
 	return found[0].Severity
 }
 
-// alone finds with nothing configured and nothing known.
+// alone tries a capture with nothing configured and nothing known.
 func alone(t *testing.T, c capture) []finding {
 	t.Helper()
 	return find(t, c, link.New(linkConfig(false)))
 }
 
-// known finds where the routers of the link are configured, as they were learned
-// from the honest beginning of the capture or else as the manifest gives them.
-// Of the hosts of sensor/testdata/corpus, a harmless capture tells first.
+// known tries a capture with configured routers: those learned from the honest
+// beginning of the capture, or else those in the manifest. A capture of
+// sensor/testdata/corpus follows a harmless one that shows the hosts.
 func known(t *testing.T, c capture) []finding {
 	t.Helper()
 	routers := c.routers

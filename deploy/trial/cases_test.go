@@ -15,12 +15,11 @@ import (
 	"github.com/ndmon/ndmon/sensor/capfile"
 )
 
-// TestFieldCases tries the built-in rules on frames that people have reported, with
-// what must and what must not be raised. EXPECTED.tsv has a case a line: kind,
-// capture, rule file or -, a regular expression that one alert must match or -, one
-// that no alert may match ("#N EXPRESSION": at most N may) or -, and the
-// expectation in words. An alert is matched as "severity rule
-// Ethernet-source description summary".
+// TestFieldCases tries the built-in rules on frames that users have reported. Each line
+// of EXPECTED.tsv is a case: kind, capture, rule file or -, a regular expression that an
+// alert must match or -, one that no alert may match ("#N EXPRESSION": at most N may)
+// or -, and the expectation in words. An alert is matched as
+// "severity rule Ethernet-source description summary".
 func TestFieldCases(t *testing.T) {
 	const folder = "testdata/cases"
 	f, err := os.Open(filepath.Join(folder, "EXPECTED.tsv"))
@@ -80,19 +79,20 @@ func count(alerts []string, expression string) (n int) {
 	return n
 }
 
-// alertLines returns the alerts that a capture raises, a line each.
+// alertLines returns the alerts that a capture raises, one line for each.
 func alertLines(t *testing.T, set *rulefile.Set, path string) []string {
 	t.Helper()
 	sources := map[int]schemas.MAC{}
-	var matches []Match
+	var matches []match
 	eachFrame(t, path, func(n int, _ capfile.Packet, e *schemas.Event) bool {
 		if e != nil {
 			sources[n] = e.Ethernet.Source
 		}
 		return true
 	})
-	_, _, err := Frames(Config{Set: set, Capture: path, Host: "r1", Interface: iface, Link: linkConfig(false)}, func(m Match) {
-		if m.Count > 0 && m.Rule.Severity != "" {
+	c := onLink(set, path)
+	_, _, err := c.frames(c.table(), func(m match) {
+		if m.count > 0 && m.rule.Severity != "" {
 			matches = append(matches, m)
 		}
 	}, nil)
@@ -101,7 +101,7 @@ func alertLines(t *testing.T, set *rulefile.Set, path string) []string {
 	}
 	var alerts []string
 	for _, m := range matches {
-		alerts = append(alerts, fmt.Sprintf("%s %s %s %s %s", m.Rule.Severity, m.Rule.ID, sources[m.Frame], m.Rule.Description, m.Summary))
+		alerts = append(alerts, fmt.Sprintf("%s %s %s %s %s", m.rule.Severity, m.rule.ID, sources[m.frame], m.rule.Description, m.summary))
 	}
 	return alerts
 }

@@ -1,7 +1,9 @@
 package trial
 
 import (
+	"bytes"
 	"encoding/binary"
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -9,10 +11,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/gopacket"
+	"github.com/google/gopacket/layers"
+	"github.com/google/gopacket/pcapgo"
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// Hand-made frames: every function returns the bytes of one layer.
+// Functions that make frames by hand. Each returns the bytes of one layer.
 
 func join(parts ...[]byte) []byte { return slices.Concat(parts...) }
 
@@ -32,7 +37,7 @@ func ether(text string) []byte {
 	return m[:]
 }
 
-// sender is where a frame comes from.
+// sender has the source addresses and the hop limit of frames.
 type sender struct {
 	mac, addr string
 	hopLimit  byte
@@ -40,27 +45,33 @@ type sender struct {
 
 func from(mac, addr string) sender { return sender{mac, addr, 255} }
 
-// to sends a message to a group, or to a host of the link.
+// to returns a frame with a message to a group or to a host of the link.
 func (s sender) to(destination string, message []byte) []byte {
 	const other = "02:00:00:00:00:0c"
 	mac := ether(other)
 	if d := ip(destination); d[0] == 0xff {
 		mac = join([]byte{0x33, 0x33}, d[12:])
 	}
-	header := join([]byte{0x60, 0, 0, 0}, be16(uint16(len(message))), []byte{58, s.hopLimit})
-	return join(mac, ether(s.mac), be16(0x86dd), header, ip(s.addr), ip(destination), summed(ip(s.addr), ip(destination), message))
+	header := &layers.IPv6{Version: 6, NextHeader: layers.IPProtocolICMPv6, HopLimit: s.hopLimit, SrcIP: ip(s.addr), DstIP: ip(destination)}
+	icmp := &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(message[0], message[1])}
+	buffer := gopacket.NewSerializeBuffer()
+	if err := errors.Join(icmp.SetNetworkLayerForChecksum(header), gopacket.SerializeLayers(buffer, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true},
+		&layers.Ethernet{SrcMAC: ether(s.mac), DstMAC: mac, EthernetType: layers.EthernetTypeIPv6}, header, icmp, gopacket.Payload(message[4:]))); err != nil {
+		panic(err)
+	}
+	return buffer.Bytes()
 }
 
-// ns asks for an address, as a host does or, from ::, duplicate address detection.
+// ns returns a Neighbor Solicitation. From :: it is duplicate address detection.
 func (s sender) ns(target string, options ...[]byte) []byte {
 	group := join(ip("ff02::1:ff00:0")[:13], ip(target)[13:])
 	return s.to(netip.AddrFrom16([16]byte(group)).String(), join([]byte{135, 0, 0, 0, 0, 0, 0, 0}, ip(target), join(options...)))
 }
 
-// use is what a station sends that has an address.
+// use returns a frame that binds the sender's address to its station.
 func (s sender) use() []byte { return s.ns("2001:db8::c", lladdr(1, s.mac)) }
 
-// na makes an address known. Of flags, R is 128, S 64 and O 32.
+// na returns an advertisement to all nodes. The flags are R 128, S 64 and O 32.
 func (s sender) na(flags byte, target string, options ...[]byte) []byte {
 	return s.to("ff02::1", join([]byte{136, 0, 0, 0, flags, 0, 0, 0}, ip(target), join(options...)))
 }
@@ -69,12 +80,12 @@ func (s sender) ra(p params, options ...[]byte) []byte {
 	return s.to("ff02::1", join([]byte{134, 0, 0, 0, p.hopLimit, p.flags}, be16(1800), be32(0), be32(0), join(options...)))
 }
 
-// rd redirects to a next hop.
+// rd returns a Redirect to a next hop.
 func (s sender) rd(target string) []byte {
 	return s.to("2001:db8::c", join([]byte{137, 0, 0, 0, 0, 0, 0, 0}, ip(target), ip("2001:db8:9::9")))
 }
 
-// params are those of an RA that tests change.
+// params are the parameters of an RA that the tests change.
 type params struct{ hopLimit, flags byte }
 
 func option(typ byte, parts ...[]byte) []byte {
@@ -83,7 +94,7 @@ func option(typ byte, parts ...[]byte) []byte {
 	return join([]byte{typ, byte((len(body) + 2) / 8)}, body)
 }
 
-// lladdr is a Source (1) or Target (2) Link-Layer Address option.
+// lladdr returns a Source (1) or Target (2) Link-Layer Address option.
 func lladdr(typ byte, mac string) []byte { return option(typ, ether(mac)) }
 
 func prefix(flags byte, valid, preferred uint32, addr string) []byte {
@@ -94,7 +105,7 @@ func mtu(n uint32) []byte { return option(5, be16(0), be32(n)) }
 
 func rdnss(lifetime uint32, addr string) []byte { return option(25, be16(0), be32(lifetime), ip(addr)) }
 
-// dnssl is of a domain of two labels.
+// dnssl returns a DNS Search List option with a domain of two labels.
 func dnssl(lifetime uint32, label, top string) []byte {
 	name := join([]byte{byte(len(label))}, []byte(label), []byte{byte(len(top))}, []byte(top), []byte{0})
 	return option(31, be16(0), be32(lifetime), name)
@@ -104,45 +115,34 @@ func route(flags byte, lifetime uint32, addr string) []byte {
 	return option(24, []byte{48, flags}, be32(lifetime), ip(addr))
 }
 
-// summed puts the checksum into a message.
-func summed(source, destination, m []byte) []byte {
-	sum := 0
-	covered := join(source, destination, be32(uint32(len(m))), be32(58), m, make([]byte, len(m)%2))
-	for i := 0; i < len(covered); i += 2 {
-		sum += int(covered[i])<<8 | int(covered[i+1])
-	}
-	for sum > 0xffff {
-		sum = sum>>16 + sum&0xffff
-	}
-	m = slices.Clone(m)
-	binary.BigEndian.PutUint16(m[2:], ^uint16(sum))
-	return m
-}
-
 // epoch is when the first frame of a test is captured.
 var epoch = time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC)
 
-// timed is a frame and how long after the one before it it is captured.
+// timed is a frame and the time between the previous frame and it.
 type timed struct {
 	after time.Duration
 	frame []byte
 }
 
 // pcap returns a capture file.
-func pcap(frames ...timed) []byte {
-	le32 := func(n uint32) []byte { return binary.LittleEndian.AppendUint32(nil, n) }
-	file := join(le32(0xa1b2c3d4), le32(2|4<<16), le32(0), le32(0), le32(65535), le32(1))
+func pcap(t *testing.T, frames ...timed) []byte {
+	t.Helper()
+	var file bytes.Buffer
+	w := pcapgo.NewWriter(&file)
+	if err := w.WriteFileHeader(65535, layers.LinkTypeEthernet); err != nil {
+		t.Fatal(err)
+	}
 	at := epoch
 	for _, f := range frames {
 		at = at.Add(f.after)
-		for _, part := range [][]byte{le32(uint32(at.Unix())), le32(uint32(at.Nanosecond() / 1000)), le32(uint32(len(f.frame))), le32(uint32(len(f.frame))), f.frame} {
-			file = append(file, part...)
+		if err := w.WritePacket(gopacket.CaptureInfo{Timestamp: at, CaptureLength: len(f.frame), Length: len(f.frame)}, f.frame); err != nil {
+			t.Fatal(err)
 		}
 	}
-	return file
+	return file.Bytes()
 }
 
-// write puts a file into the test's folder.
+// write writes a file into a temporary folder and returns its path.
 func write(t *testing.T, name string, data []byte) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)

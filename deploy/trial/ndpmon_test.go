@@ -8,11 +8,12 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/ndmon/ndmon/deploy/pages"
 	"github.com/ndmon/ndmon/ruled/rulefile"
 	"github.com/ndmon/ndmon/ruled/rules"
 )
 
-// ndpmonConfig is the configuration of the link that NDPMon's alerts are tried on.
+// ndpmonConfig configures the link on which NDPMon's alerts are tried.
 const ndpmonConfig = `<?xml version="1.0" encoding="ISO-8859-1"?>
 <!DOCTYPE config_ndpmon SYSTEM "config_ndpmon.dtd">
 <config_ndpmon>
@@ -76,13 +77,13 @@ var (
 	usual = params{hopLimit: 64}
 )
 
-// with is a station under another address.
+// with returns the same station with another IPv6 address.
 func (s sender) with(addr string) sender { s.addr = addr; return s }
 
-// as is an address under another station.
+// as returns the same IPv6 address at another station.
 func (s sender) as(mac string) sender { s.mac = mac; return s }
 
-// soon has frames follow each other within seconds.
+// soon returns frames that follow each other at intervals of a second.
 func soon(frames ...[]byte) []timed {
 	var all []timed
 	for _, f := range frames {
@@ -91,15 +92,15 @@ func soon(frames ...[]byte) []timed {
 	return all
 }
 
-// ndpmonAlert is one of NDPMon's alerts and the built-in rule that takes its
-// place: after the frames before, it alerts on the frame wrong, but not on right.
+// ndpmonAlert is one of NDPMon's alerts and the built-in rule that replaces it. After
+// the frames before, the rule alerts on the frame wrong, but not on right.
 type ndpmonAlert struct {
 	alert, rule  string
 	differs      string
 	before       [][]byte
 	wrong, right []byte
-	// silence is how long before the last frame none is sent; wrong and right are
-	// then the same frame, and right comes at once.
+	// silence, if not 0, is the time between the frames before and wrong; right follows
+	// after a second.
 	silence time.Duration
 }
 
@@ -123,7 +124,7 @@ var ndpmonAlerts = []ndpmonAlert{
 		wrong:   attacker.ra(usual), right: gateway.ra(usual),
 	}, {
 		alert: "wrong RA flags", rule: "wrong-ra-flags",
-		differs: "M without O is in order since RFC 4861, so it is only for information",
+		differs: "M without O is allowed since RFC 4861, so this is only for information",
 		wrong:   gateway.ra(params{64, 0x80}), right: gateway.ra(params{64, 0xc0}),
 	}, {
 		alert: "wrong RA params", rule: "wrong-ra-params",
@@ -139,7 +140,7 @@ var ndpmonAlerts = []ndpmonAlert{
 		wrong: gateway.ra(usual, prefix(192, 14400, 14401, "2001:db8::")), right: gateway.ra(usual, prefix(192, 14400, 14400, "2001:db8::")),
 	}, {
 		alert: "RA prefix option valid lifetime too short", rule: "ra-prefix-option-valid-lifetime-too-short",
-		differs: "routers that stop do so, and hosts do not believe it, so it is only for information",
+		differs: "routers that stop send such lifetimes, and hosts ignore them, so this is only for information",
 		wrong:   gateway.ra(usual, prefix(192, 7199, 0, "2001:db8::")), right: gateway.ra(usual, prefix(192, 7200, 0, "2001:db8::")),
 	}, {
 		alert: "wrong RA prefix option params", rule: "wrong-ra-prefix-option-params",
@@ -196,31 +197,31 @@ var ndpmonAlerts = []ndpmonAlert{
 	// Stations and addresses.
 	{
 		alert: "unknown mac vendor", rule: "unknown-mac-vendor",
-		differs: "locally administered addresses have no vendor and are in order",
+		differs: "locally administered addresses have no vendor and do not alert",
 		wrong:   host.as("00:de:ad:00:00:0a").use(), right: host.use(),
 	}, {
 		alert: "new station", rule: "new-station",
 		before: [][]byte{host.use()}, wrong: other.use(), right: host.use(),
 	}, {
 		alert: "new lla", rule: "new-lla",
-		differs: "of a station that has been known for a minute; what is new with a new station is new-station alone",
+		differs: "of a station that was first seen more than a minute ago; the first address of a new station raises new-station only",
 		silence: time.Minute,
 		before:  [][]byte{host.with("2001:db8::a").use()}, wrong: host.use(), right: host.with("2001:db8::a").use(),
 	}, {
 		alert: "new IP", rule: "new-ip",
-		differs: "of a known station; what is new with a new station is new-station alone",
+		differs: "of a station seen before; the first address of a new station raises new-station only",
 		before:  [][]byte{host.use()}, wrong: host.with("2001:db8::a").use(), right: host.use(),
 	}, {
 		alert: "new activity", rule: "new-activity",
-		differs: "after 30 days, or RULED_SILENCE",
+		differs: "after 30 days (RULED_SILENCE)",
 		before:  [][]byte{host.use()}, silence: 31 * 24 * time.Hour, wrong: host.use(), right: host.use(),
 	}, {
 		alert: "changed ethernet address", rule: "changed-ethernet-address",
-		differs: "the earlier claim is kept until it has not been heard for an hour, or RULED_CLAIM_TIMEOUT; of a configured router's address it is also router-address-claimed, critical",
+		differs: "the earlier binding is believed until its station has been silent for an hour (RULED_CLAIM_TIMEOUT); a configured router's address also raises router-address-claimed, critical",
 		before:  [][]byte{host.use()}, wrong: host.as(attacker.mac).use(), right: host.use(),
 	}, {
 		alert: "wrong couple MAC/LLA", rule: "wrong-couple-mac-lla",
-		differs: "beside changed-ethernet-address, where the station has an address of its own",
+		differs: "in addition to changed-ethernet-address, if the station has an address of its own",
 		before:  [][]byte{host.use(), attacker.use()}, wrong: host.as(attacker.mac).use(), right: host.use(),
 	}, {
 		alert: "spoofed addresses", rule: "spoofed-addresses",
@@ -228,7 +229,7 @@ var ndpmonAlerts = []ndpmonAlert{
 		before:  [][]byte{host.use(), other.use(), attacker.use(), host.as(attacker.mac).use()}, wrong: other.as(attacker.mac).use(), right: other.use(),
 	}, {
 		alert: "flip flop", rule: "flip-flop",
-		differs: "of a router's address it is router-address-fought-over, critical",
+		differs: "a router's address raises router-address-fought-over, critical",
 		before:  [][]byte{host.use(), host.as(attacker.mac).use()}, wrong: host.use(), right: host.as(attacker.mac).use(),
 	}, {
 		alert: "reused old ethernet address", rule: "reused-old-ethernet-address",
@@ -238,7 +239,7 @@ var ndpmonAlerts = []ndpmonAlert{
 	// Neighbor Advertisements.
 	{
 		alert: "NA router flag", rule: "na-router-flag",
-		differs: "where routers are learned, na-router-flag-learned, for information: every host that forwards sets it; a router without it is router-flag-cleared, critical",
+		differs: "where routers are learned, na-router-flag-learned, for information, because every host that forwards sets the flag; a router without it raises router-flag-cleared, critical",
 		wrong:   host.na(128, "fe80::a", lladdr(2, host.mac)), right: host.na(0, "fe80::a", lladdr(2, host.mac)),
 	}, {
 		alert: "dad dos", rule: "dad-dos",
@@ -261,7 +262,7 @@ var ndpmonAlerts = []ndpmonAlert{
 		wrong:   host.na(32, "fe80::a"), right: host.na(32, "fe80::a", lladdr(2, host.mac)),
 	}, {
 		alert: "NA Override flag", rule: "na-override-by-another",
-		differs: "from another address than the target; for information, as some routers answer so for their own",
+		differs: "from another address than the target; for information, because some routers answer like this for their own addresses",
 		wrong:   host.na(32, "2001:db8::a", lladdr(2, host.mac)), right: host.with("2001:db8::a").na(32, "2001:db8::a", lladdr(2, host.mac)),
 	},
 	// Redirects.
@@ -279,13 +280,13 @@ var ndpmonAlerts = []ndpmonAlert{
 		wrong:   attacker.with("fe80::1").rd("fe80::2"), right: gateway.rd("fe80::2"),
 	}, {
 		alert: "wrong router redirect", rule: "wrong-router-redirect",
-		differs: "where routers are learned, redirect-from-unknown-router; the next hop is judged too: redirect-to-unknown-router",
+		differs: "where routers are learned, redirect-from-unknown-router; a wrong next hop raises redirect-to-unknown-router",
 		wrong:   attacker.rd("fe80::2"), right: gateway.rd("fe80::2"),
 	},
 }
 
-// TestNDPMon tries each of NDPMon's alerts on frames: the rule alerts on the
-// wrong frame, and on nothing more than it does with the right one.
+// Each rule alerts on the wrong frame, and otherwise on the same frames as with the
+// right one.
 func TestNDPMon(t *testing.T) {
 	set, err := rulefile.Parse("config_ndpmon.xml", []byte(ndpmonConfig))
 	if err != nil {
@@ -306,16 +307,17 @@ func TestNDPMon(t *testing.T) {
 			}
 		})
 	}
-	golden(t, "../../docs/ndpmon.md", ndpmonPage(t, set))
+	pages.Golden(t, "../../docs/ndpmon.md", ndpmonPage(t, set))
 }
 
 // alertsOf returns the numbers of the frames that a rule alerts on.
 func alertsOf(t *testing.T, set *rulefile.Set, rule string, frames []timed) []int {
 	t.Helper()
 	var alerts []int
-	count, events, err := Frames(Config{Set: set, Capture: write(t, "frames.pcap", pcap(frames...)), Host: "r1", Interface: iface, Link: linkConfig(false)}, func(m Match) {
-		if m.Rule.ID == rule && m.Count > 0 {
-			alerts = append(alerts, m.Frame)
+	c := onLink(set, write(t, "frames.pcap", pcap(t, frames...)))
+	count, events, err := c.frames(c.table(), func(m match) {
+		if m.rule.ID == rule && m.count > 0 {
+			alerts = append(alerts, m.frame)
 		}
 	}, nil)
 	if err != nil {
@@ -332,9 +334,9 @@ func ndpmonPage(t *testing.T, set *rulefile.Set) string {
 	var page strings.Builder
 	page.WriteString(`# NDPMon's alerts
 
-Each of NDPMon's alerts and the built-in rule that takes its place, with NDPMon's own configuration. The test that writes this page
-(` + "`go test ./trial -update`" + ` in the module deploy) has each rule alert on a frame, and not on the same with the fault put right. No
-alert depends on what NDPMon's configuration says of alerts and countermeasures: severities are the rules', and countermeasures are never taken.
+Each of NDPMon's alerts, and the built-in rule that replaces it when you run ndmon with NDPMon's configuration
+([Coming from NDPMon](from-ndpmon.md)). This page is generated by a test in which each rule alerts on a wrong frame, and does not
+alert on the corrected one. Severities come from the rules, not from NDPMon's settings of alerts. Countermeasures are never taken.
 
 | NDPMon's alert | rule | severity | what differs |
 |---|---|---|---|

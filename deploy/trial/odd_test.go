@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// The router that was there first is the link's own, whatever is odd about it: the
-// stranger after it is the rogue, and it is not accused itself.
+// The first router is the link's own, whatever is odd about its RAs. It is not reported
+// as rogue, and the unknown router after it is.
 func TestOddRouterFirst(t *testing.T) {
 	zeros := func(n int) []byte { return make([]byte, n) }
 	good := prefix(0xc0, 86400, 14400, "2001:db8::")
@@ -42,7 +42,7 @@ func TestOddRouterFirst(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			frames := []timed{{time.Second, frame}, {time.Minute, frame}, {time.Minute, attacker.ra(usual, prefix(0xc0, 86400, 14400, "2001:db8:bad::"))}, {time.Second, frame}}
-			alerts := alertLines(t, builtin(), write(t, "odd.pcap", pcap(frames...)))
+			alerts := alertLines(t, builtin(), write(t, "odd.pcap", pcap(t, frames...)))
 			if count(alerts, "^critical ra-from-unknown-router "+attacker.mac) == 0 {
 				t.Errorf("the stranger is no rogue:\n%s", strings.Join(alerts, "\n"))
 			}

@@ -21,44 +21,44 @@ import (
 	"github.com/ndmon/ndmon/sensor/decode"
 )
 
-// Config is what a trial is made with.
+// Config says which rules are tried on which capture file.
 type Config struct {
 	Set *rulefile.Set
-	// Capture is a capture file, pcap or pcapng.
+	// Capture is the path of a capture file, pcap or pcapng.
 	Capture string
-	// Host and Interface are where the frames are taken to come from; an empty
-	// interface is that in the capture file, or else named after the file.
+	// Host and Interface are the origin of the frames. If Interface is empty, it is the
+	// one in the capture file, or the name of the file.
 	Host, Interface string
-	// Link is how the table of links works.
+	// Link configures the table of links.
 	Link link.Config
-	// Why, if not 0, is the number of a frame, from 1 on: then Run says of each
-	// rule whether that frame matches it, and which condition fails.
+	// Why, if not 0, is the number of a frame, from 1 on. Run then writes for each rule
+	// whether that frame matches it, and which condition fails.
 	Why int
 }
 
-// Match is a rule that a frame matches.
-type Match struct {
-	// Frame is the frame's number in the file, from 1 on.
-	Frame int
-	Time  time.Time
-	Rule  *rules.Rule
-	// Count is how many matches an alert of it stands for, or 0 where the rule's
-	// threshold holds it back.
-	Count   uint64
-	Summary string
+// match is a frame that matches a rule.
+type match struct {
+	frame int // number in the file, from 1 on
+	time  time.Time
+	rule  *rules.Rule
+	// count is how many matches the alert stands for, or 0 if the rule's threshold
+	// suppresses it.
+	count   uint64
+	summary string
 }
 
-// Frames calls match with each match in the capture file, in its order, and
-// returns how many frames it has and how many of them are Neighbor Discovery.
-// With the number of a frame, it calls look with the event of that.
-func Frames(c Config, match func(Match), look func(*schemas.Event)) (frames, events int, err error) {
+// table returns an empty table of links with the routers that the rules configure.
+func (c Config) table() *link.Table {
 	table := link.New(c.Link)
 	table.Configure(c.Set.Links)
-	return c.frames(table, match, look)
+	return table
 }
 
-// frames is Frames with what is known of the links already.
-func (c Config) frames(table *link.Table, match func(Match), look func(*schemas.Event)) (frames, events int, err error) {
+// frames calls matched with each match in the capture file, in the order of the frames.
+// If c.Why is the number of a frame that is Neighbor Discovery, it calls look with its
+// event. It returns how many frames the file has, and how many of them are Neighbor
+// Discovery.
+func (c Config) frames(table *link.Table, matched func(match), look func(*schemas.Event)) (frames, events int, err error) {
 	thresholds := threshold.New(threshold.MaxKeys)
 	evaluator := rules.Compile(c.Set.Rules).NewEvaluator()
 	var d decode.Decoder
@@ -77,7 +77,7 @@ func (c Config) frames(table *link.Table, match func(Match), look func(*schemas.
 		table.Observe(e)
 		for _, rule := range evaluator.Evaluate(e) {
 			count, _ := thresholds.Pass(rule.ID, rule.Threshold, e)
-			match(Match{frames, e.Time, rule, count, summary.Of(e)})
+			matched(match{frames, e.Time, rule, count, summary.Of(e)})
 		}
 		if frames == c.Why {
 			look(e)
@@ -97,7 +97,8 @@ func (c Config) interfaceOf(p capfile.Packet) string {
 	return strings.TrimSuffix(base, filepath.Ext(base))
 }
 
-// Run makes a trial and writes what came of it.
+// Run tries the rules and writes the matches, one per line, and how many frames each
+// rule matched; or, with c.Why, what each rule makes of that frame.
 func Run(w io.Writer, c Config) error {
 	if c.Why != 0 {
 		return why(w, c)
@@ -105,9 +106,9 @@ func Run(w io.Writer, c Config) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "FRAME\tTIME\tRULE\tACTION\tWHAT")
 	matches := map[*rules.Rule]int{}
-	frames, events, err := Frames(c, func(m Match) {
-		matches[m.Rule]++
-		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\n", m.Frame, m.Time.Format("15:04:05.000000"), m.Rule.ID, action(m), m.Summary)
+	frames, events, err := c.frames(c.table(), func(m match) {
+		matches[m.rule]++
+		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\n", m.frame, m.time.Format("15:04:05.000000"), m.rule.ID, action(m), m.summary)
 	}, nil)
 	if err != nil && frames == 0 {
 		return err // there is nothing to show
@@ -124,13 +125,13 @@ func Run(w io.Writer, c Config) error {
 	return nil
 }
 
-// action says what a match does.
-func action(m Match) string {
+// action returns what a match does, in words.
+func action(m match) string {
 	var does []string
-	if m.Rule.Severity != "" {
-		does = append(does, string(m.Rule.Severity))
+	if m.rule.Severity != "" {
+		does = append(does, string(m.rule.Severity))
 	}
-	switch to := strings.Join(m.Rule.Relay, " "); to {
+	switch to := strings.Join(m.rule.Relay, " "); to {
 	case "":
 	case rules.RelayOrigin:
 		does = append(does, "relay")
@@ -139,22 +140,22 @@ func action(m Match) string {
 	}
 	text := strings.Join(does, "+")
 	switch {
-	case m.Count == 0:
-		return "(" + text + ", held back)"
-	case m.Count > 1:
-		return fmt.Sprintf("%s (%d matches)", text, m.Count)
+	case m.count == 0:
+		return "(" + text + ", suppressed)"
+	case m.count > 1:
+		return fmt.Sprintf("%s (%d matches)", text, m.count)
 	}
 	return text
 }
 
-// why says of each rule what it makes of one frame.
+// why writes for each rule whether frame c.Why matches it, and which condition fails.
 func why(w io.Writer, c Config) error {
 	found := false
-	does := map[*rules.Rule]Match{}
+	does := map[*rules.Rule]match{}
 	var looked error
-	frames, _, err := Frames(c, func(m Match) {
-		if m.Frame == c.Why {
-			does[m.Rule] = m
+	frames, _, err := c.frames(c.table(), func(m match) {
+		if m.frame == c.Why {
+			does[m.rule] = m
 		}
 	}, func(e *schemas.Event) {
 		found = true
@@ -166,12 +167,12 @@ func why(w io.Writer, c Config) error {
 	case found:
 		return nil
 	case c.Why > frames:
-		return fmt.Errorf("%s has %d frames, there is no frame %d", c.Capture, frames, c.Why)
+		return fmt.Errorf("%s has %d frames; there is no frame %d", c.Capture, frames, c.Why)
 	}
-	return fmt.Errorf("frame %d of %s is no Neighbor Discovery: rules are not asked about it", c.Why, c.Capture)
+	return fmt.Errorf("frame %d of %s is not Neighbor Discovery, so no rule applies to it", c.Why, c.Capture)
 }
 
-func explain(w io.Writer, c Config, e *schemas.Event, does map[*rules.Rule]Match) error {
+func explain(w io.Writer, c Config, e *schemas.Event, does map[*rules.Rule]match) error {
 	fmt.Fprintf(w, "frame %d: %s\n\n", c.Why, summary.Of(e))
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for i := range c.Set.Rules {

@@ -7,10 +7,11 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/ndmon/ndmon/deploy/pages"
 	"github.com/ndmon/ndmon/ruled/rulefile"
 )
 
-// someRules are few, so that the golden files stay when the built-in ones change.
+// someRules are independent of the built-in rules, so the golden files do not change with those.
 const someRules = `<rules>
   <rule id="look" description="NS that is relayed">
     <match field="nd.ns"/>
@@ -62,7 +63,7 @@ func TestRun(t *testing.T) {
 			if err := Run(&out, Config{Set: parseRules(t), Capture: toolsFolder + "/" + tt.capture + ".pcap", Host: "r1", Link: linkConfig(false), Why: tt.why}); err != nil {
 				t.Fatal(err)
 			}
-			golden(t, "testdata/"+tt.golden+".golden", out.String())
+			pages.Golden(t, "testdata/"+tt.golden+".golden", out.String())
 		})
 	}
 }
@@ -70,7 +71,7 @@ func TestRun(t *testing.T) {
 func TestRunFaults(t *testing.T) {
 	folder := t.TempDir()
 	echo := host.to("fe80::b", []byte{128, 0, 0, 0, 0, 0, 0, 0})
-	good := pcap(soon(echo, host.use())...)
+	good := pcap(t, soon(echo, host.use())...)
 	for name, data := range map[string][]byte{
 		"good.pcap": good, "cut.pcap": good[:len(good)-1], "garbage": []byte(strings.Repeat("garbage ", 8)), "empty": nil,
 	} {
@@ -84,9 +85,9 @@ func TestRunFaults(t *testing.T) {
 		want string
 	}{
 		{file: "good.pcap"},
-		{file: "good.pcap", why: 1, want: "frame 1 of FOLDER/good.pcap is no Neighbor Discovery: rules are not asked about it"},
+		{file: "good.pcap", why: 1, want: "frame 1 of FOLDER/good.pcap is not Neighbor Discovery, so no rule applies to it"},
 		{file: "good.pcap", why: 2},
-		{file: "good.pcap", why: 3, want: "FOLDER/good.pcap has 2 frames, there is no frame 3"},
+		{file: "good.pcap", why: 3, want: "FOLDER/good.pcap has 2 frames; there is no frame 3"},
 		{file: "missing.pcap", want: "read capture: open FOLDER/missing.pcap: no such file or directory"},
 		{file: "missing.pcap", why: 1, want: "read capture: open FOLDER/missing.pcap: no such file or directory"},
 		{file: "cut.pcap", want: "read capture FOLDER/cut.pcap: packet 2: the file is truncated"},
@@ -103,7 +104,7 @@ func TestRunFaults(t *testing.T) {
 		if diff := cmp.Diff(tt.want, got); diff != "" {
 			t.Errorf("%s, frame %d (-want +got):\n%s", tt.file, tt.why, diff)
 		}
-		// What there is before a cut is shown.
+		// The frames before the end of a truncated file are shown.
 		if shown, want := out.Len() > 0, err == nil || tt.file == "cut.pcap" && tt.why == 0; shown != want {
 			t.Errorf("%s, frame %d: output %q", tt.file, tt.why, out.String())
 		}

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// Health is how the parts of a process are. Its zero value is that of a process
-// that has no parts yet, which is not healthy.
+// Health holds the health of the parts of a process. A process without parts, the zero
+// value, is not healthy: it is starting.
 type Health struct {
 	mu     sync.Mutex
 	checks map[string]func() error
@@ -23,7 +23,7 @@ type Health struct {
 
 var errStarting = errors.New("starting")
 
-// Check has a part asked how it is. The check must not block.
+// Check registers a function that returns the fault of a part, or nil. It must not block.
 func (h *Health) Check(part string, check func() error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -33,15 +33,16 @@ func (h *Health) Check(part string, check func() error) {
 	h.checks[part] = check
 }
 
-// Part adds a part that says by itself how it is, and is starting until it has
-// done so.
+// Part adds a part that reports its fault, or nil, by the function returned. Until the
+// first report it is starting.
 func (h *Health) Part(name string) func(error) {
 	set := func(err error) { h.Check(name, func() error { return err }) }
 	set(errStarting)
 	return set
 }
 
-// Err says in one line which parts are not well and why, and is nil if all are.
+// Err returns one line with the parts that are not healthy and the reasons, or nil if all
+// are healthy.
 func (h *Health) Err() error {
 	h.mu.Lock()
 	checks := maps.Clone(h.checks)
@@ -49,16 +50,16 @@ func (h *Health) Err() error {
 	if len(checks) == 0 {
 		return errStarting
 	}
-	var ill []string
+	var faults []string
 	for _, part := range slices.Sorted(maps.Keys(checks)) {
 		if err := checks[part](); err != nil {
-			ill = append(ill, part+": "+strings.Join(strings.Fields(err.Error()), " "))
+			faults = append(faults, part+": "+strings.Join(strings.Fields(err.Error()), " "))
 		}
 	}
-	if len(ill) == 0 {
+	if len(faults) == 0 {
 		return nil
 	}
-	return errors.New(strings.Join(ill, "; "))
+	return errors.New(strings.Join(faults, "; "))
 }
 
 // ServeHTTP answers 200, or 503 with the reason in one line.
@@ -77,32 +78,29 @@ const (
 	maxHealth  = 4096
 )
 
-// AskHealth is a health check for where there is no shell: it asks the running
-// process that serves its metrics on an address how it is, prints the answer and
-// returns the exit status. The setting is what gives the address.
-func AskHealth(program, setting, addr string, stdout, stderr io.Writer) int {
+// CheckHealth asks the running program that serves its metrics on an address for its
+// health, and prints the answer. It returns Status(ExitFailure) unless that is healthy.
+// The setting, a variable or an option, is where the user gives the address.
+func CheckHealth(program, setting, addr string, stdout io.Writer) error {
 	if addr == "" {
-		fmt.Fprintf(stderr, "%s health: %s is not set, takes the address on which the running %s serves its metrics\n", program, setting, program)
-		return ExitUsage
+		return UsageError{Err: fmt.Errorf("%s is not set: it is the address on which the running %s serves its metrics", setting, program)}
 	}
 	answer, err := askHealth(addr)
+	if err == nil {
+		defer answer.Body.Close()
+		_, err = io.Copy(stdout, io.LimitReader(answer.Body, maxHealth))
+	}
 	if err != nil {
 		fmt.Fprintf(stdout, "%s on %s does not answer: %v\n", program, addr, err)
-		return ExitFailure
 	}
-	defer answer.Body.Close()
-	if _, err := io.Copy(stdout, io.LimitReader(answer.Body, maxHealth)); err != nil {
-		fmt.Fprintf(stdout, "%s on %s does not answer: %v\n", program, addr, err)
-		return ExitFailure
+	if err != nil || answer.StatusCode != http.StatusOK {
+		return Status(ExitFailure)
 	}
-	if answer.StatusCode != http.StatusOK {
-		return ExitFailure
-	}
-	return ExitOK
+	return nil
 }
 
 func askHealth(addr string) (*http.Response, error) {
-	// The address is one to listen on: it may have no host, or a port by name.
+	// Addr is one to listen on: it may lack a host, or name its port.
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
 		return d.DialContext(ctx, "tcp", addr)

@@ -32,9 +32,8 @@ func TestHealth(t *testing.T) {
 	expect("events: lost")
 }
 
-// The health of a running program is asked for by the same program with the same
-// environment.
-func TestAskHealth(t *testing.T) {
+// The program checks the health of its running process with the same environment.
+func TestCheckHealth(t *testing.T) {
 	for _, listen := range []string{"127.0.0.1:", "[::1]:", ":", "0.0.0.0:", "[::]:", "localhost:"} {
 		t.Run(listen, func(t *testing.T) {
 			addr := listen + freePort(t, listen+"0")
@@ -60,9 +59,9 @@ func TestAskHealth(t *testing.T) {
 	}
 }
 
-func TestAskHealthOfNobody(t *testing.T) {
+func TestCheckHealthWithoutAnswer(t *testing.T) {
 	if status, out, stderr, _ := run(t, []string{"health"}, nil); status != ExitUsage || out != "" ||
-		stderr != "nd-test health: TEST_METRICS is not set, takes the address on which the running nd-test serves its metrics\n" {
+		stderr != "nd-test health: TEST_METRICS is not set: it is the address on which the running nd-test serves its metrics\n" {
 		t.Errorf("status %d, %q, %q", status, out, stderr)
 	}
 	addr := "127.0.0.1:" + freePort(t, "127.0.0.1:0")
@@ -76,7 +75,7 @@ func TestAskHealthOfNobody(t *testing.T) {
 	}
 }
 
-// freePort returns a port that nobody listens on.
+// freePort returns a port that no process listens on.
 func freePort(t *testing.T, addr string) string {
 	t.Helper()
 	l, err := net.Listen("tcp", addr)

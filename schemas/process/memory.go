@@ -8,15 +8,14 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
-// reserve is the part of a limit that is left for memory outside the Go runtime, such as the
-// pages of the program: a quarter of the limit, and at most so many bytes.
+// reserve is the most that is left of a limit for memory outside the Go runtime, such as
+// the pages of the program, in bytes. It is also at most a quarter of the limit.
 const reserve = 32 << 20
 
-// LimitMemory has the garbage collector keep the process within the limit of its
-// cgroup, unless GOMEMLIMIT sets another, and returns how many bytes it may take: 0 for
-// any number.
+// LimitMemory makes the garbage collector keep the process within the memory limit of its
+// cgroup, unless GOMEMLIMIT sets another limit. It returns the limit in bytes, 0 for none.
 func LimitMemory() int64 {
-	// It fails where there is no cgroup or no limit, and then there is nothing to do.
+	// An error means that there is no cgroup or no limit.
 	memlimit.SetGoMemLimitWithOpts(memlimit.WithRatio(1), memlimit.WithProvider(func() (uint64, error) {
 		limit, err := memlimit.FromCgroup()
 		return limit - min(limit/4, reserve), err
@@ -27,9 +26,9 @@ func LimitMemory() int64 {
 	return 0
 }
 
-// WithinMemory returns the value of a setting, or less if it is the default and more
-// than the share that the process has for it: a part of what LimitMemory returned, 0
-// for no limit. It is at least the least.
+// WithinMemory returns the value of the setting of a variable. If the variable is not set,
+// the value is at most share, which is a part of the result of LimitMemory (0: no limit),
+// but not below least.
 func WithinMemory(variable string, value, share, least int) int {
 	if _, given := os.LookupEnv(variable); given || share == 0 {
 		return value

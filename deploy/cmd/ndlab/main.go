@@ -18,13 +18,12 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	err := compose.Command(ctx, os.Args[1:], os.Stdout, process.NewLogger(os.Stderr, 0))
-	var usage process.UsageError
-	switch {
-	case errors.As(err, &usage):
-		usage.Print(os.Stderr, "ndlab")
-		os.Exit(process.ExitUsage)
-	case err != nil:
-		fmt.Fprintf(os.Stderr, "ndlab: %v\n", err)
-		os.Exit(process.ExitFailure)
+	if err == nil {
+		return
 	}
+	fmt.Fprintf(os.Stderr, "ndlab: %v\n", err)
+	if errors.As(err, new(process.UsageError)) {
+		os.Exit(process.ExitUsage)
+	}
+	os.Exit(process.ExitFailure)
 }

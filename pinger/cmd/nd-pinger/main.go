@@ -1,5 +1,5 @@
-// Nd-pinger takes this host's relay commands from NATS and pings out of its
-// slave interfaces.
+// Nd-pinger receives this host's relay commands from NATS and pings out of its slave
+// interfaces.
 package main
 
 import (
@@ -18,7 +18,7 @@ func main() {
 	var nats bus.Config
 	os.Exit(process.Main(process.Program{
 		Name:    "nd-pinger",
-		Summary: "takes this host's relay commands from NATS and pings out of its slave interfaces",
+		Summary: "Receive this host's relay commands from NATS and ping out of its slave interfaces",
 		Prefix:  "PINGER",
 		Config:  &cfg,
 		Shared:  &nats,

@@ -19,7 +19,7 @@ func main() {
 	var nats bus.Config
 	os.Exit(process.Main(process.Program{
 		Name:    "nd-sensor",
-		Summary: "captures IPv6 Neighbor Discovery on this host and publishes it as events on NATS",
+		Summary: "Capture IPv6 Neighbor Discovery on this host and publish it as events on NATS",
 		Prefix:  "SENSOR",
 		Config:  &cfg,
 		Shared:  &nats,

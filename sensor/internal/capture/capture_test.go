@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -15,7 +16,7 @@ import (
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 
-	"github.com/ndmon/ndmon/sensor/internal/testlab"
+	"github.com/ndmon/ndmon/deploy/lab"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -45,9 +46,9 @@ func frame(n byte, length int) []byte {
 }
 
 // lab makes two namespaces joined by eth0 and opens it in the first.
-func lab(t testing.TB, o Options) (*Handle, *testlab.Namespace, *testlab.Namespace) {
+func open(t testing.TB, o Options) (*Handle, *lab.Namespace, *lab.Namespace) {
 	t.Helper()
-	a, b := testlab.New(t), testlab.New(t)
+	a, b := lab.New(t, "a"), lab.New(t, "b")
 	a.Veth("eth0", b, "eth0")
 	o.In, o.Out = experimental(false), experimental(true)
 	var h *Handle
@@ -73,7 +74,7 @@ func read(h *Handle) (frames chan Frame, done chan error) {
 
 // pcapgo is frozen, and this is what is known of its inside.
 func TestDescriptor(t *testing.T) {
-	n := testlab.New(t)
+	n := lab.New(t, "router")
 	n.Bridge("br0")
 	index := n.Link("br0").Attrs().Index
 	n.Do(func() {
@@ -115,7 +116,7 @@ func TestErrno(t *testing.T) {
 }
 
 func TestOpenFails(t *testing.T) {
-	n := testlab.New(t)
+	n := lab.New(t, "router")
 	n.Bridge("br0")
 	for name, index := range map[string]int{"br0": n.Link("br0").Attrs().Index + 1, "br1": 1} {
 		var err error
@@ -141,16 +142,16 @@ func TestOpenFails(t *testing.T) {
 // A frame is read whole even if it is longer than the MTU that the interface
 // had, or has.
 func TestWholeFrames(t *testing.T) {
-	h, a, b := lab(t, Options{})
+	h, a, b := open(t, Options{})
 	frames, done := read(h)
-	for _, n := range []*testlab.Namespace{a, b} {
+	for _, n := range []*lab.Namespace{a, b} {
 		if err := n.Netlink.LinkSetMTU(n.Link("eth0"), 9000); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for i, length := range []int{60, 1514, 9014} {
 		sent := frame(byte(i), length)
-		b.Send("eth0", sent, 1)
+		b.Send("eth0", sent)
 		got := <-frames
 		if !bytes.Equal(got.Data, sent) || got.Length != length || got.Tagged {
 			t.Errorf("sent %d bytes, read %d of %d, tagged %v", length, len(got.Data), got.Length, got.Tagged)
@@ -166,11 +167,11 @@ func TestWholeFrames(t *testing.T) {
 
 // Close wakes a read that waits, again and again without a leak.
 func TestCloseWakes(t *testing.T) {
-	h, a, b := lab(t, Options{})
+	h, a, b := open(t, Options{})
 	index := a.Link("eth0").Attrs().Index
 	for i := range 20 {
 		frames, done := read(h)
-		b.Send("eth0", frame(byte(i), 60), 1)
+		b.Send("eth0", frame(byte(i), 60))
 		if got := <-frames; got.Data[14] != byte(i) {
 			t.Errorf("frame %d read, not %d", got.Data[14], i)
 		}
@@ -197,20 +198,20 @@ func TestCloseWakes(t *testing.T) {
 // What is queued is read before the handle is closed, although more keeps
 // coming.
 func TestCloseReadsQueue(t *testing.T) {
-	h, _, b := lab(t, Options{ReceiveBuffer: 1 << 20})
+	h, _, b := open(t, Options{ReceiveBuffer: 1 << 20})
 	frames, done := read(h)
 	const sent = 3 * burst
 	var queue [][]byte
 	for i := range sent {
 		queue = append(queue, frame(byte(i), 60))
 	}
-	b.SendAll("eth0", queue)
+	b.Send("eth0", queue...)
 	closed := make(chan error)
 	go func() {
 		_, err := h.Close()
 		closed <- err
 	}()
-	testlab.Wait(t, "the handle is being closed", h.closing.Load)
+	lab.Eventually(t, "the handle is being closed", h.closing.Load)
 	for i := range sent {
 		if got := <-frames; got.Data[14] != byte(i) {
 			t.Fatalf("frame %d read, not %d", got.Data[14], byte(i))
@@ -223,13 +224,13 @@ func TestCloseReadsQueue(t *testing.T) {
 
 func TestReceiveBuffer(t *testing.T) {
 	const size = 8 << 20
-	h, _, b := lab(t, Options{ReceiveBuffer: size})
+	h, _, b := open(t, Options{ReceiveBuffer: size})
 	if got, err := h.ReceiveBuffer(); got != size || err != nil {
 		t.Errorf("receive buffer %d, %v", got, err)
 	}
 	// The default holds some 280 frames; nobody reads these.
 	const sent = 5000
-	b.Send("eth0", frame(0, 60), sent)
+	b.Send("eth0", slices.Repeat([][]byte{frame(0, 60)}, sent)...)
 	if dropped, err := h.Dropped(); dropped != 0 || err != nil {
 		t.Errorf("%d of %d frames dropped, %v", dropped, sent, err)
 	}
@@ -239,9 +240,9 @@ func TestReceiveBuffer(t *testing.T) {
 }
 
 func TestDropped(t *testing.T) {
-	h, _, b := lab(t, Options{ReceiveBuffer: 8 << 10})
+	h, _, b := open(t, Options{ReceiveBuffer: 8 << 10})
 	const sent = 300
-	b.Send("eth0", frame(0, 60), sent)
+	b.Send("eth0", slices.Repeat([][]byte{frame(0, 60)}, sent)...)
 	dropped, err := h.Dropped()
 	if err != nil || dropped == 0 || dropped >= sent {
 		t.Errorf("%d of %d frames dropped, %v", dropped, sent, err)
@@ -263,7 +264,7 @@ func TestDropped(t *testing.T) {
 }
 
 func TestBound(t *testing.T) {
-	h, a, _ := lab(t, Options{Promiscuous: true})
+	h, a, _ := open(t, Options{Promiscuous: true})
 	if !h.Bound() {
 		t.Error("not bound to an interface that exists")
 	}
@@ -289,7 +290,7 @@ func TestOrder(t *testing.T) {
 	const turns, turn = 24, 32 // more than a burst
 	for name, closeAt := range map[string]int{"open": turns*turn - 1, "closed": 0} {
 		t.Run(name, func(t *testing.T) {
-			h, a, b := lab(t, Options{ReceiveBuffer: 1 << 20})
+			h, a, b := open(t, Options{ReceiveBuffer: 1 << 20})
 			frames, done := read(h)
 			for i := range turns {
 				var sent [][]byte
@@ -300,7 +301,7 @@ func TestOrder(t *testing.T) {
 				if i%2 == 0 {
 					from = b
 				}
-				from.SendAll("eth0", sent)
+				from.Send("eth0", sent...)
 			}
 			var last time.Time
 			closed := make(chan error, 1)
@@ -318,7 +319,7 @@ func TestOrder(t *testing.T) {
 						_, err := h.Close()
 						closed <- err
 					}()
-					testlab.Wait(t, "the handle is being closed", h.closing.Load)
+					lab.Eventually(t, "the handle is being closed", h.closing.Load)
 				}
 			}
 			if err := errors.Join(<-closed, <-done); err != nil {
@@ -330,10 +331,10 @@ func TestOrder(t *testing.T) {
 
 // A socket that fails ends Frames, and what the other one holds is read.
 func TestSocketFails(t *testing.T) {
-	h, a, b := lab(t, Options{})
+	h, a, b := open(t, Options{})
 	for i := range byte(10) {
-		a.Send("eth0", frame(i, 60), 1)
-		b.Send("eth0", frame(i, 60), 1)
+		a.Send("eth0", frame(i, 60))
+		b.Send("eth0", frame(i, 60))
 	}
 	in := h.sockets[0].read
 	h.merger.sides[0].read = func() (Frame, error) {
@@ -361,15 +362,15 @@ func TestSocketFails(t *testing.T) {
 // BenchmarkFrames reads frames of one direction that come one by one, each when
 // the last was read.
 func BenchmarkFrames(b *testing.B) {
-	h, _, peer := lab(b, Options{})
-	send, end := peer.Sender("eth0")
-	defer end()
+	h, _, peer := open(b, Options{})
+	sender := peer.Sender("eth0")
+	defer sender.Close()
 	read, done := make(chan struct{}), make(chan error, 1)
 	go func() { done <- h.Frames(func(Frame) { read <- struct{}{} }) }()
 	sent := frame(0, 86)
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := send(sent); err != nil {
+		if _, err := sender.Write(sent); err != nil {
 			b.Fatal(err)
 		}
 		<-read

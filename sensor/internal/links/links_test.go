@@ -13,13 +13,13 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
+	"github.com/ndmon/ndmon/deploy/lab"
 	"github.com/ndmon/ndmon/schemas"
-	"github.com/ndmon/ndmon/sensor/internal/testlab"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func list(t *testing.T, n *testlab.Namespace, addresses bool) map[string]Link {
+func list(t *testing.T, n *lab.Namespace, addresses bool) map[string]Link {
 	t.Helper()
 	var found []Link
 	var err error
@@ -35,9 +35,10 @@ func list(t *testing.T, n *testlab.Namespace, addresses bool) map[string]Link {
 }
 
 func TestList(t *testing.T) {
-	n, host := testlab.New(t), testlab.New(t)
+	n, host := lab.New(t, "router"), lab.New(t, "host")
 	n.Veth("eth0", host, "eth0")
 	n.Bridge("br0")
+	n.Down("br0")
 	n.Address("eth0", "10.1.2.3/24")
 	n.Address("eth0", "2001:db8::1/64")
 	link := n.Link("eth0")
@@ -67,13 +68,13 @@ func TestList(t *testing.T) {
 		}
 	}
 	host.Down("eth0")
-	testlab.Wait(t, "eth0 has no carrier", func() bool { l := list(t, n, false)["eth0"]; return l.Up && !l.Running })
+	lab.Eventually(t, "eth0 has no carrier", func() bool { l := list(t, n, false)["eth0"]; return l.Up && !l.Running })
 	if a := list(t, n, false)["eth0"].Addresses; a != nil {
 		t.Errorf("addresses %v although not wanted", a)
 	}
 }
 
-func watch(t *testing.T, n *testlab.Namespace, addresses bool) *Watcher {
+func watch(t *testing.T, n *lab.Namespace, addresses bool) *Watcher {
 	t.Helper()
 	var w *Watcher
 	var err error
@@ -96,13 +97,14 @@ func settled(w *Watcher) bool {
 }
 
 func TestWatch(t *testing.T) {
-	n := testlab.New(t)
+	n := lab.New(t, "router")
 	n.Bridge("br0")
+	n.Down("br0")
 	links, addresses := watch(t, n, false), watch(t, n, true)
 	n.Up("br0")
 	<-links.C
 	<-addresses.C
-	testlab.Wait(t, "the watchers are settled", func() bool { return settled(links) && settled(addresses) })
+	lab.Eventually(t, "the watchers are settled", func() bool { return settled(links) && settled(addresses) })
 	n.Address("br0", "192.0.2.1/24")
 	<-addresses.C
 	if !settled(links) {
@@ -118,8 +120,9 @@ func TestWatch(t *testing.T) {
 
 // A watcher that was told more at once than the kernel could keep goes on.
 func TestOverflow(t *testing.T) {
-	n := testlab.New(t)
+	n := lab.New(t, "router")
 	n.Bridge("br0")
+	n.Down("br0")
 	var socket *nl.NetlinkSocket
 	var err error
 	n.Do(func() { socket, err = nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK) })
@@ -156,7 +159,7 @@ func TestOverflow(t *testing.T) {
 	w := newWatcher(socket)
 	t.Cleanup(w.Close)
 	<-w.C
-	testlab.Wait(t, "the watcher is settled", func() bool { return settled(w) })
+	lab.Eventually(t, "the watcher is settled", func() bool { return settled(w) })
 	n.Up("br0")
 	if _, ok := <-w.C; !ok {
 		t.Errorf("the watcher ended: %v", w.Err())

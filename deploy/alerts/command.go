@@ -1,0 +1,141 @@
+package alerts
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/schemas/bus"
+	"github.com/ndmon/ndmon/schemas/process"
+	"github.com/spf13/cobra"
+)
+
+// config is the configuration of the command, from variables with the prefix ALERTS.
+type config struct {
+	Output string `split_words:"true" default:"text" desc:"format of the alerts: text or json"`
+}
+
+// Validate implements process.Program's.
+func (c config) Validate() error {
+	if c.Output != "text" && c.Output != "json" {
+		return fmt.Errorf("ALERTS_OUTPUT: %q is not a format: use text or json", c.Output)
+	}
+	return nil
+}
+
+// Command returns the command alerts, a daemon that writes the alerts of a fleet from now
+// on. It needs the rights of a viewer.
+func Command() *cobra.Command {
+	var cfg config
+	var nats bus.Config
+	var c *cobra.Command
+	c = process.Program{
+		Name: "alerts", Summary: "Write the alerts of a fleet to standard output from now on, one per line",
+		Prefix: "ALERTS", Config: &cfg, Shared: &nats,
+		Run: func(ctx context.Context, env process.Env) error {
+			conn, err := bus.Connect(nats, bus.Options{Name: "ndmon-alerts", Log: env.Log, Registry: env.Registry})
+			if err != nil {
+				return process.UsageError{Err: err}
+			}
+			env.Health.Check("NATS", conn.Health)
+			format := JSONLine
+			if cfg.Output == "text" {
+				format = TextLine(false)
+			}
+			f := follower{
+				conn: conn, reader: reader{log: env.Log}, writer: writer{c.OutOrStdout(), format},
+				log: env.Log, health: env.Health.Part("alerts"),
+			}
+			err = f.run(ctx)
+			drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+			defer cancel()
+			return errors.Join(err, conn.Drain(drain))
+		},
+	}.Command()
+	return c
+}
+
+const (
+	// readInterval is how often the stream is read without a sign of a new alert.
+	readInterval = time.Second
+	// noAlertInterval is how often messages that are not alerts are logged.
+	noAlertInterval = 30 * time.Second
+	drainTimeout    = 200 * time.Millisecond
+)
+
+// follower writes the alerts that are stored from now on.
+type follower struct {
+	conn   *bus.Conn
+	reader reader
+	writer writer
+	log    *slog.Logger
+	health func(error)
+
+	// noAlerts counts the messages that are not alerts since that was last logged.
+	noAlerts int
+	logged   time.Time
+}
+
+func (f *follower) run(ctx context.Context) error {
+	// An alert arrives here when it is published, which may be before it is stored: then
+	// the next read finds it.
+	published := make(chan struct{}, 1)
+	if _, err := f.conn.Subscribe(schemas.SubjectAlerts, func(string, []byte) {
+		select {
+		case published <- struct{}{}:
+		default:
+		}
+	}); err != nil {
+		return err
+	}
+	tick := time.NewTicker(readInterval)
+	defer tick.Stop()
+	for {
+		if f.conn.Connected() {
+			err := f.reader.read(ctx, f.conn.JetStream(), f.write)
+			if errors.As(err, new(writeError)) {
+				return err
+			}
+			f.health(err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-published:
+		case <-tick.C:
+		}
+	}
+}
+
+// write writes a message, if it is an alert.
+func (f *follower) write(message []byte) error {
+	err := checkType(message)
+	if err == nil {
+		err = f.writer.write(message)
+	}
+	if err == nil || errors.As(err, new(writeError)) {
+		return err
+	}
+	if f.noAlerts++; time.Since(f.logged) > noAlertInterval {
+		f.logged = time.Now()
+		f.log.Warn("messages in the stream of alerts are not alerts", "messages", f.noAlerts, "last", err)
+		f.noAlerts = 0
+	}
+	return nil
+}
+
+// checkType makes sure that a message is an alert.
+func checkType(alert []byte) error {
+	var of struct{ Type string }
+	if err := json.Unmarshal(alert, &of); err != nil {
+		return err
+	}
+	if of.Type != schemas.TypeAlert {
+		return fmt.Errorf("its type is %q, not %s", of.Type, schemas.TypeAlert)
+	}
+	return nil
+}

@@ -1,0 +1,242 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/ndmon/ndmon/deploy/daemon"
+	"github.com/ndmon/ndmon/deploy/ndmon"
+	"github.com/ndmon/ndmon/schemas/bus"
+	"github.com/ndmon/ndmon/schemas/process"
+	"github.com/spf13/cobra"
+)
+
+// options are those of ndmon without a command.
+type options struct {
+	ndmon.Config
+	Level  slog.Level
+	Daemon bool
+	// Metrics is the address that serves metrics; empty for none.
+	Metrics string
+}
+
+// newRun returns the command ndmon, without other commands. It calls run with the options,
+// whose defaults depend on whether standard output is a terminal.
+func newRun(terminal bool, run func(c *cobra.Command, o options, terminal bool) error) *cobra.Command {
+	var o options
+	c := &cobra.Command{
+		Use:   "ndmon [OPTIONS]",
+		Short: "Monitor and relay IPv6 Neighbor Discovery",
+		Long: "ndmon monitors and relays IPv6 Neighbor Discovery: sensor, rules and pinger in one process,\n" +
+			"with a NATS server of its own. Its commands work with a fleet of routers too.\n\n" +
+			"Alerts go to standard output, one per line, and to NATS: nats sub nd.alerts",
+		Example: `  ndmon                         watch every Ethernet interface that is up
+  ndmon -i eth0,eth1            watch these interfaces
+  ndmon -m eth0 -s eth1,eth2    relay solicitations that leave eth0: look for their
+                                targets behind eth1 and eth2
+  ndmon -r FILE                 read a capture file (pcap or pcapng) and exit
+  ndmon find 2001:db8::42       ask all routers for an address now`,
+		Args: process.Args(0, 0),
+	}
+	level := o.define(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if err := o.complete(c, *level, terminal); err != nil {
+			return process.UsageError{Err: err}
+		}
+		return run(c, o, terminal)
+	}
+	return c
+}
+
+// define defines the options of a command. The log level is read later.
+func (o *options) define(c *cobra.Command) (level *string) {
+	flags := c.Flags()
+	flags.SortFlags = false
+	flags.StringSliceVarP(&o.Masters, "master", "m", nil, "`INTERFACE` whose outgoing solicitations are relayed: a name, a glob (eth*) or an address prefix (2001:db8::/64)")
+	flags.StringSliceVarP(&o.Slaves, "slaves", "s", nil, "`INTERFACES` to ping out of, separated by commas")
+	flags.BoolVar(&o.Route, "route", false, "keep a route to each host found behind a slave")
+	flags.BoolVar(&o.Proxy, "proxy", false, "answer on the master for the hosts found behind the slaves, and between the slaves")
+	flags.StringSliceVarP(&o.Interfaces, "interfaces", "i", nil, "`INTERFACES` to watch, separated by commas (default: the master, or without one all that are up)")
+	flags.StringSliceVarP(&o.Files, "read", "r", nil, "capture `FILE` to read instead of interfaces (- is standard input)")
+	flags.StringVarP(&o.Rules, "rules", "R", "", "rule `FILE` in place of the built-in rules; it is read again when it changes and on SIGHUP")
+	flags.StringVarP(&o.Output, "output", "o", "", "`FORMAT` of the alerts: json or text (default: text on a terminal, else json)")
+	level = flags.StringP("log-level", "l", "info", "`LEVEL` of the log: error, warn, info, debug or trace")
+	flags.BoolVarP(&o.Daemon, "daemon", "d", false, "run in the background")
+	flags.StringVar(&o.Listen, "listen", ndmon.DefaultListen, "`ADDRESS` of the embedded NATS server")
+	flags.StringVar(&o.TLSCert, "tls-cert", "", "PEM `FILE` with the certificate of the embedded server, for TLS")
+	flags.StringVar(&o.TLSKey, "tls-key", "", "PEM `FILE` with the key of that certificate")
+	flags.StringVar(&o.Keys, "keys", "", "`DIRECTORY` of ndmon keys: only its users may connect to the embedded server (default: clients without a key may read)")
+	flags.BoolVar(&o.Insecure, "insecure", false, "let --listen reach beyond this host without --tls-cert and --keys: anyone who reaches it may read alerts and events")
+	flags.StringVar(&o.NATS, "nats", "", "`URL` of a NATS server to use instead of the embedded one")
+	flags.StringVar(&o.Data, "data", "", "`DIRECTORY` of the embedded server (default: "+bus.LocalData()+")")
+	flags.StringVar(&o.Host, "host", "", "`NAME` of this host in events (default: its hostname)")
+	flags.DurationVar(&o.Learn, "learn", 0, "learn the routers for this `TIME`, such as 1h, print a configuration that lists them, and exit")
+	flags.StringVar(&o.Metrics, "metrics", "", "`ADDRESS` that serves Prometheus metrics and the health (default: none)")
+	flags.Lookup("learn").DefValue = "0s" // not shown
+	for option, values := range map[string][]string{"output": {"text", "json"}, "log-level": process.LogLevels()} {
+		c.RegisterFlagCompletionFunc(option, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+	}
+	return level
+}
+
+// complete fills in the defaults that the options depend on, and checks the options.
+func (o *options) complete(c *cobra.Command, level string, terminal bool) error {
+	changed := c.Flags().Changed
+	var err error
+	if o.Level, err = process.ParseLevel(level); err != nil {
+		return fmt.Errorf("--log-level: %w", err)
+	}
+	if o.Output == "" {
+		o.Output = "json"
+		if terminal {
+			o.Output = "text"
+		}
+	}
+	if o.Host == "" {
+		if o.Host, err = os.Hostname(); err != nil {
+			return fmt.Errorf("find this host's name (--host sets another): %w", err)
+		}
+	}
+	if err := o.checkNames(); err != nil {
+		return err
+	}
+	if err := o.checkTogether(changed); err != nil {
+		return err
+	}
+	if o.NATS == "" {
+		if err := o.checkServer(changed); err != nil {
+			return err
+		}
+	}
+	// A daemon leaves the directory that it was started in.
+	for _, path := range []*string{&o.Rules, &o.Data, &o.TLSCert, &o.TLSKey, &o.Keys} {
+		if *path != "" {
+			if *path, err = filepath.Abs(*path); err != nil {
+				return fmt.Errorf("make %s an absolute path: %w", *path, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (o *options) checkNames() error {
+	for _, list := range []struct {
+		option string
+		names  []string
+	}{{"master", o.Masters}, {"slaves", o.Slaves}, {"interfaces", o.Interfaces}, {"read", o.Files}} {
+		for _, name := range list.names {
+			if strings.TrimSpace(name) == "" {
+				return fmt.Errorf("--%s: a name is empty", list.option)
+			}
+		}
+	}
+	return nil
+}
+
+// checkTogether checks that the options fit each other.
+func (o *options) checkTogether(changed func(string) bool) error {
+	reading := len(o.Files) > 0
+	switch {
+	case o.Output != "json" && o.Output != "text":
+		return fmt.Errorf("--output: %q is not a format: use json or text", o.Output)
+	case reading && len(o.Masters)+len(o.Slaves)+len(o.Interfaces) > 0:
+		return errors.New("--read: reads a file instead of interfaces, so it excludes --master, --slaves and --interfaces")
+	case changed("learn") && o.Learn <= 0:
+		return errors.New("--learn: must be above 0, such as 1h")
+	case o.Learn > 0 && (o.Rules != "" || o.Daemon || len(o.Masters) > 0):
+		return errors.New("--learn: only learns, so it excludes --rules, --daemon and --master")
+	case reading && o.Daemon:
+		return errors.New("--read: excludes --daemon")
+	case len(o.Masters) > 0 && len(o.Slaves) == 0:
+		return errors.New("--master: needs --slaves, the interfaces to ping out of (--interfaces only watches)")
+	case len(o.Slaves) > 0 && len(o.Masters) == 0:
+		return errors.New("--slaves: needs --master, the interface whose solicitations are relayed")
+	case o.Route && len(o.Slaves) == 0:
+		return errors.New("--route: needs --master and --slaves, the interfaces behind which hosts are found")
+	case o.Proxy && len(o.Slaves) == 0:
+		return errors.New("--proxy: needs --master and --slaves, the interfaces between which it answers")
+	case o.NATS != "" && (changed("listen") || changed("data") || o.TLSCert != "" || o.Keys != "" || o.Insecure):
+		return errors.New("--nats: uses another server, so it excludes --listen, --data, --tls-cert, --keys and --insecure")
+	case (o.TLSCert == "") != (o.TLSKey == ""):
+		return errors.New("--tls-cert, --tls-key: need each other")
+	}
+	return nil
+}
+
+// checkServer completes and checks the options of the embedded server.
+func (o *options) checkServer(changed func(string) bool) error {
+	reading := len(o.Files) > 0
+	if reading && !changed("listen") {
+		o.Listen = "" // the server ends too soon to be of use
+	} else if _, _, err := net.SplitHostPort(o.Listen); err != nil {
+		return fmt.Errorf("--listen: %q is not an address such as %s", o.Listen, ndmon.DefaultListen)
+	}
+	if o.Listen != "" && ndmon.BeyondLoopback(o.Listen) && !o.Insecure && (o.TLSCert == "" || o.Keys == "") {
+		return fmt.Errorf("--listen: other hosts reach %s: that needs --tls-cert, --tls-key and --keys (see ndmon keys init), or --insecure, with which they may read alerts and events", o.Listen)
+	}
+	if o.Data == "" && !reading {
+		o.Data = bus.LocalData()
+	}
+	return nil
+}
+
+// run runs ndmon until it ends or gets SIGINT or SIGTERM.
+func run(c *cobra.Command, o options, terminal bool) error {
+	if o.Daemon && !daemon.Running() {
+		return startDaemon(c.ErrOrStderr())
+	}
+	// The stream of events is most of the heap and hardly changes: collecting
+	// it half as often saves 5 % of the processor time of a flood.
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(200)
+	}
+	log, alerts := daemon.NewWriter(c.ErrOrStderr()), daemon.NewWriter(c.OutOrStdout())
+	env := process.Env{Log: process.NewLogger(log, o.Level), Registry: process.NewRegistry(), Health: new(process.Health)}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// If the reader of the alerts ends, writing returns an error. SIGPIPE would end this
+	// process without removing its host routes and directories.
+	signal.Ignore(syscall.SIGPIPE)
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	if err := process.ServeMetrics(ctx, o.Metrics, env); err != nil {
+		return process.UsageError{Err: fmt.Errorf("--metrics: %w", err)}
+	}
+	return ndmon.Run(ctx, o.Config, ndmon.Deps{
+		Log: env.Log, Registry: env.Registry, Health: env.Health, Alerts: alerts, Hangup: hangup,
+		Memory: process.LimitMemory(),
+		Colour: terminal && os.Getenv("NO_COLOR") == "",
+		Started: func() {
+			if daemon.Running() {
+				if err := daemon.Started(log, alerts); err != nil {
+					env.Log.Error("going to the background", "error", err)
+				}
+			}
+		},
+	})
+}
+
+func startDaemon(stderr io.Writer) error {
+	pid, err := daemon.Start()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return process.Status(exit.ExitCode()) // it has printed the reason
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stderr, "ndmon: running in the background, process %d\n", pid)
+	return nil
+}

@@ -1,0 +1,117 @@
+package command
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/ndmon/ndmon/deploy/ndmon"
+	"github.com/ndmon/ndmon/schemas/bus"
+	"github.com/ndmon/ndmon/schemas/process"
+	"github.com/spf13/cobra"
+)
+
+// parse returns the options of a command line, or the exit status and output.
+func parse(args string, terminal bool) (o options, status int, stdout, stderr string) {
+	var out, err bytes.Buffer
+	c := newRun(terminal, func(_ *cobra.Command, parsed options, _ bool) error {
+		o = parsed
+		return nil
+	})
+	status = process.Execute(c, strings.Fields(args), &out, &err)
+	return o, status, out.String(), err.String()
+}
+
+func TestOptions(t *testing.T) {
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := bus.LocalData()
+	for _, tc := range []struct {
+		args string
+		want options
+	}{
+		{"", options{Config: ndmon.Config{Output: "json", Listen: ndmon.DefaultListen, Data: data, Host: host}}},
+		{"-m eth0 -s eth1,eth2", options{Config: ndmon.Config{Masters: []string{"eth0"}, Slaves: []string{"eth1", "eth2"}, Output: "json", Listen: ndmon.DefaultListen, Data: data, Host: host}}},
+		{"--master eth0 --slaves eth1 -s eth2 --log-level debug -d", options{Config: ndmon.Config{Masters: []string{"eth0"}, Slaves: []string{"eth1", "eth2"}, Output: "json", Listen: ndmon.DefaultListen, Data: data, Host: host}, Level: slog.LevelDebug, Daemon: true}},
+		{"-i eth0 --listen [::1]:4223 --data /x --host r1 -R /r.xml -o text", options{Config: ndmon.Config{Interfaces: []string{"eth0"}, Rules: "/r.xml", Output: "text", Listen: "[::1]:4223", Data: "/x", Host: "r1"}}},
+		{"-m eth0 -s eth1 --route --proxy", options{Config: ndmon.Config{Masters: []string{"eth0"}, Slaves: []string{"eth1"}, Route: true, Proxy: true, Output: "json", Listen: ndmon.DefaultListen, Data: data, Host: host}}},
+		{"-r a.pcap -r b.pcap", options{Config: ndmon.Config{Files: []string{"a.pcap", "b.pcap"}, Output: "json", Host: host}}},
+		{"-r a.pcap --listen localhost:0", options{Config: ndmon.Config{Files: []string{"a.pcap"}, Output: "json", Listen: "localhost:0", Host: host}}},
+		{"--listen :4222 --insecure", options{Config: ndmon.Config{Output: "json", Listen: ":4222", Insecure: true, Data: data, Host: host}}},
+		{"--listen [2001:db8::1]:4222 --tls-cert /c --tls-key /k --keys /keys", options{Config: ndmon.Config{Output: "json", Listen: "[2001:db8::1]:4222", TLSCert: "/c", TLSKey: "/k", Keys: "/keys", Data: data, Host: host}}},
+		{"--nats nats://n -l error", options{Config: ndmon.Config{NATS: "nats://n", Output: "json", Listen: ndmon.DefaultListen, Host: host}, Level: slog.LevelError}},
+	} {
+		got, status, _, stderr := parse(tc.args, false)
+		if status != process.ExitOK {
+			t.Errorf("%s: exit status %d, %s", tc.args, status, stderr)
+		} else if diff := cmp.Diff(tc.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tc.args, diff)
+		}
+	}
+	if got, _, _, stderr := parse("", true); got.Output != "text" {
+		t.Errorf("output on a terminal: %q, %s", got.Output, stderr)
+	}
+}
+
+func TestBadOptions(t *testing.T) {
+	for args, want := range map[string]string{
+		"-x":                    `unknown option "-x"`,
+		"--listen 0.0.0.0:4222": "--listen: other hosts reach 0.0.0.0:4222: that needs --tls-cert, --tls-key and --keys",
+		"--listen :4222":        "--insecure",
+		"--listen r1.example.org:4222 --tls-cert c --tls-key k": "--keys",
+		"--listen [::]:4222 --keys k":                           "--tls-cert",
+		"--tls-cert c":                                          "--tls-cert, --tls-key: need each other",
+		"--nats nats://n --keys k":                              "--nats",
+		"--nats nats://n --insecure":                            "--nats",
+		"eth0":                                                  `unknown command "eth0"`,
+		"-m eth0":                                               "--master: needs --slaves",
+		"-s eth0":                                               "--slaves: needs --master",
+		"--route":                                               "--route: needs --master and --slaves",
+		"-i eth0 --proxy":                                       "--proxy: needs --master and --slaves",
+		"-r f --proxy":                                          "--proxy: needs",
+		"-m eth0 --route":                                       "--master: needs --slaves",
+		"-l debug find ::2":                                     `unknown command "find"`,
+		"-r f -i eth0":                                          "--read",
+		"-r f -d":                                               "--read",
+		"-o xml":                                                "--output",
+		"-l loud":                                               "--log-level",
+		"--listen 99":                                           "--listen",
+		"--nats x --listen :1":                                  "--nats",
+		"--nats x --data /x":                                    "--nats",
+		"-m eth0 -s eth1,,eth2":                                 "--slaves: a name is empty",
+		"--daemon=maybe":                                        `--daemon: "maybe" is not true or false`,
+		"-m eth0 -s eth1 -i ,":                                  "--interfaces: a name is empty",
+		"--interfaces":                                          "needs a value",
+		"-r f --output":                                         "needs a value",
+		"--rules a --rules-of b":                                `unknown option "--rules-of"`,
+	} {
+		if _, status, _, stderr := parse(args, false); status != process.ExitUsage || !strings.Contains(stderr, want) || strings.Count(stderr, "\n") != 1 {
+			t.Errorf("%s: exit status %d, %q, want one line with %q", args, status, stderr, want)
+		}
+	}
+}
+
+func TestHelpAndVersion(t *testing.T) {
+	_, status, help, _ := parse("-h", false)
+	for _, option := range []string{"--master", "--slaves", "--daemon", "--nats", "--route", "--proxy", "ndmon find", "nats sub nd.alerts"} {
+		if status != process.ExitOK || !strings.Contains(help, option) {
+			t.Errorf("exit status %d, the help does not have %s", status, option)
+		}
+	}
+	if _, status, stdout, _ := parse("-V", false); status != process.ExitOK || !strings.HasPrefix(stdout, "ndmon ") {
+		t.Errorf("-V: %d, %s", status, stdout)
+	}
+}
+
+func TestRulesPathIsAbsolute(t *testing.T) {
+	got, _, _, stderr := parse("-R rules.xml", false)
+	if !filepath.IsAbs(got.Rules) {
+		t.Errorf("rules %q, %s: a daemon leaves the directory", got.Rules, stderr)
+	}
+}

@@ -1,0 +1,157 @@
+// Package find asks the pingers of a fleet for an IPv6 address: the command ndmon find.
+package find
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/ndmon/ndmon/deploy/alerts"
+	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/schemas/bus"
+)
+
+// errNoPinger: no pinger subscribes to relay commands at the NATS server.
+var errNoPinger = errors.New("no pinger is connected to it (nd-pinger, or ndmon with --slaves)")
+
+// finder sends a relay command and receives the results.
+type finder struct {
+	cfg      config
+	nc       *nats.Conn
+	inbox    string
+	results  chan *nats.Msg
+	failures chan error
+}
+
+// find asks all pingers for an address and writes their results as they arrive, or why
+// they did not look. It reports whether a host has the address. An error means that it is
+// not known.
+func find(ctx context.Context, cfg config, w io.Writer) (found bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	f := &finder{cfg: cfg, results: make(chan *nats.Msg), failures: make(chan error, 1)}
+	f.nc, err = bus.Dial(cfg.NATS, "ndmon find", func(err error) {
+		// If there are more results than it can read, the next ones do as well.
+		if !errors.Is(err, nats.ErrSlowConsumer) {
+			f.fail(err)
+		}
+	})
+	if err != nil {
+		return false, err
+	}
+	defer f.nc.Close()
+	if err := f.subscribe(ctx); err != nil {
+		return false, err
+	}
+	if err := f.send(); err != nil {
+		return false, err
+	}
+	return f.wait(ctx, w)
+}
+
+// fail ends the finder with an error.
+func (f *finder) fail(err error) {
+	select {
+	case f.failures <- fmt.Errorf("NATS server at %s: %w", f.cfg.NATS.URL, err):
+	default:
+	}
+}
+
+// subscribe receives the results of all hosts until the context ends. It also receives, in
+// the inbox, the server's message that no pinger subscribes to relay commands.
+func (f *finder) subscribe(ctx context.Context) error {
+	f.inbox = f.nc.NewInbox()
+	for subject, handle := range map[string]nats.MsgHandler{
+		schemas.SubjectResults: func(m *nats.Msg) {
+			select {
+			case f.results <- m:
+			case <-ctx.Done():
+			}
+		},
+		f.inbox: func(m *nats.Msg) {
+			if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
+				f.fail(errNoPinger)
+			}
+		},
+	} {
+		if _, err := f.nc.Subscribe(subject, handle); err != nil {
+			return fmt.Errorf("subscribe to %s: %w", subject, err)
+		}
+	}
+	return nil
+}
+
+// send sends the relay command to every host. Without a subscriber, the server sends a
+// message to the inbox.
+func (f *finder) send() error {
+	now := time.Now().UTC()
+	command := schemas.Relay{
+		Type: schemas.TypeRelay, ID: rand.Text(), Time: now, Expires: now.Add(f.cfg.Wait),
+		Host: schemas.EveryHost, Target: f.cfg.Target, Now: true,
+	}
+	if err := f.nc.PublishMsg(&nats.Msg{Subject: schemas.SubjectRelayAll, Reply: f.inbox, Data: command.AppendJSON(nil)}); err != nil {
+		return fmt.Errorf("send the command on %s: %w", schemas.SubjectRelayAll, err)
+	}
+	return nil
+}
+
+// wait writes the results until the time is over.
+func (f *finder) wait(ctx context.Context, w io.Writer) (found bool, err error) {
+	s := newSearch(f.cfg.Target)
+	end := time.NewTimer(f.cfg.Wait)
+	defer end.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return s.found, errors.New("interrupted")
+		case err := <-f.failures:
+			return s.found, err
+		case m := <-f.results:
+			r, ok := resultFor(f.cfg.Target, m)
+			if !ok {
+				continue
+			}
+			before := s.found
+			line := s.add(r)
+			if s.found && !before {
+				end.Reset(moreWait)
+			}
+			if f.cfg.JSON {
+				if line, err = alerts.JSONLine(m.Data); err != nil {
+					return s.found, err
+				}
+			}
+			if _, err := w.Write(line); err != nil {
+				return s.found, fmt.Errorf("write a result: %w", err)
+			}
+		case <-end.C:
+			switch {
+			case s.found:
+				return true, nil
+			case len(s.probes) == 0:
+				return false, fmt.Errorf("no pinger answered within %v", f.cfg.Wait)
+			case f.cfg.JSON:
+				return false, nil
+			}
+			if err := s.summary(w); err != nil {
+				return false, fmt.Errorf("write the summary: %w", err)
+			}
+			return false, nil
+		}
+	}
+}
+
+// resultFor reads a result for a target. It may answer an earlier command, because a
+// pinger that is already probing the target does not probe it again. NATS grants rights by
+// subject, so the host that a result names must be that of its subject.
+func resultFor(target netip.Addr, m *nats.Msg) (schemas.Result, bool) {
+	var r schemas.Result
+	err := json.Unmarshal(m.Data, &r)
+	return r, err == nil && r.Type == schemas.TypeResult && r.Target == target && schemas.ResultSubject(r.Host) == m.Subject
+}

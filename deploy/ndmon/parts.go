@@ -1,0 +1,117 @@
+package ndmon
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/ndmon/ndmon/deploy/alerts"
+	"github.com/ndmon/ndmon/ruled"
+	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/schemas/bus"
+	"github.com/ndmon/ndmon/schemas/process"
+)
+
+// lastDrain is the time for the last messages of a connection.
+const lastDrain = 200 * time.Millisecond
+
+// parts are the running parts of ndmon.
+type parts struct {
+	cfg    Config
+	deps   Deps
+	limits limits
+	server *natsServer // nil with Config.NATS
+	url    string      // of the NATS server
+	conns  []*bus.Conn
+	ruled  *bus.Conn // ruled's connection, which reads
+	shared *bus.Conn // the connection of the other parts, which does not receive its own messages
+	// solicitations and commands pass between the parts without NATS.
+	solicitations direct[schemas.Event]
+	commands      direct[schemas.Relay]
+	// ended receives the error of the first part that ends.
+	ended    chan error
+	running  []*part // in the order of their starts
+	sensor   *part
+	output   *alerts.Output
+	resumed  func() // ends output.Resume
+	consumer string // ruled's, which reads the subject events
+	events   string
+	learned  ruled.Learned // after ruled has ended
+	watching *watching
+}
+
+// reading reports whether capture files are read instead of interfaces.
+func (p *parts) reading() bool { return len(p.cfg.Files) > 0 }
+
+// part is a running part.
+type part struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// stop stops the part and waits for its end.
+func (p *part) stop() {
+	p.cancel()
+	<-p.done
+}
+
+// run starts a part. It outlives ctx, because the parts are stopped in an order.
+func (p *parts) run(ctx context.Context, f func(context.Context) error) *part {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	t := &part{cancel, make(chan struct{})}
+	p.running = append(p.running, t)
+	go func() {
+		defer close(t.done)
+		err := f(ctx)
+		if errors.Is(err, context.Canceled) {
+			err = nil
+		}
+		select {
+		case p.ended <- err:
+		default:
+		}
+	}()
+	return t
+}
+
+// connect makes a connection to the NATS server.
+func (p *parts) connect(name string, noEcho bool) (*bus.Conn, error) {
+	var cfg bus.Config
+	var inProcess nats.InProcessConnProvider
+	if p.server != nil {
+		cfg.NKey, inProcess = p.server.seedFile, p.server
+	} else if err := process.Environment("", &cfg); err != nil {
+		return nil, err
+	}
+	cfg.URL = p.url
+	conn, err := bus.Connect(cfg, bus.Options{
+		Name: name, Log: p.deps.Log.With("part", name), Registry: p.deps.Registry, InProcess: inProcess, NoEcho: noEcho,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.conns = append(p.conns, conn)
+	p.deps.Health.Check("NATS ("+name+")", conn.Health)
+	return conn, nil
+}
+
+// stop stops all parts, subscribers after publishers.
+func (p *parts) stop() {
+	for i := len(p.running) - 1; i >= 0; i-- {
+		p.running[i].stop()
+	}
+	if p.resumed != nil {
+		p.resumed()
+	}
+	for _, conn := range p.conns {
+		ctx, cancel := context.WithTimeout(context.Background(), lastDrain)
+		if err := conn.Drain(ctx); err != nil {
+			p.deps.Log.Debug("ending a connection", "error", err)
+		}
+		cancel()
+	}
+	if p.server != nil {
+		p.server.stop()
+	}
+}

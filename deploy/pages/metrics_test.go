@@ -1,0 +1,181 @@
+//go:build linux
+
+package pages
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/ndmon/ndmon/pinger"
+	"github.com/ndmon/ndmon/ruled"
+	"github.com/ndmon/ndmon/schemas/bus"
+	"github.com/ndmon/ndmon/schemas/process"
+	"github.com/ndmon/ndmon/sensor"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// whatToDo says for each metric what its values tell an operator.
+var whatToDo = map[string]string{
+	"nd_nats_disconnects_total":         "Rises: look at the network and the server's log",
+	"nd_nats_errors_total":              "`slow_consumer`: the process is too slow. Others: the server refuses something; the log says what. Check the key",
+	"nd_nats_reconnects_total":          "Should follow disconnects",
+	"nd_pinger_commands_total":          "The outcomes are explained under [Relaying](relaying.md#why-does-nothing-happen). Alert on `over_budget`: a scan, or raise `PINGER_RATE`",
+	"nd_pinger_pending":                 "At its limit of 65,536: lower `PINGER_RATE` or `PINGER_TIMEOUT`",
+	"nd_pinger_probes_total":            "Alert on `error`: the slave cannot send; the log says why",
+	"nd_pinger_publish_errors_total":    "Rises: NATS is away or refuses results",
+	"nd_pinger_rtt_seconds":             "Compare with the past",
+	"nd_pinger_sent_total":              "Compare with the past",
+	"nd_pinger_stray_replies_total":     "Rises fast: replies come after `PINGER_TIMEOUT`, or someone forges them",
+	"nd_pinger_ways":                    "Compare with the number of hosts",
+	"nd_pinger_ways_dropped_total":      "Rises: a flood on the slaves, or too many hosts for this machine",
+	"nd_pinger_ways_moved_total":        "Rises fast: a host flaps between slaves, or two hosts use one address",
+	"nd_pinger_ways_refused_total":      "Rises: a host claims very many addresses, or there are too many hosts",
+	"nd_ruled_alerts_repeated_total":    "Rises after a restart; otherwise acknowledgements are lost",
+	"nd_ruled_alerts_total":             "Alert on `critical`",
+	"nd_ruled_events_total":             "Flat while sensors count frames: NATS, or `RULED_EVENTS`",
+	"nd_ruled_invalid_messages_total":   "Rises: someone publishes on event subjects who is no sensor, or versions differ",
+	"nd_ruled_links":                    "Near 4,096: links are forgotten",
+	"nd_ruled_links_evicted_total":      "Rises: more than 4,096 links; someone may invent VLANs",
+	"nd_ruled_missed_events_total":      "Alert: ruled is too slow or was away too long; raise `RULED_EVENTS_BYTES`",
+	"nd_ruled_neighbours":               "Near `RULED_NEIGHBOURS`: raise it",
+	"nd_ruled_neighbours_evicted_total": "Rises: a flood, or raise `RULED_NEIGHBOURS`",
+	"nd_ruled_relays_total":             "Alert on `lost`: NATS was away. `no_target`: the rule should match `nd.ns`",
+	"nd_ruled_reloads_total":            "Alert on `refused`: the rule file has an error; the log says where, the old rules stay in force",
+	"nd_ruled_rules":                    "Compare with `ndmon rules check`",
+	"nd_ruled_sensors":                  "Alert on `silent`",
+	"nd_ruled_sensors_evicted_total":    "Rises: more than 10,000 hosts publish heartbeats; someone may invent them",
+	"nd_ruled_stations":                 "Near `RULED_NEIGHBOURS`: raise it",
+	"nd_ruled_suppressed_matches_total": "Rises fast: a flood, or a threshold that is too strict",
+	"nd_ruled_thresholds_evicted_total": "Rises: someone invents tracked values; give the rule a `cap`",
+	"nd_ruled_unstored_alerts_total":    "Alert: make room on the disk",
+	"nd_sensor_dropped_total":           "Alert: `kernel`: raise `SENSOR_RECEIVE_BUFFER` and net.core.rmem_max, or the machine is too slow. `buffer`: NATS is away or too slow",
+	"nd_sensor_events_total":            "Flat: nothing is captured, or nothing is sent on the link",
+	"nd_sensor_frames_total":            "Flat on an interface: nothing is sent on its link, or the wrong interface is captured",
+	"nd_sensor_ignored_frames_total":    "Rises fast: someone sends frames that look like Neighbor Discovery",
+	"nd_sensor_interfaces":              "Alert when it is lower than expected; the log says which interface is missing",
+}
+
+// recorder is a registerer that remembers what it registers.
+type recorder struct {
+	*prometheus.Registry
+	collectors []prometheus.Collector
+}
+
+func (r *recorder) Register(c prometheus.Collector) error {
+	r.collectors = append(r.collectors, c)
+	return r.Registry.Register(c)
+}
+
+// register has all daemons register their metrics: they begin to run with a context
+// that has ended.
+func register(t *testing.T) *recorder {
+	t.Helper()
+	r := &recorder{Registry: prometheus.NewRegistry()}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	log := slog.New(slog.DiscardHandler)
+	conn, err := bus.Connect(bus.Config{URL: "nats://127.0.0.1:1"}, bus.Options{Name: "NAME", Log: log, Registry: r})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.NATS().Close)
+	var capture sensor.Config
+	var pings pinger.Config
+	var rules ruled.Config
+	for prefix, config := range map[string]any{"SENSOR": &capture, "PINGER": &pings, "RULED": &rules} {
+		if err := process.Environment(prefix, config); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// What they return does not matter: without rights, two of them fail.
+	pings.Slaves, pings.Table = []string{"none"}, 2147482000
+	sensor.Run(ctx, capture, sensor.Deps{Log: log, Registry: r, Publisher: bus.NewPublisher(conn, bus.PublisherConfig{InFlight: 1, Buffer: 1 << 20, AckTimeout: bus.DefaultAckTimeout}, log)})
+	pinger.Run(ctx, pings, pinger.Deps{Log: log, Registry: r, Bus: conn})
+	ruled.Run(ctx, rules, ruled.Deps{Log: log, Registry: r, Conn: conn, Bus: conn})
+	return r
+}
+
+// metric is a row of the page.
+type metric struct{ name, kind, labels, help string }
+
+var description = regexp.MustCompile(`^Desc\{fqName: ("(?:[^"\\]|\\.)*"), help: ("(?:[^"\\]|\\.)*"), unit: "[^"]*", constLabels: \{(.*)\}, variableLabels: \{(.*)\}\}$`)
+
+// metrics returns all metrics of the daemons by their names. Without a series, a
+// vector is not gathered; all vectors are counters.
+func metrics(t *testing.T) []metric {
+	t.Helper()
+	r := register(t)
+	kinds := map[string]string{}
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		kinds[f.GetName()] = strings.ToLower(f.GetType().String())
+	}
+	var all []metric
+	for _, c := range r.collectors {
+		descs := make(chan *prometheus.Desc, 16)
+		c.Describe(descs)
+		close(descs)
+		for d := range descs {
+			parts := description.FindStringSubmatch(d.String())
+			if parts == nil {
+				t.Fatalf("cannot read %s", d)
+			}
+			m := metric{kind: "counter"}
+			m.name, _ = strconv.Unquote(parts[1])
+			m.help, _ = strconv.Unquote(parts[2])
+			if kind, ok := kinds[m.name]; ok {
+				m.kind = kind
+			} else if !strings.HasSuffix(m.name, "_total") {
+				t.Errorf("%s is not gathered, and its name is not that of a counter", m.name)
+			}
+			var labels []string
+			for label := range strings.SplitSeq(parts[3]+","+parts[4], ",") {
+				if name, _, _ := strings.Cut(label, "="); name != "" {
+					labels = append(labels, "`"+name+"`")
+				}
+			}
+			m.labels = strings.Join(labels, ", ")
+			if !slices.Contains(all, m) {
+				all = append(all, m)
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b metric) int { return strings.Compare(a.name, b.name) })
+	return all
+}
+
+func TestMetricsPage(t *testing.T) {
+	var page strings.Builder
+	page.WriteString(`# Metrics
+
+Prometheus metrics are served on the address in ` + "`SENSOR_METRICS`, `RULED_METRICS` or `PINGER_METRICS`, and on `ndmon --metrics`" + `, which
+has those of all its parts. Besides these, each process has the usual metrics ` + "`go_*` and `process_*`" + `. [Operating](operating.md#metrics) says
+which to alert on first. This page is generated from the daemons' registries.
+
+| metric | type | labels | meaning | what to do |
+|---|---|---|---|---|
+`)
+	all := metrics(t)
+	for _, m := range all {
+		do, ok := whatToDo[m.name]
+		if !ok {
+			t.Errorf("whatToDo has nothing for %s", m.name)
+		}
+		fmt.Fprintf(&page, "| `%s` | %s | %s | %s | %s |\n", m.name, m.kind, m.labels, m.help, do)
+	}
+	for name := range whatToDo {
+		if !slices.ContainsFunc(all, func(m metric) bool { return m.name == name }) {
+			t.Errorf("whatToDo has %s, which is no metric", name)
+		}
+	}
+	Golden(t, "../../docs/metrics.md", page.String())
+}
