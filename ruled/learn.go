@@ -8,14 +8,14 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ndmon/ndmon/ruled/link"
+	"github.com/ndmon/ndmon/ruled/link/router"
 	"github.com/ndmon/ndmon/ruled/rulefile"
 )
 
 // Learned is what Run has learned where Config.Learn says so.
 type Learned struct {
 	// Links are the routers of each link that has any.
-	Links []link.Routers
+	Links []router.Link
 	// Took is how long it listened, 0 where that says nothing.
 	Took time.Duration
 

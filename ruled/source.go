@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/ndmon/ndmon/ruled/link"
+	"github.com/ndmon/ndmon/ruled/link/router"
 	"github.com/ndmon/ndmon/ruled/rulefile"
 	"github.com/ndmon/ndmon/ruled/rules"
 	"golang.org/x/sys/unix"
@@ -40,7 +40,7 @@ type ruleset struct {
 	// evaluated are asked of each event in its turn, relaying of each
 	// solicitation as it comes, in a hurry. A rule may be in both.
 	evaluated, relaying *rules.Program
-	links               []link.Routers
+	links               []router.Link
 }
 
 func newRuleset(set *rulefile.Set) *ruleset {

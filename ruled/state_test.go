@@ -172,7 +172,7 @@ func TestReadState(t *testing.T) {
 		t.Fatalf("%v, %+v, %+v", err, head, states)
 	}
 	n := states[0].Neighbours[0]
-	if states[0].Host != "r1" || n.Address != e.Inet6.Source || n.Claims[0].Ethernet != e.Ethernet.Source || !n.Claims[0].FirstSeen.Equal(e.Time) {
+	if states[0].Host != "r1" || n.Address != e.Inet6.Source || n.Bindings[0].Ethernet != e.Ethernet.Source || !n.Bindings[0].FirstSeen.Equal(e.Time) {
 		t.Errorf("%+v", states[0])
 	}
 	for name, want := range map[string]float64{"nd_ruled_links": 1, "nd_ruled_stations": 1, "nd_ruled_neighbours": 1, "nd_ruled_neighbours_evicted_total": 0} {

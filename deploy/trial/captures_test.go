@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/ndmon/ndmon/ruled/link"
+	"github.com/ndmon/ndmon/ruled/link/router"
 	"github.com/ndmon/ndmon/ruled/rulefile"
 	"github.com/ndmon/ndmon/ruled/vendors"
 	"github.com/ndmon/ndmon/schemas"
@@ -36,7 +37,7 @@ type capture struct {
 	from    int // first frame of the attack
 	command string
 	remark  string
-	routers []link.Router
+	routers []router.Router
 }
 
 // harmless reports whether the capture is of honest traffic.
@@ -118,15 +119,15 @@ func number(t *testing.T, text string) int {
 
 // routersOf reads the routers in a manifest. It does not have their parameters, so
 // these are not compared.
-func routersOf(t *testing.T, text string) []link.Router {
+func routersOf(t *testing.T, text string) []router.Router {
 	t.Helper()
 	if text == "" {
 		return nil
 	}
-	var all []link.Router
+	var all []router.Router
 	for _, part := range strings.Split(text, ";") {
 		words := strings.Fields(part)
-		r := link.Router{Volatile: true}
+		r := router.Router{Volatile: true}
 		var err error
 		if r.MAC, err = schemas.ParseMAC(words[0]); err != nil {
 			t.Fatal(err)
@@ -135,14 +136,14 @@ func routersOf(t *testing.T, text string) []link.Router {
 		for i, word := range words[2:] {
 			switch words[1+i] {
 			case "dns":
-				r.RDNSS = append(r.RDNSS, link.RouterDNS{Address: netip.MustParseAddr(word)})
+				r.RDNSS = append(r.RDNSS, router.DNS{Address: netip.MustParseAddr(word)})
 			case "domain":
-				r.DNSSL = append(r.DNSSL, link.RouterDomain{Domain: word})
+				r.DNSSL = append(r.DNSSL, router.Domain{Domain: word})
 			case "route":
-				r.Routes = append(r.Routes, link.RouterRoute{Prefix: netip.MustParsePrefix(word)})
+				r.Routes = append(r.Routes, router.Route{Prefix: netip.MustParsePrefix(word)})
 			default:
 				if word != "dns" && word != "domain" && word != "route" {
-					r.Prefixes = append(r.Prefixes, link.RouterPrefix{Prefix: netip.MustParsePrefix(word)})
+					r.Prefixes = append(r.Prefixes, router.Prefix{Prefix: netip.MustParsePrefix(word)})
 				}
 			}
 		}
@@ -284,7 +285,7 @@ func known(t *testing.T, c capture) []finding {
 	}
 	table := link.New(linkConfig(false))
 	if len(routers) > 0 {
-		table.Configure([]link.Routers{{Routers: routers}})
+		table.Configure([]router.Link{{Routers: routers}})
 	}
 	if strings.HasPrefix(c.path, toolsFolder) {
 		const honest = toolsFolder + "/linux-resolution_nud.pcap"

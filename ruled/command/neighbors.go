@@ -181,12 +181,12 @@ func readAll(ctx context.Context, nc *nats.Conn, consumer string, makers *vendor
 
 func appendNeighbours(list []neighbour, s link.State, makers *vendors.Table) []neighbour {
 	for _, n := range s.Neighbours {
-		for i, c := range n.Claims {
+		for i, c := range n.Bindings {
 			state := ""
 			switch {
 			case n.Tentative:
 				state = "tested only"
-			case len(n.Claims) == 1 || n.Anycast:
+			case len(n.Bindings) == 1 || n.Anycast:
 			case i == 0:
 				state = "believed"
 			default:

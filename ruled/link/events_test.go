@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ndmon/ndmon/ruled/link/router"
 	"github.com/ndmon/ndmon/schemas"
 )
 
@@ -226,7 +227,7 @@ func facts(e *schemas.Event) string {
 	return strings.Join(names, " ")
 }
 
-func newTable(configured ...Routers) *Table {
+func newTable(configured ...router.Link) *Table {
 	t := New(Config{Neighbours: 1000, ClaimTimeout: DefaultClaimTimeout, Silence: DefaultSilence})
 	t.Configure(configured)
 	return t

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ndmon/ndmon/ruled/internal/share"
+	"github.com/ndmon/ndmon/ruled/link/internal/pool"
 	"github.com/ndmon/ndmon/schemas"
 )
 
@@ -89,7 +90,7 @@ func testFlood(t *testing.T, frames int, lasts time.Duration, twice bool, makeUp
 		e.Time = epoch.Add(at)
 		makeUp(e, n)
 		table.Observe(e)
-		if s := table.Stats(); s.Addresses > bound || s.Stations > bound || s.Links > maxLinks || table.asked.used > maxRecent || table.probed.used > maxRecent {
+		if s := table.Stats(); s.Addresses > bound || s.Stations > bound || s.Links > maxLinks || table.asked.Used > maxRecent || table.probed.Used > maxRecent {
 			t.Fatalf("%+v after frame %d", s, n)
 		}
 	}
@@ -125,8 +126,8 @@ func testFlood(t *testing.T, frames int, lasts time.Duration, twice bool, makeUp
 	if forgotten > 0 {
 		t.Errorf("%d of %d hosts are not known any more", forgotten, hosts)
 	}
-	if chunks := len(table.bindings.chunks); chunks > bound/chunkSize+1 {
-		t.Errorf("%d chunks of addresses", chunks)
+	if err := table.neighbours.Check(); err != nil {
+		t.Errorf("memory of addresses: %v", err)
 	}
 }
 
@@ -154,7 +155,7 @@ func TestFloodOfSolicitations(t *testing.T) {
 		if l == nil {
 			t.Fatalf("%s: the link is forgotten", name)
 		}
-		remembered := map[string]int{"asked": l.asked.len(), "probed": l.probed.len()}[name]
+		remembered := map[string]int{"asked": l.asked.Len(), "probed": l.probed.Len()}[name]
 		if remembered < targets {
 			t.Errorf("%s: %d of %d targets are remembered", name, remembered, targets)
 		}
@@ -244,13 +245,13 @@ func TestPatientFlood(t *testing.T) {
 		}
 		at += 30 * time.Second
 		for n := 2*bound - 1; n >= 0; n-- {
-			if e := flood(round*2*bound+n, 0); table.links[linkKey{"r1", "eth0", -1, -1}].stations.get(e.Ethernet.Source.Uint64()) != nil {
+			if e := flood(round*2*bound+n, 0); table.links[linkKey{"r1", "eth0", -1, -1}].stations.Get(e.Ethernet.Source.Uint64()) != nil {
 				e.Time = epoch.Add(at)
 				table.Observe(e)
 			}
 		}
 		at += 25 * time.Second
-		if lasts := table.stations.all.Count(lasting); lasts > bound-bound/5 {
+		if lasts := table.stations.Count(pool.Lasting); lasts > bound-bound/5 {
 			t.Fatalf("round %d: %d stations are lasting", round, lasts)
 		}
 	}
@@ -289,7 +290,7 @@ func TestFloodHasRoom(t *testing.T) {
 			t.Fatalf("%d before the last: %s", n, facts(e))
 		}
 	}
-	if got := table.stations.all.Count(once) + table.stations.all.Count(lasting); got < bound*9/10-1 {
+	if got := table.stations.Count(pool.Once) + table.stations.Count(pool.Lasting); got < bound*9/10-1 {
 		t.Errorf("%d of those before the flood are left", got)
 	}
 }
@@ -298,11 +299,11 @@ func TestFloodHasRoom(t *testing.T) {
 func TestLinkLasts(t *testing.T) {
 	table := newTable()
 	observe(table, ns(host, global, "2001:db8::1"), ns(host, global, "2001:db8::1"), ns(host, global, "2001:db8::1", on("eth1")))
-	if n := table.known.all.Count(lasting); n != 1 {
+	if n := table.known.Count(pool.Lasting); n != 1 {
 		t.Fatalf("%d links are lasting, want 1", n)
 	}
 	observe(table, ns(host, global, "2001:db8::1", on("eth1")))
-	if n := table.known.all.Count(lasting); n != 2 {
+	if n := table.known.Count(pool.Lasting); n != 2 {
 		t.Errorf("%d links are lasting, want 2", n)
 	}
 }
@@ -349,7 +350,7 @@ func TestStateInAFlood(t *testing.T) {
 	}
 	classes := func(table *Table) (all [3][share.Classes]int) {
 		for class := range share.Classes {
-			all[0][class], all[1][class], all[2][class] = table.known.all.Count(class), table.stations.all.Count(class), table.bindings.all.Count(class)
+			all[0][class], all[1][class], all[2][class] = table.known.Count(class), table.stations.Count(class), table.neighbours.Count(class)
 		}
 		return all
 	}
@@ -374,28 +375,4 @@ func TestStateInAFlood(t *testing.T) {
 		}
 	}
 	check(t, older, "", ns(host, global, "2001:db8::1", after(2*minute)))
-}
-
-// The memory of an index that was large goes with what was in it: a flood on one
-// made-up VLAN after the other does not add up.
-func TestIndexShrinks(t *testing.T) {
-	const bound = 10_000
-	p := newPool[uint64](bound, 2, func(*int) int64 { return 0 })
-	var shelves []*shelf[uint64, int]
-	for i := range uint64(5) {
-		s := p.shelf("r1", "eth0", fmt.Sprint(i))
-		shelves = append(shelves, s)
-		for n := range uint64(2 * bound) {
-			s.add(n, int64(i)*60*second)
-		}
-	}
-	room := 0
-	for _, s := range shelves {
-		checkShelf(t, s)
-		room += s.part.Value.most
-	}
-	checkPool(t, p)
-	if room > 2*bound {
-		t.Errorf("the indexes have had %d entries since they were made, at most %d are used", room, bound)
-	}
 }

@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"runtime"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/ndmon/ndmon/ruled/link/router"
 	"github.com/ndmon/ndmon/schemas"
 )
 
@@ -92,8 +92,8 @@ func TestLinksAreBounded(t *testing.T) {
 	for n := range 2 * maxLinks {
 		table.Observe(ns(host, global, "2001:db8::1", on(fmt.Sprint("if", n)), after(time.Duration(n)*time.Second)))
 	}
-	if s := table.Stats(); s.Links != maxLinks || s.Addresses > 100 || table.asked.used > maxLinks || table.known.used != maxLinks {
-		t.Errorf("%+v, %d asked", s, table.asked.used)
+	if s := table.Stats(); s.Links != maxLinks || s.Addresses > 100 || table.asked.Used > maxLinks || table.known.Used != maxLinks {
+		t.Errorf("%+v, %d asked", s, table.asked.Used)
 	}
 	check(t, table, "", ns(host, hostLL, "2001:db8::1", on(fmt.Sprint("if", 2*maxLinks-1)), after(2*maxLinks*time.Second)),
 		ns(host, hostLL, "2001:db8::1", on(fmt.Sprint("if", 2*maxLinks-1)), after(2*maxLinks*time.Second)))
@@ -108,7 +108,7 @@ func TestAskedIsBounded(t *testing.T) {
 		e.ND.NS.TargetAddress = netip.AddrFrom16(octets)
 		table.Observe(e)
 	}
-	if n := table.asked.used; n != maxQueue {
+	if n := table.asked.Used; n != maxQueue {
 		t.Errorf("%d targets are remembered, want %d", n, maxQueue)
 	}
 }
@@ -189,13 +189,13 @@ func TestRestoreRefuses(t *testing.T) {
 	observe(table, ns(host, global, "2001:db8::1"))
 	good := func() State { return newTableOf(t, table).State()[0] }
 	for name, spoil := range map[string]func(*State){
-		"no claims":          func(s *State) { s.Neighbours[0].Claims = nil },
-		"many claims":        func(s *State) { s.Neighbours[0].Claims = make([]Claim, maxClaims+1) },
+		"no claims":          func(s *State) { s.Neighbours[0].Bindings = nil },
+		"many claims":        func(s *State) { s.Neighbours[0].Bindings = make([]Binding, maxBindings+1) },
 		"a speaker of none":  func(s *State) { s.Neighbours[0].Speaker = 1 },
 		"one before of none": func(s *State) { s.Neighbours[0].Before = -2 },
 		"an IPv4 address":    func(s *State) { s.Neighbours[0].Address = ip("192.0.2.1") },
 		"no address":         func(s *State) { s.Neighbours[0].Address = addr{} },
-		"many routers":       func(s *State) { s.Routers = make([]LearnedRouter, maxLearned+1) },
+		"many routers":       func(s *State) { s.Routers = make([]router.State, router.MaxLearned+1) },
 		"no target":          func(s *State) { s.Asked = make([]Target, 1) },
 	} {
 		s := good()
@@ -260,145 +260,19 @@ func FuzzObserve(f *testing.F) {
 			}
 		}
 		for _, l := range table.links {
-			checkShelf(t, l.known)
-			checkShelf(t, l.bindings)
-			checkShelf(t, l.stations)
-			checkShelf(t, &l.asked)
-			checkShelf(t, &l.probed)
+			for name, part := range map[string]interface{ Check() error }{"links": l.others, "neighbours": l.neighbours, "stations": l.stations, "asked": &l.asked, "probed": &l.probed} {
+				if err := part.Check(); err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+			}
 		}
-		checkPool(t, table.known)
-		checkPool(t, table.bindings)
-		checkPool(t, table.stations)
-		checkPool(t, table.asked.pool)
-		checkPool(t, table.probed.pool)
+		for name, pool := range map[string]interface{ Check() error }{"links": table.known, "neighbours": table.neighbours, "stations": table.stations, "asked": table.asked, "probed": table.probed} {
+			if err := pool.Check(); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
 		if s := table.Stats(); s.Addresses > table.cfg.Neighbours || s.Stations > table.cfg.Neighbours {
 			t.Errorf("%+v", s)
 		}
 	})
-}
-
-// checkPool sees that the lists, counts and indexes of a pool fit together.
-func checkPool[K comparable, V any](t *testing.T, p *pool[K, V]) {
-	t.Helper()
-	if used := p.all.Count(flooded) + p.all.Count(once) + p.all.Count(lasting); used != p.used || used > p.max {
-		t.Fatalf("%d entries are counted, %d used, at most %d", used, p.used, p.max)
-	}
-	free := 0
-	for i := p.free; i != none; i = p.at(i).next {
-		free++
-	}
-	nodes := 0
-	for _, chunk := range p.chunks {
-		nodes += len(chunk)
-	}
-	if nodes != free+p.used || nodes > p.max {
-		t.Fatalf("%d nodes, %d used, %d free, at most %d", nodes, p.used, free, p.max)
-	}
-}
-
-// checkShelf sees the same of a shelf.
-func checkShelf[K comparable, V any](t *testing.T, s *shelf[K, V]) {
-	t.Helper()
-	entries := 0
-	for class := range s.part.Value.lists {
-		l, n, before := s.part.Value.lists[class], 0, int32(none)
-		for i := l.head; i != none; i = s.pool.at(i).next {
-			node := s.pool.at(i)
-			if node.prev != before || int(node.class) != class || s.part.Value.index != nil && s.find(node.key) != i {
-				t.Fatalf("entry %d of class %d: %+v", n, class, node)
-			}
-			n, before = n+1, i
-		}
-		if n != l.len || n != s.part.Count(class) || l.tail != before {
-			t.Fatalf("class %d has %d entries, %d in its list, %d counted", class, n, l.len, s.part.Count(class))
-		}
-		entries += n
-	}
-	if s.part.Value.index != nil && len(s.part.Value.index) != entries {
-		t.Fatalf("%d entries, %d in the index", entries, len(s.part.Value.index))
-	}
-}
-
-// filled returns a table of a link that knows n neighbours.
-func filled(n int) *Table {
-	table := New(Config{Neighbours: DefaultNeighbours, ClaimTimeout: DefaultClaimTimeout, Silence: DefaultSilence})
-	for range 2 {
-		for i := range n {
-			table.Observe(flood(i, 0))
-		}
-	}
-	return table
-}
-
-func BenchmarkObserve(b *testing.B) {
-	for _, n := range []int{1, 50_000} {
-		b.Run(fmt.Sprintf("NS and NA with %d neighbours", n), func(b *testing.B) {
-			table := filled(n)
-			events := make([]*schemas.Event, 4096)
-			for i := range events {
-				events[i] = flood(i*n/len(events), time.Minute)
-				if i%2 == 0 {
-					events[i] = ns(host, global, "2001:db8::1", after(time.Minute))
-				}
-			}
-			b.ReportAllocs()
-			for i := 0; b.Loop(); i++ {
-				table.Observe(events[i%len(events)])
-			}
-		})
-	}
-	b.Run("RA", func(b *testing.B) {
-		table := newTable(configured())
-		e := ra(gateway, gatewayLL, prefix("2001:db8::/64"), mtu(1500))
-		b.ReportAllocs()
-		for b.Loop() {
-			table.Observe(e)
-		}
-	})
-	b.Run("flood of new addresses", func(b *testing.B) {
-		table := filled(DefaultNeighbours)
-		e := flood(0, time.Minute)
-		b.ReportAllocs()
-		for i := 0; b.Loop(); i++ {
-			binary.BigEndian.PutUint32(e.Ethernet.Source[2:], uint32(i))
-			octets := e.Inet6.Source.As16()
-			binary.BigEndian.PutUint64(octets[8:], 1<<48+uint64(i))
-			e.Inet6.Source, e.ND.NA.TargetAddress = netip.AddrFrom16(octets), netip.AddrFrom16(octets)
-			table.Observe(e)
-		}
-	})
-}
-
-// A fleet of many links with a full table, of which a small one gets new addresses.
-func BenchmarkManyLinks(b *testing.B) {
-	table := New(Config{Neighbours: DefaultNeighbours, ClaimTimeout: DefaultClaimTimeout, Silence: DefaultSilence})
-	for i := range DefaultNeighbours + 1000 {
-		e := flood(i, 0)
-		e.Interface = fmt.Sprint("if", i%(maxLinks-1))
-		table.Observe(e)
-	}
-	events := make([]*schemas.Event, 4096)
-	for i := range events {
-		events[i] = flood(DefaultNeighbours+2000+i, minute)
-		events[i].Interface = "small"
-	}
-	b.ReportAllocs()
-	for i := 0; b.Loop(); i++ {
-		table.Observe(events[i%len(events)])
-	}
-}
-
-// BenchmarkNeighbours measures what 50,000 neighbours take: memory, and the time
-// to write and to read the state.
-func BenchmarkNeighbours(b *testing.B) {
-	var before, after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
-	table := filled(50_000)
-	runtime.GC()
-	runtime.ReadMemStats(&after)
-	for b.Loop() {
-		restart(b, table.cfg, table)
-	}
-	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/1e6, "MB")
 }

@@ -9,35 +9,36 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/ndmon/ndmon/ruled/link/router"
 	"github.com/ndmon/ndmon/schemas"
 )
 
 // configured is the gateway as a configuration has it.
-func configured(change ...func(*Router)) Routers {
+func configured(change ...func(*router.Router)) router.Link {
 	flags, lifetime, hops, zero, size := uint8(0), uint16(1800), uint8(64), uint32(0), uint32(1500)
 	prefixFlags, valid, preferred, dns := uint8(0xc0), uint32(86400), uint32(14400), uint32(900)
 	high := uint8(8)
-	r := Router{
+	r := router.Router{
 		MAC: mac(gateway), LinkLocal: ip(gatewayLL), Addresses: []addr{ip("2001:db8::1")},
 		CurHopLimit: &hops, Flags: &flags, Lifetime: &lifetime, ReachableTimer: &zero, RetransTimer: &zero, MTU: &size,
-		Prefixes: []RouterPrefix{{pre("2001:db8::/64"), &prefixFlags, &valid, &preferred}},
-		RDNSS:    []RouterDNS{{ip("2001:db8::53"), &dns}},
-		DNSSL:    []RouterDomain{{"example.org", &dns}},
-		Routes:   []RouterRoute{{pre("2001:db8:9::/48"), &high, &dns}},
+		Prefixes: []router.Prefix{{Prefix: pre("2001:db8::/64"), Flags: &prefixFlags, Valid: &valid, Preferred: &preferred}},
+		RDNSS:    []router.DNS{{Address: ip("2001:db8::53"), Lifetime: &dns}},
+		DNSSL:    []router.Domain{{Domain: "example.org", Lifetime: &dns}},
+		Routes:   []router.Route{{Prefix: pre("2001:db8:9::/48"), Flags: &high, Lifetime: &dns}},
 	}
 	for _, c := range change {
 		c(&r)
 	}
-	return Routers{Interface: "eth0", Routers: []Router{r}}
+	return router.Link{Interface: "eth0", Routers: []router.Router{r}}
 }
 
-func volatile(r *Router) { r.Volatile = true }
+func volatile(r *router.Router) { r.Volatile = true }
 
 func TestConfiguredRouters(t *testing.T) {
-	second := Router{MAC: mac(other), LinkLocal: ip("fe80::b")}
+	second := router.Router{MAC: mac(other), LinkLocal: ip("fe80::b")}
 	for _, test := range []struct {
 		name   string
-		change []func(*Router)
+		change []func(*router.Router)
 		event  *schemas.Event
 		want   string
 	}{
@@ -66,10 +67,10 @@ func TestConfiguredRouters(t *testing.T) {
 		{"another route", nil, ra(gateway, gatewayLL, route("::/0", "high", 900)), "ra.route"},
 		{"another lifetime of a route", nil, ra(gateway, gatewayLL, route("2001:db8:9::/48", "high", 60)), "ra.routelifetime"},
 		{"another preference of a route", nil, ra(gateway, gatewayLL, route("2001:db8:9::/48", "low", 900)), "ra.routepreference"},
-		{"volatile parameters", []func(*Router){volatile}, ra(gateway, gatewayLL, flags("MO"), mtu(1280), prefix("2001:db8::/64", 7200, 7200)), ""},
-		{"volatile parameters, but another prefix and DNS server", []func(*Router){volatile}, ra(gateway, gatewayLL, prefix("2001:db8:bad::/64"), rdnss("2001:db8:bad::53", 900)), "ra.prefix ra.rdnss"},
-		{"a router that stops", []func(*Router){volatile}, ra(gateway, gatewayLL, radvert(func(r *schemas.RA) { r.Lifetime = 0 }), rdnss("2001:db8::53", 0)), "ra.stops"},
-		{"one that never was a default router", []func(*Router){func(r *Router) { r.Lifetime = new(uint16) }}, ra(gateway, gatewayLL, radvert(stops)), ""},
+		{"volatile parameters", []func(*router.Router){volatile}, ra(gateway, gatewayLL, flags("MO"), mtu(1280), prefix("2001:db8::/64", 7200, 7200)), ""},
+		{"volatile parameters, but another prefix and DNS server", []func(*router.Router){volatile}, ra(gateway, gatewayLL, prefix("2001:db8:bad::/64"), rdnss("2001:db8:bad::53", 900)), "ra.prefix ra.rdnss"},
+		{"a router that stops", []func(*router.Router){volatile}, ra(gateway, gatewayLL, radvert(func(r *schemas.RA) { r.Lifetime = 0 }), rdnss("2001:db8::53", 0)), "ra.stops"},
+		{"one that never was a default router", []func(*router.Router){func(r *router.Router) { r.Lifetime = new(uint16) }}, ra(gateway, gatewayLL, radvert(stops)), ""},
 
 		{"Redirect of the router to another host on the link", nil, rd(gateway, gatewayLL, "2001:db8::b", "2001:db8::b"), ""},
 		{"Redirect to somebody on the link who is not", nil, rd(gateway, gatewayLL, "2001:db8:9::9", "2001:db8:9::9"), "router.offlink"},
@@ -109,20 +110,20 @@ func TestConfigurationIsOfOneLink(t *testing.T) {
 	id := uint16(7)
 	for _, test := range []struct {
 		name   string
-		change func(*Routers)
+		change func(*router.Link)
 		opts   []option
 		want   bool
 	}{
-		{"its interface", func(*Routers) {}, nil, true},
-		{"another interface", func(*Routers) {}, []option{on("eth1")}, false},
-		{"its host", func(r *Routers) { r.Host = "r1" }, nil, true},
-		{"another host", func(r *Routers) { r.Host = "r2" }, nil, false},
-		{"every link", func(r *Routers) { r.Interface = "" }, []option{on("eth7")}, true},
-		{"its VLAN", func(r *Routers) { r.VLAN = &id }, []option{vlan(7)}, true},
-		{"another VLAN", func(r *Routers) { r.VLAN = &id }, []option{vlan(8)}, false},
-		{"no VLAN", func(r *Routers) { r.VLAN = &id }, nil, false},
-		{"no VLAN, as configured", func(r *Routers) { r.VLAN = new(uint16) }, nil, true},
-		{"a VLAN where none is configured", func(r *Routers) { r.VLAN = new(uint16) }, []option{vlan(7)}, false},
+		{"its interface", func(*router.Link) {}, nil, true},
+		{"another interface", func(*router.Link) {}, []option{on("eth1")}, false},
+		{"its host", func(r *router.Link) { r.Host = "r1" }, nil, true},
+		{"another host", func(r *router.Link) { r.Host = "r2" }, nil, false},
+		{"every link", func(r *router.Link) { r.Interface = "" }, []option{on("eth7")}, true},
+		{"its VLAN", func(r *router.Link) { r.VLAN = &id }, []option{vlan(7)}, true},
+		{"another VLAN", func(r *router.Link) { r.VLAN = &id }, []option{vlan(8)}, false},
+		{"no VLAN", func(r *router.Link) { r.VLAN = &id }, nil, false},
+		{"no VLAN, as configured", func(r *router.Link) { r.VLAN = new(uint16) }, nil, true},
+		{"a VLAN where none is configured", func(r *router.Link) { r.VLAN = new(uint16) }, []option{vlan(7)}, false},
 	} {
 		routers := configured()
 		test.change(&routers)
@@ -251,7 +252,7 @@ func TestConfigureAgain(t *testing.T) {
 	check(t, table, "router.unknown router.default router.rogue", ra(gateway, gatewayLL), ns(attacker, attackerLL, gatewayLL), ra(attacker, attackerLL))
 	routers := configured()
 	routers.Routers[0].MAC, routers.Routers[0].LinkLocal = mac(attacker), ip(attackerLL)
-	table.Configure([]Routers{routers})
+	table.Configure([]router.Link{routers})
 	check(t, table, "configured", ra(attacker, attackerLL))
 	check(t, table, "configured router.unknown router.default router.rogue", ra(gateway, gatewayLL))
 	table.Configure(nil)
@@ -269,16 +270,19 @@ func TestLearn(t *testing.T) {
 		ra(other, "fe80::b", prefix("fd00::/64", 100, 100)),
 		ra(other, "fe80::b", prefix("fd00::/64", 90, 90), prefix("fd01::/64"), after(minute)),
 	)
-	want := configured(func(r *Router) { r.Addresses = nil })
-	second := configured(volatile, func(r *Router) {
+	want := configured(func(r *router.Router) { r.Addresses = nil })
+	second := configured(volatile, func(r *router.Router) {
 		r.MAC, r.LinkLocal, r.Addresses = mac(other), ip("fe80::b"), nil
 		ninety, none := uint32(90), uint32(0)
 		r.MTU, r.RDNSS, r.DNSSL, r.Routes = &none, nil, nil, nil
-		r.Prefixes = []RouterPrefix{{pre("fd00::/64"), r.Prefixes[0].Flags, &ninety, &ninety}, {pre("fd01::/64"), r.Prefixes[0].Flags, r.Prefixes[0].Valid, r.Prefixes[0].Preferred}}
+		r.Prefixes = []router.Prefix{
+			{Prefix: pre("fd00::/64"), Flags: r.Prefixes[0].Flags, Valid: &ninety, Preferred: &ninety},
+			{Prefix: pre("fd01::/64"), Flags: r.Prefixes[0].Flags, Valid: r.Prefixes[0].Valid, Preferred: r.Prefixes[0].Preferred},
+		}
 	})
 	want.Host = "r1"
 	want.Routers = append(want.Routers, second.Routers...)
-	if diff := cmp.Diff([]Routers{want}, table.Learned(), cmpopts.EquateComparable(addr{}, pre("::/0"))); diff != "" {
+	if diff := cmp.Diff([]router.Link{want}, table.Learned(), cmpopts.EquateComparable(addr{}, pre("::/0"))); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }

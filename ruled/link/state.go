@@ -8,57 +8,61 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ndmon/ndmon/ruled/link/internal/pool"
+	"github.com/ndmon/ndmon/ruled/link/router"
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// State is what a Table knows of one link: enough to go on from after a restart,
-// and what is shown to who asks for the neighbours.
+// State is what a Table has of one link: enough to go on from after a restart, and to list
+// the neighbours. Its JSON members do not change: a stored state outlives an upgrade.
 type State struct {
 	Host      string  `json:"host"`
 	Interface string  `json:"interface"`
 	VLAN      *uint16 `json:"vlan,omitempty"`
 	InnerVLAN *uint16 `json:"innervlan,omitempty"`
-	// Lasting is true for a link that was seen more than once, Flood for one that
-	// was first seen in a flood of new ones, and FirstSeen is when.
+	// Lasting is true for a link that was seen more than once, Flood for one that was
+	// first seen in a flood of new ones, and FirstSeen is when.
 	Lasting   bool      `json:"lasting,omitempty"`
 	Flood     bool      `json:"flood,omitempty"`
 	FirstSeen time.Time `json:"firstseen,omitzero"`
 	LastSeen  time.Time `json:"lastseen,omitzero"`
 
-	// Neighbours and Stations begin with the one longest silent, of those that are
-	// flood's, of the others and of those that are lasting.
+	// Neighbours and Stations list first those of a flood, then those seen once, then the
+	// lasting ones, each beginning with the one silent for longest.
 	Neighbours []Neighbour `json:"neighbours,omitempty"`
 	Stations   []Station   `json:"stations,omitempty"`
 	// Routers were learned.
-	Routers []LearnedRouter `json:"routers,omitempty"`
+	Routers []router.State `json:"routers,omitempty"`
 	// Asked and Probed are targets of the last seconds.
 	Asked  []Target `json:"asked,omitempty"`
 	Probed []Target `json:"probed,omitempty"`
 }
 
-// Neighbour is an address and the stations that claim it.
+// Neighbour is an address and the stations that use it.
 type Neighbour struct {
 	Address netip.Addr `json:"address"`
-	// Claims has at least one element, the first of which is believed.
-	Claims []Claim `json:"claims"`
-	// Speaker is the place in Claims of the one that was heard last, Before of
-	// the one heard before it, or -1.
-	Speaker  int  `json:"speaker,omitempty"`
-	Before   int  `json:"before"`
+	// Bindings has at least one element, the first of which is believed.
+	Bindings []Binding `json:"claims"`
+	// Speaker is the index in Bindings of the one that was heard last, Before of the one
+	// heard before it, or -1.
+	Speaker int `json:"speaker,omitempty"`
+	Before  int `json:"before"`
+	// Disputed is true once frames have claimed different bindings in turn, Anycast while
+	// several stations may answer for the address.
 	Disputed bool `json:"disputed,omitempty"`
 	Anycast  bool `json:"anycast,omitempty"`
 	// Tentative is true while a station has only tested the address.
 	Tentative bool `json:"tentative,omitempty"`
 	// Own is true for an address of the host itself.
 	Own bool `json:"own,omitempty"`
-	// Lasting is true for one that was seen more than once, Flood for one that was
+	// Lasting is true for an address that was seen more than once, Flood for one that was
 	// first seen in a flood of new ones.
 	Lasting bool `json:"lasting,omitempty"`
 	Flood   bool `json:"flood,omitempty"`
 }
 
-// Claim is a station's claim of an address.
-type Claim struct {
+// Binding records which station uses an address, and since when.
+type Binding struct {
 	Ethernet  schemas.MAC `json:"ethernet"`
 	FirstSeen time.Time   `json:"firstseen"`
 	LastSeen  time.Time   `json:"lastseen"`
@@ -71,7 +75,7 @@ type Station struct {
 	LastSeen  time.Time   `json:"lastseen"`
 	Lasting   bool        `json:"lasting,omitempty"`
 	Flood     bool        `json:"flood,omitempty"`
-	// The rest tells what it did lately; see the type station.
+	// The rest is what it did lately; see the type station.
 	Own      uint32     `json:"own,omitempty"`
 	Taken    [2]uint32  `json:"taken,omitzero"`
 	TakenAt  *time.Time `json:"takenat,omitempty"`
@@ -81,29 +85,14 @@ type Station struct {
 	DeniesAt *time.Time `json:"deniesat,omitempty"`
 }
 
-// LearnedRouter is a router that was learned.
-type LearnedRouter struct {
-	Router
-	// Since is when it was learned, Heard when it was heard last, Until when hosts
-	// stop using it, LastSeen when it last said what is known of it.
-	Since    time.Time `json:"since"`
-	Heard    time.Time `json:"heard"`
-	Until    time.Time `json:"until"`
-	LastSeen time.Time `json:"lastseen"`
-	// Stopped is true after an RA with lifetime 0 of a router that had another.
-	Stopped bool `json:"stopped,omitempty"`
-	// Stub is true for a stub router.
-	Stub bool `json:"stub,omitempty"`
-}
-
-// Target is an address that somebody asked for.
+// Target is an address that was solicited.
 type Target struct {
 	Address  netip.Addr  `json:"address"`
 	Ethernet schemas.MAC `json:"ethernet"`
 	Time     time.Time   `json:"time"`
-	// Open is true for one that was not known, and has not answered.
+	// Open is true for a target that was unknown, and has not answered.
 	Open bool `json:"open,omitempty"`
-	// Nonce is a hash of that of a test for uniqueness, 0 for none.
+	// Nonce is a hash of the nonce of duplicate address detection, 0 for none.
 	Nonce uint32 `json:"nonce,omitempty"`
 }
 
@@ -123,16 +112,11 @@ func nanoseconds(t *time.Time) int64 {
 	return t.UnixNano()
 }
 
-// State returns a copy of what the table knows, by host and interface.
-func (t *Table) State() []State {
-	states := make([]State, 0, len(t.links))
-	for _, l := range t.links {
-		states = append(states, t.state(l))
+func vlanOf(tag int32) *uint16 {
+	if tag < 0 {
+		return nil
 	}
-	slices.SortFunc(states, func(a, b State) int {
-		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Interface, b.Interface), cmp.Compare(number(a.VLAN), number(b.VLAN)), cmp.Compare(number(a.InnerVLAN), number(b.InnerVLAN)))
-	})
-	return states
+	return new(uint16(tag))
 }
 
 func number(vlan *uint16) int {
@@ -142,126 +126,134 @@ func number(vlan *uint16) int {
 	return int(*vlan)
 }
 
-func (t *Table) state(l *link) State {
+// State returns a copy of what the table has, by host and interface.
+func (t *Table) State() []State {
+	states := make([]State, 0, len(t.links))
+	for _, l := range t.links {
+		states = append(states, l.state())
+	}
+	slices.SortFunc(states, func(a, b State) int {
+		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Interface, b.Interface), cmp.Compare(number(a.VLAN), number(b.VLAN)), cmp.Compare(number(a.InnerVLAN), number(b.InnerVLAN)))
+	})
+	return states
+}
+
+func (l *link) state() State {
 	s := State{
-		Host: l.host, Interface: l.iface,
+		Host: l.host, Interface: l.iface, VLAN: vlanOf(l.vlan), InnerVLAN: vlanOf(l.inner),
 		FirstSeen: timeOf(l.first), LastSeen: timeOf(l.last),
-		Neighbours: make([]Neighbour, 0, l.bindings.len()),
-		Stations:   make([]Station, 0, l.stations.len()),
+		Neighbours: make([]Neighbour, 0, l.neighbours.Len()),
+		Stations:   make([]Station, 0, l.stations.Len()),
+		Routers:    l.routers.State(),
 		Asked:      targets(&l.asked),
 		Probed:     targets(&l.probed),
 	}
-	class := t.known.at(l.entry).class
-	s.Lasting, s.Flood = class == lasting, class == flooded
-	if l.vlan >= 0 {
-		s.VLAN = new(uint16(l.vlan))
-	}
-	if l.inner >= 0 {
-		s.InnerVLAN = new(uint16(l.inner))
-	}
-	claims := make([]Claim, 0, l.bindings.len()) // one piece of memory for most
-	l.bindings.each(func(addr [16]byte, b *binding, class uint8) {
-		from := len(claims)
-		place := func(of uint8) int { // the owner comes first
-			switch {
-			case of == noClaim:
-				return -1
-			case of == b.owner:
-				return 0
-			case of < b.owner:
-				return int(of) + 1
-			}
-			return int(of)
+	class := l.others.Class(l.entry)
+	s.Lasting, s.Flood = class == pool.Lasting, class == pool.Flooded
+	bindings := make([]Binding, 0, l.neighbours.Len()) // one allocation for most
+	l.neighbours.Each(func(addr [16]byte, n *neighbour, class int) {
+		from := len(bindings)
+		ordered := [maxBindings]Binding{}
+		for i := range n.count {
+			b := n.bindings[i]
+			ordered[n.rank(i)] = Binding{schemas.MACOf(b.mac), timeOf(b.first), timeOf(b.last)}
 		}
-		ordered := [maxClaims]Claim{}
-		for i := range b.count {
-			c := b.claims[i]
-			ordered[place(i)] = Claim{schemas.MACOf(c.mac), timeOf(c.first), timeOf(c.last)}
-		}
-		claims = append(claims, ordered[:b.count]...)
+		bindings = append(bindings, ordered[:n.count]...)
 		s.Neighbours = append(s.Neighbours, Neighbour{
-			Address: netip.AddrFrom16(addr), Claims: claims[from:len(claims):len(claims)],
-			Speaker: place(b.speaker), Before: place(b.before), Disputed: b.disputed, Anycast: b.anycast, Tentative: b.tentative, Own: b.own, Lasting: class == lasting, Flood: class == flooded,
+			Address: netip.AddrFrom16(addr), Bindings: bindings[from:len(bindings):len(bindings)],
+			Speaker: n.rank(n.speaker), Before: n.rank(n.before), Disputed: n.disputed, Anycast: n.anycast,
+			Tentative: n.tentative, Own: n.own, Lasting: class == pool.Lasting, Flood: class == pool.Flooded,
 		})
 	})
-	l.stations.each(func(mac uint64, st *station, class uint8) {
+	l.stations.Each(func(mac uint64, st *station, class int) {
 		s.Stations = append(s.Stations, Station{
-			Ethernet: schemas.MACOf(mac), FirstSeen: timeOf(st.first), LastSeen: timeOf(st.last), Lasting: class == lasting, Flood: class == flooded,
+			Ethernet: schemas.MACOf(mac), FirstSeen: timeOf(st.first), LastSeen: timeOf(st.last), Lasting: class == pool.Lasting, Flood: class == pool.Flooded,
 			Own: st.own, Taken: st.taken, TakenAt: timePtr(st.takenAt), Denied: st.denied.addr, DeniedAt: timePtr(st.denied.at), Denies: st.denies.addr, DeniesAt: timePtr(st.denies.at),
 		})
 	})
-	for _, r := range l.routers.learned {
-		s.Routers = append(s.Routers, LearnedRouter{r.Router.clone(), timeOf(r.since), timeOf(r.heard), timeOf(r.until), timeOf(r.last), r.stopped, r.stub})
-	}
 	return s
 }
 
-// Restore adds what is known of a link to the table, which must know nothing of
-// it yet. An error means that the state is not one that State returns; then the
-// link is not added.
+// rank returns the index that a binding has when the owner is first; -1 for noBinding.
+func (n *neighbour) rank(of uint8) int {
+	switch {
+	case of == noBinding:
+		return -1
+	case of == n.owner:
+		return 0
+	case of < n.owner:
+		return int(of) + 1
+	}
+	return int(of)
+}
+
+// Restore adds the state of a link to the table, which must not have that link yet. An error
+// means that the state is not one that State returns; then the link is not added.
 func (t *Table) Restore(s State) error {
 	if err := s.valid(); err != nil {
 		return fmt.Errorf("state of %s/%s: %w", s.Host, s.Interface, err)
 	}
 	key := linkKey{s.Host, s.Interface, int32(number(s.VLAN)), int32(number(s.InnerVLAN))}
 	if _, ok := t.links[key]; ok {
-		return fmt.Errorf("state of %s/%s: it is known already", s.Host, s.Interface)
+		return fmt.Errorf("state of %s/%s: the link has a state already", s.Host, s.Interface)
 	}
-	// A state of an older version does not have all of it.
-	l := t.addLink(t.known.shelf(key.host, key.iface), key, classOf(s.Flood), unixNano(s.FirstSeen))
+	// A state of an older version lacks some members.
+	l := t.addLink(t.known.Partition(key.host, key.iface), key, classOf(s.Flood), unixNano(s.FirstSeen))
 	l.last = unixNano(s.LastSeen)
 	if s.Lasting {
-		l.known.keep(l.entry, math.MaxInt64)
+		l.others.Keep(l.entry, math.MaxInt64)
 	}
-	for _, n := range s.Neighbours {
-		addr := n.Address.As16()
-		if l.bindings.get(addr) != nil {
-			continue
-		}
-		at := l.bindings.insert(addr, classOf(n.Flood))
-		b := l.bindings.at(at)
-		*b = binding{count: uint8(len(n.Claims)), speaker: uint8(n.Speaker), before: noClaim, disputed: n.Disputed, anycast: n.Anycast, tentative: n.Tentative, own: n.Own}
-		if n.Before >= 0 {
-			b.before = uint8(n.Before)
-		}
-		for i, c := range n.Claims {
-			b.claims[i] = claim{c.Ethernet.Uint64(), c.FirstSeen.UnixNano(), c.LastSeen.UnixNano()}
-		}
-		if n.Lasting {
-			l.bindings.keep(at, math.MaxInt64)
-		}
-	}
-	for _, known := range s.Stations {
-		mac := known.Ethernet.Uint64()
-		if l.stations.get(mac) != nil {
-			continue
-		}
-		at := l.stations.insert(mac, classOf(known.Flood))
-		*l.stations.at(at) = station{
-			first: known.FirstSeen.UnixNano(), last: known.LastSeen.UnixNano(), own: known.Own,
-			taken: known.Taken, takenAt: nanoseconds(known.TakenAt), denied: denial{known.Denied, nanoseconds(known.DeniedAt)}, denies: denial{known.Denies, nanoseconds(known.DeniesAt)},
-		}
-		if known.Lasting {
-			l.stations.keep(at, math.MaxInt64)
-		}
-	}
-	for _, r := range s.Routers {
-		l.routers.learned = append(l.routers.learned, learned{
-			Router: r.Router, since: r.Since.UnixNano(), heard: r.Heard.UnixNano(),
-			until: r.Until.UnixNano(), last: r.LastSeen.UnixNano(), stopped: r.Stopped, stub: r.Stub,
-		})
-	}
-	l.routers.gather()
+	l.restoreNeighbours(s.Neighbours)
+	l.restoreStations(s.Stations)
+	l.routers.Restore(s.Routers)
 	t.asked.restore(&l.asked, l.number, s.Asked)
 	t.probed.restore(&l.probed, l.number, s.Probed)
 	return nil
 }
 
+func (l *link) restoreNeighbours(all []Neighbour) {
+	for _, s := range all {
+		addr := s.Address.As16()
+		if l.neighbours.Get(addr) != nil {
+			continue
+		}
+		i := l.neighbours.Insert(addr, classOf(s.Flood))
+		n := l.neighbours.At(i)
+		*n = neighbour{count: uint8(len(s.Bindings)), speaker: uint8(s.Speaker), before: noBinding, disputed: s.Disputed, anycast: s.Anycast, tentative: s.Tentative, own: s.Own}
+		if s.Before >= 0 {
+			n.before = uint8(s.Before)
+		}
+		for at, b := range s.Bindings {
+			n.bindings[at] = binding{b.Ethernet.Uint64(), b.FirstSeen.UnixNano(), b.LastSeen.UnixNano()}
+		}
+		if s.Lasting {
+			l.neighbours.Keep(i, math.MaxInt64)
+		}
+	}
+}
+
+func (l *link) restoreStations(all []Station) {
+	for _, s := range all {
+		mac := s.Ethernet.Uint64()
+		if l.stations.Get(mac) != nil {
+			continue
+		}
+		i := l.stations.Insert(mac, classOf(s.Flood))
+		*l.stations.At(i) = station{
+			first: s.FirstSeen.UnixNano(), last: s.LastSeen.UnixNano(), own: s.Own,
+			taken: s.Taken, takenAt: nanoseconds(s.TakenAt), denied: denial{s.Denied, nanoseconds(s.DeniedAt)}, denies: denial{s.Denies, nanoseconds(s.DeniesAt)},
+		}
+		if s.Lasting {
+			l.stations.Keep(i, math.MaxInt64)
+		}
+	}
+}
+
 func classOf(flood bool) int {
 	if flood {
-		return flooded
+		return pool.Flooded
 	}
-	return once
+	return pool.Once
 }
 
 func unixNano(t time.Time) int64 {
@@ -274,16 +266,16 @@ func unixNano(t time.Time) int64 {
 func (s *State) valid() error {
 	for i := range s.Neighbours {
 		n := &s.Neighbours[i]
-		in := func(place int) bool { return place >= 0 && place < len(n.Claims) }
+		in := func(i int) bool { return i >= 0 && i < len(n.Bindings) }
 		switch {
 		case !n.Address.Is6() || n.Address.Zone() != "":
 			return fmt.Errorf("%v is no IPv6 address", n.Address)
-		case len(n.Claims) == 0 || len(n.Claims) > maxClaims || !in(n.Speaker) || n.Before != -1 && !in(n.Before):
-			return fmt.Errorf("claims of %v do not fit together", n.Address)
+		case len(n.Bindings) == 0 || len(n.Bindings) > maxBindings || !in(n.Speaker) || n.Before != -1 && !in(n.Before):
+			return fmt.Errorf("the bindings of %v do not fit together", n.Address)
 		}
 	}
-	if len(s.Routers) > maxLearned {
-		return fmt.Errorf("%d routers, at most %d are learned", len(s.Routers), maxLearned)
+	if len(s.Routers) > router.MaxLearned {
+		return fmt.Errorf("%d routers, at most %d are learned", len(s.Routers), router.MaxLearned)
 	}
 	for _, list := range [][]Target{s.Asked, s.Probed} {
 		for _, target := range list {
@@ -296,8 +288,8 @@ func (s *State) valid() error {
 }
 
 func targets(q *queue) []Target {
-	list := make([]Target, 0, q.len())
-	q.each(func(t target, a *asked, _ uint8) {
+	list := make([]Target, 0, q.Len())
+	q.Each(func(t target, a *asked, _ int) {
 		list = append(list, Target{netip.AddrFrom16(t.addr), schemas.MACOf(a.who), timeOf(a.at), a.open, a.nonce})
 	})
 	return list
@@ -310,17 +302,17 @@ func (r *recent) restore(q *queue, link int64, list []Target) {
 }
 
 // Learned returns the routers that were learned, for a configuration.
-func (t *Table) Learned() []Routers {
-	var all []Routers
+func (t *Table) Learned() []router.Link {
+	var all []router.Link
 	for _, s := range t.State() {
 		if len(s.Routers) == 0 {
 			continue
 		}
-		r := Routers{Host: s.Host, Interface: s.Interface, VLAN: s.VLAN}
-		for _, known := range s.Routers {
-			r.Routers = append(r.Routers, known.Router)
+		l := router.Link{Host: s.Host, Interface: s.Interface, VLAN: s.VLAN}
+		for _, learned := range s.Routers {
+			l.Routers = append(l.Routers, learned.Router)
 		}
-		all = append(all, r)
+		all = append(all, l)
 	}
 	return all
 }

@@ -4,7 +4,7 @@ import (
 	"maps"
 	"strconv"
 
-	"github.com/ndmon/ndmon/ruled/link"
+	"github.com/ndmon/ndmon/ruled/link/router"
 	"github.com/ndmon/ndmon/ruled/rulefile/internal/markup"
 	"github.com/ndmon/ndmon/ruled/rulefile/internal/routers"
 	"github.com/ndmon/ndmon/ruled/rules"
@@ -27,7 +27,7 @@ type Set struct {
 	// Links has the routers that the file lists, by link: at most 10,000 links,
 	// sorted by host, interface and VLAN, each with 1 to 1024 routers. A link
 	// whose list of routers is empty in the file is not among them.
-	Links []link.Routers
+	Links []router.Link
 	// Notices is what the user of the file should know although it is no fault, by line.
 	Notices []Remark
 }

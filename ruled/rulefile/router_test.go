@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ndmon/ndmon/ruled/internal/corpus"
-	"github.com/ndmon/ndmon/ruled/link"
+	"github.com/ndmon/ndmon/ruled/link/router"
 	"github.com/ndmon/ndmon/ruled/rulefile/internal/routers"
 	"github.com/ndmon/ndmon/ruled/rules"
 	"github.com/ndmon/ndmon/schemas"
@@ -22,31 +22,31 @@ import (
 const goodRouter = "<mac>2:0:0:0:0:1</mac><lla>fe80::1</lla>"
 
 func TestRouterFaults(t *testing.T) {
-	router := func(s string) string { return "<rules><routers><router>\n" + s + "</router></routers></rules>" }
-	with := func(s string) string { return router(goodRouter + "\n" + s) }
+	routerXML := func(s string) string { return "<rules><routers><router>\n" + s + "</router></routers></rules>" }
+	with := func(s string) string { return routerXML(goodRouter + "\n" + s) }
 	prefix := func(s string) string { return with("<prefixes><prefix>\n" + s + "</prefix></prefixes>") }
 	for name, tt := range map[string]struct {
 		file string
 		want string
 	}{
-		"no mac":               {router("<lla>fe80::1</lla>"), "1: the router has no <mac>, its Ethernet address"},
-		"no lla":               {router("<mac>2:0:0:0:0:1</mac>"), "1: the router has no <lla>, its link-local address"},
-		"empty mac":            {router("<mac> </mac><lla>fe80::1</lla>"), `2: <mac>: "" is not an ethernet address such as 02:00:00:00:00:01`},
-		"bad mac":              {router("<mac>2:0</mac><lla>fe80::1</lla>"), `2: <mac>: "2:0" is not an ethernet address such as 02:00:00:00:00:01`},
-		"multicast mac":        {router("<mac>33:33:0:0:0:1</mac><lla>fe80::1</lla>"), `2: <mac>: "33:33:0:0:0:1" is not the address of a station`},
-		"mac of zeros":         {router("<mac>0:0:0:0:0:0</mac><lla>fe80::1</lla>"), `2: <mac>: "0:0:0:0:0:0" is not the address of a station`},
+		"no mac":               {routerXML("<lla>fe80::1</lla>"), "1: the router has no <mac>, its Ethernet address"},
+		"no lla":               {routerXML("<mac>2:0:0:0:0:1</mac>"), "1: the router has no <lla>, its link-local address"},
+		"empty mac":            {routerXML("<mac> </mac><lla>fe80::1</lla>"), `2: <mac>: "" is not an ethernet address such as 02:00:00:00:00:01`},
+		"bad mac":              {routerXML("<mac>2:0</mac><lla>fe80::1</lla>"), `2: <mac>: "2:0" is not an ethernet address such as 02:00:00:00:00:01`},
+		"multicast mac":        {routerXML("<mac>33:33:0:0:0:1</mac><lla>fe80::1</lla>"), `2: <mac>: "33:33:0:0:0:1" is not the address of a station`},
+		"mac of zeros":         {routerXML("<mac>0:0:0:0:0:0</mac><lla>fe80::1</lla>"), `2: <mac>: "0:0:0:0:0:0" is not the address of a station`},
 		"two macs":             {with("<mac>2:0:0:0:0:2</mac>"), `3: second <mac> in <router>; the first is on line 2`},
-		"empty lla":            {router("<mac>2:0:0:0:0:1</mac><lla/>"), `2: <lla>: "" is not a link-local address such as fe80::1`},
-		"global lla":           {router("<mac>2:0:0:0:0:1</mac><lla>2001:db8::1</lla>"), `2: <lla>: "2001:db8::1" is not a link-local address such as fe80::1`},
-		"lla with a zone":      {router("<mac>2:0:0:0:0:1</mac><lla>fe80::1%eth0</lla>"), `2: <lla>: "fe80::1%eth0" is not a link-local address such as fe80::1`},
-		"IPv4 lla":             {router("<mac>2:0:0:0:0:1</mac><lla>169.254.0.1</lla>"), `2: <lla>: "169.254.0.1" is not a link-local address such as fe80::1`},
+		"empty lla":            {routerXML("<mac>2:0:0:0:0:1</mac><lla/>"), `2: <lla>: "" is not a link-local address such as fe80::1`},
+		"global lla":           {routerXML("<mac>2:0:0:0:0:1</mac><lla>2001:db8::1</lla>"), `2: <lla>: "2001:db8::1" is not a link-local address such as fe80::1`},
+		"lla with a zone":      {routerXML("<mac>2:0:0:0:0:1</mac><lla>fe80::1%eth0</lla>"), `2: <lla>: "fe80::1%eth0" is not a link-local address such as fe80::1`},
+		"IPv4 lla":             {routerXML("<mac>2:0:0:0:0:1</mac><lla>169.254.0.1</lla>"), `2: <lla>: "169.254.0.1" is not a link-local address such as fe80::1`},
 		"unknown in router":    {with("<param_mut>1</param_mut>"), `3: unknown element <param_mut> in <router>; did you mean <param_mtu>?`},
 		"unknown in routers":   {"<rules><routers>\n<ruoter/></routers></rules>", `2: unknown element <ruoter> in <routers>; did you mean <router>?`},
 		"attribute of routers": {"<rules>\n<routers x='1'/></rules>", `2: unknown attribute "x" of <routers>`},
 		"attribute of router":  {"<rules><routers>\n<router name='x'>" + goodRouter + "</router></routers></rules>", `2: unknown attribute "name" of <router>`},
-		"attribute of mac":     {router("<mac x='1'>2:0:0:0:0:1</mac><lla>fe80::1</lla>"), `2: unknown attribute "x" of <mac>`},
+		"attribute of mac":     {routerXML("<mac x='1'>2:0:0:0:0:1</mac><lla>fe80::1</lla>"), `2: unknown attribute "x" of <mac>`},
 		"text in router":       {with("hello"), `3: text "hello" in <router>, which takes none`},
-		"element in mac":       {router("<mac>2:0:0:0:0:1<x/></mac><lla>fe80::1</lla>"), `2: unknown element <x> in <mac>`},
+		"element in mac":       {routerXML("<mac>2:0:0:0:0:1<x/></mac><lla>fe80::1</lla>"), `2: unknown element <x> in <mac>`},
 
 		"vlan":             {with("<vlan_id>4096</vlan_id>"), `3: <vlan_id>: "4096" is not a number from 0 to 4095`},
 		"cur hop limit":    {with("<param_curhoplimit>256</param_curhoplimit>"), `3: <param_curhoplimit>: "256" is not a number from 0 to 255`},
@@ -138,33 +138,33 @@ var compareAddrs = cmp.Options{
 }
 
 // fullRouter is a router with all that can be said of one.
-func fullRouter() link.Router {
-	return link.Router{
+func fullRouter() router.Router {
+	return router.Router{
 		MAC: schemas.MAC{0, 0x11, 0x22, 0x33, 0x44, 0x55}, LinkLocal: mustAddr("fe80::211:22ff:fe33:4455"),
 		Addresses:   []netip.Addr{mustAddr("2001:db8:1234:5678::1")},
 		CurHopLimit: ptr[uint8](64), Flags: ptr[uint8](0), Lifetime: ptr[uint16](10800),
 		ReachableTimer: ptr[uint32](0), RetransTimer: ptr[uint32](0), MTU: ptr[uint32](0),
-		Prefixes: []link.RouterPrefix{{Prefix: netip.MustParsePrefix("2001:db8:1234:5678::/64"),
+		Prefixes: []router.Prefix{{Prefix: netip.MustParsePrefix("2001:db8:1234:5678::/64"),
 			Flags: ptr[uint8](224), Valid: ptr[uint32](2592000), Preferred: ptr[uint32](604800)}},
-		RDNSS:  []link.RouterDNS{{Address: mustAddr("2001:db8:1234:5678::53"), Lifetime: ptr[uint32](900)}},
-		DNSSL:  []link.RouterDomain{{Domain: "localhost.localdomain", Lifetime: ptr[uint32](900)}},
-		Routes: []link.RouterRoute{{Prefix: netip.MustParsePrefix("2001:db8:abcd:ef01::/64"), Flags: ptr[uint8](8), Lifetime: ptr[uint32](2592000)}},
+		RDNSS:  []router.DNS{{Address: mustAddr("2001:db8:1234:5678::53"), Lifetime: ptr[uint32](900)}},
+		DNSSL:  []router.Domain{{Domain: "localhost.localdomain", Lifetime: ptr[uint32](900)}},
+		Routes: []router.Route{{Prefix: netip.MustParsePrefix("2001:db8:abcd:ef01::/64"), Flags: ptr[uint8](8), Lifetime: ptr[uint32](2592000)}},
 	}
 }
 
 func TestRoutersOfFiles(t *testing.T) {
-	small := link.Router{MAC: schemas.MAC{2, 0, 0, 0, 0, 4}, LinkLocal: mustAddr("fe80::ff:fe00:4"), Volatile: true}
+	small := router.Router{MAC: schemas.MAC{2, 0, 0, 0, 0, 4}, LinkLocal: mustAddr("fe80::ff:fe00:4"), Volatile: true}
 	withPrefix := small
 	withPrefix.Lifetime = ptr[uint16](1800)
-	withPrefix.Prefixes = []link.RouterPrefix{{Prefix: netip.MustParsePrefix("2001:db8:1::/64")}}
-	for file, want := range map[string][]link.Routers{
-		"ndpmon2.xml":         {{Interface: "eth0", Routers: []link.Router{withPrefix}}},
+	withPrefix.Prefixes = []router.Prefix{{Prefix: netip.MustParsePrefix("2001:db8:1::/64")}}
+	for file, want := range map[string][]router.Link{
+		"ndpmon2.xml":         {{Interface: "eth0", Routers: []router.Router{withPrefix}}},
 		"ndpmon2-empty.xml":   nil,
-		"ndpmon2-routers.xml": {{Interface: "eth0", Routers: []link.Router{fullRouter()}}},
-		"ndpmon1.xml":         {{Routers: []link.Router{small}}},
-		"ndpmon1-vlan.xml": {{VLAN: ptr[uint16](105), Routers: []link.Router{{
+		"ndpmon2-routers.xml": {{Interface: "eth0", Routers: []router.Router{fullRouter()}}},
+		"ndpmon1.xml":         {{Routers: []router.Router{small}}},
+		"ndpmon1-vlan.xml": {{VLAN: ptr[uint16](105), Routers: []router.Router{{
 			MAC: schemas.MAC{0, 0x1b, 0xd5, 0x94, 0xe4, 0xc6}, LinkLocal: mustAddr("fe80::21b:d5ff:fe94:e4c6"), Volatile: true,
-			Prefixes: []link.RouterPrefix{{Prefix: netip.MustParsePrefix("2001:db8:1234:5678::/64"),
+			Prefixes: []router.Prefix{{Prefix: netip.MustParsePrefix("2001:db8:1234:5678::/64"),
 				Flags: ptr[uint8](224), Valid: ptr[uint32](2592000), Preferred: ptr[uint32](604800)}},
 		}}}},
 	} {
@@ -180,15 +180,15 @@ func TestRoutersOfFiles(t *testing.T) {
 
 // TestRoutersOfLinks sees which routers are whose.
 func TestRoutersOfLinks(t *testing.T) {
-	router := func(mac int, more string) string {
+	routerXML := func(mac int, more string) string {
 		return fmt.Sprintf("<routers><router>%s<mac>2:0:0:0:0:%x</mac><lla> fe80::1 </lla></router></routers>", more, mac)
 	}
 	set := mustParse(t, `<rules>
-`+router(1, "")+router(2, "<vlan_id>12</vlan_id>")+router(3, "<vlan_id/>")+`
-<probe name="r1/eth0.1">`+router(4, "")+`</probe>
+`+routerXML(1, "")+routerXML(2, "<vlan_id>12</vlan_id>")+routerXML(3, "<vlan_id/>")+`
+<probe name="r1/eth0.1">`+routerXML(4, "")+`</probe>
 <probes>
-  <probe name=" eth0 ">`+router(5, "<param_mtu></param_mtu><params_volatile> </params_volatile><prefixes/><dnssl/>")+`</probe>
-  <probe name="r1/eth0.1" type="remote">`+router(6, "")+router(1, "")+`</probe>
+  <probe name=" eth0 ">`+routerXML(5, "<param_mtu></param_mtu><params_volatile> </params_volatile><prefixes/><dnssl/>")+`</probe>
+  <probe name="r1/eth0.1" type="remote">`+routerXML(6, "")+routerXML(1, "")+`</probe>
   <probe name="eth1" type="interface"><routers/></probe>
   <probe name="eth2"/>
 </probes>
@@ -196,13 +196,13 @@ func TestRoutersOfLinks(t *testing.T) {
 	if len(set.Notices) != 1 || len(set.Rules) > 0 { // that there are no rules
 		t.Errorf("rules %v, notices %v", set.Rules, set.Notices)
 	}
-	macs := func(all ...byte) (routers []link.Router) {
+	macs := func(all ...byte) (routers []router.Router) {
 		for _, n := range all {
-			routers = append(routers, link.Router{MAC: schemas.MAC{2, 0, 0, 0, 0, n}, LinkLocal: mustAddr("fe80::1"), Volatile: true})
+			routers = append(routers, router.Router{MAC: schemas.MAC{2, 0, 0, 0, 0, n}, LinkLocal: mustAddr("fe80::1"), Volatile: true})
 		}
 		return routers
 	}
-	want := []link.Routers{
+	want := []router.Link{
 		{Routers: macs(1, 3)},
 		{VLAN: ptr[uint16](12), Routers: macs(2)},
 		{Interface: "eth0", Routers: macs(5)},
@@ -242,25 +242,25 @@ func TestProbeRules(t *testing.T) {
 }
 
 func TestWriteRouters(t *testing.T) {
-	bare := link.Router{MAC: schemas.MAC{2, 0, 0, 0, 0, 1}, LinkLocal: mustAddr("fe80::1"), Volatile: true}
+	bare := router.Router{MAC: schemas.MAC{2, 0, 0, 0, 0, 1}, LinkLocal: mustAddr("fe80::1"), Volatile: true}
 	unknown := bare
 	unknown.LinkLocal = mustAddr("fe80::2")
-	unknown.Prefixes = []link.RouterPrefix{{Prefix: netip.MustParsePrefix("::/0")}, {Prefix: netip.MustParsePrefix("2001:db8::/32"), Valid: ptr[uint32](0)}}
-	unknown.RDNSS = []link.RouterDNS{{Address: mustAddr("2001:db8::53")}}
-	unknown.DNSSL = []link.RouterDomain{{Domain: `a<&>"'\.`}, {Domain: `a\032b.example\\`, Lifetime: ptr[uint32](1<<32 - 1)}}
-	unknown.Routes = []link.RouterRoute{{Prefix: netip.MustParsePrefix("2001:db8::/32")}}
-	for name, links := range map[string][]link.Routers{
+	unknown.Prefixes = []router.Prefix{{Prefix: netip.MustParsePrefix("::/0")}, {Prefix: netip.MustParsePrefix("2001:db8::/32"), Valid: ptr[uint32](0)}}
+	unknown.RDNSS = []router.DNS{{Address: mustAddr("2001:db8::53")}}
+	unknown.DNSSL = []router.Domain{{Domain: `a<&>"'\.`}, {Domain: `a\032b.example\\`, Lifetime: ptr[uint32](1<<32 - 1)}}
+	unknown.Routes = []router.Route{{Prefix: netip.MustParsePrefix("2001:db8::/32")}}
+	for name, links := range map[string][]router.Link{
 		"none":         nil,
-		"bare":         {{Routers: []link.Router{bare}}},
-		"full":         {{Interface: "eth0", Routers: []link.Router{fullRouter(), bare, unknown}}},
-		"strange name": {{Host: `r<1>"&'`, Interface: "eth0 é", Routers: []link.Router{bare}}},
+		"bare":         {{Routers: []router.Router{bare}}},
+		"full":         {{Interface: "eth0", Routers: []router.Router{fullRouter(), bare, unknown}}},
+		"strange name": {{Host: `r<1>"&'`, Interface: "eth0 é", Routers: []router.Router{bare}}},
 		"many": {
-			{Host: "r2", Interface: "eth0", Routers: []link.Router{bare}},
-			{Interface: "eth0", VLAN: ptr[uint16](4095), Routers: []link.Router{bare}},
-			{Interface: "eth0", VLAN: ptr[uint16](0), Routers: []link.Router{bare, unknown}},
-			{Interface: "eth0", Routers: []link.Router{fullRouter()}},
-			{VLAN: ptr[uint16](1), Routers: []link.Router{bare}},
-			{Routers: []link.Router{unknown}},
+			{Host: "r2", Interface: "eth0", Routers: []router.Router{bare}},
+			{Interface: "eth0", VLAN: ptr[uint16](4095), Routers: []router.Router{bare}},
+			{Interface: "eth0", VLAN: ptr[uint16](0), Routers: []router.Router{bare, unknown}},
+			{Interface: "eth0", Routers: []router.Router{fullRouter()}},
+			{VLAN: ptr[uint16](1), Routers: []router.Router{bare}},
+			{Routers: []router.Router{unknown}},
 		},
 	} {
 		before := slices.Clone(links)
@@ -288,7 +288,7 @@ func TestWriteRoutersText(t *testing.T) {
 	r := fullRouter()
 	r.Routes[0].Flags = nil
 	var out bytes.Buffer
-	if err := WriteRouters(&out, []link.Routers{{Interface: "eth0", Routers: []link.Router{r}}}); err != nil {
+	if err := WriteRouters(&out, []router.Link{{Interface: "eth0", Routers: []router.Router{r}}}); err != nil {
 		t.Fatal(err)
 	}
 	want, err := os.ReadFile("testdata/written.xml")
@@ -301,23 +301,23 @@ func TestWriteRoutersText(t *testing.T) {
 }
 
 func TestWriteRoutersFaults(t *testing.T) {
-	good := link.Router{MAC: schemas.MAC{2, 0, 0, 0, 0, 1}, LinkLocal: mustAddr("fe80::1")}
+	good := router.Router{MAC: schemas.MAC{2, 0, 0, 0, 0, 1}, LinkLocal: mustAddr("fe80::1")}
 	group, global, domain := good, good, good
 	group.MAC[0] = 3
 	global.LinkLocal = mustAddr("2001:db8::1")
-	domain.DNSSL = []link.RouterDomain{{Domain: "a b"}}
-	for name, l := range map[string]link.Routers{
-		"group":     {Routers: []link.Router{group}},
-		"global":    {Routers: []link.Router{global}},
-		"domain":    {Routers: []link.Router{domain}},
-		"twice":     {Routers: []link.Router{good, good}},
-		"host only": {Host: "r1", Routers: []link.Router{good}},
-		"slash":     {Interface: "r1/eth0", Routers: []link.Router{good}},
-		"vlan":      {VLAN: ptr[uint16](4096), Routers: []link.Router{good}},
+	domain.DNSSL = []router.Domain{{Domain: "a b"}}
+	for name, l := range map[string]router.Link{
+		"group":     {Routers: []router.Router{group}},
+		"global":    {Routers: []router.Router{global}},
+		"domain":    {Routers: []router.Router{domain}},
+		"twice":     {Routers: []router.Router{good, good}},
+		"host only": {Host: "r1", Routers: []router.Router{good}},
+		"slash":     {Interface: "r1/eth0", Routers: []router.Router{good}},
+		"vlan":      {VLAN: ptr[uint16](4096), Routers: []router.Router{good}},
 	} {
 		var out bytes.Buffer
 		var faults *Faults
-		if err := WriteRouters(&out, []link.Routers{l}); !errors.As(err, &faults) || out.Len() > 0 {
+		if err := WriteRouters(&out, []router.Link{l}); !errors.As(err, &faults) || out.Len() > 0 {
 			t.Errorf("%s: %v, %d bytes", name, err, out.Len())
 		}
 	}

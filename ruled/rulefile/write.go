@@ -5,7 +5,7 @@ import (
 	"io"
 	"slices"
 
-	"github.com/ndmon/ndmon/ruled/link"
+	"github.com/ndmon/ndmon/ruled/link/router"
 	"github.com/ndmon/ndmon/ruled/rulefile/internal/routers"
 )
 
@@ -14,7 +14,7 @@ import (
 // it too, except for VLANs and for the routers of every link, for which it has no probe.
 //
 // It is an error, and nothing is written, when Parse would refuse the file.
-func WriteRouters(w io.Writer, links []link.Routers) error {
+func WriteRouters(w io.Writer, links []router.Link) error {
 	file := routers.Append(nil, slices.Clone(links))
 	if _, err := Parse("routers", file); err != nil {
 		return fmt.Errorf("write the routers: they cannot be configured: %w", err)

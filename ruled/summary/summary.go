@@ -10,7 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/ndmon/ndmon/ruled/link"
+	"github.com/ndmon/ndmon/ruled/link/router"
 	"github.com/ndmon/ndmon/schemas"
 )
 
@@ -179,7 +179,7 @@ func (s line) ra(nd *schemas.ND) line {
 	ra := nd.RA
 	s = s.text(": router lifetime ").seconds(uint32(ra.Lifetime))
 	if ra.Lifetime == 0 && nd.Opt != nil {
-		if i := slices.IndexFunc(nd.Opt.RouteInfo, link.IsDefault); i >= 0 {
+		if i := slices.IndexFunc(nd.Opt.RouteInfo, router.IsDefault); i >= 0 {
 			r := &nd.Opt.RouteInfo[i]
 			s = s.text(", but a default router by its route to ").addr(r.Prefix).text("/").number(uint64(r.PrefixLength))
 		}

@@ -6,11 +6,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ndmon/ndmon/ruled/link"
+	"github.com/ndmon/ndmon/ruled/link/router"
 )
 
 // Describe writes the routers of a link, for a person.
-func Describe(w io.Writer, l *link.Routers) {
+func Describe(w io.Writer, l *router.Link) {
 	where := "every link"
 	switch {
 	case l.Host != "":
@@ -27,7 +27,7 @@ func Describe(w io.Writer, l *link.Routers) {
 	}
 }
 
-func describeRouter(w io.Writer, r *link.Router) {
+func describeRouter(w io.Writer, r *router.Router) {
 	volatile := ""
 	if r.Volatile {
 		volatile = ", whose parameters are not compared"

@@ -6,7 +6,7 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/ndmon/ndmon/ruled/link"
+	"github.com/ndmon/ndmon/ruled/link/router"
 	"github.com/ndmon/ndmon/schemas"
 )
 
@@ -22,7 +22,7 @@ const (
 
 // List is the routers of a file.
 type List struct {
-	links []link.Routers
+	links []router.Link
 	// places is where a link stands in links, lines where a router stands in the
 	// file.
 	places map[linkKey]int
@@ -46,7 +46,7 @@ func NewList() List {
 	return List{places: map[linkKey]int{}, lines: map[routerKey]int{}}
 }
 
-func keyOf(r *link.Routers) linkKey {
+func keyOf(r *router.Link) linkKey {
 	k := linkKey{Probe{r.Host, r.Interface}, -1}
 	if r.VLAN != nil {
 		k.vlan = int(*r.VLAN)
@@ -55,14 +55,14 @@ func keyOf(r *link.Routers) linkKey {
 }
 
 // Sorted returns the links in an order that does not depend on the file.
-func (l *List) Sorted() []link.Routers {
+func (l *List) Sorted() []router.Link {
 	Sort(l.links)
 	return l.links
 }
 
 // Sort sorts links by host, interface and VLAN.
-func Sort(links []link.Routers) {
-	slices.SortStableFunc(links, func(a, b link.Routers) int {
+func Sort(links []router.Link) {
+	slices.SortStableFunc(links, func(a, b router.Link) int {
 		x, y := keyOf(&a), keyOf(&b)
 		return cmp.Or(cmp.Compare(x.Host, y.Host), cmp.Compare(x.Interface, y.Interface), cmp.Compare(x.vlan, y.vlan))
 	})
@@ -70,7 +70,7 @@ func Sort(links []link.Routers) {
 
 // add adds a router of a link, unless it is there already: then it returns the
 // line of that. It does not look whether there is room.
-func (l *List) add(k linkKey, r link.Router, line int) (first int) {
+func (l *List) add(k linkKey, r router.Router, line int) (first int) {
 	place, known := l.places[k]
 	if !known {
 		place = len(l.links)
@@ -99,8 +99,8 @@ func (l *List) full(k linkKey) string {
 }
 
 // routers returns the link without any.
-func (k linkKey) routers() link.Routers {
-	r := link.Routers{Host: k.Host, Interface: k.Interface}
+func (k linkKey) routers() router.Link {
+	r := router.Link{Host: k.Host, Interface: k.Interface}
 	if k.vlan >= 0 {
 		vlan := uint16(k.vlan)
 		r.VLAN = &vlan

@@ -6,7 +6,7 @@ import (
 	"unicode"
 
 	"github.com/ndmon/ndmon/ruled/internal/printable"
-	"github.com/ndmon/ndmon/ruled/link"
+	"github.com/ndmon/ndmon/ruled/link/router"
 	"github.com/ndmon/ndmon/ruled/rulefile/internal/markup"
 	"github.com/ndmon/ndmon/schemas"
 )
@@ -36,7 +36,7 @@ func (l *List) Read(r *markup.Reader, probe Probe, el markup.Element) {
 
 func (p reader) router(el markup.Element) {
 	p.Attributes(el)
-	r := link.Router{Volatile: true}
+	r := router.Router{Volatile: true}
 	vlan := -1
 	faults := p.FaultCount()
 	p.Members(el, markup.Readers{
@@ -70,7 +70,7 @@ func (p reader) router(el markup.Element) {
 }
 
 // addRouter takes a router without a fault.
-func (p reader) addRouter(el markup.Element, k linkKey, r link.Router) {
+func (p reader) addRouter(el markup.Element, k linkKey, r router.Router) {
 	if r.MAC == (schemas.MAC{}) {
 		p.Faultf(el.Line, "the router has no <mac>, its Ethernet address")
 		return
@@ -152,7 +152,7 @@ func parseAddr(text string) (netip.Addr, bool) {
 	return addr, err == nil && addr.Is6() && addr.Zone() == ""
 }
 
-func (p reader) routerPrefix(el markup.Element) (r link.RouterPrefix, ok bool) {
+func (p reader) routerPrefix(el markup.Element) (r router.Prefix, ok bool) {
 	r.Prefix = p.prefix(el, markup.Readers{
 		"param_flags_reserved": func(el markup.Element) { r.Flags = markup.Number[uint8](p.Reader, el, 0xff) },
 		"param_valid_time":     func(el markup.Element) { r.Valid = markup.Number[uint32](p.Reader, el, 0xffffffff) },
@@ -161,7 +161,7 @@ func (p reader) routerPrefix(el markup.Element) (r link.RouterPrefix, ok bool) {
 	return r, true
 }
 
-func (p reader) routerRoute(el markup.Element) (r link.RouterRoute, ok bool) {
+func (p reader) routerRoute(el markup.Element) (r router.Route, ok bool) {
 	r.Prefix = p.prefix(el, markup.Readers{
 		"param_pref_reserved": func(el markup.Element) { r.Flags = markup.Number[uint8](p.Reader, el, 0xff) },
 		"lifetime":            func(el markup.Element) { r.Lifetime = markup.Number[uint32](p.Reader, el, 0xffffffff) },
@@ -198,14 +198,14 @@ func (p reader) prefix(el markup.Element, known markup.Readers) netip.Prefix {
 	return netip.Prefix{}
 }
 
-func (p reader) nameserver(el markup.Element) (r link.RouterDNS, ok bool) {
+func (p reader) nameserver(el markup.Element) (r router.DNS, ok bool) {
 	r.Lifetime = p.lifetime(el)
 	r.Address = p.unicast(el, p.Text(el))
 	return r, true
 }
 
 // domain reads a domain as events have it: without the final dot.
-func (p reader) domain(el markup.Element) (r link.RouterDomain, ok bool) {
+func (p reader) domain(el markup.Element) (r router.Domain, ok bool) {
 	r.Lifetime = p.lifetime(el)
 	text := p.Text(el)
 	r.Domain = text

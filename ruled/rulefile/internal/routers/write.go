@@ -7,11 +7,11 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/ndmon/ndmon/ruled/link"
+	"github.com/ndmon/ndmon/ruled/link/router"
 )
 
 // Append appends a configuration of NDPMon with the routers of links. It sorts the links.
-func Append(b []byte, links []link.Routers) []byte {
+func Append(b []byte, links []router.Link) []byte {
 	Sort(links)
 	var out writer
 	out.line(`<?xml version="1.0" encoding="UTF-8"?>`)
@@ -80,11 +80,11 @@ func (w *writer) settings() {
 }
 
 // probes writes a probe for each host and interface.
-func (w *writer) probes(links []link.Routers) {
+func (w *writer) probes(links []router.Link) {
 	w.in("probes", func() {
 		for len(links) > 0 {
 			at := keyOf(&links[0]).Probe
-			n := slices.IndexFunc(links, func(l link.Routers) bool { return keyOf(&l).Probe != at })
+			n := slices.IndexFunc(links, func(l router.Link) bool { return keyOf(&l).Probe != at })
 			if n < 0 {
 				n = len(links)
 			}
@@ -99,7 +99,7 @@ func (w *writer) probes(links []link.Routers) {
 }
 
 // routers writes those of the links, which differ in the VLAN alone.
-func (w *writer) routers(links []link.Routers) {
+func (w *writer) routers(links []router.Link) {
 	w.in("routers", func() {
 		for i := range links {
 			for j := range links[i].Routers {
@@ -109,7 +109,7 @@ func (w *writer) routers(links []link.Routers) {
 	})
 }
 
-func (w *writer) router(vlan *uint16, r *link.Router) {
+func (w *writer) router(vlan *uint16, r *router.Router) {
 	optional(w, "vlan_id", vlan)
 	w.text("mac", r.MAC.String())
 	w.text("lla", r.LinkLocal.String())
@@ -157,7 +157,7 @@ func (w *writer) router(vlan *uint16, r *link.Router) {
 	}
 }
 
-func (w *writer) prefix(p *link.RouterPrefix) {
+func (w *writer) prefix(p *router.Prefix) {
 	w.text("address", p.Prefix.Addr().String())
 	w.text("mask", strconv.Itoa(p.Prefix.Bits()))
 	optional(w, "param_flags_reserved", p.Flags)
@@ -167,7 +167,7 @@ func (w *writer) prefix(p *link.RouterPrefix) {
 
 // route writes what NDPMon's DTD requires. Where nothing is known that is a
 // space, for NDPMon crashes when it is nothing at all.
-func (w *writer) route(r *link.RouterRoute) {
+func (w *writer) route(r *router.Route) {
 	w.text("address", r.Prefix.Addr().String())
 	w.text("mask", strconv.Itoa(r.Prefix.Bits()))
 	required := func(name, text string) {

@@ -1,4 +1,4 @@
-package link
+package router
 
 import (
 	"fmt"
@@ -9,46 +9,45 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// comparison is of an RA with what is known of its router.
+// comparison compares an RA with what is known of its router.
 type comparison struct {
 	known *Router
-	// configured is the router as it is configured. What that tells was compared
-	// with it, so only the rest is compared with known. It is empty where nothing is
-	// configured.
+	// configured is the router as it is configured, empty if it is not. Only what the
+	// configuration does not say is compared with known.
 	configured *Router
-	// once is true where the router was heard once only.
+	// once is true if the router was heard only once before.
 	once bool
-	// since is how many nanoseconds ago the router was heard last, or exactly.
+	// since is how many nanoseconds ago the router was heard last, or the constant exactly.
 	since int64
 
-	// changed is true where the RA says something else of what the router has said
-	// already, and does not only add to it.
+	// changed is true if the RA contradicts what the router said before, and does not only
+	// add to it.
 	changed bool
-	// sent are the statements of the RA, where they were asked for.
+	// sent are the statements of the RA, if they were compared.
 	sent []schemas.Statement
 	d    schemas.LinkRA
 }
 
-// begin makes it ready for another RA.
+// begin prepares the comparison of another RA.
 func (c *comparison) begin(known, configured *Router, since int64, once bool) {
-	// One by one: to write all of it costs the garbage collector's barriers.
+	// One by one: writing all of it costs the garbage collector's write barriers.
 	c.known, c.configured, c.since, c.once = known, configured, since, once
 	c.changed, c.sent, c.d = false, nil, schemas.LinkRA{}
 }
 
 const (
-	// exactly has lifetimes compared with those that are configured.
+	// exactly, as since, compares lifetimes with configured ones, which do not run down.
 	exactly = -1
-	// slack is how much more than the time that has passed a lifetime may have run
-	// down, in seconds.
+	// slack is how much more than the time that passed a lifetime may have run down, in
+	// seconds.
 	slack = 10
-	// maxChanges is how many differences are put into words.
+	// maxChanges is how many differences are described.
 	maxChanges = 8
 	infinity   = 1<<32 - 1
 )
 
-// jumps reports whether a lifetime of which so many seconds should be left is
-// taken back, or given for ever.
+// jumps reports whether a lifetime, of which so many seconds should be left, was cut short or
+// made infinite.
 func jumps(left, sent int64) bool {
 	switch sent {
 	case 0:
@@ -59,7 +58,7 @@ func jumps(left, sent int64) bool {
 	return sent < left-slack
 }
 
-// says notes a difference, in words.
+// says sets the flag of a difference and describes it.
 func (c *comparison) says(flag *bool, format string, args ...any) {
 	*flag = true
 	if len(c.d.Change) < maxChanges {
@@ -67,11 +66,10 @@ func (c *comparison) says(flag *bool, format string, args ...any) {
 	}
 }
 
-// lifetime reports whether a lifetime is not the known one. What was learned may
-// have grown since, or run down with the time, as the lifetimes of a delegated
-// prefix do, but not jumped.
+// lifetime reports whether a lifetime contradicts the known one. A learned lifetime may have
+// grown, or run down with the time as those of a delegated prefix do, but not jumped.
 func (c *comparison) lifetime(known *uint32, sent uint32) bool {
-	// A router that stops takes back what it has said (RFC 4861, section 6.2.5).
+	// A router that stops withdraws what it announced (RFC 4861, section 6.2.5).
 	if c.since == exactly {
 		return differ(known, sent) && !(c.d.Stops && sent == 0)
 	}
@@ -82,8 +80,8 @@ func (c *comparison) jumps(known, sent uint64) bool {
 	return !c.d.Stops && jumps(int64(known)-c.since/second, int64(sent))
 }
 
-// run says in d how an RA differs from what is known of its router. Where it does
-// not, d.Change is empty.
+// run sets d to how an RA differs from what is known of its router. If it does not differ,
+// d.Change is empty.
 func (c *comparison) run(e *schemas.Event) {
 	c.d.Stops = e.ND.RA.Lifetime == 0 && (c.known.Lifetime == nil || *c.known.Lifetime != 0)
 	if !c.known.Volatile && !c.configured.Volatile {
@@ -93,7 +91,7 @@ func (c *comparison) run(e *schemas.Event) {
 	if opt == nil {
 		return
 	}
-	learned := c.since != exactly // of what is said again, see statements
+	learned := c.since != exactly // a learned router: see statements for what an RA repeats
 	for i := range opt.MTU {
 		if sent := opt.MTU[i].MTU; (i == 0 || !learned) && !c.known.Volatile && !c.configured.Volatile && c.configured.MTU == nil && differ(c.known.MTU, sent) {
 			c.changed = true
@@ -120,7 +118,7 @@ func (c *comparison) run(e *schemas.Event) {
 			c.route(&opt.RouteInfo[i])
 		}
 	}
-	if learned { // a configuration does not tell of the rest
+	if learned { // a configuration does not list the rest
 		for i := range opt.PREF64 {
 			c.nat64(&opt.PREF64[i])
 		}
@@ -131,16 +129,16 @@ func (c *comparison) run(e *schemas.Event) {
 
 // parameters compares the fixed part of the RA.
 func (c *comparison) parameters(ra *schemas.RA) {
-	r, configured, d, flags := c.known, c.configured, &c.d, raFlags(ra)
+	r, configured, d := c.known, c.configured, &c.d
 	if configured.CurHopLimit == nil && differ(r.CurHopLimit, ra.CurHopLimit) {
 		c.says(&d.CurHopLimit, "cur hop limit was %d, is %d", *r.CurHopLimit, ra.CurHopLimit)
 	}
 	if configured.Flags == nil && r.Flags != nil {
-		known := *r.Flags
-		if (known^flags)&^schemas.PreferenceMask != 0 {
-			c.says(&d.Flags, "flags were %s, are %s", raFlagNames(known), raFlagNames(flags))
+		// Decode is an array access, Encode a map access.
+		if known := *r.Flags; schemas.AllFlags().RA.Decode(known) != ra.Flag {
+			c.says(&d.Flags, "flags were %s, are %s", raFlagNames(known), raFlagNames(raFlags(ra)))
 		}
-		if (known^flags)&schemas.PreferenceMask != 0 {
+		if known := *r.Flags & schemas.PreferenceMask; known != schemas.EncodePreference(ra.Preference) {
 			c.says(&d.Preference, "preference was %s, is %s", schemas.DecodePreference(known), ra.Preference)
 		}
 	}
@@ -166,11 +164,11 @@ func (c *comparison) parameters(ra *schemas.RA) {
 }
 
 func (c *comparison) prefix(p *schemas.PrefixInfo) {
-	prefix, flags := prefixOf(p.Prefix, p.PrefixLength), prefixFlags(p)
+	prefix := prefixOf(p.Prefix, p.PrefixLength)
 	known, configured := c.known.prefix(prefix), c.configured.prefix(prefix)
 	if known == nil {
 		if !c.rest() {
-			c.says(&c.d.Prefix, "prefix %v is new, %s", prefix, before(c.known.Prefixes, func(p *RouterPrefix) any { return p.Prefix }))
+			c.says(&c.d.Prefix, "prefix %v is new, %s", prefix, before(c.known.Prefixes, func(p *Prefix) any { return p.Prefix }))
 		}
 		return
 	}
@@ -178,11 +176,11 @@ func (c *comparison) prefix(p *schemas.PrefixInfo) {
 		return
 	}
 	if configured == nil {
-		configured = &RouterPrefix{}
+		configured = &Prefix{}
 	}
 	already := len(c.d.Change)
-	if configured.Flags == nil && differ(known.Flags, flags) {
-		c.says(&c.d.PrefixParams, "flags of prefix %v were %s, are %s", prefix, prefixFlagNames(*known.Flags), prefixFlagNames(flags))
+	if configured.Flags == nil && known.Flags != nil && schemas.AllFlags().PrefixInfo.Decode(*known.Flags) != p.Flag {
+		c.says(&c.d.PrefixParams, "flags of prefix %v were %s, are %s", prefix, prefixFlagNames(*known.Flags), prefixFlagNames(prefixFlags(p)))
 	}
 	if configured.Valid == nil && c.lifetime(known.Valid, p.ValidLifetime) {
 		c.says(&c.d.PrefixParams, "valid lifetime of prefix %v was %s, is %s", prefix, seconds(*known.Valid), seconds(p.ValidLifetime))
@@ -193,7 +191,7 @@ func (c *comparison) prefix(p *schemas.PrefixInfo) {
 	c.changed = c.changed || len(c.d.Change) > already
 }
 
-// rest reports whether what a configuration lists is not compared.
+// rest reports whether the router is configured, so that its lists are not compared with known.
 func (c *comparison) rest() bool { return c.configured.LinkLocal.IsValid() }
 
 func (c *comparison) dns(a netip.Addr, lifetime uint32) {
@@ -201,7 +199,7 @@ func (c *comparison) dns(a netip.Addr, lifetime uint32) {
 	switch {
 	case known == nil && c.rest():
 	case known == nil:
-		c.says(&c.d.RDNSS, "DNS server %v is new, %s", a, before(c.known.RDNSS, func(d *RouterDNS) any { return d.Address }))
+		c.says(&c.d.RDNSS, "DNS server %v is new, %s", a, before(c.known.RDNSS, func(d *DNS) any { return d.Address }))
 	case configured != nil && configured.Lifetime != nil:
 	case c.lifetime(known.Lifetime, lifetime):
 		c.changed = true
@@ -214,7 +212,7 @@ func (c *comparison) domain(name string, lifetime uint32) {
 	switch {
 	case known == nil && c.rest():
 	case known == nil:
-		c.says(&c.d.DNSSL, "search domain %s is new, %s", name, before(c.known.DNSSL, func(d *RouterDomain) any { return d.Domain }))
+		c.says(&c.d.DNSSL, "search domain %s is new, %s", name, before(c.known.DNSSL, func(d *Domain) any { return d.Domain }))
 	case configured != nil && configured.Lifetime != nil:
 	case c.lifetime(known.Lifetime, lifetime):
 		c.changed = true
@@ -227,12 +225,12 @@ func (c *comparison) route(o *schemas.RouteInfo) {
 	known, configured := c.known.route(prefix), c.configured.route(prefix)
 	if known == nil {
 		if !c.rest() {
-			c.says(&c.d.Route, "route %v is new, %s", prefix, before(c.known.Routes, func(r *RouterRoute) any { return r.Prefix }))
+			c.says(&c.d.Route, "route %v is new, %s", prefix, before(c.known.Routes, func(r *Route) any { return r.Prefix }))
 		}
 		return
 	}
 	if configured == nil {
-		configured = &RouterRoute{}
+		configured = &Route{}
 	}
 	if configured.Lifetime == nil && c.lifetime(known.Lifetime, o.Lifetime) {
 		c.changed = true
@@ -248,14 +246,14 @@ func (c *comparison) nat64(o *schemas.PREF64) {
 	prefix := prefixOf(o.Prefix, o.PrefixLength)
 	switch known := c.known.nat64(prefix); {
 	case known == nil:
-		c.says(&c.d.PREF64, "NAT64 prefix %v is new, %s", prefix, before(c.known.NAT64, func(n *RouterNAT64) any { return n.Prefix }))
+		c.says(&c.d.PREF64, "NAT64 prefix %v is new, %s", prefix, before(c.known.NAT64, func(n *NAT64) any { return n.Prefix }))
 	case known.Lifetime != nil && c.jumps(uint64(*known.Lifetime), uint64(o.Lifetime)):
 		c.changed = true
 		c.says(&c.d.PREF64, "lifetime of NAT64 prefix %v was %d s, is %d s", prefix, *known.Lifetime, o.Lifetime)
 	}
 }
 
-// others compares the options that have no list of their own.
+// others compares the options that have no list of their own in Router.
 func (c *comparison) others(sent []schemas.Statement) {
 	for i := range sent {
 		s := &sent[i]
@@ -263,7 +261,7 @@ func (c *comparison) others(sent []schemas.Statement) {
 			c.optionLifetimes(known, s)
 			continue
 		}
-		was := one(c.known.Others, func(known *RouterOption) bool {
+		was := one(c.known.Others, func(known *Option) bool {
 			return known.Type == s.Number && !slices.ContainsFunc(sent, func(s schemas.Statement) bool { return s.Number == known.Type && s.Text == known.Text })
 		})
 		if was == nil {
@@ -275,7 +273,7 @@ func (c *comparison) others(sent []schemas.Statement) {
 	}
 }
 
-func (c *comparison) optionLifetimes(known *RouterOption, s *schemas.Statement) {
+func (c *comparison) optionLifetimes(known *Option, s *schemas.Statement) {
 	for i := range min(len(known.Lifetimes), len(s.Lifetimes)) {
 		if was, is := known.Lifetimes[i], s.Lifetimes[i]; c.jumps(was, is) {
 			c.changed = true
@@ -284,7 +282,7 @@ func (c *comparison) optionLifetimes(known *RouterOption, s *schemas.Statement) 
 	}
 }
 
-// before lists what was known instead of something new.
+// before lists what was known before something new.
 func before[T any](list []T, name func(*T) any) string {
 	if len(list) == 0 {
 		return "before none"
@@ -301,7 +299,7 @@ func before[T any](list []T, name func(*T) any) string {
 	return b.String()
 }
 
-// seconds words a lifetime.
+// seconds returns a lifetime as text.
 func seconds(n uint32) string {
 	if n == infinity {
 		return "infinity"

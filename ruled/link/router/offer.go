@@ -1,4 +1,4 @@
-package link
+package router
 
 import (
 	"net/netip"
@@ -7,8 +7,8 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// offer is what an RA offers to all hosts, or in a provisioning domain to those
-// that know such.
+// offer is what an RA offers: to all hosts or, in a provisioning domain, to those that
+// support such domains.
 type offer struct {
 	ra       *schemas.RA // nil for the parameters of the RA around it
 	prefixes []schemas.PrefixInfo
@@ -35,22 +35,7 @@ func appendOffers(to []offer, e *schemas.Event) []offer {
 	return to
 }
 
-// stranger says what an unknown router wants.
-func (t *Table) stranger(r *routers, e *schemas.Event) {
-	t.router.Unknown = true
-	if r.isStub(e) {
-		t.router.Stub = true
-		return
-	}
-	t.offers = appendOffers(t.offers[:0], e)
-	t.router.Default = slices.ContainsFunc(t.offers, offer.isDefault)
-	t.router.Rogue = t.router.Default || r.isConfigured() || slices.ContainsFunc(t.offers, offer.namesDNS) ||
-		slices.ContainsFunc(t.offers, func(o offer) bool {
-			return slices.ContainsFunc(o.prefixes, func(p schemas.PrefixInfo) bool { return r.announced(&p, true) })
-		})
-}
-
-// isDefault reports whether the sender wants to be a default router, or has hosts
+// isDefault reports whether the sender offers itself as a default router, or makes hosts
 // look for the whole Internet on the link.
 func (o offer) isDefault() bool {
 	return o.ra != nil && o.ra.Lifetime > 0 || slices.ContainsFunc(o.routes, IsDefault) ||
@@ -59,7 +44,7 @@ func (o offer) isDefault() bool {
 		})
 }
 
-// namesDNS reports whether there are DNS servers or search domains to use.
+// namesDNS reports whether the offer has DNS servers or search domains to use.
 func (o offer) namesDNS() bool {
 	return slices.ContainsFunc(o.rdnss, func(r schemas.RDNSS) bool { return r.Lifetime > 0 }) ||
 		slices.ContainsFunc(o.dnssl, func(d schemas.DNSSL) bool { return d.Lifetime > 0 }) ||
@@ -79,24 +64,24 @@ func nearlyAll(p netip.Prefix) bool {
 	return p.Bits() < 8 && p.Overlaps(netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20}), 3))
 }
 
-// announced reports whether a prefix, whatever its lifetime, overlaps one of the
-// routers in force, those of stub routers included or not.
-func (r *routers) announced(p *schemas.PrefixInfo, stubs bool) bool {
+// announced reports whether a prefix, whatever its lifetime, overlaps one that a router in
+// force announces. Stub routers count if stubs is true.
+func (r *Routers) announced(p *schemas.PrefixInfo, stubs bool) bool {
 	prefix := prefixOf(p.Prefix, p.PrefixLength)
 	overlaps := func(router *Router) bool {
-		return slices.ContainsFunc(router.Prefixes, func(known RouterPrefix) bool { return known.Prefix.Overlaps(prefix) })
+		return slices.ContainsFunc(router.Prefixes, func(known Prefix) bool { return known.Prefix.Overlaps(prefix) })
 	}
-	if r.isConfigured() {
+	if r.IsConfigured() {
 		return slices.ContainsFunc(r.configured, func(c Router) bool { return overlaps(&c) })
 	}
 	return slices.ContainsFunc(r.learned, func(l learned) bool { return (stubs || !l.stub) && overlaps(&l.Router) })
 }
 
-// isStub reports whether an RA is that of a stub router, which connects a network
-// of its own and nothing else (draft-ietf-snac-simple): it says so, is no default
-// router, and has only unique local prefixes and routes (RFC 4193), none of them
-// another router's prefix. A Thread border router is one.
-func (r *routers) isStub(e *schemas.Event) bool {
+// isStub reports whether an RA is that of a stub router, which connects only a network of its
+// own (draft-ietf-snac-simple), such as a Thread border router. Such an RA has the SNAC flag
+// and router lifetime 0, and only unique local prefixes and routes (RFC 4193), none of which
+// is another router's prefix.
+func (r *Routers) isStub(e *schemas.Event) bool {
 	ra, opt := e.ND.RA, e.ND.Opt
 	if ra.Lifetime != 0 || !ra.Flag.SNAC || e.ND.Truncated {
 		return false

@@ -1,0 +1,71 @@
+package pool
+
+// node is an entry. It holds no pointer if the key and value hold none, so that the garbage
+// collector does not look at a hundred thousand of them.
+type node[K comparable, V any] struct {
+	key        K
+	value      V
+	prev, next int32
+	class      uint8
+}
+
+// list is a doubly linked list of nodes, the most recently seen first.
+type list struct {
+	head, tail int32
+	len        int
+}
+
+const (
+	// None stands for no entry.
+	None      = -1
+	chunkBits = 10
+	chunkSize = 1 << chunkBits
+)
+
+// nodes is the memory of all entries. It grows by chunks, so that an entry stays where it is.
+type nodes[K comparable, V any] struct {
+	chunks [][]node[K, V]
+	free   int32 // the first free node, which lists the others by next
+}
+
+func (m *nodes[K, V]) at(i int32) *node[K, V] { return &m.chunks[i>>chunkBits][i&(chunkSize-1)] }
+
+// grow adds free nodes, at most so many in all.
+func (m *nodes[K, V]) grow(most int) {
+	base := int32(len(m.chunks)) << chunkBits
+	size := int32(min(chunkSize, most-int(base)))
+	chunk := make([]node[K, V], size)
+	for i := range chunk {
+		chunk[i].next = base + int32(i) + 1
+	}
+	chunk[size-1].next = None
+	m.chunks = append(m.chunks, chunk)
+	m.free = base
+}
+
+// push puts the node n at index i at the head of a list.
+func (m *nodes[K, V]) push(l *list, i int32, n *node[K, V]) {
+	n.prev, n.next = None, l.head
+	if l.head == None {
+		l.tail = i
+	} else {
+		m.at(l.head).prev = i
+	}
+	l.head = i
+	l.len++
+}
+
+// unlink removes the node n at index i from a list.
+func (m *nodes[K, V]) unlink(l *list, i int32, n *node[K, V]) {
+	if n.prev == None {
+		l.head = n.next
+	} else {
+		m.at(n.prev).next = n.next
+	}
+	if n.next == None {
+		l.tail = n.prev
+	} else {
+		m.at(n.next).prev = n.prev
+	}
+	l.len--
+}

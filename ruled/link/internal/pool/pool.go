@@ -1,0 +1,237 @@
+// Package pool is the bounded memory that all links share. It knows nothing of what the
+// entries are about.
+//
+// A full pool forgets what matters least: what was first seen in a flood before what was
+// seen once, and only then what was seen again. Within such a class it forgets the entry that
+// has been silent for longest: of the host that has the most entries of the class, there of
+// the interface that has the most, and there of the link. So a flood only pushes out its own
+// entries, on however many made-up VLANs, interfaces or hosts it arrives.
+package pool
+
+import (
+	"maps"
+
+	"github.com/ndmon/ndmon/ruled/internal/share"
+)
+
+// Pool holds a bounded number of entries of all links.
+type Pool[K comparable, V any] struct {
+	// Forgotten, if set, is called with each entry that is forgotten. Its setter finds the
+	// entries without the index of the partitions.
+	Forgotten func(K, V)
+	// Used is the number of entries, Evictions counts those that were forgotten to make
+	// room for others.
+	Used      int
+	Evictions uint64
+
+	max int
+	nodes[K, V]
+	// all has the hosts, these their interfaces, and these their links.
+	all *share.Node[branch[K]]
+	// last returns when an entry was seen last, in Unix nanoseconds.
+	last func(*V) int64
+	// wider is how many times as many new entries make a storm on an interface as on a
+	// link, on a host as on an interface, and on all hosts as on one.
+	wider int
+}
+
+// branch is what a pool keeps of a host, an interface or a link.
+type branch[K comparable] struct {
+	storm storm
+	// The rest is that of a link: how many partitions use it, its entries by class, and
+	// where to find them. most is the largest number of entries that the index had: a map
+	// does not shrink by itself.
+	users int
+	lists [share.Classes]list
+	index map[K]int32
+	most  int
+}
+
+// Partition is the part of a pool that belongs to one link.
+type Partition[K comparable, V any] struct {
+	// Doubtful is true while the link itself may be made up: then all new entries on it
+	// count as a flood's.
+	Doubtful bool
+
+	pool *Pool[K, V]
+	of   *share.Node[branch[K]]
+}
+
+// New returns a pool with room for so many entries, at least one. See Pool for wider and last.
+func New[K comparable, V any](most, wider int, last func(*V) int64) *Pool[K, V] {
+	return &Pool[K, V]{max: max(most, 1), wider: wider, nodes: nodes[K, V]{free: None}, all: &share.Node[branch[K]]{}, last: last}
+}
+
+// Partition returns the partition of a link, which has the names of its host, its interface
+// and what else tells it from others. Close or Drop ends its use.
+func (p *Pool[K, V]) Partition(names ...string) *Partition[K, V] {
+	n := p.all
+	for _, name := range names {
+		n = n.Child(name)
+	}
+	if n.Value.users == 0 {
+		n.Value = branch[K]{lists: [share.Classes]list{{None, None, 0}, {None, None, 0}, {None, None, 0}}}
+		if p.Forgotten == nil {
+			n.Value.index = map[K]int32{}
+		}
+	}
+	n.Value.users++
+	return &Partition[K, V]{pool: p, of: n}
+}
+
+// Drop forgets all entries of the partition, and closes it.
+func (s *Partition[K, V]) Drop() {
+	for class := range s.of.Value.lists {
+		for l := &s.of.Value.lists[class]; l.len > 0; {
+			s.remove(l.tail)
+		}
+	}
+	s.Close()
+}
+
+// Close ends the use of a partition that has no entries or has other users.
+func (s *Partition[K, V]) Close() {
+	if s.of.Value.users--; s.of.Value.users == 0 {
+		s.of.Drop()
+	}
+}
+
+// Len returns the number of entries.
+func (s *Partition[K, V]) Len() int {
+	return s.of.Count(Flooded) + s.of.Count(Once) + s.of.Count(Lasting)
+}
+
+// Find returns the index of a key's entry, or None.
+func (s *Partition[K, V]) Find(key K) int32 {
+	if i, ok := s.of.Value.index[key]; ok {
+		return i
+	}
+	return None
+}
+
+// At returns the value at an index. It stays there until the entry is forgotten.
+func (s *Partition[K, V]) At(i int32) *V { return &s.pool.at(i).value }
+
+// Class returns the class of the entry at an index.
+func (s *Partition[K, V]) Class(i int32) int { return int(s.pool.at(i).class) }
+
+// Get returns the value of a key, or nil.
+func (s *Partition[K, V]) Get(key K) *V {
+	if i := s.Find(key); i != None {
+		return s.At(i)
+	}
+	return nil
+}
+
+// Insert makes an entry of a class, with a zero value, for a key that has none, and returns
+// its index.
+func (s *Partition[K, V]) Insert(key K, class int) int32 {
+	p, own := s.pool, &s.of.Value
+	var i int32
+	counted := false
+	if p.Used >= p.max {
+		i, counted = s.evict(class)
+	} else {
+		if p.free == None {
+			p.grow(p.max)
+		}
+		i = p.free
+		p.free = p.at(i).next
+		p.Used++
+	}
+	n := p.at(i)
+	*n = node[K, V]{key: key, class: uint8(class)}
+	if own.index != nil {
+		own.index[key] = i
+		own.most = max(own.most, len(own.index))
+	}
+	p.push(&own.lists[class], i, n)
+	if !counted {
+		s.of.Add(class)
+	}
+	return i
+}
+
+// evict forgets an entry to make room for a new one of a class, and returns its index.
+// Where a flood pushes out its own entry, the counts stay as they are: then the new one is
+// counted already.
+func (s *Partition[K, V]) evict(class int) (i int32, counted bool) {
+	p := s.pool
+	from := p.victims(class)
+	of := s.of.Most(from)
+	i = of.Value.lists[from].tail
+	n := p.at(i)
+	p.unlink(&of.Value.lists[from], i, n)
+	counted = of == s.of && from == class
+	if !counted {
+		of.Remove(from)
+	}
+	p.Evictions++
+	p.lose(of, n)
+	return i, counted
+}
+
+// victims returns the class of which an entry is forgotten for a new one of a class. Those
+// of a flood have a tenth of the pool, so that they can at least be told from each other.
+func (p *Pool[K, V]) victims(class int) int {
+	floods := p.all.Count(Flooded)
+	switch {
+	case p.all.Count(Once) == 0 && floods == 0:
+		return Lasting
+	case p.all.Count(Once) == 0 || floods > p.max/10 || floods > 0 && class != Flooded:
+		return Flooded
+	}
+	return Once
+}
+
+// Prune forgets the entries at the end of each list that are not fresh, and one more, the
+// one longest silent of the first class that has any, if the partition has most entries.
+func (s *Partition[K, V]) Prune(most int, fresh func(*V) bool) {
+	full := s.Len() >= most
+	for class := range s.of.Value.lists {
+		for l := &s.of.Value.lists[class]; l.len > 0 && (full || !fresh(s.At(l.tail))); full = false {
+			s.remove(l.tail)
+		}
+	}
+}
+
+// remove forgets the entry at an index.
+func (s *Partition[K, V]) remove(i int32) {
+	p := s.pool
+	n := p.at(i)
+	p.unlink(&s.of.Value.lists[n.class], i, n)
+	s.of.Remove(int(n.class))
+	p.Used--
+	p.lose(s.of, n)
+	n.next, p.free = p.free, i
+}
+
+// lose removes a node from the index.
+func (p *Pool[K, V]) lose(of *share.Node[branch[K]], n *node[K, V]) {
+	if own := &of.Value; own.index != nil {
+		delete(own.index, n.key)
+		if own.most >= 2*chunkSize && len(own.index) < own.most/4 {
+			own.shrink()
+		}
+	}
+	if p.Forgotten != nil {
+		p.Forgotten(n.key, n.value)
+	}
+}
+
+// shrink frees the memory of an index that has lost most of its entries.
+func (b *branch[K]) shrink() {
+	index := make(map[K]int32, len(b.index))
+	maps.Copy(index, b.index)
+	b.index, b.most = index, len(index)
+}
+
+// Each calls visit with all entries by class, the one silent for longest first.
+func (s *Partition[K, V]) Each(visit func(key K, value *V, class int)) {
+	for class := range s.of.Value.lists {
+		for i := s.of.Value.lists[class].tail; i != None; i = s.pool.at(i).prev {
+			n := s.pool.at(i)
+			visit(n.key, &n.value, class)
+		}
+	}
+}
