@@ -1,5 +1,3 @@
-//go:build linux
-
 package sensor
 
 import (
@@ -16,9 +14,9 @@ type Config struct {
 	Host string `split_words:"true" desc:"name of this host in events and subjects; default: the machine's hostname"`
 
 	// Interfaces, Masters and Proxies select the interfaces to capture on. An
-	// element is the name of an interface, a glob (path.Match) or an address
-	// prefix, which selects the interfaces that hold an address in it. The events
-	// of Masters and of Proxies are marked so. If all are empty, every Ethernet
+	// element is an iface.Pattern: a name, a glob, or an address prefix, which
+	// selects the interfaces that hold an address in it. The events of Masters and
+	// of Proxies are marked so. If all are empty, every Ethernet
 	// interface that is up is captured.
 	Interfaces []string `split_words:"true" desc:"comma-separated interfaces to capture on: names, globs (eth*), or prefixes (2001:db8::/64) that select the interfaces with an address in them; default: the masters and proxies, or without these every Ethernet interface that is up"`
 	Masters    []string `split_words:"true" desc:"comma-separated interfaces, written in the same way, to capture on with the mark that their solicitations are relayed"`
@@ -31,15 +29,15 @@ type Config struct {
 	// input.
 	ReadFiles []string `split_words:"true" desc:"comma-separated pcap or pcapng files to read instead of interfaces (- is standard input); the sensor ends after the last"`
 
-	// Buffer is the size in bytes of the publisher's buffer; whoever makes the
-	// publisher heeds it, Run does not.
-	Buffer int `split_words:"true" default:"67108864" desc:"bytes of events that are kept while NATS is away, at least 1048576; what finds the buffer full is dropped and counted"`
+	// Buffer is the size in bytes of the publisher's queue. The caller that makes the
+	// publisher uses it; Run does not.
+	Buffer int `split_words:"true" default:"67108864" desc:"bytes of events to keep while NATS is away, at least 1048576; events that do not fit are dropped and counted"`
 
 	// Report is how often lost frames are logged and published.
 	Report time.Duration `split_words:"true" default:"10s" desc:"how often lost frames are logged and published, at least 100ms"`
 
-	// Heartbeat is how often the sensor publishes that it is watching, 0 for never.
-	Heartbeat time.Duration `split_words:"true" default:"10s" desc:"how often the sensor publishes that it is watching, 1s to 1h, so that ruled raises an alert when it is silent; 0: never"`
+	// Heartbeat is how often the sensor publishes that it captures, 0 for never.
+	Heartbeat time.Duration `split_words:"true" default:"10s" desc:"how often the sensor publishes that it captures, 1s to 1h, so that ruled raises an alert when it falls silent; 0: never"`
 
 	// ReceiveBuffer is the size in bytes of the kernel's queue for each interface
 	// and direction, as SO_RCVBUF counts it; 0 leaves the system's default.
@@ -58,8 +56,8 @@ const (
 	maxHostLength    = 255
 )
 
-// Validate returns what is wrong with the configuration, as one line that names
-// the environment variable.
+// Validate returns what is wrong with the configuration, as one line that names the
+// environment variable.
 func (c Config) Validate() error {
 	if c.Host != "" && !plainName(c.Host, maxHostLength) {
 		return fmt.Errorf("SENSOR_HOST: %q is not a name of printable characters, at most %d bytes", c.Host, maxHostLength)

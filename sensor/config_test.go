@@ -7,7 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ndmon/ndmon/sensor/internal/links"
+	"golang.org/x/sys/unix"
+
+	"github.com/ndmon/ndmon/schemas/iface"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }
@@ -77,15 +79,15 @@ func TestHost(t *testing.T) {
 }
 
 func TestSelects(t *testing.T) {
-	eth := func(name string, alt ...string) *links.Link {
-		return &links.Link{Name: name, AltNames: alt, Type: "ether"}
+	eth := func(name string, alt ...string) *iface.Link {
+		return &iface.Link{Name: name, AltNames: alt, Type: "ether"}
 	}
 	up := eth("eth0")
-	up.Up = true
+	up.Flags = unix.IFF_UP
 	for name, tt := range map[string]struct {
 		interfaces       string
 		masters, proxies string
-		link             *links.Link
+		link             *iface.Link
 		held             bool
 		selected         bool
 		marks            marks
@@ -93,7 +95,7 @@ func TestSelects(t *testing.T) {
 		"all, up":            {link: up, selected: true},
 		"all, down":          {link: eth("eth0")},
 		"all, gone down":     {link: eth("eth0"), held: true, selected: true},
-		"all, no Ethernet":   {link: &links.Link{Name: "lo", Type: "loopback", Up: true}},
+		"all, no Ethernet":   {link: &iface.Link{Name: "lo", Type: "loopback", Flags: unix.IFF_UP | unix.IFF_LOOPBACK}},
 		"name, down":         {interfaces: "eth0", link: eth("eth0"), selected: true},
 		"other name":         {interfaces: "eth0", link: eth("eth01")},
 		"alternative name":   {interfaces: "enp0s31f6", link: eth("eth0", "lan", "enp0s31f6"), selected: true},
@@ -107,8 +109,8 @@ func TestSelects(t *testing.T) {
 		"proxy":              {proxies: "eth*", link: eth("eth1"), selected: true, marks: marks{proxy: true}},
 		"master and proxy":   {masters: "eth0", proxies: "eth*", link: eth("eth0"), selected: true, marks: marks{master: true, proxy: true}},
 		"none but proxies":   {proxies: "eth1", link: up},
-		"proxy, no link":     {proxies: "wg0", link: &links.Link{Name: "wg0", Type: "none"}},
-		"interface, no link": {interfaces: "wg0", link: &links.Link{Name: "wg0", Type: "none"}},
+		"proxy, no link":     {proxies: "wg0", link: &iface.Link{Name: "wg0", Type: "none"}},
+		"interface, no link": {interfaces: "wg0", link: &iface.Link{Name: "wg0", Type: "none"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			split := func(list string) []string {

@@ -1,5 +1,3 @@
-//go:build linux
-
 package sensor
 
 import (
@@ -13,7 +11,7 @@ import (
 
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/sensor/decode"
-	"github.com/ndmon/ndmon/sensor/internal/capture"
+	"github.com/ndmon/ndmon/sensor/capture"
 )
 
 // origin is where frames come from.

@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/ndmon/ndmon/schemas"
-	"github.com/ndmon/ndmon/sensor/internal/capture"
+	"github.com/ndmon/ndmon/sensor/capture"
 )
 
 // firstNS returns the first NS of a capture.

@@ -1,5 +1,3 @@
-//go:build linux
-
 package sensor
 
 import (
@@ -12,8 +10,9 @@ import (
 	"strings"
 
 	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/schemas/iface"
 	"github.com/ndmon/ndmon/sensor/capfile"
-	"github.com/ndmon/ndmon/sensor/internal/capture"
+	"github.com/ndmon/ndmon/sensor/capture"
 )
 
 // standardInput is the file name that stands for it.
@@ -152,7 +151,7 @@ func (s *sensor) forget(encoders map[string]*encoder) {
 // interfaceName returns the interface's name in the capture file or, if there is
 // none, the file's own name without its extension.
 func interfaceName(p capfile.Packet, file string) string {
-	if plainName(p.Interface, maxNameLength) {
+	if plainName(p.Interface, iface.MaxNameLength) {
 		return p.Interface
 	}
 	if file == standardInput {

@@ -1,5 +1,3 @@
-//go:build linux
-
 package sensor
 
 import (
@@ -8,15 +6,21 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/ndmon/ndmon/sensor/internal/links"
+	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/schemas/iface"
 )
 
-// pause is how long a change of the interfaces waits after the one before it.
-// It bounds what changes without end, such as addresses made by a flood of
-// router advertisements, can cost.
+// pause is how long a change of the interfaces waits after the one before it. It bounds
+// the cost of changes without end, such as addresses that the kernel makes in a flood of
+// router advertisements.
 const pause = 10 * time.Millisecond
+
+// listSubject is the key of warnings about the list of interfaces; it is no name of an
+// interface.
+const listSubject = "/"
 
 // follower keeps a tap on every selected interface.
 type follower struct {
@@ -28,34 +32,33 @@ type follower struct {
 	taps     map[int]*tap
 	failures chan failure
 
-	// told is what the last update had to say of a pattern or interface that
-	// cannot be captured, so that it is said once; telling is for this update.
-	// Its key "/", no name, stands for the list of interfaces itself.
-	told, telling map[string]string
-	// retry says that something failed that may succeed later without a change
-	// of the interfaces.
+	// warned are the warnings of the last update by pattern or interface, so that each
+	// is logged once; warning are those of this update.
+	warned, warning map[string]string
+	// retry says that something failed that may succeed later without a change of the
+	// interfaces.
 	retry bool
-	// ill is why an interface that exists is not captured.
-	ill error
-	// warned says that the log tells of a small receive buffer.
-	warned bool
+	// uncaptured is why an interface that exists is not captured.
+	uncaptured error
+	// bufferWarned says that a small receive buffer was logged.
+	bufferWarned bool
 }
 
 func newFollower(s *sensor, sel selection) *follower {
 	return &follower{
 		sensor: s, selection: sel, losses: newLosses(s), heartbeats: newHeartbeats(s),
-		taps: map[int]*tap{}, told: map[string]string{}, failures: make(chan failure),
+		taps: map[int]*tap{}, warned: map[string]string{}, failures: make(chan failure),
 	}
 }
 
 // follow captures until ctx is done.
 func (f *follower) follow(ctx context.Context) error {
-	watcher, err := links.Watch(f.selection.byAddress())
+	notifications, stopWatch, err := iface.Watch(f.selection.byAddress(), f.Log)
 	if err != nil {
 		return err
 	}
-	defer watcher.Close()
-	// The first heartbeat comes before the first frame.
+	defer stopWatch()
+	// The first heartbeat precedes the first frame.
 	heartbeat, stop := f.heartbeats.start()
 	defer stop()
 	if err := f.update(); err != nil {
@@ -66,22 +69,19 @@ func (f *follower) follow(ctx context.Context) error {
 	}
 	report := time.NewTicker(f.config.Report)
 	defer report.Stop()
-	changes := watcher.C
+	changes := notifications
 	resume := time.NewTimer(pause)
 	defer resume.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case _, ok := <-changes:
-			if !ok {
-				return watcher.Err()
-			}
+		case <-changes:
 			err = f.update()
 			changes = nil
 			resume.Reset(pause)
 		case <-resume.C:
-			changes = watcher.C
+			changes = notifications
 		case fail := <-f.failures:
 			f.failed(fail)
 		case <-heartbeat:
@@ -98,26 +98,29 @@ func (f *follower) follow(ctx context.Context) error {
 	}
 }
 
-// update brings the taps in line with the interfaces. The error is for what does
-// not pass.
+// update opens and closes taps until they agree with the interfaces. It returns errors
+// that do not pass; all others are logged.
 func (f *follower) update() error {
-	list, err := links.List(f.selection.byAddress())
+	list, err := iface.List(&netlink.Handle{}, f.selection.byAddress())
 	if err != nil {
-		// The list may change too fast to be read, which passes. What is captured
-		// stays so meanwhile.
-		f.retry, f.telling = true, f.told
-		f.ill = err
-		f.Health(f.ill)
-		f.tell("/", err.Error(), "interfaces cannot be followed now", "error", err)
+		// The list may change too fast to be read, which passes. Meanwhile the taps stay
+		// as they are.
+		f.retry, f.warning = true, f.warned
+		f.uncaptured = err
+		f.Health(f.uncaptured)
+		f.warn(listSubject, err.Error(), "interfaces cannot be followed now", "error", err)
 		return nil
 	}
-	own := links.MACs(list)
-	f.own.Store(&own)
-	f.retry, f.telling, f.ill = false, map[string]string{}, nil
-	present := make(map[int]*links.Link, len(list))
+	own, present := map[schemas.MAC]struct{}{}, map[int]*iface.Link{}
 	for i := range list {
-		present[list[i].Index] = &list[i]
+		l := &list[i]
+		present[l.Index] = l
+		if l.Ethernet() {
+			own[l.MAC] = struct{}{}
+		}
 	}
+	f.own.Store(&own)
+	f.retry, f.warning, f.uncaptured = false, map[string]string{}, nil
 	for index, t := range f.taps {
 		f.revise(t, present[index])
 	}
@@ -133,23 +136,23 @@ func (f *follower) update() error {
 		}
 	}
 	for _, p := range f.selection.patterns() {
-		if reason := p.unmatched(list); reason != "" {
-			f.tell(p.text, reason, "waiting for interface", "wanted", p.text, "reason", reason)
+		if reason := unmatched(p, list); reason != "" {
+			f.warn(p.String(), reason, "waiting for interface", "wanted", p.String(), "reason", reason)
 		}
 	}
 	if f.selection.all() && len(f.taps) == 0 {
 		const reason = "no Ethernet interface is up"
-		f.tell("/", reason, "waiting for interface", "reason", reason)
+		f.warn(listSubject, reason, "waiting for interface", "reason", reason)
 	}
-	f.told = f.telling
+	f.warned = f.warning
 	f.metrics.interfaces.Set(float64(len(f.taps)))
-	f.Health(f.ill)
+	f.Health(f.uncaptured)
 	return nil
 }
 
-// revise logs what has changed about a captured interface, now nil if it is
-// gone, and closes the tap if it can stay no longer.
-func (f *follower) revise(t *tap, now *links.Link) {
+// revise logs what has changed about a captured interface, and closes its tap if it can
+// no longer be used. now is nil if the interface is gone.
+func (f *follower) revise(t *tap, now *iface.Link) {
 	was := t.link
 	log := f.Log.With("interface", was.Name)
 	if now == nil || !t.handle.Bound() {
@@ -182,33 +185,33 @@ func (f *follower) revise(t *tap, now *links.Link) {
 	t.link = *now
 }
 
-// state says in words whether the interface passes frames.
-func state(l *links.Link) string {
+// state returns in words whether the interface can pass frames.
+func state(l *iface.Link) string {
 	switch {
-	case !l.Up:
+	case !l.Up():
 		return "down"
-	case !l.Running:
+	case !l.Running():
 		return "without carrier"
 	default:
 		return "up"
 	}
 }
 
-// open captures an interface. The error is for what no interface can overcome;
-// all else is logged.
-func (f *follower) open(l links.Link, m marks) error {
+// open captures an interface. It returns an error that prevents the capture of any
+// interface; all others are logged.
+func (f *follower) open(l iface.Link, m marks) error {
 	t, err := f.openTap(l, m, f.failures)
 	switch {
 	case errors.Is(err, unix.EPERM):
 		return rights(err)
 	case errors.Is(err, unix.ENODEV):
-		// It went away meanwhile, which will be told.
+		// It went away meanwhile, which will be notified.
 		f.retry = true
 		return nil
 	case err != nil:
 		f.retry = true
-		f.ill = fmt.Errorf("interface %s cannot be captured: %w", l.Name, err)
-		f.tell(l.Name, err.Error(), "interface cannot be captured", "interface", l.Name, "error", err)
+		f.uncaptured = fmt.Errorf("interface %s cannot be captured: %w", l.Name, err)
+		f.warn(l.Name, err.Error(), "interface cannot be captured", "interface", l.Name, "error", err)
 		return nil
 	}
 	f.taps[l.Index] = t
@@ -218,17 +221,17 @@ func (f *follower) open(l links.Link, m marks) error {
 	return nil
 }
 
-// checkBuffer warns once if the kernel gave a smaller receive buffer than it was
-// asked for.
+// checkBuffer warns once if the kernel's receive buffer is smaller than the configured
+// one.
 func (f *follower) checkBuffer(t *tap) {
-	if f.warned {
+	if f.bufferWarned {
 		return
 	}
 	size, err := t.handle.ReceiveBuffer()
 	if err != nil || size >= f.config.ReceiveBuffer {
 		return
 	}
-	f.warned = true
+	f.bufferWarned = true
 	f.Log.Warn("the receive buffer is smaller than SENSOR_RECEIVE_BUFFER: raise net.core.rmem_max or give CAP_NET_ADMIN",
 		"bytes", size, "wanted", f.config.ReceiveBuffer)
 }
@@ -244,7 +247,7 @@ func (f *follower) close(t *tap) {
 	delete(f.taps, t.link.Index)
 }
 
-// failed closes a tap that has failed; it is opened again in the next period.
+// failed closes a tap that has failed; it is opened again after the current period.
 func (f *follower) failed(fail failure) {
 	t, ok := f.taps[fail.index]
 	if !ok {
@@ -257,7 +260,8 @@ func (f *follower) failed(fail failure) {
 	f.Health(fmt.Errorf("interface %s: capture failed: %w", t.link.Name, fail.err))
 }
 
-// report ends a period: it counts what was lost in it and tells it if it can.
+// report ends a period: it counts the frames that were lost in it, and publishes losses
+// if NATS is connected.
 func (f *follower) report() {
 	for _, t := range f.taps {
 		kernel, buffer, err := t.lost()
@@ -266,25 +270,25 @@ func (f *follower) report() {
 		}
 		f.losses.add(t.link.Name, t.marks, kernel, buffer)
 	}
-	f.losses.period()
+	f.losses.beginPeriod()
 	if f.Connected() {
-		f.losses.tell()
+		f.losses.publish()
 	}
 }
 
-// end closes all taps and tells the last losses.
+// end closes all taps and publishes the last losses.
 func (f *follower) end() {
 	for _, t := range f.taps {
 		f.close(t)
 	}
 	f.metrics.interfaces.Set(0)
-	f.losses.tell()
+	f.losses.publish()
 }
 
-// tell warns of something about a subject unless the last update did.
-func (f *follower) tell(subject, what, message string, args ...any) {
-	f.telling[subject] = what
-	if f.told[subject] == what {
+// warn logs a warning about a subject unless the last update logged the same.
+func (f *follower) warn(subject, what, message string, args ...any) {
+	f.warning[subject] = what
+	if f.warned[subject] == what {
 		return
 	}
 	f.Log.Warn(message, args...)

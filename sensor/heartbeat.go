@@ -1,5 +1,3 @@
-//go:build linux
-
 package sensor
 
 import (
@@ -10,16 +8,16 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// heartbeats publishes that the sensor is watching. They go through the same
-// publisher as the events, so that they are in order with them.
+// heartbeats publishes that the sensor captures. They go through the same publisher as
+// the events, which keeps both in order.
 type heartbeats struct {
 	*sensor
 	state   schemas.SensorState
 	subject string
-	id      string // of the run; a number makes it that of a heartbeat
+	id      string // of the run; with a number it is the id of a heartbeat
 	count   int
-	// waiting is true if one was published since the connection was lost.
-	waiting bool
+	// queued says that one was published after the connection was lost.
+	queued bool
 }
 
 func newHeartbeats(s *sensor) *heartbeats {
@@ -34,7 +32,7 @@ func newHeartbeats(s *sensor) *heartbeats {
 	return h
 }
 
-// start publishes the first heartbeat, and returns a channel that says when the
+// start publishes the first heartbeat, and returns a channel that receives when the
 // next are due.
 func (h *heartbeats) start() (due <-chan time.Time, stop func()) {
 	if h.config.Heartbeat == 0 {
@@ -49,14 +47,14 @@ func (h *heartbeats) start() (due <-chan time.Time, stop func()) {
 // beat publishes a heartbeat. While NATS is away one is enough.
 func (h *heartbeats) beat() {
 	away := !h.Connected()
-	if away && h.waiting {
+	if away && h.queued {
 		return
 	}
-	h.waiting = away
+	h.queued = away
 	h.publish()
 }
 
-// end says that the sensor ends in order.
+// end publishes that the sensor ends in order.
 func (h *heartbeats) end() {
 	if h.count == 0 {
 		return
@@ -74,6 +72,6 @@ func (h *heartbeats) publish() {
 		Type: schemas.TypeEvent, ID: fmt.Sprintf("%s-%d", h.id, h.count), Time: h.Now().UTC(),
 		Host: h.host, Direction: schemas.In, Sensor: &h.state,
 	}
-	// Where there is no room, there are events that say as much.
+	// If the queue is full, its events show as well that the sensor captures.
 	h.Publisher.TryPublish(h.subject, "", e.AppendJSON(nil))
 }

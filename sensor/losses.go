@@ -1,5 +1,3 @@
-//go:build linux
-
 package sensor
 
 import (
@@ -8,30 +6,31 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// maxUntold bounds how many interfaces' losses wait to be told: on a host where
-// interfaces come and go with new names while NATS is away, there is no other
-// bound.
-const maxUntold = 1024
+// maxPending bounds how many interfaces have losses that are not published yet. There
+// is no other bound on a host where interfaces come and go with new names while NATS is
+// away.
+const maxPending = 1024
 
-// losses adds up, for each interface, what was lost until ruled could be told.
+// losses adds up, for each interface, the frames that were lost until they can be
+// published.
 type losses struct {
 	*sensor
-	untold map[string]*untold
-	// since is when the losses were last counted.
+	pending map[string]*pendingLoss
+	// since is when the current period began.
 	since time.Time
 }
 
-// untold is what was lost on an interface.
-type untold struct {
+// pendingLoss is what was lost on an interface and is not published yet.
+type pendingLoss struct {
 	encoder *encoder
 	lost    schemas.Lost
 }
 
 func newLosses(s *sensor) *losses {
-	return &losses{sensor: s, untold: map[string]*untold{}, since: s.Now().UTC()}
+	return &losses{sensor: s, pending: map[string]*pendingLoss{}, since: s.Now().UTC()}
 }
 
-// add logs and counts what was lost on an interface since the last period began.
+// add logs and counts what was lost on an interface in the current period.
 func (l *losses) add(iface string, m marks, kernel, buffer uint64) {
 	if kernel == 0 && buffer == 0 {
 		return
@@ -39,33 +38,33 @@ func (l *losses) add(iface string, m marks, kernel, buffer uint64) {
 	l.metrics.droppedByOS.Add(float64(kernel)) // buffer was counted when it was lost
 	l.Log.Warn("frames were lost", "interface", iface, "kernel", kernel, "buffer", buffer)
 
-	u, ok := l.untold[iface]
+	p, ok := l.pending[iface]
 	if !ok {
-		if len(l.untold) == maxUntold {
+		if len(l.pending) == maxPending {
 			l.Log.Error("too many interfaces have lost frames: rules will not see that this one did", "interface", iface)
 			return
 		}
-		u = &untold{
+		p = &pendingLoss{
 			encoder: newEncoder(origin{host: l.host, iface: iface, direction: schemas.In, marks: m}, l.metrics),
 			lost:    schemas.Lost{Since: l.since},
 		}
-		l.untold[iface] = u
+		l.pending[iface] = p
 	}
-	u.lost.Kernel += kernel
-	u.lost.Buffer += buffer
-	u.lost.Until = l.Now().UTC()
+	p.lost.Kernel += kernel
+	p.lost.Buffer += buffer
+	p.lost.Until = l.Now().UTC()
 }
 
-// tell publishes what has not been told, as far as there is room.
-func (l *losses) tell() {
-	for iface, u := range l.untold {
-		subject, data := u.encoder.lost(&u.lost)
+// publish publishes what is pending, as far as the publisher's queue has space.
+func (l *losses) publish() {
+	for iface, p := range l.pending {
+		subject, data := p.encoder.lost(&p.lost)
 		if l.Publisher.TryPublish(subject, "", data) {
 			l.metrics.published.Inc()
-			delete(l.untold, iface)
+			delete(l.pending, iface)
 		}
 	}
 }
 
-// period begins a new period.
-func (l *losses) period() { l.since = l.Now().UTC() }
+// beginPeriod begins a new period.
+func (l *losses) beginPeriod() { l.since = l.Now().UTC() }

@@ -1,5 +1,3 @@
-//go:build linux
-
 package sensor
 
 import (
@@ -7,22 +5,22 @@ import (
 	"sync/atomic"
 
 	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/schemas/iface"
+	"github.com/ndmon/ndmon/sensor/capture"
 	"github.com/ndmon/ndmon/sensor/filter"
-	"github.com/ndmon/ndmon/sensor/internal/capture"
-	"github.com/ndmon/ndmon/sensor/internal/links"
 )
 
 // tap captures one interface.
 type tap struct {
-	// link is the interface as it was last seen.
-	link links.Link
+	// link is the interface as it was last listed.
+	link iface.Link
 	marks
 
 	handle  *capture.Handle
 	in, out *encoder
 	reader  sync.WaitGroup
 	closing chan struct{}
-	// full counts events that found the publisher's buffer full.
+	// full counts events that found the publisher's queue full.
 	full atomic.Uint64
 }
 
@@ -32,9 +30,9 @@ type failure struct {
 	err   error
 }
 
-// openTap captures the interface and publishes what comes, in its order. If that
-// fails later, it says so on failures.
-func (s *sensor) openTap(l links.Link, m marks, failures chan<- failure) (*tap, error) {
+// openTap captures the interface and publishes its frames in their order. If that
+// fails later, it sends the error to failures.
+func (s *sensor) openTap(l iface.Link, m marks, failures chan<- failure) (*tap, error) {
 	in, err := filter.ND(filter.Incoming)
 	if err != nil {
 		return nil, err
@@ -67,14 +65,14 @@ func (s *sensor) openTap(l links.Link, m marks, failures chan<- failure) (*tap, 
 	return t, nil
 }
 
-// liveEncoder makes the encoder of frames that are captured on an interface.
+// liveEncoder returns an encoder of frames that are captured on an interface.
 func (s *sensor) liveEncoder(iface, direction string, m marks) *encoder {
 	e := newEncoder(origin{host: s.host, iface: iface, direction: direction, marks: m}, s.metrics)
 	e.solicited, e.own = s.Solicited, &s.own
 	return e
 }
 
-// deliver publishes a frame if there is room.
+// deliver publishes a frame if the publisher's queue has space.
 func (s *sensor) deliver(t *tap, f capture.Frame) {
 	e := t.in
 	if f.Out {
@@ -98,8 +96,8 @@ func (t *tap) lost() (kernel, buffer uint64, err error) {
 	return kernel, t.full.Swap(0), err
 }
 
-// close ends the capture and returns what lost would. Frames that the kernel
-// has queued are published still.
+// close ends the capture and returns what lost would return. Frames that the kernel has
+// queued are still published.
 func (t *tap) close() (kernel, buffer uint64, err error) {
 	close(t.closing)
 	kernel, err = t.handle.Close()

@@ -2,11 +2,11 @@
 // configuration and for the values of rules. It is path.Match's, except that * and ?
 // also match a slash:
 //
-//   - any characters, or none
-//     ?        one character
-//     [a-z0]   one character in the class
-//     [^a-z0]  one character outside the class
-//     \c       the character c, also in a class
+//	?        one character
+//	*        any characters, or none
+//	[a-z0]   one character in the class
+//	[^a-z0]  one character outside the class
+//	\c       the character c, also in a class
 package glob
 
 import (

@@ -10,9 +10,9 @@ import (
 	"github.com/ndmon/ndmon/schemas/glob"
 )
 
-// maxNameLength is the length in bytes of the longest name of an interface, which is
+// MaxNameLength is the length in bytes of the longest name of an interface, which is
 // an alternative one (ALTIFNAMSIZ in linux/if.h, less the final zero).
-const maxNameLength = 127
+const MaxNameLength = 127
 
 // linkLocal has a /64 in which every interface with IPv6 holds an address (RFC 4291,
 // section 2.5.6).
@@ -57,8 +57,8 @@ func ParsePattern(text string) (Pattern, error) {
 	if p.text == "." || p.text == ".." || strings.ContainsFunc(p.text, func(r rune) bool { return r == ':' || r <= ' ' || r == 0x7f }) {
 		return p, fmt.Errorf("%q cannot be the name of an interface", p.text)
 	}
-	if p.Exact() && len(p.text) > maxNameLength {
-		return p, fmt.Errorf("%q is longer than the name of an interface can be (%d bytes)", p.text, maxNameLength)
+	if p.Exact() && len(p.text) > MaxNameLength {
+		return p, fmt.Errorf("%q is too long for the name of an interface, which has at most %d bytes", p.text, MaxNameLength)
 	}
 	return p, nil
 }

@@ -10,7 +10,7 @@ import (
 
 func TestParsePatterns(t *testing.T) {
 	for text, want := range map[string]string{ // "" for no error
-		"eth0": "", " eth0 ": "", "eth[0-3]": "", "*": "", "wlan-ñ": "", strings.Repeat("e", maxNameLength): "", `eth\[0]`: "",
+		"eth0": "", " eth0 ": "", "eth[0-3]": "", "*": "", "wlan-ñ": "", strings.Repeat("e", MaxNameLength): "", `eth\[0]`: "",
 		"2001:db8::/64": "", "2001:db8::7/64": "", "::/0": "", "192.0.2.0/24": "", "fe80::1/128": "", `192.0.2.1\9`: "",
 
 		"": "has an empty entry", " ": "has an empty entry",
@@ -21,7 +21,7 @@ func TestParsePatterns(t *testing.T) {
 		"2001:db8::1": "as a prefix it is 2001:db8::1/128", "fe80::1%eth0": "as a prefix it is fe80::1/128",
 		"192.0.2.1": "as a prefix it is 192.0.2.1/32", "::ffff:192.0.2.1": "as a prefix it is 192.0.2.1/32",
 		"eth0:1": "cannot be the name", "eth0 eth1": "cannot be the name", "..": "cannot be the name", "a\x7f": "cannot be the name",
-		strings.Repeat("e", maxNameLength+1): "is longer than",
+		strings.Repeat("e", MaxNameLength+1): "is too long",
 	} {
 		patterns, err := ParsePatterns([]string{text})
 		switch {

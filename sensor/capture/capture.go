@@ -1,5 +1,3 @@
-//go:build linux
-
 // Package capture reads the frames of a network interface, those that the host
 // receives and those that it sends, in the order of the kernel's time stamps.
 package capture

@@ -1,0 +1,101 @@
+package sensor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sys/unix"
+
+	"github.com/ndmon/ndmon/schemas"
+)
+
+// Publisher sends messages. The data may be reused when a method returns.
+type Publisher interface {
+	// TryPublish queues a message, or returns false if the queue is full.
+	TryPublish(subject, msgID string, data []byte) bool
+	// Publish queues a message as soon as the queue has space.
+	Publish(ctx context.Context, subject, msgID string, data []byte) error
+	// Flush waits until all messages are stored.
+	Flush(ctx context.Context) error
+}
+
+// Deps are the dependencies of Run.
+type Deps struct {
+	// Log is nil for no log.
+	Log *slog.Logger
+	// Registry gets the sensor's metrics, nil for none. It serves one Run.
+	Registry  prometheus.Registerer
+	Publisher Publisher
+	// Solicited, if set, is called with each Neighbor Solicitation before it is
+	// published. It must not keep the event.
+	Solicited func(*schemas.Event)
+	// Connected reports whether the publisher is connected to NATS; nil stands for
+	// always. Lost frames are published while it is.
+	Connected func() bool
+	// Before is the last time at which an earlier sensor of this host is known to have
+	// captured, if that sensor ended without notice; otherwise zero.
+	Before time.Time
+	// Started, if set, is called once the selected interfaces that exist are captured.
+	Started func()
+	// Health, if set, is called with nil while every selected interface that exists is
+	// captured, and otherwise with the reason why one is not.
+	Health func(error)
+	// Now is the clock, nil for time.Now. Frames have the kernel's time stamps.
+	Now func() time.Time
+}
+
+// RightsError says that the process may not capture.
+type RightsError struct {
+	// Err is the system's error.
+	Err error
+}
+
+// Error names the missing capability and how to get it.
+func (e *RightsError) Error() string {
+	program, err := os.Executable()
+	if err != nil {
+		program = "PROGRAM"
+	}
+	return fmt.Sprintf("%v: capturing needs CAP_NET_RAW: run as root, or once: setcap cap_net_raw+ep %s", e.Err, program)
+}
+
+// Unwrap returns Err.
+func (e *RightsError) Unwrap() error { return e.Err }
+
+// rights returns an error of a missing capability as *RightsError.
+func rights(err error) error {
+	if errors.Is(err, unix.EPERM) {
+		return &RightsError{Err: err}
+	}
+	return err
+}
+
+// sensor is what the parts of a Run share.
+type sensor struct {
+	Deps
+	config  Config
+	host    string
+	metrics *metrics
+	// own are the Ethernet addresses of the host, for the goroutines that read its
+	// interfaces.
+	own atomic.Pointer[map[schemas.MAC]struct{}]
+}
+
+// flushTimeout is how long Run waits at its end for NATS to store the last events.
+const flushTimeout = time.Second
+
+// flush ends a Run that ctx has ended.
+func (s *sensor) flush(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
+	defer cancel()
+	if err := s.Publisher.Flush(ctx); err != nil {
+		return fmt.Errorf("store the last events: %w", err)
+	}
+	return nil
+}
