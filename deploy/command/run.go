@@ -18,6 +18,7 @@ import (
 	"github.com/ndmon/ndmon/deploy/daemon"
 	"github.com/ndmon/ndmon/deploy/ndmon"
 	"github.com/ndmon/ndmon/schemas/bus"
+	"github.com/ndmon/ndmon/schemas/iface"
 	"github.com/ndmon/ndmon/schemas/process"
 	"github.com/spf13/cobra"
 )
@@ -134,11 +135,14 @@ func (o *options) checkNames() error {
 	for _, list := range []struct {
 		option string
 		names  []string
-	}{{"master", o.Masters}, {"slaves", o.Slaves}, {"interfaces", o.Interfaces}, {"read", o.Files}} {
-		for _, name := range list.names {
-			if strings.TrimSpace(name) == "" {
-				return fmt.Errorf("--%s: a name is empty", list.option)
-			}
+	}{{"master", o.Masters}, {"slaves", o.Slaves}, {"interfaces", o.Interfaces}} {
+		if _, err := iface.ParsePatterns(list.names); err != nil {
+			return fmt.Errorf("--%s: %w", list.option, err)
+		}
+	}
+	for _, name := range o.Files {
+		if strings.TrimSpace(name) == "" {
+			return errors.New("--read: has an empty entry")
 		}
 	}
 	return nil

@@ -105,7 +105,7 @@ func checkInterfaces(cfg Config) error {
 	}{{"master", cfg.Masters}, {"slaves", cfg.Slaves}, {"interfaces", cfg.Interfaces}} {
 		missing, existing, err := sensor.Missing(sensor.Config{Interfaces: list.names})
 		if err != nil {
-			return fmt.Errorf("--%s: %s", list.option, strings.TrimPrefix(err.Error(), "SENSOR_INTERFACES: "))
+			return err
 		}
 		if len(missing) > 0 {
 			return fmt.Errorf("--%s: there is no interface %s; there are: %s", list.option, strings.Join(missing, ", "), strings.Join(existing, ", "))
