@@ -10,8 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/ndmon/ndmon/schemas"
-	"github.com/ndmon/ndmon/sensor/decode"
 	"github.com/ndmon/ndmon/sensor/capture"
+	"github.com/ndmon/ndmon/sensor/decode"
 )
 
 // origin is where frames come from.
