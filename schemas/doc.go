@@ -1,11 +1,11 @@
-// Package schemas is the contract between ndmon's processes: the messages they
-// exchange, the fields that rules can ask about, the NATS subjects and streams.
+// Package schemas is the contract between ndmon's processes: the messages that
+// they exchange, the fields of rules, and the NATS subjects and streams. It has no
+// behaviour of its own.
 //
-// The Go types in this package are the one source of that contract. Their json
-// tags name the members of the messages, and because a rule field is a path in
-// the event, they name the rule fields too; the doc tag of a member describes
-// it and makes it a field. The table of fields (Fields), the JSON codec of
-// events (Event.AppendJSON, Event.ParseJSON) and the JSON Schemas
-// (JSONSchema) are all derived from the types, so a new field is added here
-// and nowhere else.
+// The Go types are the only source of the contract. The json tag of a member is its
+// name in the message and, because a rule field is a path in the event, in rules
+// too. The tag doc describes a member and makes it a field, and the tag bit of a
+// flag has its bit in the frame. The table of fields (Fields), the tables of flags
+// (AllFlags), the JSON codec and the JSON Schemas (JSONSchema) are derived from the
+// types, so a new field or flag is one line here.
 package schemas

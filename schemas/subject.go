@@ -13,7 +13,7 @@ const (
 	// SubjectAlerts is the subject of every alert.
 	SubjectAlerts = "nd.alerts"
 
-	// SubjectRelayAll is that of the relay commands for every host.
+	// SubjectRelayAll is the subject of the relay commands for every host.
 	SubjectRelayAll = "nd.relay"
 	// SubjectResults covers every result.
 	SubjectResults = "nd.results.>"
@@ -22,22 +22,23 @@ const (
 	StreamEvents = "ND_EVENTS"
 	StreamAlerts = "ND_ALERTS"
 
-	// SubjectDeleted covers what the server says of a stream that is deleted.
+	// SubjectDeleted covers the server's advisories about deleted streams.
 	SubjectDeleted = "$JS.EVENT.ADVISORY.STREAM.DELETED.*"
 
-	// ConsumerExporter is the name of the durable consumers of both streams that a
-	// program which passes on what they store reads by.
+	// ConsumerExporter is the name of the durable consumers of both streams for a
+	// program that exports the messages.
 	ConsumerExporter = "exporter"
 
-	// CopyAPI is the prefix of the JetStream API in the account that has a copy of
-	// StreamAlerts for readers, in a server with the keys of ndmon keys; OriginAPI
-	// that of the streams' account as the copy's has it. The copy is delivered under
+	// A server with the keys of ndmon keys has a copy of StreamAlerts in an account
+	// for readers. CopyAPI is the prefix of the JetStream API of that account, and
+	// OriginAPI that of the account of the original streams, as the readers' account
+	// imports it. The copy receives its messages on subjects with the prefix
 	// CopyDeliver.
 	CopyAPI     = "READERS.API"
 	OriginAPI   = "NDMON.API"
 	CopyDeliver = "READERS.COPY"
 
-	// BucketState is the object store of what ruled knows of the links.
+	// BucketState is the object store of the state of ruled.
 	BucketState = "ND_STATE"
 )
 
@@ -50,16 +51,16 @@ func EventSubject(host, iface string, kind Kind) string {
 // RelaySubject returns the subject of the relay commands for a host.
 func RelaySubject(host string) string { return "nd.relay." + EscapeToken(host) }
 
-// StateSubject returns the subject on which the ruled with a consumer's name is
-// asked to store its state now. The answer is "stored", or what is wrong.
+// StateSubject returns the subject of requests to store the state of the ruled
+// with a consumer's name now. The reply is "stored", or an error.
 func StateSubject(consumer string) string { return "nd.state." + EscapeToken(consumer) }
 
 // ResultSubject returns the subject of a host's results.
 func ResultSubject(host string) string { return "nd.results." + EscapeToken(host) }
 
-// EscapeToken makes one subject token of any name: letters, digits, '-' and '_'
+// EscapeToken returns a name as one subject token: letters, digits, '-' and '_'
 // stay, every other byte becomes '=' and two hexadecimal digits, and the empty
-// name becomes "=". UnescapeToken takes it back.
+// name becomes "=". UnescapeToken is the inverse.
 func EscapeToken(name string) string {
 	if name == "" {
 		return "="
@@ -75,8 +76,8 @@ func EscapeToken(name string) string {
 	return b.String()
 }
 
-// UnescapeToken returns the name that EscapeToken made token of. It refuses
-// what EscapeToken does not make.
+// UnescapeToken returns the name of a token. It refuses a token that EscapeToken
+// does not return.
 func UnescapeToken(token string) (string, error) {
 	if token == "=" {
 		return "", nil

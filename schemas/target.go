@@ -6,9 +6,8 @@ import (
 	"net/netip"
 )
 
-// CheckTarget returns what is wrong with an address as the target of a relay
-// command: only an address that means the same host on every link can be looked
-// for behind another.
+// CheckTarget returns an error for an address that cannot be the target of a
+// relay command. A target must be a unicast address that is valid on every link.
 func CheckTarget(a netip.Addr) error {
 	switch {
 	case !a.IsValid():
