@@ -38,6 +38,8 @@ func TestConditionFaults(t *testing.T) {
 		"bad MAC in list":       {condition("field='ethernet.source' value='02:00:00:00:00:01,x'", ""), `2: field ethernet.source: "x" is not an ethernet address such as 02:00:00:00:00:01`},
 		"bad word in list":      {condition("field='nd.ra.preference' value='low,lower'", ""), `2: field nd.ra.preference: "lower" is not one of low, medium, high, reserved`},
 		"glob of words":         {condition("field='direction' value='*'", ""), `2: field direction: "*" is not one of in, out`},
+		"bad glob":              {condition("field='interface' value='eth['", ""), `2: field interface: "eth[" is not a glob: a bracket is not closed or empty, a range has no end, or a backslash ends it`},
+		"bad glob inside":       {condition("field='host'", "\n<value>r\\</value>"), `3: field host: "r\\" is not a glob: a bracket is not closed or empty, a range has no end, or a backslash ends it`},
 		"bad value inside":      {condition("field='icmp6.type'", "\n<value>133</value>\n<value>x</value>"), `4: field icmp6.type: "x" is not a uint8 from 0 to 255`},
 		"empty value inside":    {condition("field='host'", "\n<value> </value>"), `3: field host: the value is empty`},
 		"list inside":           {condition("field='icmp6.type'", "\n<value>133,134</value>"), `3: field icmp6.type: "133,134" is not a uint8 from 0 to 255`},
@@ -91,6 +93,8 @@ func TestConditions(t *testing.T) {
 <match field="host" value="r1, r2"/>
 <match field="host"><value> r1 </value><value><![CDATA[a<b]]></value><value>r?</value></match>
 <match field="interface" value="eth*"/>
+<match field="interface" value="eth[01]"/>
+<match field="interface" value="a]"/>
 </rule></rules>`).Rules[0].Conditions
 	want := []rules.Condition{
 		{Field: field("inet6.hoplimit"), Values: []rules.Value{{Min: 1, Max: 254}}},
@@ -103,6 +107,8 @@ func TestConditions(t *testing.T) {
 		{Field: field("host"), Values: textValues("r1, r2")},
 		{Field: field("host"), Values: append(textValues("r1", "a<b"), rules.Value{Str: "r?", Glob: true})},
 		{Field: field("interface"), Values: []rules.Value{{Str: "eth*", Glob: true}}},
+		{Field: field("interface"), Values: []rules.Value{{Str: "eth[01]", Glob: true}}},
+		{Field: field("interface"), Values: textValues("a]")},
 	}
 	if diff := cmp.Diff(want, got, compareFields); diff != "" {
 		t.Error(diff)

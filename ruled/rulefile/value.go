@@ -10,6 +10,7 @@ import (
 	"github.com/ndmon/ndmon/ruled/rulefile/internal/markup"
 	"github.com/ndmon/ndmon/ruled/rules"
 	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/schemas/glob"
 )
 
 // parseValue reads one value that a field is compared with. The error says what
@@ -50,7 +51,13 @@ func parseString(f *schemas.Field, value string) (rules.Value, error) {
 	case len(value) > maxPattern:
 		return rules.Value{}, fmt.Errorf("field %s: the value has %d bytes; at most %d are taken", f.Name, len(value), maxPattern)
 	}
-	return rules.Value{Str: value, Glob: f.Enum == nil && rules.IsPattern(value)}, nil
+	if f.Enum != nil || !glob.HasMeta(value) {
+		return rules.Value{Str: value}, nil
+	}
+	if err := glob.Check(value); err != nil {
+		return rules.Value{}, fmt.Errorf("field %s: %s %w", f.Name, printable.Quote(value), err)
+	}
+	return rules.Value{Str: value, Glob: true}, nil
 }
 
 // parsePrefix reads an IPv6 address or a prefix. Bits of a prefix behind its

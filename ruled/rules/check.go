@@ -4,6 +4,7 @@ import (
 	"github.com/gaissmai/bart"
 
 	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/schemas/glob"
 )
 
 // check is a condition on the field in a slot.
@@ -67,7 +68,7 @@ func (m *values) has(v *schemas.Value) bool {
 		return true
 	}
 	for _, pattern := range m.globs {
-		if glob(pattern, v.Str) {
+		if glob.Match(pattern, v.Str) {
 			return true
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/schemas/glob"
 )
 
 // Program is rules made ready to be asked. It does not change and may be shared.
@@ -306,7 +307,7 @@ func breadth(f *schemas.Field, v *Value) int {
 	case schemas.Uint8:
 		return number(16)
 	case schemas.String:
-		if f.Enum == nil && literalHead(v.Str) != "" {
+		if f.Enum == nil && glob.LiteralPrefix(v.Str) != "" {
 			return 16
 		}
 	}

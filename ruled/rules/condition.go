@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/schemas/glob"
 )
 
 // Condition is one condition of a rule: it holds when any value of the field in
@@ -26,8 +27,8 @@ type Value struct {
 	// Prefix holds the address of a field of type IPv6Address; its host bits
 	// are zero.
 	Prefix netip.Prefix
-	// Str is the string of a field of type String or, with Glob, a pattern: *
-	// stands for any characters, ? for one.
+	// Str is the string of a field of type String or, with Glob, a
+	// pattern that glob.Check accepts.
 	Str  string
 	Glob bool
 }
@@ -40,7 +41,7 @@ func (a *Value) matches(t schemas.FieldType, v *schemas.Value) bool {
 		return a.Prefix.Contains(v.Addr)
 	case schemas.String:
 		if a.Glob {
-			return glob(a.Str, v.Str)
+			return glob.Match(a.Str, v.Str)
 		}
 		return a.Str == v.Str
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/gaissmai/bart"
 
 	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/schemas/glob"
 )
 
 // index finds the rules that are filed under a condition on one field.
@@ -68,7 +69,7 @@ func (ix *index) text(v *Value) *bucket {
 	if !v.Glob {
 		return under(&ix.strings, v.Str)
 	}
-	head := literalHead(v.Str)
+	head := glob.LiteralPrefix(v.Str)
 	if head == "" {
 		return &ix.present
 	}

@@ -137,12 +137,25 @@ func isValue(f *schemas.Field, value string, v any) bool {
 	return v.(json.Number).String() == value
 }
 
-// globExpression says by a regular expression what a pattern matches.
+// globElement matches an element of a pattern that is more than a character.
+var globElement = regexp.MustCompile(`\*|\?|\\.|\[(\\.|[^]])+\]`)
+
+// globExpression says by a regular expression what a pattern matches. The classes and
+// escapes of both are written in the same way.
 func globExpression(pattern string) *regexp.Regexp {
-	expression := regexp.QuoteMeta(pattern)
-	expression = strings.ReplaceAll(expression, `\*`, ".*")
-	expression = strings.ReplaceAll(expression, `\?`, ".")
-	return regexp.MustCompile("(?s)^(" + expression + ")$")
+	expression, rest := "", 0
+	for _, at := range globElement.FindAllStringIndex(pattern, -1) {
+		element := pattern[at[0]:at[1]]
+		switch element {
+		case "*":
+			element = ".*"
+		case "?":
+			element = "."
+		}
+		expression += regexp.QuoteMeta(pattern[rest:at[0]]) + element
+		rest = at[1]
+	}
+	return regexp.MustCompile("(?s)^(" + expression + regexp.QuoteMeta(pattern[rest:]) + ")$")
 }
 
 // randomRule makes a rule of values that occur in the corpus, mostly.
@@ -201,6 +214,9 @@ func randomValue(rng *rand.Rand, f *schemas.Field, known []string) string {
 		if f.Type == schemas.String && f.Enum == nil && rng.IntN(2) == 0 {
 			return randomPattern(rng, value)
 		}
+		if f.Type == schemas.String && f.Enum == nil {
+			return strings.NewReplacer(`\`, `\\`, "[", `\[`, "*", `\*`, "?", `\?`).Replace(value)
+		}
 		return value
 	case f.Type == schemas.EthernetAddress:
 		return fmt.Sprintf("02:00:00:00:00:%02x", rng.IntN(256))
@@ -214,14 +230,14 @@ func randomValue(rng *rand.Rand, f *schemas.Field, known []string) string {
 
 // randomPattern makes a pattern that the text may match.
 func randomPattern(rng *rand.Rand, text string) string {
-	runes := []rune(text)
+	elements := strings.Split(strings.NewReplacer(`\`, "?", "[", "?").Replace(text), "")
 	for range 1 + rng.IntN(3) {
-		i := rng.IntN(len(runes) + 1)
-		j := i + rng.IntN(len(runes)+1-i)
-		wildcard := []rune{'*', '?'}[rng.IntN(2)]
-		runes = slices.Concat(runes[:i], []rune{wildcard}, runes[j:])
+		i := rng.IntN(len(elements) + 1)
+		j := i + rng.IntN(len(elements)+1-i)
+		wildcard := []string{"*", "?", "[0-9a-f]", "[^x]"}[rng.IntN(4)]
+		elements = slices.Concat(elements[:i], []string{wildcard}, elements[j:])
 	}
-	return string(runes)
+	return strings.Join(elements, "")
 }
 
 // valuesOf returns the values of each field in the events, as text.

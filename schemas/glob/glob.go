@@ -63,9 +63,8 @@ func Match(pattern, text string) bool {
 		case pattern == "" && text == "":
 			return true
 		case pattern != "" && text != "":
-			r, size := utf8.DecodeRuneInString(text)
-			if matched, rest, ok := one(pattern, r); ok && matched {
-				pattern, text = rest, text[size:]
+			if matched, patternRest, textRest := first(pattern, text); matched {
+				pattern, text = patternRest, textRest
 				continue
 			}
 		}
@@ -76,6 +75,17 @@ func Match(pattern, text string) bool {
 		from = from[size:]
 		pattern, text = star, from
 	}
+}
+
+// first matches the first character of the text, or the first byte of one, with the first
+// element of the pattern.
+func first(pattern, text string) (matched bool, patternRest, textRest string) {
+	if c := pattern[0]; c != '?' && c != '[' && c != '\\' {
+		return c == text[0], pattern[1:], text[1:]
+	}
+	r, size := utf8.DecodeRuneInString(text)
+	matched, patternRest, ok := one(pattern, r)
+	return matched && ok, patternRest, text[size:]
 }
 
 // one matches a character with the first element of a pattern that is not empty. It

@@ -2,6 +2,7 @@ package glob
 
 import (
 	"path"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -71,27 +72,33 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// FuzzMatch compares with path.Match, whose * and ? stop at a slash.
+// FuzzMatch compares with path.Match, whose * and ? stop at a slash and whose * may match a
+// part of a character, and with a regular expression.
 func FuzzMatch(f *testing.F) {
 	f.Add("a*b?c", "axxbyc")
 	f.Add("*?*??", "€a")
 	f.Add(`[^a-c\]]*\?`, "xy?")
 	f.Fuzz(func(t *testing.T, pattern, text string) {
-		if len(pattern) > 100 || len(text) > 1000 || !utf8.ValidString(pattern) || !utf8.ValidString(text) ||
-			strings.ContainsAny(text, "/\ufffd") || strings.ContainsAny(pattern, "/\ufffd") {
+		if len(pattern) > 100 || len(text) > 1000 || !utf8.ValidString(pattern) || !utf8.ValidString(text) {
 			return
 		}
 		want, malformed := path.Match(pattern, text)
-		if err := Check(pattern); (err != nil) != (malformed != nil) {
+		if err := Check(pattern); !strings.Contains(pattern, "\ufffd") && (err != nil) != (malformed != nil) {
 			t.Fatalf("Check(%q): %v, path.Match says %v", pattern, err, malformed)
-		}
-		if malformed != nil {
+		} else if err != nil {
 			return
 		}
-		if got := Match(pattern, text); got != want {
-			t.Errorf("Match(%q, %q) = %t", pattern, text, got)
+		got := Match(pattern, text)
+		if !strings.ContainsFunc(pattern+text, func(r rune) bool { return r == '/' || r > 0x7f }) && got != want {
+			t.Errorf("Match(%q, %q) = %t, not as path.Match", pattern, text, got)
 		}
-		if !strings.HasPrefix(text, LiteralPrefix(pattern)) && Match(pattern, text) {
+		if !strings.ContainsAny(pattern, `[\`) {
+			expression := strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(pattern))
+			if want := regexp.MustCompile("(?s)^(" + expression + ")$").MatchString(text); got != want {
+				t.Errorf("Match(%q, %q) = %t, not as %s", pattern, text, got, expression)
+			}
+		}
+		if !strings.HasPrefix(text, LiteralPrefix(pattern)) && got {
 			t.Errorf("%q matches %q, but does not start with %q", text, pattern, LiteralPrefix(pattern))
 		}
 	})
