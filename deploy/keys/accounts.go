@@ -10,19 +10,19 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// transfer says what one account allows another: a service, which that other
-// publishes to, or a stream, which it subscribes to.
+// transfer is what one account exports to another: a service, to which the other publishes,
+// or a stream, to which it subscribes.
 type transfer struct {
 	kind string // "service" or "stream"
 	right
-	to string // the account that has it
-	// as is the subject there, if it is another one.
+	to string // the account that imports it
+	// as is the subject there, if it differs.
 	as string
 }
 
-// accountsConfig is the accounts of the server with their users, and what each lets
-// another have. What no account has been let have cannot be reached from it, not
-// even by the answer to a request: that is what the accounts are for.
+// accountsConfig returns the accounts of the server with their users, exports and imports.
+// A client reaches nothing that its account does not import, not even by the answer to a
+// request: that is what the accounts are for.
 func accountsConfig(users []user) []byte {
 	roles := rolesOf(users)
 	members := map[string][]user{mainAccount: nil}
@@ -55,11 +55,11 @@ func accountsConfig(users []user) []byte {
 	return b.Bytes()
 }
 
-// maxConsumers bounds what viewers can have the server keep.
+// maxConsumers bounds the consumers that viewers can make.
 const maxConsumers = 256
 
-// rolesOf returns the roles of users: in a fleet all that there are, so that its
-// accounts are always the same.
+// rolesOf returns the roles of users. For a fleet these are all roles, so that its accounts
+// are always the same.
 func rolesOf(users []user) []Role {
 	var roles []Role
 	if slices.ContainsFunc(users, func(u user) bool { return u.role == Ruled }) {
@@ -74,7 +74,7 @@ func rolesOf(users []user) []Role {
 	return roles
 }
 
-// transfersOf are what the accounts of roles have of others.
+// transfersOf returns what the accounts of roles import.
 func transfersOf(roles []Role) []transfer {
 	var list []transfer
 	if !slices.Contains(roles, plainGuest) {
@@ -92,7 +92,8 @@ func transfersOf(roles []Role) []transfer {
 	return list
 }
 
-// copyTransfers are those by which the copy of the alerts is made, and copies.
+// copyTransfers returns the imports by which ruled makes the copy of the alerts, and by
+// which the copy receives them.
 func copyTransfers() []transfer {
 	var list []transfer
 	for i, subject := range copyAPI("$JS.API") {
@@ -121,8 +122,8 @@ func writeUserList(b *bytes.Buffer, users []user) {
 	b.WriteString("    ]\n")
 }
 
-// writeExports writes what an account lets others have, each subject with those
-// that have it.
+// writeExports writes the exports of an account, each subject with the accounts that import
+// it.
 func writeExports(b *bytes.Buffer, account string, transfers []transfer) {
 	type export struct{ kind, subject string }
 	to, many := map[export][]string{}, map[export]bool{}
@@ -152,9 +153,9 @@ func writeExports(b *bytes.Buffer, account string, transfers []transfer) {
 	b.WriteString("    ]\n")
 }
 
-// writeImports writes what an account has of others. What comes to it from another
-// cannot be made up in it, by the answer to a request: the account's own messages on
-// that subject go elsewhere.
+// writeImports writes the imports of an account. A mapping sends the account's own messages
+// on an imported subject elsewhere, so that no client in it can forge a message of the
+// other account, not even by the answer to a request.
 func writeImports(b *bytes.Buffer, account string, transfers []transfer) {
 	var imports, mappings []string
 	for _, t := range transfers {
@@ -183,7 +184,7 @@ func writeImports(b *bytes.Buffer, account string, transfers []transfer) {
 	}
 }
 
-// list writes a subject a line.
+// list writes one subject per line.
 func list(subjects []string) string {
 	var b strings.Builder
 	for _, s := range subjects {
@@ -192,7 +193,7 @@ func list(subjects []string) string {
 	return "[" + b.String() + "\n          ]"
 }
 
-// quote writes a string of printable characters as nats-server reads it.
+// quote writes a string of printable characters in the syntax of nats-server.
 func quote(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }

@@ -16,16 +16,15 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// attacked is a fleet's server with something stored, and what is seen of it from
-// its middle.
+// attacked is a fleet's server with stored messages, and what the admin sees of it.
 type attacked struct {
 	*testing.T
 	s     *server.Server
 	dir   string
 	users map[string]user
 	admin jetstream.JetStream
-	// heard are the messages in the account of the streams, by subject.
-	heard []*nats.Subscription
+	// received are the messages in the account of the streams.
+	received []*nats.Subscription
 }
 
 func attack(t *testing.T) *attacked {
@@ -54,7 +53,7 @@ func attack(t *testing.T) *attacked {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a.heard = append(a.heard, sub)
+		a.received = append(a.received, sub)
 	}
 	if err := admin.Flush(); err != nil {
 		t.Fatal(err)
@@ -67,8 +66,8 @@ func (a *attacked) as(name string) client {
 	return connect(a.T, a.s, a.dir, a.users[name])
 }
 
-// stored returns what the streams hold, and how far their consumers are: the number of
-// messages by stream and subject, but for those of a host's events.
+// stored returns the number of messages by stream and subject, without those of a host's
+// events, and the positions of the consumers.
 func (a *attacked) stored(butEventsOf string) map[string]string {
 	a.Helper()
 	all := map[string]string{}
@@ -106,8 +105,8 @@ func (a *attacked) stored(butEventsOf string) map[string]string {
 	return all
 }
 
-// settled waits until the server has done what it was asked before: it answers
-// requests to JetStream in their order.
+// settled waits until the server has handled all earlier requests: it answers requests to
+// JetStream in their order.
 func (a *attacked) settled(clients ...client) {
 	a.Helper()
 	for _, c := range clients {
@@ -122,12 +121,12 @@ func (a *attacked) settled(clients ...client) {
 	}
 }
 
-// messages are the subjects of what was heard in the account of the streams since the
-// last time, but for what goes into the copy of the alerts.
+// messages returns the subjects of messages in the account of the streams since the last
+// call, without those for the copy of the alerts.
 func (a *attacked) messages() []string {
 	a.Helper()
 	subjects := map[string]bool{}
-	for _, sub := range a.heard {
+	for _, sub := range a.received {
 		for {
 			m, err := sub.NextMsg(20 * time.Millisecond)
 			if err != nil {
@@ -141,12 +140,12 @@ func (a *attacked) messages() []string {
 	return slices.Sorted(maps.Keys(subjects))
 }
 
-// literal is a subject that a pattern allows.
+// literal returns a subject that a pattern matches.
 func literal(pattern string) string {
 	return strings.NewReplacer("*", "x", ">", "x").Replace(pattern)
 }
 
-// targets are the subjects to which an attacker would have answers or alerts sent.
+// targets are the subjects to which an attacker would send answers or alerts.
 func (a *attacked) targets() []string {
 	return []string{
 		schemas.SubjectAlerts, "nd.events.r1.eth0.ns", "nd.events." + token2 + ".eth0.ns", "nd.events.r3.x.ra",
@@ -159,9 +158,9 @@ func (a *attacked) targets() []string {
 	}
 }
 
-// No role but ruled and the admin, which share the account of the streams, has a way to
-// write what its role may not: neither by publishing, nor by having an answer sent
-// somewhere, nor by a consumer that delivers somewhere.
+// Only ruled and the admin, which share the account of the streams, can write what the role
+// forbids: no other role can by publishing, by the reply subject of a request, or by the
+// delivery subject of a consumer.
 func TestNoWayToWrite(t *testing.T) {
 	a := attack(t)
 	for name, u := range a.users {
@@ -208,8 +207,8 @@ func TestNoWayToWrite(t *testing.T) {
 	}
 }
 
-// A viewer that has the server send it answers on nd.alerts, each with the one before
-// in it, changes no alert, deceives no other viewer and does not fill the server.
+// A viewer that makes the server answer on nd.alerts, each answer with the previous one in
+// it, changes no alert, deceives no other viewer and does not fill the server.
 func TestAmplification(t *testing.T) {
 	a := attack(t)
 	before := a.stored("")

@@ -6,28 +6,27 @@ import (
 	"time"
 )
 
-// SyncInterval is how long JetStream may hold what it has stored before it is on
-// the disk for sure. With the server's default, a power failure loses the alerts of
-// two minutes.
+// SyncInterval is the interval at which JetStream flushes its files to the disk. With the
+// server's default, a power failure loses the alerts of two minutes.
 const SyncInterval = 2 * time.Second
 
-// serverConfig is the server's configuration but for its users.
+// serverConfig returns the server's configuration without its users.
 func serverConfig(s Server) []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, `# NATS server of an ndmon fleet. Made once by ndmon keys init: it is yours to change.
+	fmt.Fprintf(&b, `# NATS server of an ndmon fleet. ndmon keys init made it once: you may change it.
 
 server_name: "ndmon"
 listen: "[::]:4222"
 
 jetstream {
-  # Where events, alerts and the state of nd-ruled are kept.
+  # The directory of events, alerts and the state of nd-ruled.
   store_dir: %s
-  # What a power failure may take.
+  # A power failure loses what was stored in this time.
   sync_interval: "%v"
 }
 
-# The accounts and their users. ndmon keys writes this file when hosts come and go;
-# the server takes the change when it reloads its configuration.
+# The accounts and their users. ndmon keys add and remove rewrite this file; the server
+# reads it again when it reloads its configuration.
 include %s
 `, quote(s.Data), SyncInterval, quote(UsersFile))
 	if s.Cert == "" {
@@ -35,13 +34,13 @@ include %s
 	}
 	fmt.Fprintf(&b, "\ntls {\n  cert_file: %s\n  key_file: %s\n", quote(s.Cert), quote(s.Key))
 	if s.CA != "" {
-		fmt.Fprintf(&b, "  # Clients have to show a certificate that one of these has signed.\n  ca_file: %s\n  verify: true\n", quote(s.CA))
+		fmt.Fprintf(&b, "  # Clients must have a certificate of one of these authorities.\n  ca_file: %s\n  verify: true\n", quote(s.CA))
 	}
 	fmt.Fprint(&b, "}\n")
 	return b.Bytes()
 }
 
-// usersConfig is the list of accounts and users.
+// usersConfig returns the list of accounts and users.
 func usersConfig(users []user) []byte {
-	return append([]byte("# Made by ndmon keys from the seeds in this folder: what is changed here is lost.\n"), accountsConfig(users)...)
+	return append([]byte("# ndmon keys makes this file from the seeds in this directory: changes are lost.\n"), accountsConfig(users)...)
 }

@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 )
 
-// natsContext is a context of the command nats (nats --context FILE), as far as we
-// use it.
+// natsContext has the fields of a context of the command nats (nats --context FILE) that
+// ndmon uses.
 type natsContext struct {
 	Description string `json:"description"`
 	URL         string `json:"url"`
@@ -22,16 +22,16 @@ type natsContext struct {
 func (c Client) check() error {
 	switch {
 	case c.URL == "":
-		return errors.New("--url: is empty, takes the URL of the NATS server such as " + DefaultURL)
+		return errors.New("--url: is empty: use the URL of the NATS server, such as " + DefaultURL)
 	case !printable(c.URL) || !printable(c.CA):
-		return fmt.Errorf("--url, --ca: %q, %q are not of printable characters", c.URL, c.CA)
+		return fmt.Errorf("--url, --ca: %q, %q have characters that are not printable", c.URL, c.CA)
 	}
 	return nil
 }
 
 func (u user) contextFile(dir string) string { return filepath.Join(dir, u.name()+contextSuffix) }
 
-// writeContext writes the context of a user whose seed is in the folder.
+// writeContext writes the context of a user whose seed is in the directory.
 func writeContext(dir string, u user, c Client) error {
 	seed, err := filepath.Abs(u.seedFile(dir))
 	if err == nil && c.CA != "" {
@@ -47,7 +47,7 @@ func writeContext(dir string, u user, c Client) error {
 	return create(u.contextFile(dir), append(data, '\n'))
 }
 
-// readClient returns how the users of a folder reach the server.
+// readClient returns how the users of a directory reach the server.
 func readClient(dir string) (Client, error) {
 	path := user{role: Viewer}.contextFile(dir)
 	data, err := os.ReadFile(path)

@@ -76,7 +76,7 @@ func TestInitAddRemove(t *testing.T) {
 
 	// Nothing is overwritten.
 	if err := Init(dir, []string{"r3"}, plain, local, false); err == nil || !strings.Contains(err.Error(), "--force") {
-		t.Errorf("made anew: %v", err)
+		t.Errorf("replaced: %v", err)
 	}
 	if err := Add(dir, []string{"r3", host1}); err == nil || !strings.Contains(err.Error(), "sensor-r1.nk") {
 		t.Errorf("a host twice: %v", err)
@@ -108,9 +108,9 @@ func TestInitAddRemove(t *testing.T) {
 	if err := Init(dir, []string{host1}, plain, local, true); err != nil {
 		t.Fatal(err)
 	}
-	anew := snapshot(t, dir)
-	if len(anew) != len(first)-4 || anew["ruled.nk"] == first["ruled.nk"] || anew["sensor-r1.nk"] == first["sensor-r1.nk"] {
-		t.Errorf("not made anew: %d files", len(anew))
+	replaced := snapshot(t, dir)
+	if len(replaced) != len(first)-4 || replaced["ruled.nk"] == first["ruled.nk"] || replaced["sensor-r1.nk"] == first["sensor-r1.nk"] {
+		t.Errorf("not replaced: %d files", len(replaced))
 	}
 }
 
@@ -166,7 +166,7 @@ func TestRefuses(t *testing.T) {
 		{Add(none, nil), true, "--hosts"},
 		{Remove(none, good), false, "no keys yet"},
 		{Remove(none, []string{"/"}), true, `"/"`},
-		{Add(spoilt, good), false, "sensor-x.nk is no seed"},
+		{Add(spoilt, good), false, "sensor-x.nk is not the seed"},
 	} {
 		var usage process.UsageError
 		if tc.err == nil || !strings.Contains(tc.err.Error(), tc.want) || errors.As(tc.err, &usage) != tc.usage {

@@ -9,23 +9,23 @@ import (
 	"github.com/nats-io/nkeys"
 )
 
-// Local is the server inside an ndmon of one router.
+// Local is the embedded server of ndmon.
 type Local struct {
-	// Folder has, or gets, the seed of the admin which gives all rights
-	// to whoever may read it, and a context for the command nats.
-	Folder string
-	// Keys, if set, is a folder of ndmon keys with the users of a fleet. Without it,
-	// whoever connects without a key may read.
+	// Directory holds the seed of the admin, which grants all rights to anyone who may
+	// read it, and a context for the command nats. Missing files are made.
+	Directory string
+	// Keys, if set, is a directory of ndmon keys with the users of a fleet. Without it,
+	// clients without a key may read.
 	Keys string
 	// Cert and Key, if set, are for TLS.
 	Cert, Key string
-	// NoCopy has the server keep no copy of the alerts for readers. Without a key, one
-	// reads stored alerts one by one then, and makes no consumers.
+	// NoCopy makes the server keep no copy of the alerts for readers. Clients without a
+	// key can then only read stored alerts one by one, without consumers.
 	NoCopy bool
 }
 
-// Config returns the configuration of the server but for where it listens and stores,
-// and the file of the admin's seed.
+// Config returns the configuration of the server, except where it listens and stores, and
+// the file of the admin's seed.
 func (l Local) Config() (config, seedFile string, err error) {
 	admin, err := l.admin()
 	if err != nil {
@@ -34,7 +34,7 @@ func (l Local) Config() (config, seedFile string, err error) {
 	users := []user{admin}
 	extra := ""
 	if l.Keys != "" {
-		if err := checkFolder(l.Keys); err != nil {
+		if err := checkDirectory(l.Keys); err != nil {
 			return "", "", err
 		}
 		fleet, err := readUsers(l.Keys)
@@ -42,7 +42,7 @@ func (l Local) Config() (config, seedFile string, err error) {
 			return "", "", err
 		}
 		if len(fleet) == 0 {
-			return "", "", fmt.Errorf("%s has no keys, ndmon keys init makes them", l.Keys)
+			return "", "", fmt.Errorf("%s has no keys, run ndmon keys init", l.Keys)
 		}
 		users = append(users, fleet...)
 	} else {
@@ -64,14 +64,13 @@ func (l Local) Config() (config, seedFile string, err error) {
 	if l.Cert != "" {
 		extra += fmt.Sprintf("tls { cert_file: %s, key_file: %s }\n", quote(l.Cert), quote(l.Key))
 	}
-	return string(accountsConfig(users)) + extra, admin.seedFile(l.Folder), nil
+	return string(accountsConfig(users)) + extra, admin.seedFile(l.Directory), nil
 }
 
-// admin returns the admin whose seed is in the folder, after having made it if need
-// be.
+// admin returns the admin. It makes the seed if it is missing.
 func (l Local) admin() (user, error) {
 	admin := user{role: Admin}
-	path := admin.seedFile(l.Folder)
+	path := admin.seedFile(l.Directory)
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		admin.key, err = makeSeed(path)
 		return admin, err
@@ -81,15 +80,15 @@ func (l Local) admin() (user, error) {
 	return admin, err
 }
 
-// WriteContext writes the admin's context for the command nats into the folder, for a
+// WriteContext writes the admin's context for the command nats into the directory, for a
 // server at a URL.
 func (l Local) WriteContext(url string) error {
 	admin, err := l.admin()
 	if err != nil {
 		return err
 	}
-	if err := os.Remove(admin.contextFile(l.Folder)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(admin.contextFile(l.Directory)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("write a context for nats: %w", err)
 	}
-	return writeContext(l.Folder, admin, Client{URL: url})
+	return writeContext(l.Directory, admin, Client{URL: url})
 }

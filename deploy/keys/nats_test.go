@@ -3,7 +3,6 @@ package keys
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -12,16 +11,18 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// natsCLI is the client that people have; it is no dependency of ours.
+// natsCLI is the client that operators use. ndmon does not depend on it.
 const natsCLI = "github.com/nats-io/natscli/nats@v0.5.0"
 
 // buildNATS builds the command nats and returns its path.
 func buildNATS(t *testing.T) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("building the command nats takes long")
+	}
 	dir := t.TempDir()
 	build := exec.Command("go", "install", natsCLI)
 	build.Dir = dir // outside of the workspace
@@ -31,13 +32,13 @@ func buildNATS(t *testing.T) string {
 		if os.Getenv("CI") == "true" {
 			unable = t.Fatalf
 		}
-		unable("this needs the command nats, which is built of %s: %v\n%s", natsCLI, err, out)
+		unable("this needs the command nats, which is built from %s: %v\n%s", natsCLI, err, out)
 	}
 	return filepath.Join(dir, "nats")
 }
 
-// The everyday commands of nats work with the contexts that are made for it, and end
-// with a word of permissions where they may not.
+// The common commands of nats work with the contexts that Init makes, and fail with an
+// error about permissions where the user lacks them.
 func TestNATSCommand(t *testing.T) {
 	nats := buildNATS(t)
 	probe, err := net.Listen("tcp", "127.0.0.1:0")
@@ -108,47 +109,13 @@ func TestNATSCommand(t *testing.T) {
 				t.Errorf("%v\n%s", err, out)
 			}
 			if tc.status == 0 && bytes.Contains(out, []byte("Permissions Violation")) {
-				t.Errorf("it is refused something:\n%s", out)
+				t.Errorf("something is refused:\n%s", out)
 			}
 			for _, words := range tc.says {
 				if !bytes.Contains(out, []byte(words)) {
-					t.Errorf("it does not say %q:\n%s", words, out)
+					t.Errorf("the output lacks %q:\n%s", words, out)
 				}
 			}
 		})
 	}
-}
-
-// startAt is start at an address.
-func startAt(t *testing.T, dir, address string) *server.Server {
-	t.Helper()
-	path := filepath.Join(dir, ServerFile)
-	config, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for was, is := range map[string]string{`"[::]:4222"`: fmt.Sprintf("%q", address), quote(DefaultData): quote(t.TempDir())} {
-		if !bytes.Contains(config, []byte(was)) {
-			t.Fatalf("the server's configuration does not say %s", was)
-		}
-		config = bytes.Replace(config, []byte(was), []byte(is), 1)
-	}
-	if err := os.WriteFile(path, config, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	opts, err := server.ProcessConfigFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	opts.NoSigs, opts.NoLog = true, true
-	s, err := server.NewServer(opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("nats-server does not start")
-	}
-	return s
 }

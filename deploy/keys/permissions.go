@@ -6,17 +6,17 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// Role is what a user of the fleet's NATS server is there for.
+// Role is the role of a user of the fleet's NATS server.
 type Role string
 
-// The roles. A sensor and a pinger belong to a host, the others are there once.
+// The roles. A sensor and a pinger belong to a host; a fleet has one user of each other
+// role.
 const (
 	// Sensor publishes its own host's events.
 	Sensor Role = "sensor"
-	// Pinger takes its own host's relay commands and publishes their results.
+	// Pinger receives its own host's relay commands and publishes their results.
 	Pinger Role = "pinger"
-	// Ruled evaluates the events of all hosts. It makes the streams, and keeps its
-	// state in them.
+	// Ruled evaluates the events of all hosts. It makes the streams, and stores its state.
 	Ruled Role = "ruled"
 	// Viewer reads alerts and nothing else.
 	Viewer Role = "viewer"
@@ -29,24 +29,24 @@ const (
 	Admin  Role = "admin"
 	System Role = "system"
 
-	// guest is whoever connects to an ndmon of one router without a key: a viewer
-	// that also sees the events.
+	// guest is a client without a key of the embedded server: a viewer that also reads
+	// the events.
 	guest Role = "guest"
-	// plainGuest is that where there is no copy of the alerts.
+	// plainGuest is a guest of a server without a copy of the alerts.
 	plainGuest Role = "plain-guest"
 )
 
-// single are the roles that a fleet has one user of.
+// single are the roles of which a fleet has one user.
 var single = []Role{Ruled, Viewer, Operator, Exporter, Admin, System}
 
-// The accounts that store something, and the server's own. Every other role has an
-// account of its own.
+// The accounts with streams, and the server's own. Every other role has an account of its
+// own.
 const (
 	// mainAccount has the streams, and all subjects of the contract.
 	mainAccount = "NDMON"
-	// copyAccount has a copy of the alerts, and no users. A consumer may deliver to
-	// any subject of its account (NATS has no permission for that), so a viewer
-	// makes consumers where there is nothing else.
+	// copyAccount has a copy of the alerts, and no users. A consumer may deliver to any
+	// subject of its account (NATS has no permission for that), so viewers make their
+	// consumers in an account with nothing else.
 	copyAccount   = "READERS"
 	systemAccount = "$SYS"
 )
@@ -58,11 +58,11 @@ type user struct {
 	key  string // the public key
 }
 
-// account returns the name of a role's account. NATS does not check where the answer
-// to a request is sent: a user in the account of the streams could have the server
-// write its answers to any subject there. In another account they stay there, wherever
-// it sends them. The accounts are the same whatever hosts there are, for a server that
-// reloads its configuration does not serve the requests of an account that is new.
+// account returns the name of a role's account. NATS does not check to which subject the
+// answer to a request is sent: a user in the account of the streams could make the server
+// answer to any subject there. From another account, the answers stay in that account. The
+// accounts do not depend on the hosts, because a server that reloads its configuration does
+// not serve the requests of a new account.
 func (r Role) account() string {
 	switch r {
 	case Ruled, Admin:
@@ -75,10 +75,10 @@ func (r Role) account() string {
 	return string(r)
 }
 
-// right is a subject of another account that one may publish on, or subscribe to.
+// right is a subject of another account that an account may publish on or subscribe to.
 type right struct {
 	account, subject string
-	// many says that a request has any number of answers.
+	// many means that a request may have more than one answer.
 	many bool
 }
 
@@ -88,14 +88,13 @@ const (
 	hostResults = "nd.results.*"
 	states      = "nd.state.*"
 	inbox       = "_INBOX.>"
-	// whoAmI tells users of themselves (nats account info).
+	// whoAmI returns a user's own account (nats account info).
 	whoAmI = "$SYS.REQ.USER.INFO"
 )
 
-// rights returns what the account of a role may ask of others, and what it may hear of
-// them. An account that has a part of another's JetStream API needs INFO of it too:
-// without, the server lets it have the API of its own, which answers first that there
-// is none.
+// rights returns what the account of a role may publish to others, and subscribe to from
+// them. An account that imports a part of another's JetStream API must import INFO too:
+// otherwise the account's own API answers first, that JetStream is not enabled.
 func (r Role) rights() (publish, subscribe []right) {
 	switch r {
 	case Sensor:
@@ -125,9 +124,8 @@ func (r Role) rights() (publish, subscribe []right) {
 	return nil, nil
 }
 
-// readCopy is everything that reads the copy of the alerts. The names of streams
-// are those of the account that it is a copy of: a copy takes no subject, and
-// clients look for the stream of nd.alerts.
+// readCopy returns the rights to read the copy of the alerts. The names of streams are those
+// of the main account: clients look up the stream of nd.alerts, and a copy has no subjects.
 func readCopy() []right {
 	return slices.Concat(
 		of(mainAccount, "$JS.API.STREAM.NAMES"),
@@ -146,11 +144,10 @@ func of(account string, subjects ...string) []right {
 	return list
 }
 
-// permissions are the subjects that a user may publish on and subscribe to; both nil
-// for one that may do everything in its account.
+// permissions returns the subjects that a user may publish on and subscribe to, or nil and
+// nil for a user with all rights in its account.
 func (u user) permissions() (publish, subscribe []string) {
-	// Where users share an account, each gets answers to an inbox of its own, see
-	// bus.Connect.
+	// Users that share an account have separate inboxes, see bus.Connect.
 	own := "_INBOX." + u.key + ".>"
 	switch u.role {
 	case Admin, System:
@@ -178,8 +175,8 @@ func (u user) permissions() (publish, subscribe []string) {
 	return publish, subscribe
 }
 
-// ruledPublishes also has what nd-ruled neighbors needs, which asks the running
-// nd-ruled for its state with the same key.
+// ruledPublishes returns the subjects on which ruled publishes, including those of
+// nd-ruled neighbors, which uses the same key to request the state.
 func ruledPublishes(own string) []string {
 	return slices.Concat(
 		[]string{schemas.SubjectAlerts, schemas.SubjectRelayAll, hostRelays, states, own,
@@ -196,7 +193,7 @@ func ruledPublishes(own string) []string {
 		copyAPI(schemas.CopyAPI))
 }
 
-// copyAPI are the requests by which ruled makes the copy of the alerts.
+// copyAPI returns the subjects of the requests by which ruled makes the copy of the alerts.
 func copyAPI(prefix string) []string {
 	var subjects []string
 	for _, request := range []string{"STREAM.INFO.ND_ALERTS", "STREAM.CREATE.ND_ALERTS", "STREAM.DELETE.ND_ALERTS"} {

@@ -1,111 +1,27 @@
 package keys
 
 import (
-	"context"
-	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/ndmon/ndmon/schemas"
-	"github.com/ndmon/ndmon/schemas/bus"
 )
 
-// start runs a nats-server with the configuration in a folder, but for where it
-// listens and stores.
-func start(t *testing.T, dir string) *server.Server {
-	t.Helper()
-	return startAt(t, dir, "127.0.0.1:-1")
-}
-
-// client is a user's connection.
-type client struct {
-	*nats.Conn
-	t *testing.T
-}
-
-func connect(t *testing.T, s *server.Server, dir string, u user) client {
-	t.Helper()
-	key, err := nats.NkeyOptionFromSeed(u.seedFile(dir))
-	if err != nil {
-		t.Fatal(err)
-	}
-	nc, err := nats.Connect(s.ClientURL(), key, nats.CustomInboxPrefix("_INBOX."+u.key))
-	if err != nil {
-		t.Fatalf("connect as %s: %v", u.seedFile(""), err)
-	}
-	t.Cleanup(nc.Close)
-	return client{nc, t}
-}
-
-// refused reports whether the server refuses what was done, by the words of the
-// violation. The error that came last stays, so they have to be of this one.
-func (c client) refused(words string) bool {
-	c.t.Helper()
-	if err := c.Flush(); err != nil {
-		c.t.Fatal(err)
-	}
-	err := c.LastError()
-	return err != nil && strings.Contains(err.Error(), words)
-}
-
-func (c client) mayPublish(subject string) bool {
-	c.t.Helper()
-	if err := c.Publish(subject, []byte("{}")); err != nil {
-		c.t.Fatal(err)
-	}
-	// What an account imports its own messages are kept from, see writeImports.
-	return !c.refused(fmt.Sprintf("Publish to %q", subject)) && !c.refused(fmt.Sprintf("Publish to %q", "own."+subject))
-}
-
-func (c client) maySubscribe(subject string) bool {
-	c.t.Helper()
-	sub, err := c.SubscribeSync(subject)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	defer sub.Unsubscribe()
-	return !c.refused(fmt.Sprintf("Subscription to %q", subject))
-}
+// subject is a subject with the names of the users that may publish on and subscribe to it,
+// separated by blanks.
+type subject struct{ name, publish, subscribe string }
 
 const (
-	host1, host2 = "r1", "r2.example.org"
-	token2       = "r2=2Eexample=2Eorg"
+	sensor1, sensor2, pinger1, pinger2 = "sensor-" + host1, "sensor-" + host2, "pinger-" + host1, "pinger-" + host2
+	ruled, viewer, operator, exporter  = "ruled", "viewer", "operator", "exporter"
 )
 
-// fleet makes the keys of two hosts.
-func fleet(t *testing.T) (dir string, users map[string]user) {
-	t.Helper()
-	dir = filepath.Join(t.TempDir(), "keys")
-	if err := Init(dir, []string{host1, host2}, plain, local, false); err != nil {
-		t.Fatal(err)
-	}
-	list, err := readUsers(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	users = map[string]user{}
-	for _, u := range list {
-		users[strings.TrimSuffix(u.seedFile(""), seedSuffix)] = u
-	}
-	return dir, users
-}
-
-// Every user tries every subject.
-func TestPermissions(t *testing.T) {
-	dir, users := fleet(t)
-	const sensor1, sensor2, pinger1, pinger2 = "sensor-" + host1, "sensor-" + host2, "pinger-" + host1, "pinger-" + host2
-	const ruled, viewer, operator, exporter = "ruled", "viewer", "operator", "exporter"
-	type subject struct {
-		name string
-		// who may, separated by blanks
-		publish, subscribe string
-	}
+// subjects are those of the contract, and others.
+func subjects(users map[string]user) []subject {
 	list := []subject{
 		{"nd.events." + host1 + ".eth0.ns", sensor1, ruled},
 		{"nd.events." + host1 + ".eth0=2E100.other", sensor1, ruled},
@@ -158,7 +74,7 @@ func TestPermissions(t *testing.T) {
 		}
 		list = append(list, s)
 	}
-	// Who is alone in an account may take any inbox, for any client to work.
+	// The only user of an account may use any inbox, so that any client works.
 	const alone = " " + viewer + " " + operator + " " + exporter
 	for i := range list {
 		if strings.HasPrefix(list[i].name, "_INBOX.") {
@@ -172,8 +88,12 @@ func TestPermissions(t *testing.T) {
 		}
 		list = append(list, own)
 	}
-	// The requests that a user may make of a stream, of all that there are.
-	requests := map[string]string{
+	return list
+}
+
+// requests are those of the API of JetStream.
+func requests() (list []subject) {
+	allowed := map[string]string{
 		"STREAM.INFO.ND_EVENTS": ruled + " " + exporter, "STREAM.CREATE.ND_EVENTS": ruled, "STREAM.UPDATE.ND_EVENTS": ruled,
 		"STREAM.INFO.ND_ALERTS": ruled + " " + viewer + " " + exporter, "STREAM.CREATE.ND_ALERTS": ruled, "STREAM.UPDATE.ND_ALERTS": ruled,
 		"STREAM.MSG.GET.ND_ALERTS": viewer, "CONSUMER.CREATE.ND_ALERTS": viewer, "CONSUMER.INFO.ND_ALERTS.x": viewer,
@@ -186,42 +106,48 @@ func TestPermissions(t *testing.T) {
 	}
 	for _, stream := range []string{schemas.StreamEvents, schemas.StreamAlerts, "OBJ_ND_STATE"} {
 		for _, verb := range []string{"CONSUMER.CREATE", "CONSUMER.DELETE"} {
-			requests[verb+"."+stream+".x"] = ruled
+			allowed[verb+"."+stream+".x"] = ruled
 			if stream == schemas.StreamAlerts {
-				requests[verb+"."+stream+".x"] += " " + viewer
+				allowed[verb+"."+stream+".x"] += " " + viewer
 			}
 		}
 	}
 	for _, consumer := range []string{"CONSUMER.MSG.NEXT.ND_EVENTS.x", "CONSUMER.RESET.ND_EVENTS.x", "CONSUMER.CREATE.ND_EVENTS.x.nd.events.r1.>"} {
-		requests[consumer] = ruled
+		allowed[consumer] = ruled
 	}
-	requests["CONSUMER.MSG.NEXT.ND_ALERTS.x"] = ruled + " " + viewer
+	allowed["CONSUMER.MSG.NEXT.ND_ALERTS.x"] = ruled + " " + viewer
 	for _, verb := range []string{"STREAM.CREATE", "STREAM.UPDATE", "STREAM.INFO", "STREAM.DELETE", "STREAM.PURGE", "STREAM.SNAPSHOT",
 		"STREAM.RESTORE", "STREAM.MSG.GET", "STREAM.MSG.DELETE", "STREAM.PEER.REMOVE", "STREAM.LEADER.STEPDOWN", "DIRECT.GET",
 		"CONSUMER.CREATE", "CONSUMER.NAMES", "CONSUMER.LIST"} {
 		for _, stream := range []string{schemas.StreamEvents, schemas.StreamAlerts, "OBJ_ND_STATE", "OTHER"} {
-			list = append(list, subject{name: "$JS.API." + verb + "." + stream, publish: requests[verb+"."+stream]})
-			delete(requests, verb+"."+stream)
+			list = append(list, subject{name: "$JS.API." + verb + "." + stream, publish: allowed[verb+"."+stream]})
+			delete(allowed, verb+"."+stream)
 		}
 	}
 	for _, verb := range []string{"DIRECT.GET", "CONSUMER.CREATE", "CONSUMER.DURABLE.CREATE", "CONSUMER.INFO", "CONSUMER.DELETE", "CONSUMER.PAUSE",
 		"CONSUMER.MSG.NEXT", "CONSUMER.RESET", "CONSUMER.UNPIN", "CONSUMER.LEADER.STEPDOWN"} {
 		for _, stream := range []string{schemas.StreamEvents, schemas.StreamAlerts, "OBJ_ND_STATE", "OTHER"} {
-			list = append(list, subject{name: "$JS.API." + verb + "." + stream + ".x", publish: requests[verb+"."+stream+".x"]})
-			delete(requests, verb+"."+stream+".x")
+			list = append(list, subject{name: "$JS.API." + verb + "." + stream + ".x", publish: allowed[verb+"."+stream+".x"]})
+			delete(allowed, verb+"."+stream+".x")
 		}
 	}
-	for name, who := range requests {
+	for name, who := range allowed {
 		list = append(list, subject{name: "$JS.API." + name, publish: who})
 	}
 	for _, request := range []string{"META.LEADER.STEPDOWN", "ACCOUNT.PURGE.NDMON"} {
 		list = append(list, subject{name: "$JS.API." + request})
 	}
+	return list
+}
 
+// Every user tries every subject.
+func TestPermissions(t *testing.T) {
+	dir, users := fleet(t)
+	list := append(subjects(users), requests()...)
 	s := start(t, dir)
 	for name, u := range users {
 		if u.role == Admin || u.role == System {
-			continue // may do everything in its account
+			continue // has all rights in its account
 		}
 		t.Run(name, func(t *testing.T) {
 			c := connect(t, s, dir, u)
@@ -239,7 +165,7 @@ func TestPermissions(t *testing.T) {
 	}
 }
 
-// Who has no key, or that of another fleet, is not let in.
+// A client without a key, or with one of another fleet, cannot connect.
 func TestStrangers(t *testing.T) {
 	dir, _ := fleet(t)
 	s := start(t, dir)
@@ -249,60 +175,17 @@ func TestStrangers(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, opts := range map[string][]nats.Option{
-		"nobody": nil, "another fleet's": {key}, "a password": {nats.UserInfo("ruled", "ruled")}, "a token": {nats.Token("ruled")},
+		"no key": nil, "another fleet's": {key}, "a password": {nats.UserInfo("ruled", "ruled")}, "a token": {nats.Token("ruled")},
 	} {
 		nc, err := nats.Connect(s.ClientURL(), opts...)
 		if err == nil {
 			nc.Close()
-			t.Errorf("%s is let in", name)
+			t.Errorf("%s can connect", name)
 		}
 	}
 }
 
-// ensureStreams has ruled make the streams and the copy of the alerts.
-func ensureStreams(t *testing.T, ruled client) jetstream.JetStream {
-	t.Helper()
-	js := stream(t, ruled)
-	if _, err := bus.EnsureStreams(t.Context(), js, bus.StreamConfig{EventsBytes: 1 << 20, EventsAge: time.Hour, AlertsBytes: 1 << 20, AlertsAge: time.Hour}); err != nil {
-		t.Fatal(err)
-	}
-	return js
-}
-
-func stream(t *testing.T, c client) jetstream.JetStream {
-	t.Helper()
-	js, err := jetstream.New(c.Conn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return js
-}
-
-const someAlert = `{"type":"nd.alert.v1"}`
-
-// readAlerts reads so many stored alerts, as they come, by a consumer of the
-// viewer's own.
-func readAlerts(t *testing.T, viewer client, n int) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	consumer, err := stream(t, viewer).OrderedConsumer(ctx, schemas.StreamAlerts, jetstream.OrderedConsumerConfig{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	messages, err := consumer.Messages()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer messages.Stop()
-	for i := range n {
-		if m, err := messages.Next(jetstream.NextContext(ctx)); err != nil || string(m.Data()) != someAlert {
-			t.Fatalf("stored alert %d: %v, %v", i+1, m, err)
-		}
-	}
-}
-
-// What a viewer asks for it gets, and what others store it reads.
+// A viewer gets answers to its requests, and reads what others store.
 func TestViewerReadsAlerts(t *testing.T) {
 	dir, users := fleet(t)
 	s := start(t, dir)
@@ -354,7 +237,7 @@ func TestViewerReadsAlerts(t *testing.T) {
 	readAlerts(t, viewer, 1)
 }
 
-// An exporter reads what is stored in both streams, and goes on where it was.
+// An exporter reads both streams, and resumes at its position.
 func TestExporterReadsEverything(t *testing.T) {
 	dir, users := fleet(t)
 	s := start(t, dir)
@@ -393,7 +276,7 @@ func TestExporterReadsEverything(t *testing.T) {
 	}
 }
 
-// The state may be large: the server then asks its reader how far it is.
+// For a large state, the server uses flow control.
 func TestRuledKeepsLargeState(t *testing.T) {
 	dir, users := fleet(t)
 	s := start(t, dir)

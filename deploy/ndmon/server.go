@@ -52,7 +52,7 @@ func startServer(cfg Config, l limits, log *slog.Logger) (_ *natsServer, err err
 			release()
 		}
 	}()
-	local := keys.Local{Folder: dir, Keys: cfg.Keys, Cert: cfg.TLSCert, Key: cfg.TLSKey, NoCopy: !l.copy}
+	local := keys.Local{Directory: dir, Keys: cfg.Keys, Cert: cfg.TLSCert, Key: cfg.TLSKey, NoCopy: !l.copy}
 	config, seedFile, err := local.Config()
 	if err != nil {
 		return nil, fmt.Errorf("keys of the NATS server: %w", err)
