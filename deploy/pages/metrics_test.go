@@ -22,6 +22,7 @@ import (
 
 // whatToDo says for each metric what its values tell an operator.
 var whatToDo = map[string]string{
+	"nd_build_info":                     "Compare versions across the fleet",
 	"nd_nats_disconnects_total":         "Rises: look at the network and the server's log",
 	"nd_nats_errors_total":              "`slow_consumer`: the process is too slow. Others: the server refuses something; the log says what. Check the key",
 	"nd_nats_reconnects_total":          "Should follow disconnects",
@@ -61,22 +62,11 @@ var whatToDo = map[string]string{
 	"nd_sensor_interfaces":              "Alert when it is lower than expected; the log says which interface is missing",
 }
 
-// recorder is a registerer that remembers what it registers.
-type recorder struct {
-	*prometheus.Registry
-	collectors []prometheus.Collector
-}
-
-func (r *recorder) Register(c prometheus.Collector) error {
-	r.collectors = append(r.collectors, c)
-	return r.Registry.Register(c)
-}
-
 // register has all daemons register their metrics: they begin to run with a context
 // that has ended.
-func register(t *testing.T) *recorder {
+func register(t *testing.T) *prometheus.Registry {
 	t.Helper()
-	r := &recorder{Registry: prometheus.NewRegistry()}
+	r := process.NewRegistry()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	log := slog.New(slog.DiscardHandler)
@@ -104,7 +94,7 @@ func register(t *testing.T) *recorder {
 // metric is a row of the page.
 type metric struct{ name, kind, labels, help string }
 
-var description = regexp.MustCompile(`^Desc\{fqName: ("(?:[^"\\]|\\.)*"), help: ("(?:[^"\\]|\\.)*"), unit: "[^"]*", constLabels: \{(.*)\}, variableLabels: \{(.*)\}\}$`)
+var description = regexp.MustCompile(`^Desc\{fqName: "(nd_\w+)", help: ("(?:[^"\\]|\\.)*"), unit: "[^"]*", constLabels: \{(.*)\}, variableLabels: \{(.*)\}\}$`)
 
 // metrics returns all metrics of the daemons by their names. Without a series, a
 // vector is not gathered; all vectors are counters.
@@ -119,34 +109,33 @@ func metrics(t *testing.T) []metric {
 	for _, f := range families {
 		kinds[f.GetName()] = strings.ToLower(f.GetType().String())
 	}
-	var all []metric
-	for _, c := range r.collectors {
-		descs := make(chan *prometheus.Desc, 16)
-		c.Describe(descs)
+	descs := make(chan *prometheus.Desc)
+	go func() {
+		r.Describe(descs)
 		close(descs)
-		for d := range descs {
-			parts := description.FindStringSubmatch(d.String())
-			if parts == nil {
-				t.Fatalf("cannot read %s", d)
+	}()
+	var all []metric
+	for d := range descs {
+		parts := description.FindStringSubmatch(d.String())
+		if parts == nil {
+			continue // not ours
+		}
+		m := metric{name: parts[1], kind: "counter"}
+		m.help, _ = strconv.Unquote(parts[2])
+		if kind, ok := kinds[m.name]; ok {
+			m.kind = kind
+		} else if !strings.HasSuffix(m.name, "_total") {
+			t.Errorf("%s is not gathered, and its name is not that of a counter", m.name)
+		}
+		constant := regexp.MustCompile(`="(?:[^"\\]|\\.)*"`).ReplaceAllString(parts[3], "")
+		for name := range strings.SplitSeq(constant+","+parts[4], ",") {
+			if name != "" {
+				m.labels += ", `" + name + "`"
 			}
-			m := metric{kind: "counter"}
-			m.name, _ = strconv.Unquote(parts[1])
-			m.help, _ = strconv.Unquote(parts[2])
-			if kind, ok := kinds[m.name]; ok {
-				m.kind = kind
-			} else if !strings.HasSuffix(m.name, "_total") {
-				t.Errorf("%s is not gathered, and its name is not that of a counter", m.name)
-			}
-			var labels []string
-			for label := range strings.SplitSeq(parts[3]+","+parts[4], ",") {
-				if name, _, _ := strings.Cut(label, "="); name != "" {
-					labels = append(labels, "`"+name+"`")
-				}
-			}
-			m.labels = strings.Join(labels, ", ")
-			if !slices.Contains(all, m) {
-				all = append(all, m)
-			}
+		}
+		m.labels = strings.TrimPrefix(m.labels, ", ")
+		if !slices.Contains(all, m) {
+			all = append(all, m)
 		}
 	}
 	slices.SortFunc(all, func(a, b metric) int { return strings.Compare(a.name, b.name) })
