@@ -6,6 +6,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/ndmon/ndmon/schemas/iface"
 )
 
 // Config is the sensor's configuration, from variables with the prefix SENSOR.
@@ -62,7 +64,7 @@ func (c Config) Validate() error {
 	if c.Host != "" && !plainName(c.Host, maxHostLength) {
 		return fmt.Errorf("SENSOR_HOST: %q is not a name of printable characters, at most %d bytes", c.Host, maxHostLength)
 	}
-	sel, err := newSelection(c)
+	sel, err := c.selection()
 	if err != nil {
 		return err
 	}
@@ -85,6 +87,24 @@ func (c Config) Validate() error {
 		return fmt.Errorf("SENSOR_RECEIVE_BUFFER: %d is out of range; it takes bytes, 0 to %d", c.ReceiveBuffer, maxReceiveBuffer)
 	}
 	return nil
+}
+
+// selection parses the patterns of interfaces.
+func (c Config) selection() (s selection, err error) {
+	for _, list := range []struct {
+		variable string
+		texts    []string
+		patterns *[]iface.Pattern
+	}{
+		{"SENSOR_INTERFACES", c.Interfaces, &s.interfaces},
+		{"SENSOR_MASTERS", c.Masters, &s.masters},
+		{"SENSOR_PROXIES", c.Proxies, &s.proxies},
+	} {
+		if *list.patterns, err = iface.ParsePatterns(list.texts); err != nil {
+			return selection{}, fmt.Errorf("%s: %w", list.variable, err)
+		}
+	}
+	return s, nil
 }
 
 // host returns the configured name of the host, or the machine's.

@@ -119,7 +119,7 @@ func TestSelects(t *testing.T) {
 				}
 				return strings.Split(list, ",")
 			}
-			s, err := newSelection(Config{Interfaces: split(tt.interfaces), Masters: split(tt.masters), Proxies: split(tt.proxies)})
+			s, err := Config{Interfaces: split(tt.interfaces), Masters: split(tt.masters), Proxies: split(tt.proxies)}.selection()
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -76,8 +76,8 @@ func rights(err error) error {
 	return err
 }
 
-// sensor is what the parts of a Run share.
-type sensor struct {
+// session is what the parts of one Run share.
+type session struct {
 	Deps
 	config  Config
 	host    string
@@ -91,7 +91,7 @@ type sensor struct {
 const flushTimeout = time.Second
 
 // flush ends a Run that ctx has ended.
-func (s *sensor) flush(ctx context.Context) error {
+func (s *session) flush(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
 	defer cancel()
 	if err := s.Publisher.Flush(ctx); err != nil {

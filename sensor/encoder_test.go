@@ -35,13 +35,13 @@ func (t *taker) TryPublish(_, _ string, data []byte) bool {
 	return true
 }
 
-func newTestSensor(t testing.TB, p Publisher) *sensor {
+func newTestSensor(t testing.TB, p Publisher) *session {
 	t.Helper()
 	m, err := newMetrics(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &sensor{Deps: Deps{Health: func(error) {}, Publisher: p, Now: time.Now}, config: config(), host: "r1", metrics: m}
+	s := &session{Deps: Deps{Health: func(error) {}, Publisher: p, Now: time.Now}, config: config(), host: "r1", metrics: m}
 	s.own.Store(&map[schemas.MAC]struct{}{})
 	return s
 }

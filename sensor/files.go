@@ -24,7 +24,7 @@ const maxEncoders = 256
 // readFiles publishes the packets of the capture files, one file after the
 // other, and waits until they are stored. What can be read of a bad file is
 // published; the error tells of all bad files.
-func (s *sensor) readFiles(ctx context.Context) error {
+func (s *session) readFiles(ctx context.Context) error {
 	var failed []error
 	for _, name := range s.config.ReadFiles {
 		err := s.readFile(ctx, name)
@@ -41,7 +41,7 @@ func (s *sensor) readFiles(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-func (s *sensor) readFile(ctx context.Context, name string) error {
+func (s *session) readFile(ctx context.Context, name string) error {
 	input, closeInput, err := open(ctx, name)
 	if err != nil {
 		return bare(err)
@@ -124,7 +124,7 @@ func openFile(ctx context.Context, name string) (*os.File, error) {
 }
 
 // publish publishes a packet, however long that takes.
-func (s *sensor) publish(ctx context.Context, e *encoder, p capfile.Packet) error {
+func (s *session) publish(ctx context.Context, e *encoder, p capfile.Packet) error {
 	f := capture.Frame{Data: p.Data, Length: p.Length, Time: p.Time}
 	if f.Time.IsZero() {
 		f.Time = s.Now().UTC()
@@ -141,7 +141,7 @@ func (s *sensor) publish(ctx context.Context, e *encoder, p capfile.Packet) erro
 }
 
 // forget empties the encoders, with the series of their interfaces.
-func (s *sensor) forget(encoders map[string]*encoder) {
+func (s *session) forget(encoders map[string]*encoder) {
 	for _, e := range encoders {
 		s.metrics.forget(e.origin.iface)
 	}

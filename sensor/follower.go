@@ -24,10 +24,10 @@ const listSubject = "/"
 
 // follower keeps a tap on every selected interface.
 type follower struct {
-	*sensor
-	selection  selection
-	losses     *losses
-	heartbeats *heartbeats
+	*session
+	selection selection
+	losses    *losses
+	heartbeat *heartbeat
 	// taps is by the interface's index.
 	taps     map[int]*tap
 	failures chan failure
@@ -44,9 +44,9 @@ type follower struct {
 	bufferWarned bool
 }
 
-func newFollower(s *sensor, sel selection) *follower {
+func newFollower(s *session, sel selection) *follower {
 	return &follower{
-		sensor: s, selection: sel, losses: newLosses(s), heartbeats: newHeartbeats(s),
+		session: s, selection: sel, losses: newLosses(s), heartbeat: newHeartbeat(s),
 		taps: map[int]*tap{}, warned: map[string]string{}, failures: make(chan failure),
 	}
 }
@@ -59,7 +59,7 @@ func (f *follower) follow(ctx context.Context) error {
 	}
 	defer stopWatch()
 	// The first heartbeat precedes the first frame.
-	heartbeat, stop := f.heartbeats.start()
+	due, stop := f.heartbeat.start()
 	defer stop()
 	if err := f.update(); err != nil {
 		return err
@@ -84,8 +84,8 @@ func (f *follower) follow(ctx context.Context) error {
 			changes = notifications
 		case fail := <-f.failures:
 			f.failed(fail)
-		case <-heartbeat:
-			f.heartbeats.beat()
+		case <-due:
+			f.heartbeat.beat()
 		case <-report.C:
 			f.report()
 			if f.retry {
@@ -179,14 +179,14 @@ func (f *follower) revise(t *tap, now *iface.Link) {
 	if now.MAC != was.MAC {
 		log.Info("interface changed its Ethernet address", "from", was.MAC, "to", now.MAC)
 	}
-	if s := state(now); s != state(&was) {
+	if s := linkState(now); s != linkState(&was) {
 		log.Info("interface is " + s)
 	}
 	t.link = *now
 }
 
-// state returns in words whether the interface can pass frames.
-func state(l *iface.Link) string {
+// linkState returns in words whether the interface can pass frames.
+func linkState(l *iface.Link) string {
 	switch {
 	case !l.Up():
 		return "down"
@@ -215,7 +215,7 @@ func (f *follower) open(l iface.Link, m marks) error {
 		return nil
 	}
 	f.taps[l.Index] = t
-	f.Log.Info("capturing", "interface", l.Name, "state", state(&l), "ethernet", l.MAC,
+	f.Log.Info("capturing", "interface", l.Name, "state", linkState(&l), "ethernet", l.MAC,
 		"master", m.master, "proxy", m.proxy, "promiscuous", f.config.Promiscuous)
 	f.checkBuffer(t)
 	return nil

@@ -8,10 +8,10 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// heartbeats publishes that the sensor captures. They go through the same publisher as
+// heartbeat publishes that the sensor captures. They go through the same publisher as
 // the events, which keeps both in order.
-type heartbeats struct {
-	*sensor
+type heartbeat struct {
+	*session
 	state   schemas.SensorState
 	subject string
 	id      string // of the run; with a number it is the id of a heartbeat
@@ -20,9 +20,9 @@ type heartbeats struct {
 	queued bool
 }
 
-func newHeartbeats(s *sensor) *heartbeats {
-	h := &heartbeats{
-		sensor: s, subject: schemas.EventSubject(s.host, "", schemas.KindOther), id: rand.Text()[:16],
+func newHeartbeat(s *session) *heartbeat {
+	h := &heartbeat{
+		session: s, subject: schemas.EventSubject(s.host, "", schemas.KindOther), id: rand.Text()[:16],
 		state: schemas.SensorState{Interval: uint32((s.config.Heartbeat + time.Second - 1) / time.Second)},
 	}
 	if !s.Before.IsZero() {
@@ -34,7 +34,7 @@ func newHeartbeats(s *sensor) *heartbeats {
 
 // start publishes the first heartbeat, and returns a channel that receives when the
 // next are due.
-func (h *heartbeats) start() (due <-chan time.Time, stop func()) {
+func (h *heartbeat) start() (due <-chan time.Time, stop func()) {
 	if h.config.Heartbeat == 0 {
 		return nil, func() {}
 	}
@@ -45,7 +45,7 @@ func (h *heartbeats) start() (due <-chan time.Time, stop func()) {
 }
 
 // beat publishes a heartbeat. While NATS is away one is enough.
-func (h *heartbeats) beat() {
+func (h *heartbeat) beat() {
 	away := !h.Connected()
 	if away && h.queued {
 		return
@@ -55,7 +55,7 @@ func (h *heartbeats) beat() {
 }
 
 // end publishes that the sensor ends in order.
-func (h *heartbeats) end() {
+func (h *heartbeat) end() {
 	if h.count == 0 {
 		return
 	}
@@ -63,7 +63,7 @@ func (h *heartbeats) end() {
 	h.publish()
 }
 
-func (h *heartbeats) publish() {
+func (h *heartbeat) publish() {
 	h.count++
 	if h.count > 1 {
 		h.state.Before = nil // it is reported once

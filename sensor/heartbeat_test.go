@@ -60,9 +60,9 @@ func TestHeartbeats(t *testing.T) {
 func TestHeartbeatsWithoutNATS(t *testing.T) {
 	r := &recorder{}
 	connected := true
-	s := &sensor{Deps: Deps{Publisher: r, Connected: func() bool { return connected }, Now: time.Now}, config: config(), host: "r1"}
+	s := &session{Deps: Deps{Publisher: r, Connected: func() bool { return connected }, Now: time.Now}, config: config(), host: "r1"}
 	s.config.Heartbeat = 1500 * time.Millisecond
-	h := newHeartbeats(s)
+	h := newHeartbeat(s)
 	_, stop := h.start()
 	defer stop()
 	for _, step := range []struct {

@@ -14,7 +14,7 @@ const maxPending = 1024
 // losses adds up, for each interface, the frames that were lost until they can be
 // published.
 type losses struct {
-	*sensor
+	*session
 	pending map[string]*pendingLoss
 	// since is when the current period began.
 	since time.Time
@@ -26,8 +26,8 @@ type pendingLoss struct {
 	lost    schemas.Lost
 }
 
-func newLosses(s *sensor) *losses {
-	return &losses{sensor: s, pending: map[string]*pendingLoss{}, since: s.Now().UTC()}
+func newLosses(s *session) *losses {
+	return &losses{session: s, pending: map[string]*pendingLoss{}, since: s.Now().UTC()}
 }
 
 // add logs and counts what was lost on an interface in the current period.

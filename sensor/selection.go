@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/vishvananda/netlink"
-
 	"github.com/ndmon/ndmon/schemas/iface"
 )
 
@@ -17,23 +15,6 @@ type selection struct {
 
 // marks are members that the configuration sets in all events of an interface.
 type marks struct{ master, proxy bool }
-
-func newSelection(c Config) (s selection, err error) {
-	for _, list := range []struct {
-		variable string
-		texts    []string
-		patterns *[]iface.Pattern
-	}{
-		{"SENSOR_INTERFACES", c.Interfaces, &s.interfaces},
-		{"SENSOR_MASTERS", c.Masters, &s.masters},
-		{"SENSOR_PROXIES", c.Proxies, &s.proxies},
-	} {
-		if *list.patterns, err = iface.ParsePatterns(list.texts); err != nil {
-			return selection{}, fmt.Errorf("%s: %w", list.variable, err)
-		}
-	}
-	return s, nil
-}
 
 // all reports whether every Ethernet interface that is up is captured.
 func (s selection) all() bool {
@@ -84,29 +65,4 @@ func unmatched(p iface.Pattern, list []iface.Link) string {
 		}
 	}
 	return reason
-}
-
-// Missing returns which of the configured patterns select no interface that can be
-// captured, as they are written in the configuration, and the names of the interfaces
-// that can be captured. It is for programs that exit instead of waiting, as Run does.
-func Missing(c Config) (missing, existing []string, err error) {
-	s, err := newSelection(c)
-	if err != nil {
-		return nil, nil, err
-	}
-	list, err := iface.List(&netlink.Handle{}, s.byAddress())
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, p := range s.patterns() {
-		if unmatched(p, list) != "" {
-			missing = append(missing, p.String())
-		}
-	}
-	for i := range list {
-		if list[i].Ethernet() {
-			existing = append(existing, list[i].Name)
-		}
-	}
-	return missing, existing, nil
 }

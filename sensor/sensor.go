@@ -6,6 +6,9 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/vishvananda/netlink"
+
+	"github.com/ndmon/ndmon/schemas/iface"
 	"github.com/ndmon/ndmon/sensor/capture"
 )
 
@@ -44,18 +47,18 @@ func Run(ctx context.Context, c Config, d Deps) error {
 	if err != nil {
 		return err
 	}
-	s := &sensor{Deps: d, config: c, host: host, metrics: m}
+	s := &session{Deps: d, config: c, host: host, metrics: m}
 	if len(c.ReadFiles) > 0 {
 		return s.readFiles(ctx)
 	}
 	return s.captureInterfaces(ctx)
 }
 
-func (s *sensor) captureInterfaces(ctx context.Context) error {
+func (s *session) captureInterfaces(ctx context.Context) error {
 	if err := capture.CheckRights(); err != nil {
 		return rights(err)
 	}
-	sel, err := newSelection(s.config)
+	sel, err := s.config.selection()
 	if err != nil {
 		return err
 	}
@@ -63,7 +66,32 @@ func (s *sensor) captureInterfaces(ctx context.Context) error {
 	err = f.follow(ctx)
 	f.end()
 	if err == nil {
-		f.heartbeats.end() // after the last event
+		f.heartbeat.end() // after the last event
 	}
 	return errors.Join(err, s.flush(ctx))
+}
+
+// Missing returns which of the configured patterns select no interface that can be
+// captured, as they are written in the configuration, and the names of the interfaces
+// that can be captured. It is for programs that exit instead of waiting, as Run does.
+func Missing(c Config) (missing, existing []string, err error) {
+	s, err := c.selection()
+	if err != nil {
+		return nil, nil, err
+	}
+	list, err := iface.List(&netlink.Handle{}, s.byAddress())
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, p := range s.patterns() {
+		if unmatched(p, list) != "" {
+			missing = append(missing, p.String())
+		}
+	}
+	for i := range list {
+		if list[i].Ethernet() {
+			existing = append(existing, list[i].Name)
+		}
+	}
+	return missing, existing, nil
 }

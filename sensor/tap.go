@@ -32,7 +32,7 @@ type failure struct {
 
 // openTap captures the interface and publishes its frames in their order. If that
 // fails later, it sends the error to failures.
-func (s *sensor) openTap(l iface.Link, m marks, failures chan<- failure) (*tap, error) {
+func (s *session) openTap(l iface.Link, m marks, failures chan<- failure) (*tap, error) {
 	in, err := filter.ND(filter.Incoming)
 	if err != nil {
 		return nil, err
@@ -66,14 +66,14 @@ func (s *sensor) openTap(l iface.Link, m marks, failures chan<- failure) (*tap, 
 }
 
 // liveEncoder returns an encoder of frames that are captured on an interface.
-func (s *sensor) liveEncoder(iface, direction string, m marks) *encoder {
+func (s *session) liveEncoder(iface, direction string, m marks) *encoder {
 	e := newEncoder(origin{host: s.host, iface: iface, direction: direction, marks: m}, s.metrics)
 	e.solicited, e.own = s.Solicited, &s.own
 	return e
 }
 
 // deliver publishes a frame if the publisher's queue has space.
-func (s *sensor) deliver(t *tap, f capture.Frame) {
+func (s *session) deliver(t *tap, f capture.Frame) {
 	e := t.in
 	if f.Out {
 		e = t.out
