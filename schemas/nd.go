@@ -2,23 +2,6 @@ package schemas
 
 import "net/netip"
 
-// ND is the Neighbor Discovery message (RFC 4861). At most one of RS, RA, NS,
-// NA and RD is set. A malformed message has what could be decoded of it.
-type ND struct {
-	RS *RS `json:"rs,omitempty" doc:"the message is a Router Solicitation" ndpmon:"true"`
-	RA *RA `json:"ra,omitempty" doc:"the message is a Router Advertisement" ndpmon:"true"`
-	NS *NS `json:"ns,omitempty" doc:"the message is a Neighbor Solicitation" ndpmon:"true"`
-	NA *NA `json:"na,omitempty" doc:"the message is a Neighbor Advertisement" ndpmon:"true"`
-	RD *RD `json:"rd,omitempty" doc:"the message is a Redirect" ndpmon:"true"`
-
-	Opt *Options `json:"opt,omitempty"`
-
-	Truncated bool `json:"truncated,omitempty" doc:"the capture has only the beginning of the message; this is not a fault of the sender"`
-	// Malformed describes the faults for people. Fault.Discarded reports whether
-	// receivers discard the message.
-	Malformed string `json:"malformed,omitempty" doc:"the message is cut short, has a bad option, code or checksum, or is a later fragment that may complete a hidden ND message" field:"presence"`
-}
-
 // RS is a Router Solicitation (RFC 4861, section 4.1).
 type RS struct{}
 

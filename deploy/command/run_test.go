@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/ndmon/ndmon/deploy/ndmon"
-	"github.com/ndmon/ndmon/schemas/bus"
 	"github.com/ndmon/ndmon/schemas/process"
 	"github.com/spf13/cobra"
 )
@@ -31,7 +30,7 @@ func TestOptions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	data := bus.LocalData()
+	data := localData()
 	for _, tc := range []struct {
 		args string
 		want options

@@ -1,6 +1,6 @@
-// Package bus is the connection of ndmon's processes to NATS: a connection
-// that comes back by itself, a publisher that loses nothing without saying so,
-// and the streams.
+// Package bus is how ndmon's processes use NATS: Conn reconnects by itself,
+// Publisher keeps each message until the server has stored it, and EnsureStreams
+// makes the streams.
 package bus
 
 import (
@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 	"time"
 
@@ -17,108 +16,28 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Config says how to reach NATS and who we are there. Its variables have no
-// prefix: all processes of a host share them.
-type Config struct {
-	URL      string `envconfig:"NATS_URL" default:"nats://127.0.0.1:4222" desc:"NATS servers, a comma-separated list of URLs"`
-	Creds    string `envconfig:"NATS_CREDS" desc:"file of credentials (JWT and seed)"`
-	NKey     string `envconfig:"NATS_NKEY" desc:"file of an nkey seed"`
-	User     string `envconfig:"NATS_USER" desc:"user name"`
-	Password string `envconfig:"NATS_PASSWORD" desc:"password of that user"`
-	Token    string `envconfig:"NATS_TOKEN" desc:"authentication token"`
-	CA       string `envconfig:"NATS_CA" desc:"PEM file of the certificate authorities that may sign the server's certificate (default: the system's)"`
-	Cert     string `envconfig:"NATS_CERT" desc:"PEM file of our TLS certificate"`
-	Key      string `envconfig:"NATS_KEY" desc:"PEM file of that certificate's key"`
-}
-
-// Validate reports a setting that cannot be, before anything is connected.
-func (c Config) Validate() error {
-	ways := 0
-	for _, v := range []string{c.Creds, c.NKey, c.User, c.Token} {
-		if v != "" {
-			ways++
-		}
-	}
-	switch {
-	case c.URL == "":
-		return errors.New("NATS_URL: is empty, takes a URL such as nats://127.0.0.1:4222")
-	case ways > 1:
-		return errors.New("NATS_CREDS, NATS_NKEY, NATS_USER, NATS_TOKEN: only one of them can be set")
-	case c.Password != "" && c.User == "":
-		return errors.New("NATS_PASSWORD: needs NATS_USER")
-	case (c.Cert == "") != (c.Key == ""):
-		return errors.New("NATS_CERT, NATS_KEY: need each other")
-	}
-	return nil
-}
-
-func (c Config) options() ([]nats.Option, error) {
-	for _, file := range []struct{ setting, path string }{
-		{"NATS_CREDS", c.Creds}, {"NATS_NKEY", c.NKey}, {"NATS_CA", c.CA}, {"NATS_CERT", c.Cert}, {"NATS_KEY", c.Key},
-	} {
-		// They are read again at each try to connect, which a pipe would hold up and
-		// a device may have no end for. A file that is missing may come yet.
-		if info, err := os.Stat(file.path); err == nil && !info.Mode().IsRegular() {
-			return nil, fmt.Errorf("%s: %s is not a regular file", file.setting, file.path)
-		}
-	}
-	var opts []nats.Option
-	if c.Creds != "" {
-		opts = append(opts, nats.UserCredentials(c.Creds))
-	}
-	if c.NKey != "" {
-		opt, err := nats.NkeyOptionFromSeed(c.NKey)
-		if err != nil {
-			return nil, fmt.Errorf("NATS_NKEY: read seed from %s: %w", c.NKey, err)
-		}
-		var found nats.Options
-		if err := opt(&found); err != nil {
-			return nil, fmt.Errorf("NATS_NKEY: read seed from %s: %w", c.NKey, err)
-		}
-		opts = append(opts, opt, nats.CustomInboxPrefix(inboxPrefix(found.Nkey)))
-	}
-	if c.User != "" {
-		opts = append(opts, nats.UserInfo(c.User, c.Password))
-	}
-	if c.Token != "" {
-		opts = append(opts, nats.Token(c.Token))
-	}
-	if c.CA != "" {
-		opts = append(opts, nats.RootCAs(c.CA))
-	}
-	if c.Cert != "" {
-		opts = append(opts, nats.ClientCert(c.Cert, c.Key))
-	}
-	return opts, nil
-}
-
-// inboxPrefix is that of a user who is known by an nkey. Answers come to inboxes
-// of the user's own, so that a server can keep users from reading each other's;
-// one that allows its users "_INBOX.>" allows that too.
-func inboxPrefix(publicKey string) string { return nats.InboxPrefix + publicKey }
-
-// Options are what a connection is made with beside its Config.
+// Options are the other settings of a connection.
 type Options struct {
-	// Name tells the connection from others in the server's lists.
+	// Name identifies the connection on the server and in the metrics.
 	Name string
 	Log  *slog.Logger
-	// Registry takes the connection's counters.
+	// Registry gets the counters of the connection.
 	Registry prometheus.Registerer
-	// InProcess, if set, is a server in this process, which is used instead of
-	// the one that the Config names. It cannot be away, so the log is silent.
+	// InProcess, if set, is a server in this process, used instead of Config.URL.
+	// It is always reachable, so connecting is logged at level debug.
 	InProcess nats.InProcessConnProvider
-	// NoEcho keeps what the connection publishes from its own subscriptions.
+	// NoEcho excludes the connection's own messages from its subscriptions.
 	NoEcho bool
 }
 
-// Conn is a connection to NATS. It is made at once, whether or not a server can
-// be reached, and comes back for ever. While it is away nothing is buffered in
-// it: publishing fails, and Publisher keeps what must not be lost.
+// Conn is a connection to NATS. It exists whether or not the server is reachable,
+// and reconnects without limit. It does not buffer while it is disconnected:
+// publishing fails. Publisher keeps messages that must not be lost.
 type Conn struct {
 	nc     *nats.Conn
 	js     jetstream.JetStream
 	log    *slog.Logger
-	level  slog.Level // of the news that the connection is there
+	level  slog.Level // of the line "connected to NATS"
 	closed chan struct{}
 
 	disconnects, reconnects prometheus.Counter
@@ -126,13 +45,14 @@ type Conn struct {
 
 	mu   sync.Mutex
 	up   []func(again bool)
-	away bool // it has been logged that the server is away
-	// refused is what the server did not permit since it was reached.
+	away bool // it was logged that the server is unreachable
+	// refused is the last permission error since the server was reached.
 	refused    error
-	refusedLog time.Time // when it was logged last that it refuses something
+	refusedLog time.Time // when a refusal was last logged
 }
 
-// Waits between tries to reconnect, and how long a lost server goes unnoticed.
+// Times between attempts to reconnect, and between pings that detect a lost
+// connection.
 const (
 	reconnectWait   = 500 * time.Millisecond
 	reconnectJitter = 500 * time.Millisecond
@@ -140,8 +60,8 @@ const (
 	connectTimeout  = 5 * time.Second
 )
 
-// Connect makes a connection. An error means that the configuration is bad, not
-// that the server is away.
+// Connect makes a connection. It returns an error if the configuration is invalid,
+// but not if the server is unreachable.
 func Connect(cfg Config, o Options) (*Conn, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -154,11 +74,11 @@ func Connect(cfg Config, o Options) (*Conn, error) {
 			ConstLabels: prometheus.Labels{"connection": o.Name},
 		}),
 		reconnects: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "nd_nats_reconnects_total", Help: "Times that the connection to NATS came back.",
+			Name: "nd_nats_reconnects_total", Help: "Times that the connection to NATS was restored.",
 			ConstLabels: prometheus.Labels{"connection": o.Name},
 		}),
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "nd_nats_errors_total", Help: "Errors that the connection to NATS reported by itself, such as refused permissions and slow consumers.",
+			Name: "nd_nats_errors_total", Help: "Asynchronous errors of the connection to NATS, such as refused permissions and slow consumers.",
 			ConstLabels: prometheus.Labels{"connection": o.Name},
 		}, []string{"error"}),
 	}
@@ -206,50 +126,17 @@ func Connect(cfg Config, o Options) (*Conn, error) {
 	return c, nil
 }
 
-// Dial connects for a command that is waited for: it fails where Connect waits for the
-// server, and does not come back. To an ndmon on this host it connects with that one's
-// own key where it may read it and no other is set. What goes wrong later is told to
-// failed, in goroutines of the connection's.
-func Dial(cfg Config, name string, failed func(error)) (*nats.Conn, error) {
-	if err := cfg.Validate(); err != nil {
-		return nil, err
-	}
-	opts := []nats.Option{
-		nats.Name(name),
-		nats.Timeout(connectTimeout),
-		nats.NoReconnect(),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			if err != nil {
-				failed(fmt.Errorf("lost the connection to NATS: %w", err))
-			}
-		}),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { failed(err) }),
-	}
-	if nc, ok := dialLocal(cfg, opts); ok {
-		return nc, nil
-	}
-	key, err := cfg.options()
-	if err != nil {
-		return nil, err
-	}
-	nc, err := nats.Connect(cfg.URL, append(key, opts...)...)
-	if err != nil {
-		return nil, fmt.Errorf("connect to NATS at %s: %w", cfg.URL, err)
-	}
-	return nc, nil
-}
-
-// NATS returns the connection itself.
+// NATS returns the underlying connection.
 func (c *Conn) NATS() *nats.Conn { return c.nc }
 
 // JetStream returns the connection's JetStream interface.
 func (c *Conn) JetStream() jetstream.JetStream { return c.js }
 
-// Connected reports whether the server is there now.
+// Connected reports whether the server is connected now.
 func (c *Conn) Connected() bool { return c.nc.IsConnected() }
 
-// Health returns an error while the server is away, and when it has refused
-// something since it was reached: then somebody has to look at its permissions.
+// Health returns an error while the server is disconnected, and after it has
+// refused an operation for lack of permissions since it was reached.
 func (c *Conn) Health() error {
 	if c.Connected() {
 		c.mu.Lock()
@@ -262,19 +149,19 @@ func (c *Conn) Health() error {
 	return errors.New("not connected")
 }
 
-// OnConnect has f called, in a goroutine of the connection's, each time that the
-// server is reached; again is true unless it is the first time.
+// OnConnect registers f to be called, in a goroutine of the connection, each time
+// that the server is reached. again is true unless it is the first time.
 func (c *Conn) OnConnect(f func(again bool)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.up = append(c.up, f)
 }
 
-// Publish sends a message that is not stored. It fails while the server is
-// away.
+// Publish sends a message without confirmation. It fails while the server is
+// disconnected.
 func (c *Conn) Publish(subject string, data []byte) error { return c.nc.Publish(subject, data) }
 
-// Subscribe has handle called for each message on a subject, one at a time.
+// Subscribe calls handle for each message on a subject, one at a time.
 func (c *Conn) Subscribe(subject string, handle func(subject string, data []byte)) (unsubscribe func() error, err error) {
 	sub, err := c.nc.Subscribe(subject, func(m *nats.Msg) { handle(m.Subject, m.Data) })
 	if err != nil {
@@ -283,12 +170,12 @@ func (c *Conn) Subscribe(subject string, handle func(subject string, data []byte
 	return sub.Unsubscribe, nil
 }
 
-// Drain ends the connection: subscriptions first, then what is still to be
-// sent, and returns when that is done or the context ends.
+// Drain closes the connection after it has ended the subscriptions and sent what
+// was published. It returns when that is done or the context ends.
 func (c *Conn) Drain(ctx context.Context) error {
 	switch err := c.nc.Drain(); {
 	case errors.Is(err, nats.ErrConnectionReconnecting), errors.Is(err, nats.ErrConnectionClosed):
-		// The server is away: nothing can be sent, and nothing is waiting here.
+		// The server is disconnected, and the connection buffers nothing.
 		c.nc.Close()
 		<-c.closed
 		return nil
@@ -330,15 +217,15 @@ func (c *Conn) disconnected(nc *nats.Conn, err error) {
 	c.log.Warn("lost the connection to NATS, trying to reconnect", "error", err)
 }
 
-// stillAway is called at each failed try; it logs only a server that was away
-// from the start, for disconnected has logged one that was lost.
+// stillAway is called after each failed attempt. It logs only a server that was
+// unreachable from the start; disconnected has logged one that was lost.
 func (c *Conn) stillAway(err error) {
 	c.mu.Lock()
 	logged := c.away
 	c.away = true
 	c.mu.Unlock()
 	if !logged {
-		c.log.Warn("cannot reach NATS, trying again for ever", "error", err)
+		c.log.Warn("cannot reach NATS, retrying without limit", "error", err)
 	}
 }
 
@@ -359,11 +246,11 @@ func (c *Conn) failed(sub *nats.Subscription, err error) {
 			return
 		}
 	}
-	c.log.Error("NATS", "subject", subject, "error", err)
+	c.log.Error("NATS reported an error", "subject", subject, "error", err)
 }
 
-// refusalLogged reports whether it was logged not long ago that the server refuses
-// something: it says so of each message, and at each try to connect.
+// refusalLogged limits the log: the server refuses each message, and each attempt
+// to connect.
 func (c *Conn) refusalLogged() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -11,31 +11,30 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// StreamConfig bounds the streams that EnsureStreams makes.
+// StreamConfig has the limits of the streams that EnsureStreams makes.
 type StreamConfig struct {
 	EventsInMemory bool          `split_words:"true" default:"false" desc:"keep the events in the server's memory, not on its disk"`
-	EventsBytes    int64         `split_words:"true" default:"1073741824" desc:"size of the stream of events, in bytes; the oldest are dropped"`
+	EventsBytes    int64         `split_words:"true" default:"1073741824" desc:"maximum size of the stream of events, in bytes; the oldest are dropped"`
 	EventsAge      time.Duration `split_words:"true" default:"24h" desc:"age at which events are dropped"`
-	AlertsBytes    int64         `split_words:"true" default:"1073741824" desc:"size of the stream of alerts, in bytes; the oldest are dropped"`
+	AlertsBytes    int64         `split_words:"true" default:"1073741824" desc:"maximum size of the stream of alerts, in bytes; the oldest are dropped"`
 	AlertsAge      time.Duration `split_words:"true" default:"720h" desc:"age at which alerts are dropped"`
-	// NoExporter has no consumers made for an exporter.
+	// NoExporter makes no consumers for exporters.
 	NoExporter bool `ignored:"true"`
 }
 
-// maxMessage is the size that a message cannot exceed, in bytes: the server's default.
-// The largest frame makes an event of some 300 KiB, and an alert holds its event.
+// maxMessage is the maximum size of a message in bytes, the default of the server. The
+// event of the largest frame has about 300 KiB, and an alert contains its event.
 const maxMessage = 1 << 20
 
-// duplicates is how long the server remembers the ids of alerts, at some 200 bytes each.
-// It bridges an acknowledgement that was lost; what was stored before that, ruled knows
-// by itself.
+// duplicates is how long the server remembers the ids of messages, at about 200 bytes
+// each. That is enough for a lost acknowledgement; ruled itself recognises older alerts.
 const duplicates = 15 * time.Second
 
-// EnsureStreams makes the streams ND_EVENTS and ND_ALERTS where they are not there,
-// and on a server with the keys of ndmon keys the copy of the alerts for readers and
-// the consumers of exporters. A stream that exists stays as it is, its bounds are
-// its owner's, but for a size of messages that is unlimited. It returns the names of
-// what was made.
+// EnsureStreams makes the streams ND_EVENTS and ND_ALERTS if they do not exist, and,
+// on a server with the keys of ndmon keys, the copy of the alerts for readers and the
+// consumers for exporters. It does not change an existing stream, except that it
+// limits the size of messages if that is unlimited. It returns the names of the
+// streams that it has made.
 func EnsureStreams(ctx context.Context, js jetstream.JetStream, cfg StreamConfig) (made []string, err error) {
 	events := jetstream.StreamConfig{
 		Name:        schemas.StreamEvents,
@@ -86,7 +85,7 @@ func ensureStream(ctx context.Context, js jetstream.JetStream, c jetstream.Strea
 		_, err = js.CreateStream(ctx, c)
 		made = err == nil
 		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			err = nil // another has made it meanwhile
+			err = nil // another process has just made it
 		}
 		return made, err
 	case err != nil:
@@ -95,15 +94,15 @@ func ensureStream(ctx context.Context, js jetstream.JetStream, c jetstream.Strea
 	if now := stream.CachedInfo().Config; now.MaxMsgSize < 0 {
 		now.MaxMsgSize = c.MaxMsgSize
 		if _, err := js.UpdateStream(ctx, now); err != nil {
-			return false, fmt.Errorf("bound its messages: %w", err)
+			return false, fmt.Errorf("limit the size of its messages: %w", err)
 		}
 	}
 	return false, nil
 }
 
-// ensureCopy makes the copy of the alerts, and the consumers of exporters, where the
-// server has the accounts for them. A copy that is ahead of the stream is of one that
-// was deleted: it would never get an alert again.
+// ensureCopy makes the copy of the alerts, and the consumers for exporters, if the
+// server has the accounts for them. A copy that is ahead of the stream is that of a
+// deleted stream and would never get another alert, so it is made again.
 func ensureCopy(ctx context.Context, js jetstream.JetStream, exporter bool) (made bool, err error) {
 	readers, err := jetstream.NewWithAPIPrefix(js.Conn(), schemas.CopyAPI)
 	if err != nil {
@@ -121,7 +120,7 @@ func ensureCopy(ctx context.Context, js jetstream.JetStream, exporter bool) (mad
 			break
 		}
 		if _, err := js.CreateOrUpdateConsumer(ctx, name, jetstream.ConsumerConfig{
-			Durable: schemas.ConsumerExporter, Description: "for a program that passes the messages on", AckPolicy: jetstream.AckExplicitPolicy,
+			Durable: schemas.ConsumerExporter, Description: "for a program that exports the messages", AckPolicy: jetstream.AckExplicitPolicy,
 		}); err != nil {
 			return false, fmt.Errorf("make consumer %s of stream %s: %w", schemas.ConsumerExporter, name, err)
 		}
@@ -153,8 +152,8 @@ func ensureCopy(ctx context.Context, js jetstream.JetStream, exporter bool) (mad
 	return err == nil, err
 }
 
-// Explain returns the error of a request to JetStream. If JetStream is not enabled,
-// the error says so, and how to enable it.
+// Explain wraps the error of a request to JetStream if the reason is that JetStream
+// is not enabled, with a hint how to enable it. It returns other errors as they are.
 func Explain(js jetstream.JetStream, err error) error {
 	enabled, _ := js.Conn().ConnectedServerJetStream()
 	url := js.Conn().ConnectedUrlRedacted()
@@ -167,9 +166,9 @@ func Explain(js jetstream.JetStream, err error) error {
 	return err
 }
 
-// ReadStored calls each with the messages that a stream holds, from a sequence number
-// on and in their order, and with the sequence number of each; with headersOnly they
-// come without their data. The server removes its consumer a minute later.
+// ReadStored calls each for the messages of a stream, in order and starting with a
+// sequence number. With headersOnly, the messages have no data. The server removes the
+// consumer for it after a minute.
 func ReadStored(ctx context.Context, stream jetstream.Stream, from uint64, headersOnly bool, each func(msg jetstream.Msg, seq uint64)) error {
 	info := stream.CachedInfo()
 	if info.State.Msgs == 0 || from > info.State.LastSeq {
@@ -185,12 +184,12 @@ func ReadStored(ctx context.Context, stream jetstream.Stream, from uint64, heade
 		if err != nil {
 			return err
 		}
-		together := 256 // of up to maxMessage bytes each
+		size := 256 // messages, of up to maxMessage bytes each
 		if headersOnly {
-			together = 1024
+			size = 1024
 		}
 		for pending := uint64(1); pending > 0; {
-			batch, err := consumer.FetchNoWait(together)
+			batch, err := consumer.FetchNoWait(size)
 			if err != nil {
 				return err
 			}

@@ -1,0 +1,23 @@
+package command
+
+import (
+	"os"
+	"path/filepath"
+)
+
+// localData returns the default directory of the embedded server: /var/lib/ndmon
+// for root, otherwise one of the user (XDG Base Directory Specification,
+// XDG_STATE_HOME).
+func localData() string {
+	if os.Geteuid() == 0 {
+		return "/var/lib/ndmon"
+	}
+	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "ndmon")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		home = os.TempDir()
+	}
+	return filepath.Join(home, ".local", "state", "ndmon")
+}

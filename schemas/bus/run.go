@@ -1,0 +1,147 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// ErrNoAnswer is wrapped by the error of Publisher.Health if the server is connected
+// but does not acknowledge, as after its disk was full.
+var ErrNoAnswer = errors.New("no acknowledgement (after a full disk, nats-server stores messages only when it is restarted)")
+
+// Run sends the published messages until the context ends. It returns the error of
+// the context, or of the subscription to acknowledgements.
+func (p *Publisher) Run(ctx context.Context) error {
+	inbox := p.conn.NATS().NewInbox()
+	sub, err := p.conn.NATS().Subscribe(inbox+".*.*", p.acknowledged)
+	if err != nil {
+		return fmt.Errorf("subscribe to acknowledgements: %w", err)
+	}
+	defer sub.Unsubscribe()
+	p.conn.OnConnect(func(bool) { p.again() })
+	p.again()
+
+	timer := time.NewTimer(p.cfg.AckTimeout)
+	defer timer.Stop()
+	var refusals backoff
+	var health error
+	for {
+		former := health
+		if health = p.Health(); former != nil && health == nil {
+			p.log.Info("messages are stored again")
+		}
+		select {
+		case <-ctx.Done():
+			p.mu.Lock()
+			p.paused = true
+			p.mu.Unlock()
+			return ctx.Err()
+		case <-timer.C:
+			p.mu.Lock()
+			late := !p.paused && p.next > p.head && time.Since(p.progress) >= p.cfg.AckTimeout
+			if late {
+				p.trouble = ErrNoAnswer
+			}
+			p.mu.Unlock()
+			if late {
+				p.log.Warn("no acknowledgement from NATS, sending again", "after", p.cfg.AckTimeout)
+				p.again()
+			}
+		case <-p.kick:
+			p.mu.Lock()
+			err, head := p.refused, p.head
+			p.refused = nil
+			p.mu.Unlock()
+			if err == nil && p.conn.Connected() { // otherwise OnConnect kicks
+				err = p.resume(ctx, inbox)
+			}
+			if err != nil {
+				p.mu.Lock()
+				p.trouble = err
+				p.mu.Unlock()
+				refusals.wait(ctx, head, func(next time.Duration) {
+					p.log.Warn("cannot publish, retrying", "in", next, "error", err)
+				})
+				p.again()
+			}
+		}
+		timer.Reset(p.cfg.AckTimeout)
+	}
+}
+
+// acknowledged handles the server's reply to a message.
+func (p *Publisher) acknowledged(m *nats.Msg) {
+	epoch, slot, ok := replySlot(m.Subject)
+	if !ok || slot >= p.cfg.InFlight {
+		return
+	}
+	refusal := refusalOf(m)
+	p.mu.Lock()
+	if epoch != p.epoch || p.paused {
+		p.mu.Unlock()
+		return
+	}
+	window := uint64(p.cfg.InFlight)
+	seq := p.head + (uint64(slot)+window-p.head%window)%window
+	if seq >= p.next {
+		p.mu.Unlock()
+		return
+	}
+	switch {
+	case refusal == nil:
+		p.at(seq).acked = true
+		if p.cfg.OnStored != nil {
+			p.at(seq).seq = storedAs(m.Data)
+		}
+	case refusal.permanent:
+		p.reject(p.at(seq), refusal)
+	default:
+		p.paused = true
+		p.refused = refusal
+		p.mu.Unlock()
+		p.again()
+		return
+	}
+	before := p.head
+	p.shift()
+	p.pump()
+	moved := p.head != before
+	p.mu.Unlock()
+	if moved {
+		p.progressed()
+	}
+}
+
+// backoff waits longer each time that nothing was stored since the last time.
+type backoff struct {
+	head   uint64
+	next   time.Duration
+	logged time.Time
+}
+
+const (
+	firstWait  = 50 * time.Millisecond
+	longWait   = 2 * time.Second
+	logRefusal = 30 * time.Second // between two log lines about the same trouble
+)
+
+func (b *backoff) wait(ctx context.Context, head uint64, log func(next time.Duration)) {
+	if b.next == 0 || head != b.head {
+		*b = backoff{head: head, next: firstWait, logged: b.logged}
+	}
+	if time.Since(b.logged) >= logRefusal {
+		b.logged = time.Now()
+		log(b.next)
+	}
+	timer := time.NewTimer(b.next)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+	b.next = min(2*b.next, longWait)
+}
