@@ -57,7 +57,7 @@ An option of ndmon takes precedence over a variable. ndmon also reads the variab
 	var write func(c *cobra.Command, path []string)
 	write = func(c *cobra.Command, path []string) {
 		text := help(t, 0, append(path, "--help")...)
-		text = strings.ReplaceAll(text, bus.LocalData(), "/var/lib/ndmon, or ~/.local/state/ndmon without root")
+		text = strings.ReplaceAll(text, command.LocalData(), "/var/lib/ndmon, or ~/.local/state/ndmon without root")
 		block(min(3, 2+len(path)), c.CommandPath(), text)
 		for _, sub := range c.Commands() {
 			if !sub.Hidden && (sub.Runnable() || sub.HasSubCommands()) {
