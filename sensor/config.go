@@ -21,8 +21,8 @@ type Config struct {
 	// of Proxies are marked so. If all are empty, every Ethernet
 	// interface that is up is captured.
 	Interfaces []string `split_words:"true" desc:"comma-separated interfaces to capture on: names, globs (eth*), or prefixes (2001:db8::/64) that select the interfaces with an address in them; default: the masters and proxies, or without these every Ethernet interface that is up"`
-	Masters    []string `split_words:"true" desc:"comma-separated interfaces, written in the same way, to capture on with the mark that their solicitations are relayed"`
-	Proxies    []string `split_words:"true" desc:"comma-separated interfaces, written in the same way, to capture on with the mark that this host answers on them for hosts behind its other ones"`
+	Masters    []string `split_words:"true" desc:"comma-separated interfaces, written in the same way, to capture on; their events are marked as a master's, whose solicitations are relayed"`
+	Proxies    []string `split_words:"true" desc:"comma-separated interfaces, written in the same way, to capture on; their events are marked as a proxy's, on which this host answers for hosts behind its other interfaces"`
 
 	// Promiscuous captures frames that are addressed to other hosts too.
 	Promiscuous bool `split_words:"true" default:"true" desc:"capture frames that are addressed to other hosts too"`
@@ -46,7 +46,7 @@ type Config struct {
 	ReceiveBuffer int `split_words:"true" default:"8388608" desc:"bytes of the kernel's queue of captured frames for each interface and direction, at most 1073741823; 0 for the system's default"`
 }
 
-// The bounds of Config.
+// Bounds of Config.
 const (
 	minBuffer = 1 << 20
 	minReport = 100 * time.Millisecond
@@ -62,7 +62,7 @@ const (
 // environment variable.
 func (c Config) Validate() error {
 	if c.Host != "" && !plainName(c.Host, maxHostLength) {
-		return fmt.Errorf("SENSOR_HOST: %q is not a name of printable characters, at most %d bytes", c.Host, maxHostLength)
+		return fmt.Errorf("SENSOR_HOST: %q is not a name of printable characters with at most %d bytes", c.Host, maxHostLength)
 	}
 	sel, err := c.selection()
 	if err != nil {
@@ -73,18 +73,18 @@ func (c Config) Validate() error {
 	}
 	for _, f := range c.ReadFiles {
 		if f == "" {
-			return fmt.Errorf("SENSOR_READ_FILES: an element is empty; it takes file names separated by commas")
+			return fmt.Errorf("SENSOR_READ_FILES: has an empty entry; give file names separated by commas")
 		}
 	}
 	switch {
 	case c.Buffer < minBuffer:
-		return fmt.Errorf("SENSOR_BUFFER: %d is too small; it takes bytes, at least %d", c.Buffer, minBuffer)
+		return fmt.Errorf("SENSOR_BUFFER: %d is too small; give a number of bytes, at least %d", c.Buffer, minBuffer)
 	case c.Report < minReport:
-		return fmt.Errorf("SENSOR_REPORT: %v is too short; it takes a duration such as 10s, at least %v", c.Report, minReport)
+		return fmt.Errorf("SENSOR_REPORT: %v is too short; give a duration such as 10s, at least %v", c.Report, minReport)
 	case c.Heartbeat != 0 && (c.Heartbeat < minHeartbeat || c.Heartbeat > maxHeartbeat):
-		return fmt.Errorf("SENSOR_HEARTBEAT: %v is out of range; it takes a duration such as 10s, %v to %v, or 0 for none", c.Heartbeat, minHeartbeat, maxHeartbeat)
+		return fmt.Errorf("SENSOR_HEARTBEAT: %v is out of range; give a duration such as 10s from %v to %v, or 0 for none", c.Heartbeat, minHeartbeat, maxHeartbeat)
 	case c.ReceiveBuffer < 0 || c.ReceiveBuffer > maxReceiveBuffer:
-		return fmt.Errorf("SENSOR_RECEIVE_BUFFER: %d is out of range; it takes bytes, 0 to %d", c.ReceiveBuffer, maxReceiveBuffer)
+		return fmt.Errorf("SENSOR_RECEIVE_BUFFER: %d is out of range; give a number of bytes from 0 to %d", c.ReceiveBuffer, maxReceiveBuffer)
 	}
 	return nil
 }
@@ -119,8 +119,7 @@ func (c Config) host() (string, error) {
 	return name, nil
 }
 
-// plainName reports whether a name can stand in events and, escaped, in
-// subjects.
+// plainName reports whether a name can be used in events and, escaped, in subjects.
 func plainName(name string, maxLength int) bool {
 	if name == "" || len(name) > maxLength || !utf8.ValidString(name) {
 		return false

@@ -14,15 +14,15 @@ import (
 	"github.com/ndmon/ndmon/sensor/decode"
 )
 
-// origin is where frames come from.
+// origin says where frames were captured.
 type origin struct {
 	host, iface string
 	direction   string
 	marks
 }
 
-// encoder makes the messages of one origin. It uses its memory again for each,
-// and is not for concurrent use.
+// encoder makes the messages of one origin. It reuses its memory for each message, and
+// must not be used concurrently.
 type encoder struct {
 	origin   origin
 	subjects [len(kinds)]string
@@ -30,13 +30,13 @@ type encoder struct {
 	ignored  prometheus.Counter
 	// solicited is Deps.Solicited, nil for none.
 	solicited func(*schemas.Event)
-	// own are the host's Ethernet addresses, nil where nothing is forwarded.
+	// own are the host's Ethernet addresses; nil if no frame is marked as forwarded.
 	own *atomic.Pointer[map[schemas.MAC]struct{}]
-	// address, if set, returns the one that the interface has now.
+	// address, if set, returns the Ethernet address that the interface has now.
 	address func() (mac [6]byte, ok bool)
 
 	decoder decode.Decoder
-	// id is the event's, of which the first prefix bytes stay the same.
+	// id is the id of the event; its first prefix bytes are the same for all.
 	id     []byte
 	prefix int
 	count  uint64
@@ -54,9 +54,9 @@ func newEncoder(o origin, m *metrics) *encoder {
 	return e
 }
 
-// frame returns the event of a frame and the subject to publish it on. The data
-// is valid until the next call. It returns false for what is no Neighbor
-// Discovery: a frame that the kernel queued while the filter was attached.
+// frame returns the event of a frame and the subject to publish it on. The data is valid
+// until the next call. It returns false if the frame is not Neighbor Discovery: the
+// kernel queued it before the filter was attached.
 func (e *encoder) frame(f capture.Frame) (subject string, data []byte, ok bool) {
 	ev, ok := e.decoder.Decode(f.Data, f.Length)
 	if !ok {
@@ -71,13 +71,13 @@ func (e *encoder) frame(f capture.Frame) (subject string, data []byte, ok bool) 
 	return e.subjects[kind], e.encode(ev, f.Time), true
 }
 
-// lost returns the event that tells of lost frames, like frame.
+// lost returns an event that reports lost frames, like frame.
 func (e *encoder) lost(l *schemas.Lost) (subject string, data []byte) {
 	ev := schemas.Event{Lost: l}
 	return e.subjects[slices.Index(kinds[:], ev.Kind())], e.encode(&ev, l.Until)
 }
 
-// encode fills in what the decoder cannot know.
+// encode adds what the decoder cannot know, and encodes the event.
 func (e *encoder) encode(ev *schemas.Event, t time.Time) []byte {
 	e.count++
 	e.id = strconv.AppendUint(e.id[:e.prefix], e.count, 10)
@@ -96,10 +96,11 @@ func (e *encoder) encode(ev *schemas.Event, t time.Time) []byte {
 	return e.json
 }
 
-// forwarded reports whether the host sent the frame for another station. The
-// follower hears of a new address of an interface some milliseconds late, so the
-// interface itself is asked about one that is not known. Only what leaves another
-// interface with it, as by the port of a bridge, is taken for forwarded meanwhile.
+// forwarded reports whether the host sent the frame for another station. The follower
+// learns a new address of an interface some milliseconds late, so an address that is not
+// among the host's is compared with the one that the interface has now. Only a frame with
+// the new address that leaves by another interface, such as the port of a bridge, is
+// meanwhile marked as forwarded by mistake.
 func (e *encoder) forwarded(ev *schemas.Event) bool {
 	if e.own == nil || ev.Direction != schemas.Out || ev.Ethernet == nil {
 		return false

@@ -15,15 +15,15 @@ import (
 	"github.com/ndmon/ndmon/sensor/capture"
 )
 
-// standardInput is the file name that stands for it.
+// standardInput is the file name that stands for standard input.
 const standardInput = "-"
 
-// maxEncoders bounds how many interfaces of a capture file are remembered.
+// maxEncoders bounds how many interfaces of a capture file have an encoder at a time.
 const maxEncoders = 256
 
-// readFiles publishes the packets of the capture files, one file after the
-// other, and waits until they are stored. What can be read of a bad file is
-// published; the error tells of all bad files.
+// readFiles publishes the packets of the capture files, one file after the other, and
+// waits until they are stored. What can be read of a bad file is published; the error
+// names all bad files.
 func (s *session) readFiles(ctx context.Context) error {
 	var failed []error
 	for _, name := range s.config.ReadFiles {
@@ -75,7 +75,7 @@ func (s *session) readFile(ctx context.Context, name string) error {
 	return ctx.Err()
 }
 
-// open opens a file whose reads fail when ctx is done.
+// open opens a file whose reads fail once ctx is done.
 func open(ctx context.Context, name string) (io.Reader, func(), error) {
 	if name != standardInput {
 		f, err := openFile(ctx, name)
@@ -85,8 +85,8 @@ func open(ctx context.Context, name string) (io.Reader, func(), error) {
 		stop := context.AfterFunc(ctx, func() { f.Close() })
 		return f, func() { stop(); f.Close() }, nil
 	}
-	// Nothing wakes a read of standard input: it is left to a goroutine, which
-	// may have to be left behind in it.
+	// A read of standard input cannot be interrupted. A goroutine reads it instead, and
+	// may stay blocked in it.
 	r, w := io.Pipe()
 	go func() {
 		_, err := io.Copy(w, os.Stdin)
@@ -96,9 +96,9 @@ func open(ctx context.Context, name string) (io.Reader, func(), error) {
 	return r, func() { stop(); r.Close() }, nil
 }
 
-// openFile is os.Open that ends when ctx is done. Opening a named pipe waits for
-// who writes to it and nothing wakes it: it is left to a goroutine, which may
-// have to be left behind in it.
+// openFile is os.Open that returns when ctx is done. Opening a named pipe waits for a
+// writer and cannot be interrupted. A goroutine opens the file instead, and may stay
+// blocked in it.
 func openFile(ctx context.Context, name string) (*os.File, error) {
 	type opened struct {
 		f   *os.File
@@ -123,7 +123,7 @@ func openFile(ctx context.Context, name string) (*os.File, error) {
 	}
 }
 
-// publish publishes a packet, however long that takes.
+// publish publishes a packet, and waits for space in the publisher's queue.
 func (s *session) publish(ctx context.Context, e *encoder, p capfile.Packet) error {
 	f := capture.Frame{Data: p.Data, Length: p.Length, Time: p.Time}
 	if f.Time.IsZero() {
@@ -140,7 +140,7 @@ func (s *session) publish(ctx context.Context, e *encoder, p capfile.Packet) err
 	return nil
 }
 
-// forget empties the encoders, with the series of their interfaces.
+// forget removes all encoders, and the metrics of their interfaces.
 func (s *session) forget(encoders map[string]*encoder) {
 	for _, e := range encoders {
 		s.metrics.forget(e.origin.iface)
@@ -148,8 +148,8 @@ func (s *session) forget(encoders map[string]*encoder) {
 	clear(encoders)
 }
 
-// interfaceName returns the interface's name in the capture file or, if there is
-// none, the file's own name without its extension.
+// interfaceName returns the interface's name in the capture file or, without one, the
+// name of the file without its extension.
 func interfaceName(p capfile.Packet, file string) string {
 	if plainName(p.Interface, iface.MaxNameLength) {
 		return p.Interface
@@ -168,8 +168,8 @@ func interfaceName(p capfile.Packet, file string) string {
 	return name
 }
 
-// bare returns the cause of an error about a file, for callers that name the
-// file themselves.
+// bare returns the cause of an error about a file, for callers that name the file
+// themselves.
 func bare(err error) error {
 	var path *os.PathError
 	if errors.As(err, &path) {

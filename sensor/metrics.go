@@ -8,15 +8,13 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// kinds are the kinds of events, in the order of everything that is kept for
-// each kind.
+// kinds are the kinds of events, in the order of every array with an element for each.
 var kinds = [...]schemas.Kind{
 	schemas.KindRS, schemas.KindRA, schemas.KindNS, schemas.KindNA, schemas.KindRD, schemas.KindOther,
 }
 
-// metrics are what the sensor counts. The counters without an interface label
-// outlive the interfaces; the series of an interface go with it, for hosts on
-// which containers come and go name theirs afresh each time.
+// metrics are the sensor's metrics. The series of an interface are deleted with it,
+// because a host on which containers come and go has ever new interface names.
 type metrics struct {
 	frames       *prometheus.CounterVec
 	ignored      prometheus.Counter

@@ -1,5 +1,5 @@
-// Package capfile reads the packets of capture files, pcap and pcapng, from any
-// source and trusting nothing in them.
+// Package capfile reads the Ethernet frames of capture files, pcap and pcapng. It trusts
+// nothing in a file: what it allocates is bounded, and every malformed file is an error.
 package capfile
 
 import (
@@ -13,9 +13,8 @@ import (
 	"time"
 )
 
-// MaxPacket is the length in bytes of the longest packet that is read, the
-// greatest snapshot length of libpcap (MAXIMUM_SNAPLEN). A file that claims a
-// longer one is corrupt.
+// MaxPacket is the length in bytes of the longest packet that is read: the greatest
+// snapshot length of libpcap (MAXIMUM_SNAPLEN). A file with a longer one is corrupt.
 const MaxPacket = 262144
 
 // Packet is one packet of a capture file.
@@ -24,11 +23,10 @@ type Packet struct {
 	Data []byte
 	// Length is the packet's length in bytes on the wire.
 	Length int
-	// Time is in UTC. It is zero if the file does not tell, as the simple packet
-	// blocks of pcapng.
+	// Time is in UTC. It is zero if the file has none, as in the simple packet blocks of
+	// pcapng.
 	Time time.Time
-	// Interface is the name of the interface as the file tells it, any bytes, or
-	// empty.
+	// Interface is the name of the interface in the file: any bytes, or empty.
 	Interface string
 }
 
@@ -38,7 +36,7 @@ type Reader struct {
 	number int
 }
 
-// NewReader finds out the format and reads the file's header.
+// NewReader determines the format and reads the header of the file.
 func NewReader(r io.Reader) (*Reader, error) {
 	br := bufio.NewReaderSize(r, 1<<16)
 	magic, err := br.Peek(4)
@@ -59,8 +57,8 @@ func NewReader(r io.Reader) (*Reader, error) {
 	return &Reader{next: next}, nil
 }
 
-// Next returns the next packet, io.EOF at the end of the file, or an error that
-// tells the number of the packet, counted from 1, that could not be read.
+// Next returns the next packet, io.EOF at the end of the file, or an error with the number
+// of the packet, counted from 1, that could not be read.
 func (r *Reader) Next() (Packet, error) {
 	p, err := r.next()
 	switch {
@@ -73,8 +71,7 @@ func (r *Reader) Next() (Packet, error) {
 	return p, nil
 }
 
-// ReadFile yields the packets of a file, one after the other. An error names the
-// file, and is the last that it yields.
+// ReadFile yields the packets of a file. It ends after an error, which names the file.
 func ReadFile(path string) iter.Seq2[Packet, error] {
 	return func(yield func(Packet, error) bool) {
 		f, err := os.Open(path)
@@ -103,10 +100,10 @@ func ReadFile(path string) iter.Seq2[Packet, error] {
 	}
 }
 
-// errTruncated says that a file ends where it should not.
+// errTruncated is the error of a file that ends within a packet or header.
 var errTruncated = errors.New("the file is truncated")
 
-// truncated turns the end of the file into errTruncated.
+// truncated returns errTruncated for the end of the file.
 func truncated(err error) error {
 	if err == io.EOF || err == io.ErrUnexpectedEOF {
 		return errTruncated
@@ -117,7 +114,7 @@ func truncated(err error) error {
 // linkEthernet is LINKTYPE_ETHERNET.
 const linkEthernet = 1
 
-// notEthernet is the error for another link type.
+// notEthernet returns the error of another link type.
 func notEthernet(link uint32) error {
 	name, ok := linkNames[link]
 	if !ok {
@@ -126,8 +123,8 @@ func notEthernet(link uint32) error {
 	return fmt.Errorf("the link type is %d (%s), not Ethernet", link, name)
 }
 
-// linkNames are the link types, by their names in https://www.tcpdump.org/linktypes.html,
-// that captures on Linux are likely to have.
+// linkNames are the names (https://www.tcpdump.org/linktypes.html) of the link types that
+// captures on Linux are likely to have.
 var linkNames = map[uint32]string{
 	0: "NULL", 9: "PPP", 12: "RAW", 101: "RAW", 105: "IEEE802_11", 108: "LOOP", 113: "LINUX_SLL",
 	127: "IEEE802_11_RADIOTAP", 189: "USB_LINUX", 195: "IEEE802_15_4_WITHFCS", 220: "USB_LINUX_MMAPPED",

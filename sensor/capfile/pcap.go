@@ -29,9 +29,9 @@ func newPcap(br *bufio.Reader) (func() (Packet, error), error) {
 	if major, minor := order.Uint16(header[4:]), order.Uint16(header[6:]); major != 2 || minor != 4 {
 		return nil, fmt.Errorf("the version of the pcap file is %d.%d, not 2.4", major, minor)
 	}
-	// pcapgo keeps the lower 8 bits of the link type only, which makes some other
-	// types Ethernet. The upper 6 bits tell of frame check sequences, the next 10
-	// are reserved (draft-ietf-opsawg-pcap, section 4).
+	// pcapgo keeps only the lower 8 bits of the link type, and so reads some other types
+	// as Ethernet. The upper 6 bits describe frame check sequences, the next 10 are
+	// reserved (draft-ietf-opsawg-pcap, section 4).
 	if link := order.Uint32(header[20:]) & 0xffff; link != linkEthernet {
 		return nil, notEthernet(link)
 	}
@@ -39,8 +39,8 @@ func newPcap(br *bufio.Reader) (func() (Packet, error), error) {
 	if err != nil {
 		return nil, truncated(err)
 	}
-	// Some programs write packets that exceed the length in the header; and a
-	// hostile header makes the reader allocate up to 4 GiB.
+	// Some programs write packets that exceed the snapshot length in the header, and a
+	// hostile header would make pcapgo allocate up to 4 GiB.
 	r.SetSnaplen(MaxPacket)
 	return func() (Packet, error) {
 		data, ci, err := r.ZeroCopyReadPacketData()
@@ -54,7 +54,7 @@ func newPcap(br *bufio.Reader) (func() (Packet, error), error) {
 	}, nil
 }
 
-// pcapOrder returns the byte order of a pcap file, or nil if it is none.
+// pcapOrder returns the byte order of a pcap file, or nil if the file is none.
 func pcapOrder(header []byte) binary.ByteOrder {
 	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
 		switch order.Uint32(header) {

@@ -11,10 +11,9 @@ import (
 	"time"
 )
 
-// The pcapng format is that of draft-ietf-opsawg-pcapng. It is read here and not
-// by pcapgo.NgReader because that one panics on some corrupt files, allocates
-// what a packet claims to be long, up to 4 GiB, and does not tell a truncated
-// file from a whole one.
+// The pcapng format is that of draft-ietf-opsawg-pcapng. It is not read by pcapgo.NgReader,
+// which panics on some corrupt files, allocates the length that a packet claims, up to
+// 4 GiB, and does not distinguish a truncated file from a whole one.
 
 // Block types. blockSection is the same in both byte orders.
 const (
@@ -36,15 +35,15 @@ const (
 const (
 	byteOrderMagic = 0x1a2b3c4d
 
-	// maxBlock is the length in bytes of the longest block: a packet with its
-	// options, of which there may be some.
+	// maxBlock is the length in bytes of the longest block that is read: a packet and up
+	// to 1 MiB of options.
 	maxBlock = MaxPacket + 1<<20
 	// maxInterfaces bounds how many interfaces a section may describe.
 	maxInterfaces = 4096
-	// maxName is the length in bytes of the longest interface name that is taken
-	// from a file, ALTIFNAMSIZ in linux/if.h less the final zero.
+	// maxName is the length in bytes of the longest interface name: ALTIFNAMSIZ in
+	// linux/if.h without the final zero. Longer ones are ignored.
 	maxName = 127
-	// maxSeconds is the end of the year 9999, the last that RFC 3339 can write.
+	// maxSeconds is the end of the year 9999, the last one in RFC 3339.
 	maxSeconds = 253402300799
 )
 
@@ -56,12 +55,12 @@ type ngReader struct {
 	block      []byte
 }
 
-// ngInterface is what an interface description block tells.
+// ngInterface is an interface description block.
 type ngInterface struct {
 	name     string
 	link     uint32
 	snapshot uint32 // bytes, 0 for no limit
-	// ticks is how many units of a time stamp make a second.
+	// ticks is the number of units of a time stamp in a second.
 	ticks uint64
 	// offset is in seconds.
 	offset int64
@@ -89,8 +88,8 @@ func (n *ngReader) next() (Packet, error) {
 	}
 }
 
-// readBlock reads a block and returns what is between its lengths, valid until
-// the next call. At the end of the file the error is io.EOF.
+// readBlock reads a block and returns what is between its two lengths, valid until the next
+// call. At the end of the file the error is io.EOF.
 func (n *ngReader) readBlock() (kind uint32, body []byte, err error) {
 	// The shortest block is one without a body; that of a section has more.
 	head, err := n.r.Peek(12)
@@ -101,7 +100,7 @@ func (n *ngReader) readBlock() (kind uint32, body []byte, err error) {
 		return 0, nil, truncated(err)
 	}
 	if binary.BigEndian.Uint32(head) == blockSection {
-		// The length is in the byte order that stands behind it.
+		// The length is in the byte order that follows it.
 		switch binary.LittleEndian.Uint32(head[8:]) {
 		case byteOrderMagic:
 			n.order = binary.LittleEndian
@@ -129,7 +128,7 @@ func (n *ngReader) readBlock() (kind uint32, body []byte, err error) {
 	return kind, n.block[8 : length-4], nil
 }
 
-// section begins a section, which has its own interfaces.
+// section begins a section with its own interfaces.
 func (n *ngReader) section(body []byte) error {
 	if len(body) < 16 {
 		return errors.New("the section header is too short")
@@ -187,8 +186,8 @@ func (n *ngReader) describe(body []byte) error {
 	return nil
 }
 
-// ticks returns how many units make a second, from an if_tsresol option: a power
-// of 10 or, with the highest bit, of 2.
+// ticks returns the number of units in a second from an if_tsresol option: a power of 10
+// or, with the highest bit, of 2.
 func ticks(value []byte) (uint64, error) {
 	if len(value) != 1 {
 		return 0, errors.New("the time resolution of an interface is not 1 byte long")
@@ -207,7 +206,7 @@ func ticks(value []byte) (uint64, error) {
 	return n, nil
 }
 
-// packet reads an enhanced packet block or its obsolete forerunner.
+// packet reads an enhanced packet block or its obsolete predecessor.
 func (n *ngReader) packet(kind uint32, body []byte) (Packet, error) {
 	if len(body) < 20 {
 		return Packet{}, errors.New("a packet block is too short")
@@ -247,7 +246,7 @@ func (n *ngReader) simple(body []byte) (Packet, error) {
 	return Packet{Data: data, Length: int(length), Interface: i.name}, err
 }
 
-// cut returns the captured bytes of a packet of that length on the wire.
+// cut returns the captured bytes of a packet with a length on the wire.
 func cut(data []byte, captured, length uint32) ([]byte, error) {
 	switch {
 	case uint64(captured) > uint64(len(data)) || captured > MaxPacket:
@@ -258,7 +257,7 @@ func cut(data []byte, captured, length uint32) ([]byte, error) {
 	return data[:captured], nil
 }
 
-// ethernet returns the interface of that number.
+// ethernet returns the interface with a number.
 func (n *ngReader) ethernet(id uint32) (*ngInterface, error) {
 	if uint64(id) >= uint64(len(n.interfaces)) {
 		return nil, fmt.Errorf("the packet is of interface %d, of %d", id, len(n.interfaces))
@@ -270,7 +269,7 @@ func (n *ngReader) ethernet(id uint32) (*ngInterface, error) {
 	return i, nil
 }
 
-// time returns the time of a time stamp.
+// time converts a time stamp.
 func (i *ngInterface) time(stamp uint64) (time.Time, error) {
 	seconds := int64(stamp / i.ticks)
 	// The fraction is less than ticks, so the product's upper half is too.

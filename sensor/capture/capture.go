@@ -15,17 +15,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// burst is how many frames are read before the reader looks whether the handle
-// was closed.
+// burst is how many frames are read before the reader checks whether the handle was
+// closed.
 const burst = 256
 
-// Options say how an interface is captured.
+// Options are the settings of a capture.
 type Options struct {
-	// In and Out decide in the kernel which frames are read: In for those that
-	// the host receives, Out for those that it sends. They have to tell the two
-	// apart, as filter.ND does: only a filter sees the kernel's packet type.
+	// In and Out select in the kernel the frames that are read: In those that the host
+	// receives, Out those that it sends. The programs must tell the two directions apart,
+	// as filter.ND does, because only a filter sees the kernel's packet type.
 	In, Out []bpf.Instruction
-	// Promiscuous asks for frames that are addressed to other hosts too.
+	// Promiscuous also captures frames that are addressed to other hosts.
 	Promiscuous bool
 	// ReceiveBuffer is the size in bytes of each of the kernel's two queues of
 	// frames that wait to be read, as SO_RCVBUF counts it; 0 leaves the system's
@@ -35,47 +35,47 @@ type Options struct {
 
 // Frame is one captured frame.
 type Frame struct {
-	// Data is valid until the function that was given the frame returns.
+	// Data is valid until the function that received the frame returns.
 	Data []byte
-	// Length is the frame's length in bytes on the wire. It is more than that of
+	// Length is the frame's length in bytes on the wire. It is greater than the length of
 	// Data if the frame was cut.
 	Length int
-	// Time is the kernel's time stamp, or the time of the frame before if that is
-	// later: see Handle.Frames.
+	// Time is the kernel's time stamp, or the time of the previous frame if that is later;
+	// see Handle.Frames.
 	Time time.Time
-	// Out says that the host sent the frame.
+	// Out reports whether the host sent the frame.
 	Out bool
-	// VLAN is the tag control information of the 802.1Q tag that the kernel took
-	// out of the frame, and Tagged says that there was one.
+	// VLAN is the tag control information of the 802.1Q tag that the kernel removed from
+	// the frame, and Tagged reports whether there was one.
 	VLAN   uint16
 	Tagged bool
 }
 
-// Handle captures on one interface. Its methods must not be called at the same
-// time, except for Frames, which is made to run beside the others.
+// Handle captures on one interface. Its methods must not be called concurrently, except
+// Frames, which runs while the others are called.
 type Handle struct {
 	// sockets are the one for In and the one for Out.
 	sockets []*socket
 	index   int
 	merger  merger
 
-	// file is an epoll instance that holds both sockets and is itself known to the
-	// runtime's poller: Frames waits for either without a thread, and closing file
-	// wakes it.
+	// file is an epoll instance of both sockets, registered with the runtime's poller:
+	// Frames waits for either socket without blocking a thread, and closing the file
+	// wakes it. pcapgo's own reads can do neither.
 	file *os.File
 	conn syscall.RawConn
 
-	// closing is set before file is closed: what a read then returns is an error
-	// of an internal package.
+	// closing is set before file is closed, because the error that a read then returns
+	// belongs to an internal package.
 	closing atomic.Bool
 	// reading is held by Frames, and guards closed.
 	reading sync.Mutex
 	closed  bool
 }
 
-// Open captures on the interface of that name and index. It needs CAP_NET_RAW,
-// lacking which the error is unix.EPERM. If the name stands for an interface
-// with another index by now, the error is unix.ENODEV.
+// Open captures on the interface with a name and index. Without CAP_NET_RAW the error is
+// unix.EPERM. If the name belongs to an interface with another index by now, the error is
+// unix.ENODEV.
 func Open(name string, index int, o Options) (*Handle, error) {
 	h := &Handle{index: index}
 	if err := h.open(name, o); err != nil {
@@ -95,8 +95,8 @@ func (h *Handle) open(name string, o Options) error {
 	if err != nil {
 		return fmt.Errorf("make an epoll instance: %w", err)
 	}
-	// Nothing ever waits in it, but os.NewFile takes the flag as the word that the
-	// runtime's poller is to have the file.
+	// No call waits in it, but the flag makes os.NewFile register the file with the
+	// runtime's poller.
 	if err := unix.SetNonblock(epoll, true); err != nil {
 		unix.Close(epoll)
 		return fmt.Errorf("make the epoll instance nonblocking: %w", err)
@@ -109,7 +109,7 @@ func (h *Handle) open(name string, o Options) error {
 	for i, filter := range [...][]bpf.Instruction{o.In, o.Out} {
 		s, err := openSocket(name, h.index, socketOptions{
 			out: i == 1, filter: filter, receiveBuffer: o.ReceiveBuffer,
-			// It is the interface that is promiscuous: asking once is enough.
+			// The interface as a whole is promiscuous, so one socket is enough.
 			promiscuous: o.Promiscuous && i == 0,
 		})
 		if err != nil {
@@ -141,19 +141,18 @@ func poll(epoll int) (ready [2]bool, err error) {
 	return ready, nil
 }
 
-// Frames calls deliver for each frame until the handle is closed, which is no
-// error, or a socket fails. It reads what was queued before that. deliver must
-// neither block nor call Close.
+// Frames calls deliver for each frame until the handle is closed, which is no error, or a
+// socket fails. It reads the frames that were queued before that. deliver must neither
+// block nor call Close.
 //
-// Frames come in the order of their time stamps, as far as that needs no
-// waiting: what both sockets hold is merged, and before a frame is delivered the
-// other socket is looked at if it was not since the time of the stamp. A frame
-// that the kernel sent or received in answer to another comes behind it in any
-// case, since the kernel queues one before it makes the other. Of two that have
-// nothing to do with each other the older may still come later: the kernel
-// stamps a frame before it queues it. Its time is then raised to that of the
-// frame before, so that times never go back, except by a second or more: then
-// the host's clock was set back.
+// Frames are delivered in the order of their time stamps, as far as that is possible
+// without waiting: the frames of both sockets are merged, and before a frame is delivered,
+// the other socket is polled unless it was polled after the time of the stamp. An answer
+// is always delivered after its question, because the kernel queues one before it makes
+// the other. Of two independent frames the older may still come later, because the kernel
+// stamps a frame before it queues it. Its time is then raised to that of the previous
+// frame. So times never go back, except by a second or more: then the host's clock was
+// set back.
 func (h *Handle) Frames(deliver func(Frame)) error {
 	h.reading.Lock()
 	defer h.reading.Unlock()
@@ -211,8 +210,8 @@ func (h *Handle) rest(deliver func(Frame)) error {
 	}
 }
 
-// ReceiveBuffer returns the size in bytes of the smaller of the receive buffers
-// that the kernel gave, in the measure of Options.
+// ReceiveBuffer returns the size in bytes of the smaller one of the two receive buffers,
+// as Options.ReceiveBuffer counts it.
 func (h *Handle) ReceiveBuffer() (int, error) {
 	smallest := 0
 	for i, s := range h.sockets {
@@ -227,9 +226,9 @@ func (h *Handle) ReceiveBuffer() (int, error) {
 	return smallest, nil
 }
 
-// Bound reports whether the interface still exists. It is false for good once
-// the interface was deleted or moved to another network namespace, even if
-// there is one with the same name and index now.
+// Bound reports whether the interface still exists. It stays false once the interface was
+// deleted or moved to another network namespace, even if another one has the same name and
+// index now.
 func (h *Handle) Bound() bool {
 	for _, s := range h.sockets {
 		if !s.bound(h.index) {
@@ -239,12 +238,12 @@ func (h *Handle) Bound() bool {
 	return true
 }
 
-// Address returns the Ethernet address that the interface has now. It may be called
-// by the function that Frames was given.
+// Address returns the Ethernet address that the interface has now. The function that
+// Frames calls may call it.
 func (h *Handle) Address() (mac [6]byte, ok bool) { return h.sockets[0].address() }
 
-// Dropped returns how many frames the kernel has dropped since the last call
-// because the receive buffer was full.
+// Dropped returns how many frames the kernel has dropped since the last call because a
+// receive buffer was full.
 func (h *Handle) Dropped() (dropped uint64, err error) {
 	for _, s := range h.sockets {
 		n, e := s.dropped()

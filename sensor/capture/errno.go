@@ -11,8 +11,11 @@ import (
 // lastErrno is the highest error number of Linux, EHWPOISON.
 const lastErrno = 133
 
-// errno returns the error number in an error of pcapgo, which formats it into
-// the end of its text instead of wrapping it.
+// errno returns the error number in an error of pcapgo. pcapgo.EthernetHandle formats the
+// number into the end of its text with %v instead of wrapping it, so the text is all that
+// there is: it is compared with the texts of the system's error numbers. Without that, an
+// empty socket (EAGAIN), an interface that is down (ENETDOWN) and a real failure would look
+// alike.
 func errno(err error) (syscall.Errno, bool) {
 	text := err.Error()
 	if endsIn(text, unix.EAGAIN) {
@@ -31,10 +34,9 @@ func endsIn(text string, no syscall.Errno) bool {
 	return ok && strings.HasSuffix(before, ": ")
 }
 
-// withErrno returns an error of pcapgo so that errors.Is finds the error number
-// in it.
+// withErrno makes errors.Is find the error number in an error of pcapgo.
 func withErrno(err error) error {
-	// What package net says, whose error has no number.
+	// This text is of package net, whose error has no number.
 	if before, ok := strings.CutSuffix(err.Error(), "no such network interface"); ok {
 		return fmt.Errorf("%s%w", before, unix.ENODEV)
 	}
@@ -46,8 +48,8 @@ func withErrno(err error) error {
 	return fmt.Errorf("%s%w", before, no)
 }
 
-// CheckRights returns an error, unix.EPERM if the process lacks CAP_NET_RAW,
-// when packet sockets cannot be opened.
+// CheckRights returns an error if packet sockets cannot be opened: unix.EPERM without
+// CAP_NET_RAW.
 func CheckRights() error {
 	// Protocol 0 receives nothing.
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)

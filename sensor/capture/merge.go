@@ -6,14 +6,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// clockStep is how far the time of a frame may be behind that of the one before
-// it if the clock was not set back. The race between the kernel's time stamp and
-// its queue takes microseconds, or milliseconds where something stops a
-// processor in it.
+// clockStep is the least difference by which a frame must be older than the previous one
+// to show that the clock was set back. The race between the kernel's time stamp and its
+// queue takes microseconds, or milliseconds if a processor is stopped in between.
 const clockStep = time.Second
 
-// merger puts the frames of two sources in the order of their time stamps. It
-// keeps at most one frame of each, which stays in its source's buffer.
+// merger puts the frames of two sources in the order of their time stamps. It holds at
+// most one frame of each, which stays in its source's buffer.
 type merger struct {
 	sides [2]side
 	// poll reports which sources hold a frame. It costs less than a read that
@@ -22,14 +21,14 @@ type merger struct {
 	// now is the clock of the time stamps.
 	now func() time.Time
 
-	// polled is right before poll was last called, zero if it was not since begin.
-	// A source that was empty then gives no older frame but for the race of stamp
-	// and queue.
+	// polled is the time right before the last call of poll, or zero if there was none
+	// since begin. A source that was empty then has no older frame, apart from the race
+	// between stamp and queue.
 	polled time.Time
-	// ended says that no more frames come than the sources hold.
+	// ended says that the sources receive no more frames.
 	ended bool
-	// last is the time of the last frame, from is the side that it came from, and
-	// again says that the one before came from there too.
+	// last is the time of the last frame, from is the side that it came from, and again
+	// says that the frame before it came from there too.
 	last  time.Time
 	from  int
 	again bool
@@ -41,7 +40,7 @@ type side struct {
 	read func() (Frame, error)
 	// ready says that the source may hold a frame.
 	ready bool
-	// frame is read and not delivered if full is set.
+	// full says that frame was read and is not delivered yet.
 	frame Frame
 	full  bool
 }
@@ -49,13 +48,13 @@ type side struct {
 // begin must be called before next after each wait.
 func (m *merger) begin() {
 	m.polled = time.Time{}
-	// Where only one direction is busy, the next frame is most likely of that one,
-	// and to read it first spares a poll.
+	// If only one direction is busy, the next frame is most likely of that one: reading it
+	// first saves a poll.
 	m.sides[m.from].ready = m.again
 }
 
-// end tells the merger that the sources get no more frames. After it next gives
-// those that they hold.
+// end says that the sources receive no more frames. After it, next returns those that they
+// hold.
 func (m *merger) end() {
 	m.ended = true
 	for i := range m.sides {
@@ -63,9 +62,8 @@ func (m *merger) end() {
 	}
 }
 
-// next returns the next frame, valid until the next call, or unix.EAGAIN if
-// there is none. Any other error is of one source, and what is kept of the other
-// comes with the next call.
+// next returns the next frame, valid until the next call, or unix.EAGAIN if there is none.
+// Any other error is of one source; the next call returns the frame of the other.
 func (m *merger) next() (Frame, error) {
 	if err := m.fill(); err != nil {
 		return Frame{}, err
@@ -102,7 +100,7 @@ func (m *merger) next() (Frame, error) {
 	return f, nil
 }
 
-// sure reports whether the older of the frames that are kept is the next one.
+// sure reports whether the older one of the frames that are held is the next.
 func (m *merger) sure() bool {
 	a, b := &m.sides[0], &m.sides[1]
 	switch {
@@ -113,11 +111,11 @@ func (m *merger) sure() bool {
 	case a.full:
 		b = a
 	}
-	// What this frame answers may have come to the other source since the poll.
+	// The question that this frame answers may have reached the other source since the poll.
 	return !b.frame.Time.After(m.polled)
 }
 
-// fill reads a frame of each source that may hold one and of which none is kept.
+// fill reads a frame of each source that may have one and of which none is held.
 func (m *merger) fill() error {
 	for i := range m.sides {
 		s := &m.sides[i]

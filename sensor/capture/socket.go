@@ -11,10 +11,9 @@ import (
 )
 
 // frameLength is the length in bytes of the longest frame that is read whole:
-// an Ethernet header, two VLAN tags, LLC and SNAP headers, and the longest IPv6
-// packet that is no jumbogram (RFC 8200, section 3). It does not follow the
-// interface's MTU, which may change at any time and which received frames may
-// exceed.
+// an Ethernet header, two VLAN tags, LLC and SNAP headers, and the longest IPv6 packet
+// that is no jumbogram (RFC 8200, section 3). It does not depend on the interface's MTU,
+// which may change at any time and which received frames may exceed.
 const frameLength = 14 + 2*4 + 8 + 40 + 65535
 
 // socket is a packet socket for the frames of one direction.
@@ -60,8 +59,8 @@ func openSocket(name string, index int, o socketOptions) (_ *socket, err error) 
 		return nil, err
 	}
 
-	// The socket has been open to every frame since it was bound. Shut it, throw
-	// away what is queued, and only then open it to those of the filter.
+	// Since it was bound, the socket has received every frame. Shut it, discard what is
+	// queued, and only then attach the filter.
 	if err = s.shut(); err != nil {
 		return nil, err
 	}
@@ -97,8 +96,7 @@ func (s *socket) shut() error {
 	return nil
 }
 
-// read reads one frame. Without one the error is unix.EAGAIN as it is, not
-// wrapped.
+// read reads one frame. If there is none, the error is unix.EAGAIN, not wrapped.
 func (s *socket) read() (Frame, error) {
 	for {
 		data, ci, err := s.eth.ZeroCopyReadPacketData()
@@ -115,17 +113,15 @@ func (s *socket) read() (Frame, error) {
 		case unix.EAGAIN:
 			return Frame{}, unix.EAGAIN
 		case unix.ENETDOWN, unix.EINTR:
-			// The interface went down. The socket lives on and reads again when it
-			// is up.
+			// The interface went down. The socket stays open and receives again when it is up.
 		default:
 			return Frame{}, fmt.Errorf("read a frame: %w", withErrno(err))
 		}
 	}
 }
 
-// setReceiveBuffer asks for the size with and, if that is not allowed, without
-// CAP_NET_ADMIN. Without it the kernel silently gives no more than
-// net.core.rmem_max: see receiveBuffer.
+// setReceiveBuffer sets the size. Without CAP_NET_ADMIN the kernel silently limits it to
+// net.core.rmem_max; see receiveBuffer.
 func (s *socket) setReceiveBuffer(size int) error {
 	if size == 0 {
 		return nil
@@ -140,10 +136,10 @@ func (s *socket) setReceiveBuffer(size int) error {
 	return nil
 }
 
-// receiveBuffer returns the size in bytes of the receive buffer that the kernel
-// gave, in the measure of Options.
+// receiveBuffer returns the size in bytes of the receive buffer, as Options.ReceiveBuffer
+// counts it.
 func (s *socket) receiveBuffer() (int, error) {
-	// The kernel doubles what it is asked for (socket(7)).
+	// The kernel doubles the size that it is given (socket(7)).
 	size, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
 	if err != nil {
 		return 0, fmt.Errorf("get the size of the receive buffer: %w", err)
@@ -151,7 +147,7 @@ func (s *socket) receiveBuffer() (int, error) {
 	return size / 2, nil
 }
 
-// bound reports whether the socket is bound to the interface of that index.
+// bound reports whether the socket is bound to the interface with an index.
 func (s *socket) bound(index int) bool {
 	addr, err := unix.Getsockname(s.fd)
 	if err != nil {
@@ -175,8 +171,8 @@ func (s *socket) address() (mac [6]byte, ok bool) {
 	return mac, true
 }
 
-// dropped returns how many frames the kernel has dropped since the last call
-// because the receive buffer was full.
+// dropped returns how many frames the kernel has dropped since the last call because the
+// receive buffer was full.
 func (s *socket) dropped() (uint64, error) {
 	stats, err := s.eth.Stats()
 	if err != nil {
@@ -185,11 +181,14 @@ func (s *socket) dropped() (uint64, error) {
 	return uint64(stats.Drops), nil
 }
 
-// descriptor returns the handle's socket, which pcapgo keeps to itself.
+// descriptor returns the handle's socket. pcapgo keeps it private and has no method for
+// what needs it: nonblocking reads that the runtime's poller wakes, the size of the receive
+// buffer, and the interface that the socket is bound to. So the field is read by
+// reflection. pcapgo is frozen; TestDescriptor fails if another version has another field.
 func descriptor(eth *pcapgo.EthernetHandle) (int, error) {
 	v := reflect.ValueOf(eth).Elem().FieldByName("fd")
 	if !v.IsValid() || !v.CanInt() {
-		return 0, errors.New("pcapgo.EthernetHandle has no field fd: not the gopacket that this is written for")
+		return 0, errors.New("pcapgo.EthernetHandle has no field fd: this needs another version of gopacket")
 	}
 	return int(v.Int()), nil
 }

@@ -1,6 +1,6 @@
-// Package filter builds the packet filter that the sensor gives to the kernel:
-// a classic BPF program that passes Neighbor Discovery, and what may hide it,
-// and nothing else.
+// Package filter builds the packet filter that the sensor attaches to its sockets: a
+// classic BPF program that passes Neighbor Discovery, frames that may hide it, and nothing
+// else. What the frames contain is for package decode to say.
 package filter
 
 import (
@@ -14,32 +14,32 @@ type Direction int
 
 // The directions.
 const (
-	// Any takes frames of both directions.
+	// Any passes frames of both directions.
 	Any Direction = iota
-	// Incoming takes frames that the host received, whoever they are for.
+	// Incoming passes frames that the host received, also those for other hosts.
 	Incoming
-	// Outgoing takes frames that the host sent.
+	// Outgoing passes frames that the host sent.
 	Outgoing
 )
 
-// MaxHeaders is how many extension headers the filter walks. A longer chain
-// passes, so that the decoder can judge it.
+// MaxHeaders is how many extension headers the filter walks. It passes longer chains for
+// the decoder to judge.
 const MaxHeaders = 6
 
 const (
 	packetOutgoing = 4       // PACKET_OUTGOING in linux/if_packet.h
-	snapLength     = 1 << 18 // bytes of a frame that are passed on: all of them
+	snapLength     = 1 << 18 // bytes of a frame that are captured: all
 
 	etherTypeIPv6 = 0x86dd
 	etherTypeVLAN = 0x8100 // IEEE 802.1Q
 	etherTypeQinQ = 0x88a8 // IEEE 802.1ad
 	ethernetSize  = 14
 	vlanTagSize   = 4
-	maxTags       = 2      // in the frame: the kernel may have taken out another one
+	maxTags       = 2      // in the frame: the kernel may have removed another one
 	idMask        = 0x0fff // of a tag's control information: 0 in one that is only a priority
 
-	// LLC and SNAP headers before IPv6 (RFC 1042), which stand behind a length in
-	// the EtherType's place (IEEE 802.3, section 3.2.6), or what some take for one
+	// LLC and SNAP headers before IPv6 (RFC 1042). They follow a length in place of the
+	// EtherType (IEEE 802.3, section 3.2.6), or what some receivers take for one
 	// (CVE-2021-27861).
 	maxLength = 1535
 	snapSize  = 8
@@ -66,34 +66,31 @@ const (
 	allRouters = 2
 )
 
-// The program's scratch cells. Offsets in X, start and end are those of a header
-// less inet6Size, so that X is first the IPv6 header's offset and every header in
-// the chain stands at X+inet6Size.
+// The program's scratch cells. X, start and end are offsets of a header minus inet6Size:
+// X starts as the offset of the IPv6 header, and each header of the chain is at
+// X+inet6Size.
 const (
-	start  = iota // where the chain starts: the IPv6 header's offset, which X is first
-	end           // where the packet ends: with the IPv6 payload or the frame
+	start  = iota // start of the chain: the first X
+	end           // end of the packet: of the IPv6 payload or of the frame
 	number        // protocol number of the header at X
-	next          // protocol number of the header behind it
+	next          // protocol number of the next header
 )
 
-// ND returns the filter for frames of one direction. It passes Ethernet frames
-// with at most two VLAN tags in them that carry IPv6, also in LLC and SNAP
-// headers, whatever their length says (CVE-2021-27861), and in it
+// ND returns the filter for frames of one direction. An unknown direction is an error. The
+// program is for packet sockets of type SOCK_RAW on Ethernet interfaces. It passes IPv6
+// with at most two VLAN tags, also behind LLC and SNAP headers of any length
+// (CVE-2021-27861), if it contains
 //
-//   - ICMPv6 of the types 133 to 137, right after the IPv6 header or behind
-//     hop-by-hop, routing, fragment and destination options headers;
-//   - a chain of those headers that the end of the packet cuts short before it
-//     shows what it leads to (RFC 7112), or that is longer than MaxHeaders;
-//   - any frame with more tags of which one of the first three is only a priority,
-//     so that the decoder can judge it: Linux passes over any number of those;
-//   - later fragments to all nodes, all routers or a solicited-node group, which
-//     may complete a message that their first fragment does not show (RFC 5722).
+//   - ICMPv6 of the types 133 to 137, after the IPv6 header or after hop-by-hop, routing,
+//     fragment and destination options headers;
+//   - a chain of those headers that the packet ends before it shows where it leads
+//     (RFC 7112), or that is longer than MaxHeaders;
+//   - a later fragment to all nodes, all routers or a solicited-node group, which may
+//     complete a message that its first fragment does not show (RFC 5722).
 //
-// Later fragments to other addresses do not pass: ordinary traffic is full of
-// them. An unknown direction is an error.
-//
-// The program is meant for packet sockets of type SOCK_RAW on Ethernet
-// interfaces.
+// It also passes any frame with more tags if one of the first three is only a priority:
+// Linux skips any number of those, and the decoder can judge them. Later fragments to other
+// addresses do not pass, because they are common in ordinary traffic.
 func ND(direction Direction) ([]bpf.Instruction, error) {
 	var p program
 	switch direction {
@@ -118,7 +115,7 @@ func ND(direction Direction) ([]bpf.Instruction, error) {
 	return p.link()
 }
 
-// ethernet goes on with IPv6, X being the IPv6 header's offset.
+// ethernet continues with IPv6; X is then the offset of the IPv6 header.
 func (p *program) ethernet() {
 	for tags := range uint32(maxTags + 1) {
 		behind := ethernetSize + tags*vlanTagSize
@@ -155,12 +152,11 @@ func (p *program) ethernet() {
 		bpf.TAX{})
 }
 
-// inet6 goes on with packets that may lead to ICMPv6. It sets the cell end and
-// leaves the protocol number of the header behind IPv6 in A.
+// inet6 continues with packets that may lead to ICMPv6. It sets the cell end; A is then the
+// protocol number of the header after IPv6.
 func (p *program) inet6() {
 	p.label("inet6")
-	// Most packets are dropped here. So are those without this byte, by the
-	// load itself.
+	// Most packets are dropped here. Without this byte, the load itself drops the packet.
 	p.add(bpf.LoadIndirect{Off: nextOffset, Size: 1})
 	p.dropUnlessChain()
 
@@ -169,11 +165,11 @@ func (p *program) inet6() {
 		bpf.LoadExtension{Num: bpf.ExtLen})
 	p.jumpIf(bpf.JumpLessThan, inet6Size, drop, fall)
 	p.add(bpf.ALUOpConstant{Op: bpf.ALUOpSub, Val: inet6Size})
-	p.jumpIfX(bpf.JumpLessThan, drop, fall) // the IPv6 header is cut
+	p.jumpIfX(bpf.JumpLessThan, drop, fall) // the frame cuts the IPv6 header
 	p.add(bpf.StoreScratch{Src: bpf.RegA, N: end})
 
-	// A payload length of 0 before a hop-by-hop header is no length (RFC 2675):
-	// such a packet ends with the frame.
+	// A payload length of 0 before a hop-by-hop header is no length (RFC 2675): the packet
+	// ends with the frame.
 	p.add(bpf.LoadIndirect{Off: payloadOffset, Size: 2})
 	p.jumpIf(bpf.JumpNotEqual, 0, "payload", fall)
 	p.add(bpf.LoadIndirect{Off: nextOffset, Size: 1})
@@ -189,8 +185,8 @@ func (p *program) inet6() {
 	p.label("restore")
 	p.add(bpf.LoadScratch{Dst: bpf.RegX, N: start})
 
-	// Nothing behind the IPv6 header: ICMPv6 shows no type, but extension
-	// headers are a chain that is cut.
+	// Nothing follows the IPv6 header: ICMPv6 shows no type, but extension headers are a
+	// chain that is cut.
 	p.label("ended")
 	p.add(bpf.LoadScratch{Dst: bpf.RegA, N: end})
 	p.jumpIfX(bpf.JumpGreaterThan, "more", fall)
@@ -200,9 +196,9 @@ func (p *program) inet6() {
 	p.add(bpf.LoadIndirect{Off: nextOffset, Size: 1})
 }
 
-// extension walks one extension header. Before and after it A is the protocol
-// number of the header at X, one of those that dropUnlessChain lets by, and at
-// least one byte of that header is in the packet.
+// extension walks one extension header. Before and after it, A is the protocol number of
+// the header at X, dropUnlessChain has passed it, and the packet has at least one byte of
+// that header.
 func (p *program) extension(i int) {
 	var (
 		isFragment = fmt.Sprint("fragment", i)
@@ -241,7 +237,7 @@ func (p *program) extension(i int) {
 	p.add(bpf.LoadScratch{Dst: bpf.RegA, N: next})
 }
 
-// icmp6 judges the message, A being the protocol number of the header at X.
+// icmp6 judges the message; A is the protocol number of the header at X.
 func (p *program) icmp6() {
 	p.jumpIf(bpf.JumpEqual, icmp6, fall, accept)
 	p.label("icmp6")
@@ -250,8 +246,8 @@ func (p *program) icmp6() {
 	p.jumpIf(bpf.JumpGreaterThan, lastND, drop, accept)
 }
 
-// later judges a later fragment by its destination: whether ND messages go to
-// that group (RFC 4291, section 2.7.1).
+// later accepts a later fragment if its destination is a group to which ND messages are
+// sent (RFC 4291, section 2.7.1).
 func (p *program) later() {
 	p.label("later")
 	p.add(
@@ -279,8 +275,7 @@ func (p *program) verdicts() {
 	p.add(bpf.RetConstant{Val: 0})
 }
 
-// dropUnlessChain drops the packet when the protocol number in A does not lead
-// to ICMPv6.
+// dropUnlessChain drops the packet if the protocol number in A does not lead to ICMPv6.
 func (p *program) dropUnlessChain() {
 	chain := fmt.Sprint("chain", len(p.code))
 	for _, header := range []uint32{icmp6, hopByHop, routing, fragment} {
@@ -290,8 +285,8 @@ func (p *program) dropUnlessChain() {
 	p.label(chain)
 }
 
-// acceptIfLeft accepts the packet when fewer than n bytes of it are left at the
-// header that X stands for: its chain is cut.
+// acceptIfLeft accepts the packet if fewer than n bytes of it are left at the header at X:
+// its chain is cut.
 func (p *program) acceptIfLeft(n uint32) {
 	p.add(
 		bpf.LoadScratch{Dst: bpf.RegA, N: end},

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/net/bpf"
 )
 
-// Labels that every program has.
+// Labels of every program.
 const (
 	accept = "accept"
 	drop   = "drop"
@@ -21,7 +21,7 @@ type program struct {
 	labels map[string]int
 }
 
-// target names the labels that the jump at an index goes to.
+// target is the jump at an index and the labels that it goes to.
 type target struct {
 	at       int
 	yes, not string
@@ -29,7 +29,7 @@ type target struct {
 
 func (p *program) add(code ...bpf.Instruction) { p.code = append(p.code, code...) }
 
-// label names the instruction that is added next.
+// label names the next instruction.
 func (p *program) label(name string) {
 	if p.labels == nil {
 		p.labels = make(map[string]int)
@@ -54,8 +54,8 @@ func (p *program) jumpIfX(cond bpf.JumpTest, yes, not string) {
 	p.add(bpf.JumpIfX{Cond: cond})
 }
 
-// link resolves the labels. It fails when a label is missing, or too far behind
-// a conditional jump: those reach 255 instructions.
+// link resolves the labels. It fails if a label is missing, or more than 255 instructions
+// after a conditional jump.
 func (p *program) link() ([]bpf.Instruction, error) {
 	for _, t := range p.jumps {
 		yes, err := p.distance(t.at, t.yes)
