@@ -24,7 +24,7 @@ func firstNS(t testing.TB) capture.Frame {
 	return capture.Frame{}
 }
 
-// taker is a Publisher that takes everything.
+// taker is a Publisher that accepts everything.
 type taker struct {
 	Publisher
 	bytes int

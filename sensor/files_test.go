@@ -77,7 +77,7 @@ func packets(t testing.TB, file string) (list []capfile.Packet) {
 	return list
 }
 
-// Bad files are told, all of them, and do not keep others from being read.
+// All bad files are reported, and the others are read.
 func TestReadBadFiles(t *testing.T) {
 	dir := t.TempDir()
 	data, err := os.ReadFile(resolution)
@@ -120,7 +120,7 @@ func TestReadBadFiles(t *testing.T) {
 	}
 }
 
-// An interface has the name that a pcapng file gives it, if that is any good.
+// An interface has its name in the pcapng file, if that is a valid one.
 func TestInterfaceNames(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "night shift.2.pcapng")
@@ -249,8 +249,7 @@ func TestStandardInput(t *testing.T) {
 	r.check(t)
 }
 
-// A named pipe that nobody writes to can be waited for no longer than until ctx
-// is done.
+// Run ends when ctx is done, even while it opens a named pipe without a writer.
 func TestPipeWithoutWriter(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "pipe")
 	if err := unix.Mkfifo(pipe, 0o600); err != nil {

@@ -13,8 +13,8 @@ import (
 
 func isHeartbeat(m message) bool { return m.event.Sensor != nil }
 
-// A sensor says that it watches before its first event, again and again, and
-// behind its last event that it has stopped.
+// A sensor publishes heartbeats before its first event and regularly after it, and after
+// its last event that it has stopped.
 func TestHeartbeats(t *testing.T) {
 	router, host := pair(t)
 	c := config("eth0")
@@ -36,7 +36,7 @@ func TestHeartbeats(t *testing.T) {
 	}
 	started := first.event.Sensor.Started
 	if started.Before(began) || started.After(r.events(func(m message) bool { return m.event.Frame != nil })[0].event.Time) {
-		t.Errorf("it began to watch at %v", started)
+		t.Errorf("it started at %v", started)
 	}
 	beats := r.events(isHeartbeat)
 	for i, m := range beats {

@@ -52,11 +52,11 @@ func TestDirection(t *testing.T) {
 	r := start(t, router, c)
 	r.capturing(t, "eth0", 1)
 
-	// The router asks and the host answers.
+	// The router solicits and the host answers.
 	router.Solicit(netip.MustParseAddr("2001:db8::2"))
 	out := r.sees(t, "the NS that leaves", solicitation("eth0", schemas.Out, "2001:db8::2"))
 	in := r.sees(t, "the NA that comes back", advertisement("eth0", schemas.In, "2001:db8::2"))
-	// The host asks for somebody who is not there.
+	// The host solicits an address that no host has.
 	host.Solicit(netip.MustParseAddr("2001:db8::3"))
 	r.sees(t, "the NS that comes", solicitation("eth0", schemas.In, "2001:db8::3"))
 
@@ -117,7 +117,7 @@ func TestOrder(t *testing.T) {
 		})
 	}
 	asking.Wait()
-	// An address that has asked itself is known and not looked for.
+	// An address that has solicited itself is in the neighbour cache and is not solicited.
 	lab.Eventually(t, "both ends have answered most", func() bool {
 		answers := map[string]int{}
 		for _, m := range r.events(func(m message) bool { return m.event.ND.NA != nil }) {
@@ -126,7 +126,7 @@ func TestOrder(t *testing.T) {
 		return answers[schemas.In] > each/2 && answers[schemas.Out] > each/2
 	})
 	var last time.Time
-	asked, older, early, answers := map[netip.Addr]bool{}, 0, 0, 0
+	solicited, older, early, answers := map[netip.Addr]bool{}, 0, 0, 0
 	events := r.events(func(message) bool { return true })
 	for _, m := range events {
 		e := m.event
@@ -136,10 +136,10 @@ func TestOrder(t *testing.T) {
 		last = e.Time
 		switch {
 		case e.ND.NS != nil:
-			asked[e.ND.NS.TargetAddress] = true
+			solicited[e.ND.NS.TargetAddress] = true
 		case e.ND.NA != nil && e.ND.NA.Flag.Solicited:
 			answers++
-			if !asked[e.ND.NA.TargetAddress] {
+			if !solicited[e.ND.NA.TargetAddress] {
 				early++
 			}
 		}
@@ -208,7 +208,7 @@ func TestForwarded(t *testing.T) {
 	check("the NA with a new address", false, advertisement("br0", schemas.Out, "2001:db8::1"))
 }
 
-// The kernel takes a VLAN tag out of a frame that it receives.
+// The kernel removes the VLAN tag of a received frame.
 func TestVLAN(t *testing.T) {
 	router, host := pair(t)
 	r := start(t, router, config("eth0"))
@@ -229,7 +229,7 @@ func TestVLAN(t *testing.T) {
 	}
 }
 
-// Of several tags the kernel takes out the outer one, and leaves LLC and SNAP
+// Of several tags the kernel removes the outer one, and leaves LLC and SNAP
 // headers as they are.
 func TestWrapped(t *testing.T) {
 	router, host := pair(t)

@@ -39,8 +39,8 @@ func (r *running) copies(frame []byte) int {
 	return len(r.events(func(m message) bool { return string(m.event.Frame) == string(frame) }))
 }
 
-// What finds the buffer full is counted, logged and, when there is room and
-// connection again, told once for the whole gap.
+// Frames that find the queue full are counted and logged and, once there is space and a
+// connection again, published as lost in one event for the whole gap.
 func TestLostInBuffer(t *testing.T) {
 	router, host := pair(t)
 	var connected atomic.Bool
@@ -63,8 +63,8 @@ func TestLostInBuffer(t *testing.T) {
 	r.setFull(false)
 	asked := periods.Load()
 	lab.Eventually(t, "two more periods are over", func() bool { return periods.Load() >= asked+3 })
-	if told := r.events(lostOn("eth0")); len(told) > 0 {
-		t.Errorf("told while there was no connection: %+v", told)
+	if early := r.events(lostOn("eth0")); len(early) > 0 {
+		t.Errorf("published while there was no connection: %+v", early)
 	}
 	connected.Store(true)
 	m := r.sees(t, "the lost frames", lostOn("eth0"))
@@ -76,21 +76,21 @@ func TestLostInBuffer(t *testing.T) {
 	}
 	// The kernel's own solicitations may be among the lost.
 	if float64(e.Lost.Buffer) != dropped() || e.Lost.Buffer < 8 || e.Lost.Kernel != 0 {
-		t.Errorf("told of %d and %d lost frames, counted %v", e.Lost.Buffer, e.Lost.Kernel, dropped())
+		t.Errorf("published %d and %d lost frames, counted %v", e.Lost.Buffer, e.Lost.Kernel, dropped())
 	}
 	if e.Lost.Since.Before(began) || !e.Lost.Since.Before(e.Lost.Until) || !e.Time.Equal(e.Lost.Until) {
-		t.Errorf("lost from %v until %v, told at %v", e.Lost.Since, e.Lost.Until, e.Time)
+		t.Errorf("lost from %v until %v, published at %v", e.Lost.Since, e.Lost.Until, e.Time)
 	}
 	if n := r.copies(frame); n != 0 {
 		t.Errorf("%d of the lost frames were published", n)
 	}
 	if n := len(r.events(lostOn("eth0"))); n != 1 {
-		t.Errorf("told %d times", n)
+		t.Errorf("published %d times", n)
 	}
 }
 
-// What the kernel has to drop because the sensor does not read is not silent
-// either: each frame is published or counted.
+// Frames that the kernel drops because the sensor does not read are not lost silently:
+// each frame is published or counted.
 func TestLostInKernel(t *testing.T) {
 	router, host := pair(t)
 	c := config("eth0")
@@ -116,14 +116,14 @@ func TestLostInKernel(t *testing.T) {
 		sum += m.event.Lost.Kernel
 	}
 	if n := r.metric(t, "nd_sensor_dropped_total", "reason", "kernel"); n != float64(sum) {
-		t.Errorf("told of %d lost frames, counted %v", sum, n)
+		t.Errorf("published %d lost frames, counted %v", sum, n)
 	}
 	if r.log.count("frames were lost", "interface=eth0") == 0 {
 		t.Error("nothing in the log")
 	}
 }
 
-// Losses are told even if the interface is gone by then, or the sensor ends.
+// Losses are published even if the interface is gone by then, or the sensor ends.
 func TestLostAtEnd(t *testing.T) {
 	for _, end := range []string{"interface", "sensor"} {
 		t.Run(end, func(t *testing.T) {
@@ -142,8 +142,8 @@ func TestLostAtEnd(t *testing.T) {
 			}
 			r.setFull(false)
 			r.stop(t)
-			if told := r.events(lostOn("eth0")); len(told) != 1 || told[0].event.Lost.Buffer < 4 {
-				t.Errorf("told %+v", told)
+			if lost := r.events(lostOn("eth0")); len(lost) != 1 || lost[0].event.Lost.Buffer < 4 {
+				t.Errorf("published %+v", lost)
 			}
 		})
 	}
@@ -166,7 +166,7 @@ func TestWithoutRights(t *testing.T) {
 	}
 }
 
-// Without CAP_NET_ADMIN the receive buffer may be smaller, which is said once.
+// Without CAP_NET_ADMIN the receive buffer may be smaller, which is logged once.
 func TestSmallReceiveBuffer(t *testing.T) {
 	n := lab.New(t, "router")
 	n.Bridge("br0")

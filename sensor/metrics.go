@@ -40,7 +40,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		}),
 		published: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "nd_sensor_events_total",
-			Help: "Events given to the publisher, without heartbeats.",
+			Help: "Events passed to the publisher, without heartbeats.",
 		}),
 		droppedByOS:  dropped.WithLabelValues("kernel"),
 		droppedByBuf: dropped.WithLabelValues("buffer"),

@@ -109,8 +109,8 @@ func TestCorpus(t *testing.T) {
 	}
 }
 
-// A file that is cut anywhere gives every packet before the cut and an error,
-// unless it is cut between two packets.
+// A file that is cut has every packet before the cut, and then an error unless it is cut
+// between two packets.
 func TestTruncated(t *testing.T) {
 	packets := []Packet{
 		{Data: []byte("one frame"), Length: 9, Time: time.Unix(1700000000, 0).UTC()},
@@ -349,8 +349,8 @@ func FuzzReader(f *testing.F) {
 	})
 }
 
-// ReadFile reads what Reader reads, names the file that is bad, and stops when
-// it is told to.
+// ReadFile reads what Reader reads, names a bad file in its error, and stops when the loop
+// does.
 func TestReadFile(t *testing.T) {
 	files, err := filepath.Glob(corpus)
 	if err != nil || len(files) == 0 {

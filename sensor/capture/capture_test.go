@@ -43,7 +43,7 @@ func frame(n byte, length int) []byte {
 	return f
 }
 
-// lab makes two namespaces joined by eth0 and opens it in the first.
+// open makes two namespaces joined by eth0 and opens it in the first.
 func open(t testing.TB, o Options) (*Handle, *lab.Namespace, *lab.Namespace) {
 	t.Helper()
 	a, b := lab.New(t, "a"), lab.New(t, "b")
@@ -70,7 +70,7 @@ func read(h *Handle) (frames chan Frame, done chan error) {
 	return frames, done
 }
 
-// pcapgo is frozen, and this is what is known of its inside.
+// pcapgo is frozen, so its private field is reliable.
 func TestDescriptor(t *testing.T) {
 	n := lab.New(t, "router")
 	n.Bridge("br0")
@@ -226,7 +226,7 @@ func TestReceiveBuffer(t *testing.T) {
 	if got, err := h.ReceiveBuffer(); got != size || err != nil {
 		t.Errorf("receive buffer %d, %v", got, err)
 	}
-	// The default holds some 280 frames; nobody reads these.
+	// The default holds some 280 frames. These are not read.
 	const sent = 5000
 	b.Send("eth0", slices.Repeat([][]byte{frame(0, 60)}, sent)...)
 	if dropped, err := h.Dropped(); dropped != 0 || err != nil {

@@ -69,7 +69,7 @@ func newFake(clock int, in, out []queued) (*fake, *merger) {
 	return k, m
 }
 
-// describe says what came of a frame: the direction, the stamp and, if it is
+// describe returns what a frame became: the direction, the stamp and, if it is
 // another, the time.
 func describe(f Frame) string {
 	s := fmt.Sprintf("in %d", f.Length)

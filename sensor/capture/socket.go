@@ -139,7 +139,7 @@ func (s *socket) setReceiveBuffer(size int) error {
 // receiveBuffer returns the size in bytes of the receive buffer, as Options.ReceiveBuffer
 // counts it.
 func (s *socket) receiveBuffer() (int, error) {
-	// The kernel doubles the size that it is given (socket(7)).
+	// The kernel doubles the size (socket(7)).
 	size, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
 	if err != nil {
 		return 0, fmt.Errorf("get the size of the receive buffer: %w", err)

@@ -75,8 +75,8 @@ func TestAgrees(t *testing.T) {
 	}
 }
 
-// Every frame of the corpus, wrapped in another way, passes or not as it is, and
-// behind three VLAN tags never.
+// A wrapped frame of the corpus passes if the frame itself does, and never behind three
+// VLAN tags.
 func TestAgreesWrapped(t *testing.T) {
 	vm := machine(t, Any)
 	var d decode.Decoder
@@ -104,7 +104,7 @@ func TestAgreesWrapped(t *testing.T) {
 	}
 }
 
-// FuzzAgrees gives any frame to the filter and the decoder.
+// FuzzAgrees compares filter and decoder on any frame.
 func FuzzAgrees(f *testing.F) {
 	for _, frames := range corpus(f) {
 		for i, frame := range frames {

@@ -77,7 +77,7 @@ func icmp(typ uint8) []byte { return append([]byte{typ}, make([]byte, 23)...) }
 
 func untagged(packet []byte) []byte { return frame(0x86dd, packet) }
 
-// heads returns what may stand before an IPv6 packet.
+// heads returns what may precede an IPv6 packet.
 func heads() [][]byte {
 	llc := snap(0, 0x86dd, nil)
 	return [][]byte{

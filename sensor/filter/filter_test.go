@@ -88,7 +88,7 @@ func TestDirection(t *testing.T) {
 	}
 }
 
-// The kernel's verifier takes the program, of every direction.
+// The kernel accepts the program of every direction.
 func TestKernelTakesIt(t *testing.T) {
 	for _, direction := range []Direction{Any, Incoming, Outgoing} {
 		program, err := ND(direction)
