@@ -1,6 +1,7 @@
 package ndmon
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -93,7 +94,22 @@ func (p *parts) settings() (rules ruled.Config, pings pinger.Config, capture sen
 	if pings.Proxy {
 		capture.Proxies = slices.Concat(p.cfg.Masters, p.cfg.Slaves)
 	}
-	return rules, pings, capture, err
+	if err == nil {
+		err = errors.Join(rules.Validate(), capture.Validate())
+	}
+	if err == nil && len(p.cfg.Slaves) > 0 {
+		err = pings.Validate()
+	}
+	return rules, pings, capture, nameOptions(err)
+}
+
+// nameOptions replaces the variables in an error that an option sets by the option.
+func nameOptions(err error) error {
+	if err == nil {
+		return nil
+	}
+	return errors.New(strings.NewReplacer("SENSOR_HOST", "--host", "PINGER_HOST", "--host", "SENSOR_INTERFACES", "--interfaces", "SENSOR_READ_FILES", "--read",
+		"SENSOR_MASTERS", "--master", "PINGER_MASTERS", "--master", "PINGER_SLAVES", "--slaves").Replace(err.Error()))
 }
 
 // checkInterfaces finds interfaces that do not exist. The daemons wait for them; here it
@@ -108,7 +124,7 @@ func checkInterfaces(cfg Config) error {
 			return err
 		}
 		if len(missing) > 0 {
-			return fmt.Errorf("--%s: there is no interface %s; there are: %s", list.option, strings.Join(missing, ", "), strings.Join(existing, ", "))
+			return fmt.Errorf("--%s: there is no interface %s; there are: %s", list.option, strings.Join(missing, ", "), cmp.Or(strings.Join(existing, ", "), "none"))
 		}
 	}
 	return nil

@@ -55,11 +55,11 @@ func startServer(cfg Config, l limits, log *slog.Logger) (_ *natsServer, err err
 	local := keys.Local{Directory: dir, Keys: cfg.Keys, Cert: cfg.TLSCert, Key: cfg.TLSKey, NoCopy: !l.copy}
 	config, seedFile, err := local.Config()
 	if err != nil {
-		return nil, fmt.Errorf("keys of the NATS server: %w", err)
+		return nil, fmt.Errorf("keys of the NATS server (--keys, --data): %w", err)
 	}
 	opts := &server.Options{}
 	if err := opts.ProcessConfigString(config); err != nil {
-		return nil, fmt.Errorf("configure the NATS server: %w", err)
+		return nil, fmt.Errorf("configure the NATS server (--tls-cert, --tls-key): %w", err)
 	}
 	opts.ServerName = "ndmon"
 	opts.DontListen = cfg.Listen == ""

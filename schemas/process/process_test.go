@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -91,6 +92,59 @@ func TestArguments(t *testing.T) {
 	if status, _, stderr, _ := run(t, []string{"eth0"}, nil); status != ExitUsage || !strings.Contains(stderr, `"eth0"`) {
 		t.Errorf("status %d, %q", status, stderr)
 	}
+}
+
+// The commands and faults of every program.
+func TestCommandLine(t *testing.T) {
+	for _, tc := range []struct {
+		args           string
+		status         int
+		stdout, stderr string // parts of them
+	}{
+		{"help", ExitOK, "TEST_HOST ", ""},
+		{"help health", ExitOK, "TEST_METRICS", ""},
+		{"health --help", ExitOK, "TEST_METRICS", ""},
+		{"version", ExitOK, "nd-test (devel), commit ", ""},
+		{"-V", ExitOK, "nd-test (devel), commit ", ""},
+		{"completion bash", ExitOK, "__start_nd-test", ""},
+		{"completion fish", ExitOK, "nd-test", ""},
+		{"completion zsh", ExitOK, "#compdef nd-test", ""},
+		{"completion", ExitUsage, "", "nd-test completion: needs the name of a shell: bash, fish, zsh; see nd-test completion --help\n"},
+		{"completion csh", ExitUsage, "", "nd-test completion: needs the name of a shell: bash, fish, zsh; see nd-test completion --help\n"},
+		{"help helth", ExitUsage, "", "nd-test help: unknown command \"helth\" (did you mean health?); see nd-test help --help\n"},
+		{"helth", ExitUsage, "", "nd-test: unknown command \"helth\" (did you mean health?); see nd-test --help\n"},
+		{"health now", ExitUsage, "", "nd-test health: unexpected argument \"now\"; see nd-test health --help\n"},
+		{"--versoin", ExitUsage, "", "nd-test: unknown option \"--versoin\" (did you mean --version?); see nd-test --help\n"},
+		{"-i eth0", ExitUsage, "", "nd-test: unknown option \"-i\"; see nd-test --help\n"},
+		{"--version=x", ExitUsage, "", "nd-test: --version: \"x\" is not true or false; see nd-test --help\n"},
+	} {
+		status, stdout, stderr, _ := run(t, strings.Fields(tc.args), nil)
+		if status != tc.status || !strings.Contains(stdout, tc.stdout) || stderr != tc.stderr || (tc.stdout == "") != (stdout == "") {
+			t.Errorf("nd-test %s: exit status %d, %q, %q, want %d, %q, %q", tc.args, status, stdout, stderr, tc.status, tc.stdout, tc.stderr)
+		}
+	}
+}
+
+func TestBuildInfo(t *testing.T) {
+	families, err := NewRegistry().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() != "nd_build_info" {
+			continue
+		}
+		m := f.GetMetric()[0]
+		labels := map[string]string{}
+		for _, l := range m.GetLabel() {
+			labels[l.GetName()] = l.GetValue()
+		}
+		if m.GetGauge().GetValue() != 1 || labels["version"] != "(devel)" || labels["revision"] == "" || labels["goversion"] != runtime.Version() {
+			t.Errorf("nd_build_info: %v", m)
+		}
+		return
+	}
+	t.Error("there is no nd_build_info")
 }
 
 func TestExitStatus(t *testing.T) {
