@@ -48,8 +48,9 @@ const scanned = 3 * time.Second
 
 // Somebody scans the prefix: the router's table of neighbours keeps room, other
 // programs reach new neighbours, and a host that is asked for meanwhile is found.
-// It has the machine for itself, for there is one table.
+// No other test fills the table meanwhile.
 func TestScanLeavesRoom(t *testing.T) {
+	lab.ReserveNeighbours(t, 512)
 	for _, tc := range []struct {
 		name string
 		args []string

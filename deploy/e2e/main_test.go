@@ -10,10 +10,13 @@
 package e2e
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"testing"
 
 	"github.com/ndmon/ndmon/deploy/lab"
@@ -79,6 +82,14 @@ func runTests(m *testing.M) int {
 		return 1
 	}
 	binaries = dir
+	flag.Parse()
+	// Most of a test's time is waiting. (The flag's default is GOMAXPROCS.)
+	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
+		if err := parallel.Value.Set(strconv.Itoa(3 * runtime.GOMAXPROCS(0))); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
 	return m.Run()
 }
 

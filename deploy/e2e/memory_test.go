@@ -54,9 +54,11 @@ func in(procs string, c lab.Command) lab.Command {
 
 // A flood of alerts ends no process that has little memory, and is all told.
 func TestLittleMemory(t *testing.T) {
+	t.Parallel()
 	const mib = 1 << 20
 	const frames = 40_000 // of some 2,000 a second, each an alert
 	t.Run("ndmon", func(t *testing.T) {
+		t.Parallel()
 		r := lab.NewRouter(t)
 		out := file(t)
 		p := r.Start(in(cgroup(t, 64*mib), into(out, program("ndmon", "-i", lab.Master, "--data", t.TempDir()))))
@@ -71,6 +73,7 @@ func TestLittleMemory(t *testing.T) {
 		}
 	})
 	t.Run("fleet", func(t *testing.T) {
+		t.Parallel()
 		r := lab.NewRouter(t)
 		b := startBroker(t, r.Namespace)
 		nc := connect(t, r.Namespace, localNATS)

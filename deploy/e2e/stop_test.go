@@ -16,6 +16,9 @@ import (
 	"github.com/ndmon/ndmon/deploy/lab"
 )
 
+// atOnce is how long ndmon may take to end, on a machine as busy as any.
+const atOnce = 10 * time.Second
+
 // Ctrl-C ends ndmon at once, and what came just before it is still alerted on.
 func TestInterruptLosesNothing(t *testing.T) {
 	t.Parallel()
@@ -32,7 +35,7 @@ func TestInterruptLosesNothing(t *testing.T) {
 	if status := p.Wait(); status != 0 {
 		t.Errorf("exit status %d", status)
 	}
-	if took := time.Since(interrupted); took > 2*time.Second {
+	if took := time.Since(interrupted); took > atOnce {
 		t.Errorf("it took %v to end", took)
 	}
 	exactlyOnce(t, "standard output", frames, printed(t, p))
@@ -69,7 +72,7 @@ func TestInterruptWhilePinging(t *testing.T) {
 	if status := p.Wait(); status != 0 {
 		t.Errorf("exit status %d", status)
 	}
-	if took := time.Since(interrupted); took > 2*time.Second {
+	if took := time.Since(interrupted); took > atOnce {
 		t.Errorf("it took %v to end", took)
 	}
 	// The routing rules that were made for the pings are gone.

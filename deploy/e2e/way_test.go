@@ -193,10 +193,14 @@ func TestWayAnswersAreAskedFor(t *testing.T) {
 	}
 }
 
-// unaided is less than the time after which the kernel by itself notices that a
-// neighbour is gone: the half of 30 s, then 5 s and three solicitations (RFC
-// 4861, sections 6.3.2 and 10).
-const unaided = 15 * time.Second
+// unaided has the kernel notice too late that a neighbour behind a slave is gone:
+// it asks a neighbour that it has not heard of a minute after it should (RFC 4861,
+// section 7.3.2, DELAY_FIRST_PROBE_TIME), which is longer than a test waits.
+func unaided(w *lab.Way) {
+	for _, slave := range []string{lab.Slave1, lab.Slave2} {
+		w.Sysctl("net.ipv6.neigh."+slave+".delay_first_probe_time", "60")
+	}
+}
 
 // The host moves from slave 2 to slave 1 in mid-connection, and the way follows.
 func TestWayFollowsTheHost(t *testing.T) {
@@ -206,6 +210,7 @@ func TestWayFollowsTheHost(t *testing.T) {
 			t.Run(move.Name+", "+name, func(t *testing.T) {
 				t.Parallel()
 				r := lab.NewWay(t, onLink)
+				unaided(r)
 				p := startWay(t, r.Router, "--route", "--proxy")
 				ping := r.Upstream.Ping(lab.Host2Address, often)
 				ping.WaitForReply()
@@ -215,11 +220,7 @@ func TestWayFollowsTheHost(t *testing.T) {
 				move.Do(r)
 				moved := time.Now()
 				ping.WaitForReply()
-				if gap := time.Since(moved); gap > unaided {
-					t.Errorf("%v without a reply after the move", gap)
-				} else {
-					t.Logf("%v without a reply after the move", gap)
-				}
+				t.Logf("%v without a reply after the move", time.Since(moved))
 				hasWay(t, r.Router, lab.Slave1)
 				settled(t, ping, 50)
 				if status := p.Stop(); status != 0 {
@@ -253,19 +254,16 @@ func TestWayBetweenLinks(t *testing.T) {
 func TestWayGoesWithTheHost(t *testing.T) {
 	t.Parallel()
 	w := lab.NewWay(t, false)
+	unaided(w)
 	r := w.Router
 	startWay(t, r, "--route", "--proxy")
 	ping := r.Upstream.Ping(lab.Host2Address, often)
 	ping.WaitForReply()
 	hasWay(t, r, lab.Slave2)
 	r.Host2.RemoveAddress("eth0", w.Host)
-	gone := time.Now()
 	lab.Eventually(t, "the route and the proxy neighbour entry are gone", func() bool {
 		return len(ways(r)) == 0 && len(r.Proxies()) == 0
 	})
-	if took := time.Since(gone); took > unaided {
-		t.Errorf("it took %v to take the way away", took)
-	}
 	// Nobody is left to answer for it. The gateway believes in what it has learnt
 	// for longer than a test takes, so it is made to ask.
 	neighbour := netlink.Neigh{LinkIndex: r.Upstream.Link("eth0").Attrs().Index, IP: lab.Host2Address.AsSlice(), Family: netlink.FAMILY_V6}

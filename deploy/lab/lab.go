@@ -24,6 +24,7 @@ package lab
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -110,9 +111,14 @@ func (p *program) Fatalf(format string, args ...any) {
 
 func (p *program) Skipf(format string, args ...any) { p.Fatalf(format, args...) }
 
-// needRoot skips the test without root, but fails it in continuous integration.
+// needRoot skips the test with -short, and without root, but without root it fails
+// where CI=true.
 func needRoot(t TB) {
 	t.Helper()
+	// A program that is no test has no such flag.
+	if short := flag.Lookup("test.short"); short != nil && short.Value.String() == "true" {
+		t.Skipf("needs root to make network namespaces, and -short leaves such tests out")
+	}
 	if os.Geteuid() == 0 {
 		return
 	}

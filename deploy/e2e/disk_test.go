@@ -1,0 +1,206 @@
+//go:build linux
+
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/ndmon/ndmon/deploy/lab"
+	"github.com/ndmon/ndmon/schemas"
+)
+
+// small makes a disk of so many MiB, and returns its folder and what gives it another
+// size.
+func small(t *testing.T, mib int) (dir string, resize func(mib int)) {
+	t.Helper()
+	dir = t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%dm,mode=700", mib)); err != nil {
+		t.Fatalf("mount a small disk: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir, func(mib int) {
+		t.Helper()
+		if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT, fmt.Sprintf("size=%dm", mib)); err != nil {
+			t.Fatalf("resize a small disk: %v", err)
+		}
+	}
+}
+
+// file returns a file for the standard output of several runs.
+func file(t *testing.T) string { return filepath.Join(t.TempDir(), "alerts") }
+
+// into returns a command whose standard output is appended to a file.
+func into(path string, c lab.Command) lab.Command {
+	c.Args = append([]string{"-c", `out=$1; shift; exec "$@" >>"$out"`, "sh", path, c.Path}, c.Args...)
+	c.Path = "/bin/sh"
+	return c
+}
+
+// written returns the alerts in a file of such runs.
+func written(t *testing.T, path string) (list []alert) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range bytes.Lines(data) {
+		if !bytes.HasSuffix(line, []byte("\n")) {
+			continue // it is being written
+		}
+		list = append(list, parseAlert(t, line))
+	}
+	return list
+}
+
+// numbers returns the numbers of the frames of alerts, each once.
+func numbers(t *testing.T, alerts []alert) []int {
+	t.Helper()
+	var list []int
+	for _, a := range alerts {
+		if a.Rule == "ra-lifetime-zero" {
+			list = append(list, numberOf(t, a))
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// With a full disk every alert is on standard output all the same, health tells, and
+// what could not be stored is stored when there is room, without help.
+func TestDiskIsFull(t *testing.T) {
+	t.Parallel()
+	r := lab.NewRouter(t)
+	data, resize := small(t, 12)
+	out := file(t)
+	p := r.Start(into(out, program("ndmon", "-i", lab.Master, "--data", filepath.Join(data, "ndmon"), "--metrics", "127.0.0.1:9104")))
+	p.Stderr.WaitFor("msg=capturing")
+	nc := connect(t, r.Namespace, localNATS)
+	const frames = 12_000
+	wire := r.Upstream.Wire("eth0")
+	sent := 0
+	for ; sent < frames; sent++ {
+		wire.Send(numbered(sent))
+		if sent%1000 == 999 { // as fast as it goes, without a loss
+			lab.Eventually(t, "the alerts are written", func() bool { return len(written(t, out)) > sent-500 })
+		}
+	}
+	lab.Eventually(t, "every alert is on standard output", func() bool { return len(written(t, out)) >= frames })
+	exactlyOnce(t, "standard output", frames, written(t, out))
+	health := program("ndmon", "health", "--metrics", "127.0.0.1:9104")
+	lab.Eventually(t, "health tells of the full disk", func() bool {
+		ask := r.Start(health)
+		return ask.Wait() == 1 && strings.Contains(ask.Stdout.String(), "alerts: ") && strings.Contains(ask.Stdout.String(), "is full")
+	})
+	if log := p.Stderr.String(); !strings.Contains(log, "is full") {
+		t.Errorf("the log does not tell of the full disk:\n%s", log)
+	}
+	if n := stream(t, nc, schemas.StreamAlerts).CachedInfo().State.Msgs; n >= frames {
+		t.Fatalf("the disk took all %d alerts: it was not full", n)
+	}
+	resize(100)
+	lab.Eventually(t, "all alerts are stored", func() bool {
+		return stream(t, nc, schemas.StreamAlerts).CachedInfo().State.Msgs >= frames
+	})
+	exactlyOnce(t, "stream", frames, storedAlerts(t, nc))
+	lab.Eventually(t, "health is good again", func() bool { return r.Start(health).Wait() == 0 })
+	if status := p.Stop(); status != 0 {
+		t.Errorf("exit status %d", status)
+	}
+}
+
+// When memory is full too, alerts still go to standard output. How many were not stored is
+// told when there is room.
+func TestDiskStaysFull(t *testing.T) {
+	t.Parallel()
+	r := lab.NewRouter(t)
+	data, resize := small(t, 12)
+	out := file(t)
+	p := r.Start(into(out, with(program("ndmon", "-i", lab.Master, "--data", filepath.Join(data, "ndmon")), "RULED_BUFFER=65536")))
+	p.Stderr.WaitFor("msg=capturing")
+	const frames = 10_000
+	wire := r.Upstream.Wire("eth0")
+	for n := range frames {
+		wire.Send(numbered(n))
+		if n%1000 == 999 {
+			lab.Eventually(t, "the alerts are written", func() bool { return len(written(t, out)) > n-500 })
+		}
+	}
+	lab.Eventually(t, "every alert is on standard output", func() bool { return len(written(t, out)) >= frames })
+	p.Stderr.WaitFor("alerts are written and not stored")
+	resize(100)
+	nc := connect(t, r.Namespace, localNATS)
+	var unstored int
+	lab.Eventually(t, "it is told how many were not stored", func() bool {
+		wire.Send(numbered(frames))
+		for _, a := range storedAlerts(t, nc) {
+			if a.Rule == "alerts-unstored" {
+				if _, err := fmt.Sscanf(a.Description, "%d alerts", &unstored); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		return unstored > 0
+	})
+	lab.Eventually(t, "all others are stored", func() bool {
+		stored := numbers(t, storedAlerts(t, nc))
+		return len(stored) == frames+1-unstored && stored[len(stored)-1] == frames
+	})
+	if on := numbers(t, written(t, out)); len(on) != frames+1 {
+		t.Errorf("%d of %d alerts are on standard output", len(on), frames+1)
+	}
+}
+
+// A fleet's nats-server whose disk is full has its clients say so, and nothing is lost:
+// once it has room and was started again, all is stored.
+func TestDiskOfTheServerIsFull(t *testing.T) {
+	t.Parallel()
+	r := lab.NewRouter(t)
+	dir, resize := small(t, 200)
+	b := &broker{t: t, at: r.Namespace, dir: dir}
+	b.start()
+	const metrics = "127.0.0.1:9102"
+	ruled := r.Start(with(program("nd-ruled"), "RULED_METRICS="+metrics, "RULED_EVENTS_BYTES=41943040", "RULED_ALERTS_BYTES=83886080"))
+	ruled.Stderr.WaitFor("reading events")
+	if err := os.WriteFile(filepath.Join(dir, "of another"), make([]byte, 193<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sensor := r.Start(with(program("nd-sensor"), "SENSOR_HOST=r1", "SENSOR_INTERFACES="+lab.Master, "SENSOR_METRICS=127.0.0.1:9101"))
+	sensor.Stderr.WaitFor("msg=capturing")
+	sensor.Stderr.WaitFor("connected to NATS")
+	f := startFlow(t, r.Upstream.Wire("eth0"))
+	well := func(name, variable, address string) (bool, string) {
+		p := r.Start(with(program(name, "health"), variable+"="+address))
+		return p.Wait() == 0, p.Stdout.String()
+	}
+	lab.Eventually(t, "the sensor says that nothing is stored", func() bool {
+		ok, said := well("nd-sensor", "SENSOR_METRICS", "127.0.0.1:9101")
+		return !ok && strings.Contains(said, "publishing: ")
+	})
+	lab.Eventually(t, "so does ruled", func() bool {
+		ok, _ := well("nd-ruled", "RULED_METRICS", metrics)
+		return !ok
+	})
+	frames := f.end()
+	b.Kill()
+	resize(400)
+	b.start()
+	nc := connect(t, r.Namespace, localNATS)
+	lab.Eventually(t, "every alert is stored", func() bool {
+		return stream(t, nc, schemas.StreamAlerts).CachedInfo().State.Msgs >= uint64(frames)
+	})
+	exactlyOnce(t, "stream", frames, storedAlerts(t, nc))
+	for name, address := range map[string]string{"nd-sensor": "SENSOR_METRICS=127.0.0.1:9101", "nd-ruled": "RULED_METRICS=" + metrics} {
+		lab.Eventually(t, name+" is well", func() bool { return r.Start(with(program(name, "health"), address)).Wait() == 0 })
+	}
+}
