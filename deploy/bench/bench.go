@@ -1,5 +1,3 @@
-//go:build linux
-
 // Package bench measures what ndmon reaches on the machine that it runs on: the
 // built binaries, run as their users run them, in network namespaces of their
 // own.
@@ -12,8 +10,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
+	"github.com/ndmon/ndmon/deploy/bench/figure"
 	"github.com/ndmon/ndmon/deploy/lab"
 )
 
@@ -109,15 +109,30 @@ type run struct {
 	scenario  string
 	rate      int
 	dir       string // for files, removed at the end
-	report    func(Figure)
+	report    func(figure.Figure)
 	processes []*lab.Process
 }
 
 // add reports a figure of the scenario.
-func (r *run) add(f Figure) {
+func (r *run) add(f figure.Figure) {
 	f.Scenario = r.scenario
-	f.Met = f.verdict()
+	f.Met = f.Verdict()
 	r.report(f)
+}
+
+// spread adds the figures of how long something took, each one against its
+// target, nil for none.
+func (r *run) spread(what string, took []time.Duration, median, p99 *figure.Target) {
+	r.Helper()
+	if len(took) == 0 {
+		r.Fatalf("nothing was measured of %s", what)
+	}
+	slices.Sort(took)
+	at := func(share float64) float64 { return took[int(share*float64(len(took)-1)+0.5)].Seconds() }
+	r.add(figure.Figure{Name: what + ", minimum", Value: at(0), Unit: figure.Seconds})
+	r.add(figure.Figure{Name: what + ", median", Value: at(0.5), Unit: figure.Seconds, Target: median})
+	r.add(figure.Figure{Name: what + ", p99", Value: at(0.99), Unit: figure.Seconds, Target: p99})
+	r.add(figure.Figure{Name: what + ", maximum", Value: at(1), Unit: figure.Seconds})
 }
 
 func (r *run) must(err error, what string) {
@@ -175,7 +190,7 @@ func (r *run) alive() {
 // Run measures the scenarios one after the other and reports each figure when
 // it is known. A scenario that fails does not keep the others from being
 // measured; the error has all that failed.
-func Run(ctx context.Context, cfg Config, report func(Figure)) error {
+func Run(ctx context.Context, cfg Config, report func(figure.Figure)) error {
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
@@ -203,7 +218,7 @@ func (c Config) selects(name string) bool {
 	return len(c.Scenarios) == 0
 }
 
-func measure(ctx context.Context, cfg Config, s Scenario, report func(Figure)) error {
+func measure(ctx context.Context, cfg Config, s Scenario, report func(figure.Figure)) error {
 	dir, err := os.MkdirTemp("", "ndbench-")
 	if err != nil {
 		return fmt.Errorf("make a folder for files: %w", err)

@@ -1,5 +1,3 @@
-//go:build linux
-
 package bench
 
 import (
@@ -7,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +15,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/ndmon/ndmon/deploy/bench/figure"
+	"github.com/ndmon/ndmon/deploy/bench/wire"
+	"github.com/ndmon/ndmon/deploy/lab"
 	"github.com/ndmon/ndmon/ruled/rulefile"
 	"github.com/ndmon/ndmon/ruled/rules"
 	"github.com/ndmon/ndmon/sensor/decode"
@@ -34,17 +36,24 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestScenarios measures everything for a moment: that the figures are there
-// and add up, not how good they are.
-func TestScenarios(t *testing.T) {
-	needRoot(t)
+// TestPrograms measures the programs that this builds.
+func TestPrograms(t *testing.T) {
+	lab.NeedRoot(t)
+	bin := programs(t)
+	t.Run("scenarios", func(t *testing.T) { testScenarios(t, bin) })
+	t.Run("called off", func(t *testing.T) { testCalledOff(t, bin) })
+}
+
+// testScenarios measures everything for a moment. It checks that the figures are
+// there and add up, not how good they are.
+func testScenarios(t *testing.T, bin string) {
 	const rate, duration = 500, 200 * time.Millisecond
 	const sent = 100
-	cfg := Config{Bin: programs(t), Server: []string{os.Args[0], serveArgument}, Duration: duration, Rate: rate, Log: t.Output()}
-	figures := map[string]map[string]Figure{}
-	err := Run(t.Context(), cfg, func(f Figure) {
+	cfg := Config{Bin: bin, Server: []string{os.Args[0], serveArgument}, Duration: duration, Rate: rate, Log: t.Output()}
+	figures := map[string]map[string]figure.Figure{}
+	err := Run(t.Context(), cfg, func(f figure.Figure) {
 		if figures[f.Scenario] == nil {
-			figures[f.Scenario] = map[string]Figure{}
+			figures[f.Scenario] = map[string]figure.Figure{}
 		}
 		if _, ok := figures[f.Scenario][f.Name]; ok {
 			t.Errorf("%s: figure %q is there twice", f.Scenario, f.Name)
@@ -52,7 +61,7 @@ func TestScenarios(t *testing.T) {
 		if f.Value < 0 || f.Value > 1e9 {
 			t.Errorf("%s: figure %q is %v", f.Scenario, f.Name, f.Value)
 		}
-		if f.Unit == Seconds && f.Value > patience.Seconds() {
+		if f.Unit == figure.Seconds && f.Value > patience.Seconds() {
 			t.Errorf("%s: figure %q is %v s", f.Scenario, f.Name, f.Value)
 		}
 		if (f.Target == nil) != (f.Met == nil) {
@@ -123,17 +132,6 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
-func needRoot(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() == 0 {
-		return
-	}
-	if os.Getenv("CI") == "true" {
-		t.Fatal("needs root to make network namespaces, and CI=true forbids to skip")
-	}
-	t.Skip("needs root to make network namespaces")
-}
-
 // programs builds what is measured.
 func programs(t *testing.T) string {
 	t.Helper()
@@ -147,14 +145,12 @@ func programs(t *testing.T) string {
 	return dir
 }
 
-// TestRunIsCalledOff looks at Ctrl-C: nothing that was started lives on.
-func TestRunIsCalledOff(t *testing.T) {
-	needRoot(t)
+// testCalledOff is Ctrl-C: no program that was started lives on.
+func testCalledOff(t *testing.T, bin string) {
 	ctx, cancel := context.WithCancel(t.Context())
-	bin := programs(t)
 	cfg := Config{Bin: bin, Duration: time.Hour, Rate: 100, Scenarios: []string{"pipeline"}, Log: t.Output()}
 	done := make(chan error)
-	go func() { done <- Run(ctx, cfg, func(Figure) {}) }()
+	go func() { done <- Run(ctx, cfg, func(figure.Figure) {}) }()
 	running := func() bool {
 		links, err := filepath.Glob("/proc/[0-9]*/exe")
 		return err == nil && slices.ContainsFunc(links, func(link string) bool {
@@ -190,51 +186,46 @@ func TestFrames(t *testing.T) {
 	evaluator := program.NewEvaluator()
 	var d decode.Decoder
 	for _, n := range []uint32{0, 1, 0xffff, 0x1_0000, 0xff_ffff, maxRate * 10} {
-		for _, prefix := range []struct {
-			alerts bool
-			frame  frame
-		}{{false, framed(func(f *frame) { f.set(quietTargets, n) })}, {true, framed(func(f *frame) { f.set(alertTargets, n) })}} {
-			e, ok := d.Decode(prefix.frame[:], frameLen)
-			if !ok || e.ND == nil || e.ND.NS == nil || e.ND.Malformed != "" {
+		for alerting, targets := range map[bool]netip.Prefix{false: quietTargets, true: alertTargets} {
+			frame := wire.NewFrame()
+			frame.Set(targets, n)
+			e, ok := d.Decode(frame[:], wire.Len)
+			if !ok || e.ND == nil || e.ND.NS == nil || e.ND.Malformed != "" || e.Fault != nil {
 				t.Fatalf("frame %d is no valid solicitation: %+v", n, e)
 			}
 			matches := evaluator.Evaluate(e)
-			if alerts := len(matches) == 1 && matches[0].ID == alertRule; alerts != prefix.alerts || len(matches) > 1 {
+			if alerts := len(matches) == 1 && matches[0].ID == alertRule; alerts != alerting || len(matches) > 1 {
 				t.Errorf("frame %d matches %v", n, matches)
 			}
-			if got, ok := number(alertTargets, e.ND.NS.TargetAddress); ok != prefix.alerts || ok && got != n {
+			if got, ok := wire.Number(alertTargets, e.ND.NS.TargetAddress); ok != alerting || ok && got != n {
 				t.Errorf("frame %d has the number %d, %v", n, got, ok)
 			}
 		}
 	}
 }
 
-func framed(set func(*frame)) (f frame) {
-	set(&f)
-	return f
-}
-
 func TestReport(t *testing.T) {
 	r := &run{TB: t, scenario: "latency"}
-	var report Report
-	r.report = func(f Figure) { report.Figures = append(report.Figures, f) }
+	var report figure.Report
+	r.report = func(f figure.Figure) { report.Figures = append(report.Figures, f) }
 	took := make([]time.Duration, 101)
 	for i := range took {
 		took[100-i] = time.Duration(i) * time.Millisecond
 	}
-	r.spread("way", took, below(0.050), below(0.1))
+	r.spread("way", took, figure.Below(0.050), figure.Below(0.1))
 	r.scenario = "idle"
-	r.add(Figure{Name: "lost", Value: 0, Unit: Count, Target: exactly(0)})
-	r.add(Figure{Name: "rate", Value: 1234567, Unit: PerSecond, Target: atLeast(1e6)})
-	r.add(Figure{Name: "memory", Value: 79.96e6, Unit: Bytes})
-	r.add(Figure{Name: "processor", Value: 0.5, Unit: Percent, Target: below(0.5)})
+	r.add(figure.Figure{Name: "lost", Value: 0, Unit: figure.Count, Target: figure.Exactly(0)})
+	r.add(figure.Figure{Name: "rate", Value: 1234567, Unit: figure.PerSecond, Target: figure.AtLeast(1e6)})
+	r.add(figure.Figure{Name: "memory", Value: 79.96e6, Unit: figure.Bytes})
+	r.add(figure.Figure{Name: "processor", Value: 0.5, Unit: figure.Percent, Target: figure.Below(0.5)})
 
-	var table bytes.Buffer
-	if err := WriteTable(&table, report.Figures); err != nil {
+	var written bytes.Buffer
+	if err := report.WriteText(&written); err != nil {
 		t.Fatal(err)
 	}
+	_, table, _ := strings.Cut(written.String(), "\n\n") // the machine is before it
 	var got []string
-	for line := range strings.Lines(table.String()) {
+	for line := range strings.Lines(table) {
 		got = append(got, strings.Join(strings.Fields(line), " "))
 	}
 	want := []string{
@@ -253,45 +244,15 @@ func TestReport(t *testing.T) {
 	}
 
 	var text bytes.Buffer
-	if err := report.writeJSON(&text); err != nil {
+	if err := report.WriteJSON(&text); err != nil {
 		t.Fatal(err)
 	}
-	var back Report
+	var back figure.Report
 	if err := json.Unmarshal(text.Bytes(), &back); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(report, back); diff != "" {
 		t.Errorf("JSON (-want +got):\n%s", diff)
-	}
-}
-
-func TestUnits(t *testing.T) {
-	for _, c := range []struct {
-		unit Unit
-		v    float64
-		want string
-	}{
-		{Seconds, 1.2345e-6, "1.23µs"}, {Seconds, 123.456e-6, "123µs"}, {Seconds, 12.345e-3, "12.3ms"}, {Seconds, 1, "1s"},
-		{Count, 0, "0"}, {Count, 999, "999"}, {Count, 1000, "1,000"}, {Count, -1234567, "-1,234,567"}, {Count, -100, "-100"},
-	} {
-		if got := c.unit.text(c.v); got != c.want {
-			t.Errorf("%v %s is written %q, want %q", c.v, c.unit, got, c.want)
-		}
-	}
-}
-
-func TestMetrics(t *testing.T) {
-	m := metrics("# HELP a text\na{x=\"1\",y=\"2\"} 3\na{x=\"1\",y=\"3\"} 4\na_total 100\na{xx=\"1\"} 1e+02\nb 7\n")
-	for _, c := range []struct {
-		name   string
-		labels []string
-		want   float64
-	}{
-		{"a", nil, 107}, {"a", []string{`x="1"`}, 7}, {"a", []string{`x="1"`, `y="3"`}, 4}, {"b", nil, 7}, {"c", nil, 0},
-	} {
-		if got := m.sum(c.name, c.labels...); got != c.want {
-			t.Errorf("%s%v is %v, want %v", c.name, c.labels, got, c.want)
-		}
 	}
 }
 

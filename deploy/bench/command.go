@@ -1,10 +1,7 @@
-//go:build linux
-
 package bench
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/ndmon/ndmon/deploy/bench/figure"
 	"github.com/spf13/pflag"
 )
 
@@ -57,31 +55,11 @@ func Command(ctx context.Context, args []string, out, log io.Writer) error {
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
-	report := Report{Machine: ThisMachine(cfg.Bin), Figures: []Figure{}}
-	failed := Run(ctx, cfg, func(f Figure) { report.Figures = append(report.Figures, f) })
-	write := report.writeText
+	report := figure.Report{Machine: figure.ThisMachine(cfg.Bin), Figures: []figure.Figure{}}
+	failed := Run(ctx, cfg, func(f figure.Figure) { report.Figures = append(report.Figures, f) })
+	write := report.WriteText
 	if *asJSON {
-		write = report.writeJSON
+		write = report.WriteJSON
 	}
 	return errors.Join(write(out), failed)
-}
-
-// Report is what ndbench writes.
-type Report struct {
-	Machine Machine  `json:"machine"`
-	Figures []Figure `json:"figures"`
-}
-
-func (r Report) writeJSON(w io.Writer) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	return e.Encode(r)
-}
-
-func (r Report) writeText(w io.Writer) error {
-	if _, err := fmt.Fprintf(w, "%v\n\n", r.Machine); err != nil {
-		return err
-	}
-	return WriteTable(w, r.Figures)
 }

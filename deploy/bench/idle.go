@@ -1,10 +1,10 @@
-//go:build linux
-
 package bench
 
 import (
 	"time"
 
+	"github.com/ndmon/ndmon/deploy/bench/figure"
+	"github.com/ndmon/ndmon/deploy/bench/proc"
 	"github.com/ndmon/ndmon/deploy/lab"
 )
 
@@ -17,15 +17,15 @@ const (
 
 func idle(r *run) {
 	s := r.together(lab.NewRouter(r).Namespace, job{master: lab.Master, slaves: lab.Slave1 + "," + lab.Slave2})
-	s.rest([]resting{{"ndmon", s.ndmon, below(idleCPU), below(allMemory)}})
+	s.rest([]resting{{"ndmon", s.ndmon, figure.Below(idleCPU), figure.Below(allMemory)}})
 }
 
 func idleApart(r *run) {
 	s := r.apart(lab.NewRouter(r).Namespace, job{master: lab.Master, slaves: lab.Slave1 + "," + lab.Slave2})
 	s.rest([]resting{
-		{"nd-sensor", s.sensor, below(idleCPU), below(partMemory)},
-		{"nd-pinger", s.pinger, below(idleCPU), below(partMemory)},
-		{"nd-ruled", s.ruled, below(idleCPU), nil},
+		{"nd-sensor", s.sensor, figure.Below(idleCPU), figure.Below(partMemory)},
+		{"nd-pinger", s.pinger, figure.Below(idleCPU), figure.Below(partMemory)},
+		{"nd-ruled", s.ruled, figure.Below(idleCPU), nil},
 		{"nats-server", s.server, nil, nil},
 	})
 }
@@ -34,7 +34,7 @@ func idleApart(r *run) {
 type resting struct {
 	name        string
 	process     *lab.Process
-	cpu, memory *Target
+	cpu, memory *figure.Target
 }
 
 // rest lets the processes come to rest and measures what they take then.
@@ -45,18 +45,18 @@ func (s *system) rest(processes []resting) {
 	before := make([]time.Duration, len(processes))
 	for i, p := range processes {
 		var err error
-		before[i], err = cpuOf(p.process.PID())
+		before[i], err = proc.CPU(p.process.PID())
 		s.must(err, "measure")
 	}
 	s.pause(s.Duration)
 	for i, p := range processes {
-		after, err := cpuOf(p.process.PID())
+		after, err := proc.CPU(p.process.PID())
 		s.must(err, "measure")
-		memory, _, err := memoryOf(p.process.PID())
+		memory, _, err := proc.Memory(p.process.PID())
 		s.must(err, "measure")
 		share := (after - before[i]).Seconds() / time.Since(begin.since).Seconds()
-		s.add(Figure{Name: "processor, " + p.name, Value: 100 * share, Unit: Percent, Target: p.cpu})
-		s.add(Figure{Name: "resident memory, " + p.name, Value: float64(memory), Unit: Bytes, Target: p.memory})
+		s.add(figure.Figure{Name: "processor, " + p.name, Value: 100 * share, Unit: figure.Percent, Target: p.cpu})
+		s.add(figure.Figure{Name: "resident memory, " + p.name, Value: float64(memory), Unit: figure.Bytes, Target: p.memory})
 	}
 	begin.addOthers()
 	s.stop()

@@ -1,5 +1,3 @@
-//go:build linux
-
 package bench
 
 import (
@@ -8,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ndmon/ndmon/deploy/bench/figure"
 	"github.com/ndmon/ndmon/schemas"
 )
 
@@ -85,22 +84,22 @@ func (a *arrivals) took() []time.Duration {
 }
 
 func latency(r *run) {
-	w := r.wire()
-	r.alertLatency(w, r.together(w.watched, r.watching()), below(1e-3), below(5e-3))
+	w := r.pair()
+	r.alertLatency(w, r.together(w.watched, r.watching()), figure.Below(1e-3), figure.Below(5e-3))
 }
 
 func latencyApart(r *run) {
-	w := r.wire()
-	r.alertLatency(w, r.apart(w.watched, r.watching()), below(1e-3), below(5e-3))
+	w := r.pair()
+	r.alertLatency(w, r.apart(w.watched, r.watching()), figure.Below(1e-3), figure.Below(5e-3))
 }
 
-func (r *run) alertLatency(w wire, s *system, median, p99 *Target) {
+func (r *run) alertLatency(w pair, s *system, median, p99 *figure.Target) {
 	r.Helper()
 	begin := r.usage()
 	p := s.pass(w, r.rate, r.Duration, 1)
 	r.addArrivals(p.arrivals)
 	r.spread("frame to alert", p.arrivals.took(), median, p99)
-	r.add(Figure{Name: fmt.Sprintf("processor time a frame at %d/s", r.rate), Value: p.cpu.Seconds() / p.sent, Unit: Seconds})
+	r.add(figure.Figure{Name: fmt.Sprintf("processor time a frame at %d/s", r.rate), Value: p.cpu.Seconds() / p.sent, Unit: figure.Seconds})
 	begin.addOthers()
 	s.stop()
 }
@@ -108,7 +107,7 @@ func (r *run) alertLatency(w wire, s *system, median, p99 *Target) {
 // addArrivals reports whether every alert came, and came once.
 func (r *run) addArrivals(a *arrivals) {
 	missing, again := a.outcome()
-	r.add(Figure{Name: "frames that alert", Value: float64(len(a.left)), Unit: Count})
-	r.add(Figure{Name: "alerts that never came", Value: float64(missing), Unit: Count, Target: exactly(0)})
-	r.add(Figure{Name: "alerts that came again", Value: float64(again), Unit: Count, Target: exactly(0)})
+	r.add(figure.Figure{Name: "frames that alert", Value: float64(len(a.left)), Unit: figure.Count})
+	r.add(figure.Figure{Name: "alerts that never came", Value: float64(missing), Unit: figure.Count, Target: figure.Exactly(0)})
+	r.add(figure.Figure{Name: "alerts that came again", Value: float64(again), Unit: figure.Count, Target: figure.Exactly(0)})
 }

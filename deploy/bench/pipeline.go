@@ -1,10 +1,11 @@
-//go:build linux
-
 package bench
 
 import (
 	"time"
 
+	"github.com/ndmon/ndmon/deploy/bench/figure"
+	"github.com/ndmon/ndmon/deploy/bench/proc"
+	"github.com/ndmon/ndmon/deploy/bench/wire"
 	"github.com/ndmon/ndmon/deploy/lab"
 )
 
@@ -25,11 +26,11 @@ const (
 	drained = time.Minute
 )
 
-// wire is a veth pair: frames that are sent on one end are watched on the other.
-type wire struct {
+// pair is a veth pair: frames that are sent on one end are watched on the other.
+type pair struct {
 	watched *lab.Namespace
 	from    *lab.Namespace
-	sender  *sender
+	sender  *wire.Sender
 }
 
 // The ends of the wire.
@@ -38,14 +39,14 @@ const (
 	fromEnd    = "h0"
 )
 
-func (r *run) wire() wire {
+func (r *run) pair() pair {
 	r.Helper()
-	w := wire{watched: lab.New(r, "router"), from: lab.New(r, "host")}
+	w := pair{watched: lab.New(r, "router"), from: lab.New(r, "host")}
 	w.watched.Veth(watchedEnd, w.from, fromEnd)
 	w.watched.Address(watchedEnd, "2001:db8:5::1/64")
 	w.watched.LinkLocal(watchedEnd)
 	w.from.LinkLocal(fromEnd)
-	w.sender = newSender(r, w.from, fromEnd)
+	w.sender = wire.NewSender(r, w.from, fromEnd)
 	return w
 }
 
@@ -55,7 +56,7 @@ func (r *run) watching() job {
 
 // passage is what came of a flood.
 type passage struct {
-	flood
+	wire.Flood
 	counts
 	sent float64 // frames that were on the wire
 	lost float64
@@ -67,28 +68,28 @@ type passage struct {
 
 // pass floods the system and waits until everything is evaluated that was not
 // lost. One in every so many frames alerts, none for 0.
-func (s *system) pass(w wire, rate int, d time.Duration, every int) passage {
+func (s *system) pass(w pair, rate int, d time.Duration, every int) passage {
 	s.Helper()
-	fill := func(f *frame, number int) { f.set(quietTargets, uint32(number)) }
+	fill := func(f *wire.Frame, number int) { f.Set(quietTargets, uint32(number)) }
 	var a *arrivals
 	if every > 0 {
 		a = s.expect(int(float64(rate)*d.Seconds()) / every)
 		defer a.end()
-		fill = func(f *frame, number int) {
+		fill = func(f *wire.Frame, number int) {
 			if n := number / every; number%every == every-1 {
-				f.set(alertTargets, uint32(n))
+				f.Set(alertTargets, uint32(n))
 				a.leaves(n)
 			} else {
-				f.set(quietTargets, uint32(number))
+				f.Set(quietTargets, uint32(number))
 			}
 		}
 	}
 	dropped := w.from.Link(fromEnd).Attrs().Statistics.TxDropped
 	before, cpu := s.counts(), s.usage().cpu
-	flood, err := w.sender.flood(s.ctx, rate, d, fill)
+	flood, err := w.sender.Flood(s.ctx, rate, d, fill)
 	s.must(err, "flood "+fromEnd)
-	p := passage{flood: flood, arrivals: a}
-	p.sent = float64(flood.frames) - float64(w.from.Link(fromEnd).Attrs().Statistics.TxDropped-dropped)
+	p := passage{Flood: flood, arrivals: a}
+	p.sent = float64(flood.Frames) - float64(w.from.Link(fromEnd).Attrs().Statistics.TxDropped-dropped)
 	moved := time.Now()
 	s.until(drained, func() bool {
 		now := s.counts().minus(before)
@@ -98,7 +99,7 @@ func (s *system) pass(w wire, rate int, d time.Duration, every int) passage {
 		p.counts = now
 		return now.evaluated+now.lost() >= p.sent || time.Since(moved) > still
 	})
-	p.late = moved.Sub(flood.end)
+	p.late = moved.Sub(flood.End)
 	p.cpu = s.usage().cpu - cpu
 	p.lost = max(p.sent-p.evaluated, p.counts.lost(), 0)
 	if a != nil {
@@ -122,31 +123,31 @@ func pipelineAlerts(r *run) {
 // throughput measures one passage and reports it.
 func (r *run) throughput(every int, add func(passage)) {
 	r.Helper()
-	w := r.wire()
+	w := r.pair()
 	s := r.together(w.watched, r.watching())
 	begin := r.usage()
 	p := s.pass(w, r.rate, r.Duration, every)
-	_, peak, err := memoryOf(s.ndmon.PID())
+	_, peak, err := proc.Memory(s.ndmon.PID())
 	r.must(err, "measure")
 	add(p)
-	r.add(Figure{Name: "resident memory, ndmon, at most", Value: float64(peak), Unit: Bytes})
+	r.add(figure.Figure{Name: "resident memory, ndmon, at most", Value: float64(peak), Unit: figure.Bytes})
 	begin.addOthers()
 	s.stop()
 }
 
 func (r *run) addPassage(p passage) {
-	r.add(Figure{Name: "frames sent a second", Value: p.rate(), Unit: PerSecond, Target: atLeast(onPace * float64(r.rate))})
-	r.add(Figure{Name: "frames sent", Value: p.sent, Unit: Count})
-	r.add(Figure{Name: "frames evaluated", Value: p.evaluated, Unit: Count})
-	r.add(Figure{Name: "frames lost", Value: p.lost, Unit: Count, Target: exactly(0)})
+	r.add(figure.Figure{Name: "frames sent a second", Value: p.Rate(), Unit: figure.PerSecond, Target: figure.AtLeast(onPace * float64(r.rate))})
+	r.add(figure.Figure{Name: "frames sent", Value: p.sent, Unit: figure.Count})
+	r.add(figure.Figure{Name: "frames evaluated", Value: p.evaluated, Unit: figure.Count})
+	r.add(figure.Figure{Name: "frames lost", Value: p.lost, Unit: figure.Count, Target: figure.Exactly(0)})
 	if p.lost > 0 {
-		r.add(Figure{Name: "lost by the kernel's queue", Value: p.inKernel, Unit: Count})
-		r.add(Figure{Name: "lost by the sensor's buffer", Value: p.inBuffer, Unit: Count})
-		r.add(Figure{Name: "lost by the stream", Value: p.inStream, Unit: Count})
+		r.add(figure.Figure{Name: "lost by the kernel's queue", Value: p.inKernel, Unit: figure.Count})
+		r.add(figure.Figure{Name: "lost by the sensor's buffer", Value: p.inBuffer, Unit: figure.Count})
+		r.add(figure.Figure{Name: "lost by the stream", Value: p.inStream, Unit: figure.Count})
 	}
-	r.add(Figure{Name: "all evaluated after the last frame", Value: max(0, p.late.Seconds()), Unit: Seconds})
-	r.add(Figure{Name: "processor time an evaluated frame, ndmon", Value: p.cpu.Seconds() / max(1, p.evaluated), Unit: Seconds})
-	r.add(Figure{Name: "processor time a frame, sending and delivery", Value: p.flood.cpu.Seconds() / max(1, p.sent), Unit: Seconds})
+	r.add(figure.Figure{Name: "all evaluated after the last frame", Value: max(0, p.late.Seconds()), Unit: figure.Seconds})
+	r.add(figure.Figure{Name: "processor time an evaluated frame, ndmon", Value: p.cpu.Seconds() / max(1, p.evaluated), Unit: figure.Seconds})
+	r.add(figure.Figure{Name: "processor time a frame, sending and delivery", Value: p.CPU.Seconds() / max(1, p.sent), Unit: figure.Seconds})
 }
 
 // The search for the highest rate.
@@ -168,7 +169,7 @@ func highestAlerts(r *run) { r.search(alertEvery) }
 // search finds the highest rate at which nothing is lost and no queue grows.
 func (r *run) search(every int) {
 	r.Helper()
-	w := r.wire()
+	w := r.pair()
 	s := r.together(w.watched, r.watching())
 	begin := r.usage()
 	d := max(r.Duration/4, 100*time.Millisecond)
@@ -179,7 +180,7 @@ func (r *run) search(every int) {
 			if p.arrivals != nil {
 				missing, _ = p.arrivals.outcome()
 			}
-			if p.rate() >= onPace*float64(rate) && p.lost == 0 && missing == 0 && p.late < behind {
+			if p.Rate() >= onPace*float64(rate) && p.lost == 0 && missing == 0 && p.late < behind {
 				return true
 			}
 		}
@@ -199,7 +200,7 @@ func (r *run) search(every int) {
 			high = middle
 		}
 	}
-	r.add(Figure{Name: "frames a second without loss", Value: float64(low), Unit: PerSecond})
+	r.add(figure.Figure{Name: "frames a second without loss", Value: float64(low), Unit: figure.PerSecond})
 	begin.addOthers()
 	s.stop()
 }

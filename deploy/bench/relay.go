@@ -1,5 +1,3 @@
-//go:build linux
-
 package bench
 
 import (
@@ -10,6 +8,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/ndmon/ndmon/deploy/bench/figure"
+	"github.com/ndmon/ndmon/deploy/bench/wire"
 	"github.com/ndmon/ndmon/deploy/lab"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -31,7 +31,7 @@ const kept = 400 * time.Millisecond
 type relaying struct {
 	*system
 	router                 *lab.Router
-	master, slave1, slave2 *tap
+	master, slave1, slave2 *wire.Tap
 	socket                 *net.UDPConn
 	links                  []int
 	asked                  []asked // whose entries are in the neighbour table
@@ -42,10 +42,10 @@ type asked struct {
 	at     time.Time
 }
 
-func relay(r *run)      { r.relayLatency((*run).together, below(100e-6), below(500e-6)) }
+func relay(r *run)      { r.relayLatency((*run).together, figure.Below(100e-6), figure.Below(500e-6)) }
 func relayApart(r *run) { r.relayLatency((*run).apart, nil, nil) }
 
-func (r *run) relayLatency(start func(*run, *lab.Namespace, job) *system, median, p99 *Target) {
+func (r *run) relayLatency(start func(*run, *lab.Namespace, job) *system, median, p99 *figure.Target) {
 	r.Helper()
 	count := int(float64(r.rate) * r.Duration.Seconds())
 	if count < 1 {
@@ -53,10 +53,10 @@ func (r *run) relayLatency(start func(*run, *lab.Namespace, job) *system, median
 	}
 	router := lab.NewRouter(r)
 	for n := range uint32(count) {
-		router.Host2.Address("eth0", numbered(relayed, n).String()+"/128")
+		router.Host2.Address("eth0", wire.Numbered(relayed, n).String()+"/128")
 	}
-	l := &relaying{router: router, master: newTap(r, router.Namespace, lab.Master),
-		slave1: newTap(r, router.Namespace, lab.Slave1), slave2: newTap(r, router.Namespace, lab.Slave2)}
+	l := &relaying{router: router, master: wire.NewTap(r, router.Namespace, lab.Master),
+		slave1: wire.NewTap(r, router.Namespace, lab.Slave1), slave2: wire.NewTap(r, router.Namespace, lab.Slave2)}
 	for _, name := range []string{lab.Master, lab.Slave1, lab.Slave2} {
 		l.links = append(l.links, router.Link(name).Attrs().Index)
 	}
@@ -83,11 +83,11 @@ func (l *relaying) warm() {
 	l.Helper()
 	n := uint32(0)
 	l.eventually("a solicitation on the master leads to one on the slaves", func() bool {
-		l.ask(numbered(warming, n))
+		l.ask(wire.Numbered(warming, n))
 		n++
 		l.pause(20 * time.Millisecond)
 		l.tidy()
-		return len(l.slave1.first) > 0 && len(l.slave2.first) > 0
+		return len(l.slave1.First) > 0 && len(l.slave2.First) > 0
 	})
 	l.pause(time.Second) // beyond the pinger's budget of a second
 	l.tidy()
@@ -100,14 +100,14 @@ func (l *relaying) solicit(count int) {
 	for n := range count {
 		due := begin.Add(time.Duration(float64(n) / float64(l.rate) * float64(time.Second)))
 		time.Sleep(time.Until(due))
-		l.ask(numbered(relayed, uint32(n)))
+		l.ask(wire.Numbered(relayed, uint32(n)))
 		// In the middle between two solicitations nothing is measured.
 		time.Sleep(time.Until(due.Add(time.Second / time.Duration(2*l.rate))))
 		l.tidy()
 		l.alive()
 	}
 	for len(l.asked) > 0 {
-		l.pause(tick)
+		l.pause(wire.Tick)
 		l.tidy()
 	}
 }
@@ -138,24 +138,24 @@ func (l *relaying) tidy() {
 		}
 		l.asked = l.asked[1:]
 	}
-	for _, t := range []*tap{l.master, l.slave1, l.slave2} {
-		l.must(t.read(), "see the solicitations")
+	for _, t := range []*wire.Tap{l.master, l.slave1, l.slave2} {
+		l.must(t.Read(), "see the solicitations")
 	}
 }
 
-func (l *relaying) figures(count int, cpu time.Duration, median, p99 *Target) {
+func (l *relaying) figures(count int, cpu time.Duration, median, p99 *figure.Target) {
 	l.Helper()
 	var first, both []time.Duration
 	solicited := 0
 	for n := range uint32(count) {
-		target := numbered(relayed, n)
-		in, ok := l.master.first[target]
+		target := wire.Numbered(relayed, n)
+		in, ok := l.master.First[target]
 		if !ok {
 			continue
 		}
 		solicited++
-		out1, ok1 := l.slave1.first[target]
-		out2, ok2 := l.slave2.first[target]
+		out1, ok1 := l.slave1.First[target]
+		out2, ok2 := l.slave2.First[target]
 		if !ok1 || !ok2 {
 			continue
 		}
@@ -164,9 +164,9 @@ func (l *relaying) figures(count int, cpu time.Duration, median, p99 *Target) {
 		}
 		first, both = append(first, out1.Sub(in)), append(both, out2.Sub(in))
 	}
-	l.add(Figure{Name: "solicitations on the master", Value: float64(solicited), Unit: Count, Target: exactly(float64(count))})
-	l.add(Figure{Name: "not relayed to both slaves", Value: float64(solicited - len(both)), Unit: Count, Target: exactly(0)})
+	l.add(figure.Figure{Name: "solicitations on the master", Value: float64(solicited), Unit: figure.Count, Target: figure.Exactly(float64(count))})
+	l.add(figure.Figure{Name: "not relayed to both slaves", Value: float64(solicited - len(both)), Unit: figure.Count, Target: figure.Exactly(0)})
 	l.spread("master to first slave", first, median, p99)
 	l.spread("master to both slaves", both, nil, nil)
-	l.add(Figure{Name: fmt.Sprintf("processor time a solicitation at %d/s", l.rate), Value: cpu.Seconds() / float64(count), Unit: Seconds})
+	l.add(figure.Figure{Name: fmt.Sprintf("processor time a solicitation at %d/s", l.rate), Value: cpu.Seconds() / float64(count), Unit: figure.Seconds})
 }

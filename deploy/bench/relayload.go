@@ -1,5 +1,3 @@
-//go:build linux
-
 package bench
 
 import (
@@ -11,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ndmon/ndmon/deploy/bench/figure"
+	"github.com/ndmon/ndmon/deploy/bench/wire"
 	"github.com/ndmon/ndmon/deploy/lab"
 	"golang.org/x/sys/unix"
 )
@@ -33,20 +33,20 @@ const knownHosts = 64
 const counted = 50 * time.Millisecond
 
 func relayKnown(r *run) {
-	r.relayKnown(nil, func(router *lab.Router) *sender { return newSender(r, router.Namespace, lab.Master) })
+	r.relayKnown(nil, func(router *lab.Router) *wire.Sender { return wire.NewSender(r, router.Namespace, lab.Master) })
 }
 
 func relayAnswer(r *run) {
-	r.relayKnown(keeping(), func(router *lab.Router) *sender { return newSender(r, router.Upstream, "eth0") })
+	r.relayKnown(keeping(), func(router *lab.Router) *wire.Sender { return wire.NewSender(r, router.Upstream, "eth0") })
 }
 
 // relayKnown floods the master with solicitations for known targets.
-func (r *run) relayKnown(options []string, from func(*lab.Router) *sender) {
+func (r *run) relayKnown(options []string, from func(*lab.Router) *wire.Sender) {
 	r.Helper()
 	router := lab.NewRouter(r)
 	targets := make([]netip.Addr, knownHosts)
 	for n := range targets {
-		targets[n] = numbered(known, uint32(n))
+		targets[n] = wire.Numbered(known, uint32(n))
 		router.Host2.Address("eth0", targets[n].String()+"/128")
 	}
 	s := r.relayOn(router, options)
@@ -64,12 +64,12 @@ func (r *run) relayKnown(options []string, from func(*lab.Router) *sender) {
 	})
 	s.pause(time.Second) // the budget of a second, and what is left to solicit
 
-	wire := from(router)
+	sender := from(router)
 	before, out := s.relayed(), router.Link(lab.Master).Attrs().Statistics.TxPackets
 	begin := r.usage()
-	flood, err := wire.flood(r.ctx, r.rate, r.Duration, func(f *frame, n int) { f.set(known, uint32(n%knownHosts)) })
+	flood, err := sender.Flood(r.ctx, r.rate, r.Duration, func(f *wire.Frame, n int) { f.Set(known, uint32(n%knownHosts)) })
 	r.must(err, "flood the master")
-	sent := float64(flood.frames)
+	sent := float64(flood.Frames)
 	var got relayCounts
 	moved := time.Now()
 	// Seldom: to count costs ndmon something too.
@@ -80,17 +80,17 @@ func (r *run) relayKnown(options []string, from func(*lab.Router) *sender) {
 		}
 	}
 	cpu := r.usage().cpu - begin.cpu
-	r.add(Figure{Name: "solicitations sent a second", Value: flood.rate(), Unit: PerSecond, Target: atLeast(onPace * float64(r.rate))})
-	r.add(Figure{Name: "solicitations sent", Value: sent, Unit: Count})
-	r.add(Figure{Name: "commands that the pinger has counted", Value: got.commands, Unit: Count})
-	r.add(Figure{Name: "solicitations lost", Value: max(0, sent-got.commands), Unit: Count, Target: exactly(0)})
-	r.add(Figure{Name: "lost by the sensor", Value: got.lost, Unit: Count, Target: exactly(0)})
+	r.add(figure.Figure{Name: "solicitations sent a second", Value: flood.Rate(), Unit: figure.PerSecond, Target: figure.AtLeast(onPace * float64(r.rate))})
+	r.add(figure.Figure{Name: "solicitations sent", Value: sent, Unit: figure.Count})
+	r.add(figure.Figure{Name: "commands that the pinger has counted", Value: got.commands, Unit: figure.Count})
+	r.add(figure.Figure{Name: "solicitations lost", Value: max(0, sent-got.commands), Unit: figure.Count, Target: figure.Exactly(0)})
+	r.add(figure.Figure{Name: "lost by the sensor", Value: got.lost, Unit: figure.Count, Target: figure.Exactly(0)})
 	if len(options) > 0 {
 		answers := float64(router.Link(lab.Master).Attrs().Statistics.TxPackets - out)
-		r.add(Figure{Name: "frames sent on the master for them", Value: answers, Unit: Count, Target: atLeast(sent)})
+		r.add(figure.Figure{Name: "frames sent on the master for them", Value: answers, Unit: figure.Count, Target: figure.AtLeast(sent)})
 	}
-	r.add(Figure{Name: "the last counted after the last frame", Value: max(0, moved.Sub(flood.end).Seconds()), Unit: Seconds})
-	r.add(Figure{Name: "processor time a solicitation", Value: cpu.Seconds() / sent, Unit: Seconds, Target: below(40e-6)})
+	r.add(figure.Figure{Name: "the last counted after the last frame", Value: max(0, moved.Sub(flood.End).Seconds()), Unit: figure.Seconds})
+	r.add(figure.Figure{Name: "processor time a solicitation", Value: cpu.Seconds() / sent, Unit: figure.Seconds, Target: figure.Below(40e-6)})
 	begin.addOthers()
 	s.stop()
 }
@@ -100,9 +100,9 @@ type relayCounts struct{ commands, lost float64 }
 
 func (s *system) relayed() relayCounts {
 	s.Helper()
-	m, err := s.sensorAt.read(s.ctx)
+	m, err := s.sensorAt.Read(s.ctx)
 	s.must(err, "count")
-	return relayCounts{m.sum("nd_pinger_commands_total"), m.sum("nd_sensor_dropped_total")}
+	return relayCounts{m.Sum("nd_pinger_commands_total"), m.Sum("nd_sensor_dropped_total")}
 }
 
 func (c relayCounts) minus(o relayCounts) relayCounts {
@@ -130,21 +130,21 @@ const (
 )
 
 func relayScan(r *run) {
-	r.scan(nil, func(router *lab.Router) *sender { return newSender(r, router.Namespace, lab.Master) })
+	r.scan(nil, func(router *lab.Router) *wire.Sender { return wire.NewSender(r, router.Namespace, lab.Master) })
 }
 
 func relayScanIn(r *run) {
-	r.scan(keeping(), func(router *lab.Router) *sender { return newSender(r, router.Upstream, "eth0") })
+	r.scan(keeping(), func(router *lab.Router) *wire.Sender { return wire.NewSender(r, router.Upstream, "eth0") })
 }
 
-func (r *run) scan(options []string, from func(*lab.Router) *sender) {
+func (r *run) scan(options []string, from func(*lab.Router) *wire.Sender) {
 	r.Helper()
 	d := scanTimes * r.Duration
 	hosts := max(1, int(d/each))
 	step := d / time.Duration(hosts)
 	router := lab.NewRouter(r)
 	for n := range hosts {
-		router.Host2.Address("eth0", numbered(honest, uint32(n)).String()+"/128")
+		router.Host2.Address("eth0", wire.Numbered(honest, uint32(n)).String()+"/128")
 	}
 	var socket *net.UDPConn
 	var err error
@@ -152,15 +152,15 @@ func (r *run) scan(options []string, from func(*lab.Router) *sender) {
 	r.must(err, "open a socket")
 	r.Cleanup(func() { socket.Close() })
 	s := r.relayOn(router, options)
-	wire := from(router)
+	sender := from(router)
 	before := router.NeighbourTable()
 
 	begin := r.usage()
 	scan := make(chan error, 1)
-	var flood flood
+	var flood wire.Flood
 	go func() {
 		var err error
-		flood, err = wire.flood(r.ctx, r.rate, d, func(f *frame, n int) { f.set(scanned, uint32(n)) })
+		flood, err = sender.Flood(r.ctx, r.rate, d, func(f *wire.Frame, n int) { f.Set(scanned, uint32(n)) })
 		scan <- err
 	}()
 	fullest := before
@@ -172,19 +172,19 @@ func (r *run) scan(options []string, from func(*lab.Router) *sender) {
 			fullest = table
 		}
 		for ; time.Duration(sends)*another < min(time.Since(start), d); sends++ {
-			_, err := socket.WriteToUDPAddrPort([]byte("?"), netip.AddrPortFrom(numbered(otherOne, uint32(sends)), 9))
+			_, err := socket.WriteToUDPAddrPort([]byte("?"), netip.AddrPortFrom(wire.Numbered(otherOne, uint32(sends)), 9))
 			if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOBUFS) {
 				refused++
 			}
 		}
 		if n := len(asked); n < hosts && time.Since(start) > step/2+time.Duration(n)*step {
 			asked = append(asked, time.Now())
-			if _, err := socket.WriteToUDPAddrPort([]byte("?"), netip.AddrPortFrom(numbered(honest, uint32(n)), 9)); err != nil {
+			if _, err := socket.WriteToUDPAddrPort([]byte("?"), netip.AddrPortFrom(wire.Numbered(honest, uint32(n)), 9)); err != nil {
 				refused++
 			}
 		}
 		for _, entry := range router.Neighbours() {
-			if n, ok := number(honest, entry.Address); ok && entry.Interface == lab.Slave2 && entry.State == "REACHABLE" && took[n] == 0 {
+			if n, ok := wire.Number(honest, entry.Address); ok && entry.Interface == lab.Slave2 && entry.State == "REACHABLE" && took[n] == 0 {
 				took[n] = time.Since(asked[n])
 			}
 		}
@@ -202,18 +202,18 @@ func (r *run) scan(options []string, from func(*lab.Router) *sender) {
 	missing := len(took)
 	took = slices.DeleteFunc(took, func(d time.Duration) bool { return d == 0 })
 	missing -= len(took)
-	r.add(Figure{Name: "solicitations sent a second", Value: flood.rate(), Unit: PerSecond, Target: atLeast(onPace * float64(r.rate))})
-	r.add(Figure{Name: "room in the neighbour table before, of all", Value: 100 * before.Free(), Unit: Percent})
-	r.add(Figure{Name: "room in the neighbour table, least, of all", Value: 100 * fullest.Free(), Unit: Percent, Target: atLeast(25)})
-	r.add(Figure{Name: "sends of another program", Value: float64(sends + hosts), Unit: Count})
-	r.add(Figure{Name: "sends of another program that failed", Value: float64(refused), Unit: Count, Target: exactly(0)})
-	r.add(Figure{Name: "hosts asked for meanwhile", Value: float64(hosts), Unit: Count})
-	r.add(Figure{Name: "hosts asked for meanwhile and not found", Value: float64(missing), Unit: Count, Target: exactly(0)})
+	r.add(figure.Figure{Name: "solicitations sent a second", Value: flood.Rate(), Unit: figure.PerSecond, Target: figure.AtLeast(onPace * float64(r.rate))})
+	r.add(figure.Figure{Name: "room in the neighbour table before, of all", Value: 100 * before.Free(), Unit: figure.Percent})
+	r.add(figure.Figure{Name: "room in the neighbour table, least, of all", Value: 100 * fullest.Free(), Unit: figure.Percent, Target: figure.AtLeast(25)})
+	r.add(figure.Figure{Name: "sends of another program", Value: float64(sends + hosts), Unit: figure.Count})
+	r.add(figure.Figure{Name: "sends of another program that failed", Value: float64(refused), Unit: figure.Count, Target: figure.Exactly(0)})
+	r.add(figure.Figure{Name: "hosts asked for meanwhile", Value: float64(hosts), Unit: figure.Count})
+	r.add(figure.Figure{Name: "hosts asked for meanwhile and not found", Value: float64(missing), Unit: figure.Count, Target: figure.Exactly(0)})
 	if len(took) > 0 {
-		r.add(Figure{Name: "host found after, median", Value: median(took).Seconds(), Unit: Seconds})
-		r.add(Figure{Name: "host found after, maximum", Value: slices.Max(took).Seconds(), Unit: Seconds, Target: below(2)})
+		r.add(figure.Figure{Name: "host found after, median", Value: median(took).Seconds(), Unit: figure.Seconds})
+		r.add(figure.Figure{Name: "host found after, maximum", Value: slices.Max(took).Seconds(), Unit: figure.Seconds, Target: figure.Below(2)})
 	}
-	r.add(Figure{Name: "processor time a solicitation", Value: cpu.Seconds() / float64(max(1, flood.frames)), Unit: Seconds})
+	r.add(figure.Figure{Name: "processor time a solicitation", Value: cpu.Seconds() / float64(max(1, flood.Frames)), Unit: figure.Seconds})
 	begin.addOthers()
 	s.stop()
 }
@@ -278,10 +278,10 @@ func (r *run) way(name string, onLink bool, move lab.Move) {
 			last = e.Sent
 		}
 	}
-	r.add(Figure{Name: "first reply, " + name, Value: first.Sub(start).Seconds(), Unit: Seconds, Target: below(2)})
-	r.add(Figure{Name: "lost after the first reply, " + name, Value: float64(before), Unit: Count, Target: exactly(0)})
-	r.add(Figure{Name: "longest gap at the move, " + name, Value: gap.Seconds(), Unit: Seconds, Target: below(3)})
-	r.add(Figure{Name: "lost after the move, " + name, Value: float64(after), Unit: Count, Target: exactly(0)})
+	r.add(figure.Figure{Name: "first reply, " + name, Value: first.Sub(start).Seconds(), Unit: figure.Seconds, Target: figure.Below(2)})
+	r.add(figure.Figure{Name: "lost after the first reply, " + name, Value: float64(before), Unit: figure.Count, Target: figure.Exactly(0)})
+	r.add(figure.Figure{Name: "longest gap at the move, " + name, Value: gap.Seconds(), Unit: figure.Seconds, Target: figure.Below(3)})
+	r.add(figure.Figure{Name: "lost after the move, " + name, Value: float64(after), Unit: figure.Count, Target: figure.Exactly(0)})
 	s.stop()
 	r.must(os.RemoveAll(filepath.Join(r.dir, "data")), "remove the data of ndmon")
 }

@@ -1,5 +1,3 @@
-//go:build linux
-
 package bench
 
 import (
@@ -10,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/ndmon/ndmon/deploy/bench/proc"
 	"github.com/ndmon/ndmon/deploy/lab"
 )
 
@@ -32,7 +31,7 @@ type system struct {
 	ndmon, server, sensor, ruled, pinger *lab.Process
 	// sensorAt and ruledAt say where their metrics are; in ndmon it is one
 	// place.
-	sensorAt, ruledAt scraper
+	sensorAt, ruledAt proc.Scraper
 }
 
 // job is what a system is started for.
@@ -54,7 +53,7 @@ type job struct {
 // together starts ndmon.
 func (r *run) together(at *lab.Namespace, j job) *system {
 	r.Helper()
-	s := &system{run: r, at: at, sensorAt: scraper{at, sensorMetrics}}
+	s := &system{run: r, at: at, sensorAt: proc.Scraper{At: at, Address: sensorMetrics}}
 	s.ruledAt = s.sensorAt
 	args := []string{"--listen", natsAddress, "--data", filepath.Join(r.dir, "data"), "--host", host, "-l", "info", "-o", "json"}
 	if j.counted {
@@ -77,7 +76,7 @@ func (r *run) together(at *lab.Namespace, j job) *system {
 // apart starts the processes and a nats-server between them.
 func (r *run) apart(at *lab.Namespace, j job) *system {
 	r.Helper()
-	s := &system{run: r, at: at, sensorAt: scraper{at, sensorMetrics}, ruledAt: scraper{at, ruledMetrics}}
+	s := &system{run: r, at: at, sensorAt: proc.Scraper{At: at, Address: sensorMetrics}, ruledAt: proc.Scraper{At: at, Address: ruledMetrics}}
 	s.server = s.start(r.Server[0], append(r.Server[1:len(r.Server):len(r.Server)], natsAddress, filepath.Join(r.dir, "nats")), nil)
 	r.eventually("nats-server listens", func() bool {
 		conn, err := at.Dial("tcp", natsAddress)
@@ -169,18 +168,18 @@ type counts struct {
 
 func (s *system) counts() counts {
 	s.Helper()
-	sensor, err := s.sensorAt.read(s.ctx)
+	sensor, err := s.sensorAt.Read(s.ctx)
 	s.must(err, "count")
 	ruled := sensor
 	if s.ruledAt != s.sensorAt {
-		ruled, err = s.ruledAt.read(s.ctx)
+		ruled, err = s.ruledAt.Read(s.ctx)
 		s.must(err, "count")
 	}
 	return counts{
-		evaluated: ruled.sum("nd_ruled_events_total"),
-		inKernel:  sensor.sum("nd_sensor_dropped_total", `reason="kernel"`),
-		inBuffer:  sensor.sum("nd_sensor_dropped_total", `reason="buffer"`),
-		inStream:  ruled.sum("nd_ruled_missed_events_total"),
+		evaluated: ruled.Sum("nd_ruled_events_total"),
+		inKernel:  sensor.Sum("nd_sensor_dropped_total", `reason="kernel"`),
+		inBuffer:  sensor.Sum("nd_sensor_dropped_total", `reason="buffer"`),
+		inStream:  ruled.Sum("nd_ruled_missed_events_total"),
 	}
 }
 

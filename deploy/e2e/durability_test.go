@@ -117,95 +117,101 @@ func deleteStream(t *testing.T, js jetstream.JetStream, name string) {
 	}
 }
 
+// spoiling loses the newest of what was stored: of a server that runs, through its
+// JetStream, or of one that has ended, in its folder.
+type spoiling struct {
+	name    string
+	running func(t *testing.T, s jetstream.Stream)
+	ended   string // the stream whose blocks are torn
+}
+
 // However the newest alerts and events were lost, by hand or with the disk, all goes
 // on at the next start.
 func TestNewestIsGone(t *testing.T) {
-	for name, spoil := range map[string]func(t *testing.T, js jetstream.JetStream, dir string){
-		"deleted": func(t *testing.T, js jetstream.JetStream, _ string) {
-			s, err := js.Stream(t.Context(), schemas.StreamAlerts)
-			if err != nil {
-				t.Fatal(err)
-			}
+	for _, lost := range []spoiling{
+		{name: "deleted", running: func(t *testing.T, s jetstream.Stream) {
 			if err := s.DeleteMsg(t.Context(), s.CachedInfo().State.LastSeq); err != nil {
 				t.Fatal(err)
 			}
-		},
-		"purged": func(t *testing.T, js jetstream.JetStream, _ string) {
-			s, err := js.Stream(t.Context(), schemas.StreamAlerts)
-			if err != nil {
-				t.Fatal(err)
-			}
+		}},
+		{name: "purged", running: func(t *testing.T, s jetstream.Stream) {
 			if err := s.Purge(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-		},
-		"torn alerts":  func(t *testing.T, _ jetstream.JetStream, dir string) { tear(t, dir, "ND_ALERTS") },
-		"torn events":  func(t *testing.T, _ jetstream.JetStream, dir string) { tear(t, dir, "ND_EVENTS") },
-		"torn state":   func(t *testing.T, _ jetstream.JetStream, dir string) { tear(t, dir, "OBJ_ND_STATE") },
-		"all are torn": func(t *testing.T, _ jetstream.JetStream, dir string) { tear(t, dir, "*") },
+		}},
+		{name: "torn alerts", ended: "ND_ALERTS"},
+		{name: "torn events", ended: "ND_EVENTS"},
+		{name: "torn state", ended: "OBJ_ND_STATE"},
+		{name: "all are torn", ended: "*"},
 	} {
-		torn := !strings.HasPrefix(name, "deleted") && name != "purged"
 		for _, end := range []string{"stopped", "killed"} {
-			if end == "killed" && name == "torn state" {
+			if end == "killed" && lost.name == "torn state" {
 				continue // it is stored once a minute, and at an orderly end
 			}
-			if name != "torn events" { // those of ndmon are in memory
-				t.Run(fmt.Sprintf("ndmon %s %s", end, name), func(t *testing.T) {
+			if lost.name != "torn events" { // those of ndmon are in memory
+				t.Run(fmt.Sprintf("ndmon %s %s", end, lost.name), func(t *testing.T) {
 					t.Parallel()
-					r := lab.NewRouter(t)
-					data := t.TempDir()
-					p := startStop(t, r, data)
-					wire := r.Upstream.Wire("eth0")
-					for n := range 300 {
-						wire.Send(numbered(n))
-					}
-					p.Stdout.WaitFor(fmt.Sprintf(`"reachabletimer":%d,`, 299))
-					nc := connect(t, r.Namespace, localNATS)
-					lab.Eventually(t, "all are stored", func() bool { return stream(t, nc, schemas.StreamAlerts).CachedInfo().State.Msgs == 300 })
-					if !torn {
-						spoil(t, jet(t, nc), data)
-					}
-					nc.Close()
-					finish(p, end)
-					if torn {
-						spoil(t, nil, data)
-					}
-					p = startStop(t, r, data)
-					wire.Send(numbered(301))
-					p.Stdout.WaitFor(fmt.Sprintf(`"reachabletimer":%d,`, 301))
-					nc = connect(t, r.Namespace, localNATS)
-					lab.Eventually(t, "the alert behind the gap is stored", func() bool {
-						return slices.Contains(numbers(t, storedAlerts(t, nc)), 301)
-					})
-					p.Stop()
+					lost.ofNdmon(t, end)
 				})
 			}
-			t.Run(fmt.Sprintf("fleet %s %s", end, name), func(t *testing.T) {
+			t.Run(fmt.Sprintf("fleet %s %s", end, lost.name), func(t *testing.T) {
 				t.Parallel()
-				p := startPipeline(t)
-				p.flowing(t)
-				p.flow.end()
-				p.sensor.Stop()
-				finish(p.ruled, end)
-				if !torn {
-					spoil(t, jet(t, p.nc), p.broker.dir)
-				}
-				finish(p.broker.Process, end)
-				if torn {
-					spoil(t, nil, p.broker.dir)
-				}
-				p.broker.start()
-				p.startRuled()
-				p.sensor = p.r.Start(with(program("nd-sensor"), "SENSOR_HOST=r1", "SENSOR_INTERFACES="+lab.Master))
-				p.sensor.Stderr.WaitFor("msg=capturing")
-				const last = 1_000_000
-				p.r.Upstream.Wire("eth0").Send(numbered(last))
-				lab.Eventually(t, "the alert behind the gap is stored", func() bool {
-					return slices.Contains(numbers(t, storedAlerts(t, p.nc)), last)
-				})
+				lost.ofFleet(t, end)
 			})
 		}
 	}
+}
+
+func (lost spoiling) ofNdmon(t *testing.T, end string) {
+	r := lab.NewRouter(t)
+	data := t.TempDir()
+	p := startStop(t, r, data)
+	wire := r.Upstream.Wire("eth0")
+	for n := range 300 {
+		wire.Send(numbered(n))
+	}
+	p.Stdout.WaitFor(fmt.Sprintf(`"reachabletimer":%d,`, 299))
+	nc := connect(t, r.Namespace, localNATS)
+	lab.Eventually(t, "all are stored", func() bool { return stream(t, nc, schemas.StreamAlerts).CachedInfo().State.Msgs == 300 })
+	if lost.running != nil {
+		lost.running(t, stream(t, nc, schemas.StreamAlerts))
+	}
+	nc.Close()
+	finish(p, end)
+	if lost.ended != "" {
+		tear(t, data, lost.ended)
+	}
+	p = startStop(t, r, data)
+	wire.Send(numbered(301))
+	p.Stdout.WaitFor(fmt.Sprintf(`"reachabletimer":%d,`, 301))
+	nc = connect(t, r.Namespace, localNATS)
+	lab.Eventually(t, "the alert behind the gap is stored", func() bool {
+		return slices.Contains(numbers(t, storedAlerts(t, nc)), 301)
+	})
+	p.Stop()
+}
+
+func (lost spoiling) ofFleet(t *testing.T, end string) {
+	p := startPipeline(t)
+	p.flowing(t)
+	p.flow.end()
+	p.sensor.Stop()
+	finish(p.ruled, end)
+	if lost.running != nil {
+		lost.running(t, stream(t, p.nc, schemas.StreamAlerts))
+	}
+	finish(p.broker.Process, end)
+	if lost.ended != "" {
+		tear(t, p.broker.dir, lost.ended)
+	}
+	p.broker.start()
+	p.startRuled()
+	p.startSensor()
+	const last = 1_000_000
+	p.r.Upstream.Wire("eth0").Send(numbered(last))
+	lab.Eventually(t, "the alert behind the gap is stored", func() bool {
+		return slices.Contains(numbers(t, storedAlerts(t, p.nc)), last)
+	})
 }
 
 func finish(p *lab.Process, how string) {

@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"net/netip"
 	"strings"
 	"testing"
 
@@ -71,42 +70,11 @@ func TestFleet(t *testing.T) {
 		return r2.NeighbourState(lab.Slave2, lab.Host2Address) == "REACHABLE"
 	})
 	relay := next(t, relays, "the relay command")
-	if relay.Subject != "nd.relay.r2=2Eexample=2Eorg" {
-		t.Errorf("relay command on %s", relay.Subject)
-	}
-	cmd := parse[command](t, relay.Data)
-	if cmd.Solicitation == nil || cmd.Solicitation.Source == "" {
-		t.Fatalf("relay command %s", relay.Data)
-	}
-	if diff := cmp.Diff(command{Type: "nd.relay.v1", ID: cmd.ID, Time: cmd.Time, Expires: cmd.Expires, Host: host2,
-		Target: lab.Host2Address.String(), Rule: "relay-ns", Event: cmd.Event, Solicitation: &solicitation{
-			Host: host2, Interface: lab.Master, Direction: "out", Source: cmd.Solicitation.Source, Ethernet: r2.MAC(lab.Master).String(),
-		}}, cmd); diff != "" {
-		t.Errorf("relay command (-want +got):\n%s", diff)
-	}
-	if cmd.Expires <= cmd.Time || cmd.ID == "" || cmd.Event == "" {
-		t.Errorf("relay command %s", relay.Data)
-	}
-	for found := 0; found < 2; {
-		m := next(t, results, "a result of each slave of r2")
-		r := parse[result](t, m.Data)
-		if m.Subject != "nd.results.r2=2Eexample=2Eorg" || r.Host != host2 || r.Target != lab.Host2Address.String() {
-			t.Errorf("result on %s: %s", m.Subject, m.Data)
-		}
-		if r.Status == "suppressed" {
-			continue
-		}
-		if found++; (r.Slave == lab.Slave2) != (r.Status == "reachable") {
-			t.Errorf("result: %s", m.Data)
-		}
-	}
+	checkRelay(t, relay, host2, r2.MAC(lab.Master).String())
+	checkResults(t, results, host2)
 	// r1 did nothing of it.
-	for _, frames := range [][]lab.Frame{idle1.Frames(), idle2.Frames()} {
-		for _, target := range append(echoes(frames), solicited(frames)...) {
-			if !netip.MustParseAddr(target).IsLinkLocalUnicast() {
-				t.Errorf("a slave of r1 carried something for %s, which r2 was asked for", target)
-			}
-		}
+	if targets := probed(idle1, idle2); len(targets) > 0 {
+		t.Errorf("slaves of r1 carried something for %v, which r2 was asked for", targets)
 	}
 
 	// Alerts carry the plain names, events the escaped ones in their subject.
@@ -142,6 +110,46 @@ func TestFleet(t *testing.T) {
 	for _, p := range []*lab.Process{sensor1, pinger1, sensor2, pinger2, ruled} {
 		if status := p.Stop(); status != 0 {
 			t.Errorf("exit status %d of %v", status, p.ProcessState())
+		}
+	}
+}
+
+// checkRelay checks the command for host 2 that a solicitation leaving the master of
+// r2 makes.
+func checkRelay(t *testing.T, relay *nats.Msg, host, mac string) {
+	t.Helper()
+	if relay.Subject != "nd.relay.r2=2Eexample=2Eorg" {
+		t.Errorf("relay command on %s", relay.Subject)
+	}
+	cmd := parse[command](t, relay.Data)
+	if cmd.Solicitation == nil || cmd.Solicitation.Source == "" {
+		t.Fatalf("relay command %s", relay.Data)
+	}
+	if diff := cmp.Diff(command{Type: "nd.relay.v1", ID: cmd.ID, Time: cmd.Time, Expires: cmd.Expires, Host: host,
+		Target: lab.Host2Address.String(), Rule: "relay-ns", Event: cmd.Event, Solicitation: &solicitation{
+			Host: host, Interface: lab.Master, Direction: "out", Source: cmd.Solicitation.Source, Ethernet: mac,
+		}}, cmd); diff != "" {
+		t.Errorf("relay command (-want +got):\n%s", diff)
+	}
+	if cmd.Expires <= cmd.Time || cmd.ID == "" || cmd.Event == "" {
+		t.Errorf("relay command %s", relay.Data)
+	}
+}
+
+// checkResults checks the result of each slave of r2.
+func checkResults(t *testing.T, results <-chan *nats.Msg, host string) {
+	t.Helper()
+	for found := 0; found < 2; {
+		m := next(t, results, "a result of each slave of r2")
+		r := parse[result](t, m.Data)
+		if m.Subject != "nd.results.r2=2Eexample=2Eorg" || r.Host != host || r.Target != lab.Host2Address.String() {
+			t.Errorf("result on %s: %s", m.Subject, m.Data)
+		}
+		if r.Status == "suppressed" {
+			continue
+		}
+		if found++; (r.Slave == lab.Slave2) != (r.Status == "reachable") {
+			t.Errorf("result: %s", m.Data)
 		}
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -114,6 +114,20 @@ func TestGarbageOnEventSubjects(t *testing.T) {
 	}
 }
 
+// relayCommand is a good command for host r1, changed by its caller.
+func relayCommand(t *testing.T, change func(*command)) []byte {
+	t.Helper()
+	now := time.Now().UTC()
+	c := command{Type: "nd.relay.v1", ID: "c1", Time: now.Format(time.RFC3339Nano), Expires: now.Add(time.Minute).Format(time.RFC3339Nano),
+		Host: "r1", Target: lab.Host2Address.String(), Rule: "test", Event: "e1"}
+	change(&c)
+	data, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
 // The pinger carries out what is a command for its host, and nothing else.
 func TestGarbageOnRelaySubjects(t *testing.T) {
 	t.Parallel()
@@ -132,17 +146,7 @@ func TestGarbageOnRelaySubjects(t *testing.T) {
 	before := metric(t, r.Namespace, metrics, `nd_pinger_commands_total{outcome="malformed"}`)
 	wire1, wire2 := r.Host1.Wire("eth0"), r.Host2.Wire("eth0")
 
-	now := time.Now().UTC()
-	relay := func(change func(*command)) []byte {
-		c := command{Type: "nd.relay.v1", ID: "c1", Time: now.Format(time.RFC3339Nano), Expires: now.Add(time.Minute).Format(time.RFC3339Nano),
-			Host: "r1", Target: lab.Host2Address.String(), Rule: "test", Event: "e1"}
-		change(&c)
-		data, err := json.Marshal(c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return data
-	}
+	relay := func(change func(*command)) []byte { return relayCommand(t, change) }
 	malformed := [][]byte{
 		[]byte("garbage"), []byte("{}"), []byte("[]"), []byte("null"), {0xff}, bytes.Repeat([]byte("["), 1e5),
 		relay(func(c *command) { c.Type = "nd.relay.v9" }),
@@ -156,7 +160,7 @@ func TestGarbageOnRelaySubjects(t *testing.T) {
 		outcome string
 		data    []byte
 	}{
-		{"expired", relay(func(c *command) { c.Expires = now.Add(-time.Second).Format(time.RFC3339Nano) })},
+		{"expired", relay(func(c *command) { c.Expires = time.Now().Add(-time.Second).UTC().Format(time.RFC3339Nano) })},
 		{"bad_target", relay(func(c *command) { c.Target = "fe80::1" })},
 		{"bad_target", relay(func(c *command) { c.Target = "ff02::1" })},
 		{"bad_target", relay(func(c *command) { c.Target = "::" })},
@@ -192,13 +196,8 @@ func TestGarbageOnRelaySubjects(t *testing.T) {
 		t.Errorf("commands counted (-want +got):\n%s", diff)
 	}
 	for _, frames := range [][]lab.Frame{wire1.Frames(), wire2.Frames()} {
-		if list := echoes(frames); len(list) > 0 {
-			t.Errorf("echo requests for %v", list)
-		}
-		for _, target := range solicited(frames) {
-			if !netip.MustParseAddr(target).IsLinkLocalUnicast() {
-				t.Errorf("the kernel was made to look for %s", target)
-			}
+		if list := append(echoes(frames), slices.DeleteFunc(solicited(frames), linkLocal)...); len(list) > 0 {
+			t.Errorf("%v were probed", list)
 		}
 	}
 

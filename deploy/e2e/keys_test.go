@@ -88,194 +88,243 @@ func as(t *testing.T, from *lab.Namespace, seedFile, ca string, opts ...nats.Opt
 	return nc
 }
 
-// A fleet with the keys and the server's configuration that ndmon keys makes,
-// over TLS: all of it works, and a host's keys are good for that host alone.
+// The hosts of TestKeys. The server knows the second one later.
+const keysHost, keysOther = "r1", "r2.example.org"
+
+// keyed is a fleet on one host with the keys and the server's configuration that
+// ndmon keys makes, over TLS.
+type keyed struct {
+	t                *testing.T
+	r                *lab.Router
+	broker           *broker
+	dir              string
+	ca, cert, key    string
+	wire             *lab.Wire
+	viewer, operator *nats.Conn
+	alerts, results  <-chan *nats.Msg
+	// byHand is an operator's command.
+	byHand []byte
+
+	ruled, sensor, pinger *lab.Process
+}
+
+// keys runs ndmon keys.
+func (k *keyed) keys(command string, args ...string) {
+	k.t.Helper()
+	if p := lab.Start(k.t, program("ndmon", append([]string{"keys", command, k.dir}, args...)...)); p.Wait() != 0 {
+		k.t.Fatalf("ndmon keys %s fails: %s", command, p.Stderr)
+	}
+}
+
+func (k *keyed) seed(user string) string { return filepath.Join(k.dir, user+".nk") }
+
+// as returns a command with the key of a user.
+func (k *keyed) as(user string, c lab.Command, env ...string) lab.Command {
+	return with(c, append(env, "NATS_NKEY="+k.seed(user), "NATS_CA="+k.ca, "NATS_CERT="+k.cert, "NATS_KEY="+k.key)...)
+}
+
+func (k *keyed) startRuled() {
+	k.ruled = k.r.Start(k.as("ruled", program("nd-ruled"), "RULED_METRICS=127.0.0.1:9101"))
+	k.ruled.Stderr.WaitFor("reading events")
+}
+
+// startSensor starts the sensor of a host with the keys of one, startPinger the
+// pinger.
+func (k *keyed) startSensor(keys, host string, env ...string) {
+	k.sensor = k.r.Start(k.as("sensor-"+keys, program("nd-sensor"), append(env, "SENSOR_HOST="+host, "SENSOR_METRICS=127.0.0.1:9102")...))
+}
+
+func (k *keyed) startPinger(keys, host, slaves string) {
+	k.pinger = k.r.Start(k.as("pinger-"+keys, program("nd-pinger"), "PINGER_HOST="+host, "PINGER_SLAVES="+slaves, "PINGER_METRICS=127.0.0.1:9103"))
+}
+
+// wait waits for a result that is the one.
+func (k *keyed) wait(what string, is func(result) bool) {
+	k.t.Helper()
+	for !is(parse[result](k.t, next(k.t, k.results, what).Data)) {
+	}
+}
+
+// A fleet with keys, over TLS: all of it works, and a host's keys are good for
+// that host alone.
 func TestKeys(t *testing.T) {
 	t.Parallel()
-	const host, other = "r1", "r2.example.org"
-	ca, cert, key := certificates(t)
-	dir := filepath.Join(t.TempDir(), "keys")
-	if p := lab.Start(t, program("ndmon", "keys", "init", dir, "--hosts", host, "--data", t.TempDir(), "--tls-cert", cert, "--tls-key", key, "--tls-ca", ca)); p.Wait() != 0 {
-		t.Fatal("no keys are made")
-	}
-	r := lab.NewRouter(t)
-	b := &broker{t: t, at: r.Namespace, conf: filepath.Join(dir, "nats-server.conf")}
-	b.start()
-	seed := func(name string) string { return filepath.Join(dir, name+".nk") }
-	run := func(name, user string, env ...string) *lab.Process {
-		return r.Start(with(program(name), append(env, "NATS_NKEY="+seed(user), "NATS_CA="+ca, "NATS_CERT="+cert, "NATS_KEY="+key)...))
-	}
-	startRuled := func() *lab.Process {
-		ruled := run("nd-ruled", "ruled", "RULED_METRICS=127.0.0.1:9101")
-		ruled.Stderr.WaitFor("reading events")
-		return ruled
-	}
-	ruled := startRuled()
-	sensor := run("nd-sensor", "sensor-"+host, "SENSOR_HOST="+host, "SENSOR_MASTERS="+lab.Master, "SENSOR_METRICS=127.0.0.1:9102")
-	pinger := run("nd-pinger", "pinger-"+host, "PINGER_HOST="+host, "PINGER_SLAVES="+lab.Slave1+","+lab.Slave2, "PINGER_METRICS=127.0.0.1:9103")
-	for _, p := range []*lab.Process{sensor, pinger} {
+	k := &keyed{t: t, dir: filepath.Join(t.TempDir(), "keys")}
+	k.ca, k.cert, k.key = certificates(t)
+	k.keys("init", "--hosts", keysHost, "--data", t.TempDir(), "--tls-cert", k.cert, "--tls-key", k.key, "--tls-ca", k.ca)
+	k.r = lab.NewRouter(t)
+	k.broker = &broker{t: t, at: k.r.Namespace, conf: filepath.Join(k.dir, "nats-server.conf")}
+	k.broker.start()
+	k.startRuled()
+	k.startSensor(keysHost, keysHost, "SENSOR_MASTERS="+lab.Master)
+	k.startPinger(keysHost, keysHost, lab.Slave1+","+lab.Slave2)
+	for _, p := range []*lab.Process{k.sensor, k.pinger} {
 		p.Stderr.WaitFor("connected to NATS")
 	}
-	sensor.Stderr.WaitFor("msg=capturing", "interface="+lab.Master)
-	pinger.Stderr.WaitFor("pinger ready")
-	mutual := nats.ClientCert(cert, key)
-	viewer, operator := as(t, r.Namespace, seed("viewer"), ca, mutual), as(t, r.Namespace, seed("operator"), ca, mutual)
-	alerts, results := collect(t, viewer, "nd.alerts"), collect(t, operator, "nd.results.>")
+	k.sensor.Stderr.WaitFor("msg=capturing", "interface="+lab.Master)
+	k.pinger.Stderr.WaitFor("pinger ready")
+	mutual := nats.ClientCert(k.cert, k.key)
+	k.viewer, k.operator = as(t, k.r.Namespace, k.seed("viewer"), k.ca, mutual), as(t, k.r.Namespace, k.seed("operator"), k.ca, mutual)
+	k.alerts, k.results = collect(t, k.viewer, "nd.alerts"), collect(t, k.operator, "nd.results.>")
+	k.wire = k.r.Upstream.Wire("eth0")
 
-	// An event becomes an alert.
-	wire := r.Upstream.Wire("eth0")
-	wire.Send(numbered(1))
-	if a := parseAlert(t, next(t, alerts, "an alert").Data); numberOf(t, a) != 1 || a.Host != host {
-		t.Errorf("alert %+v", a)
+	k.works()
+	k.restores()
+	k.wasPermitted()
+	k.refusesAnotherHost()
+	k.learnsHosts()
+	k.renewsCertificates()
+}
+
+// works: an event becomes an alert, and what the router or an operator looks for
+// the pinger finds.
+func (k *keyed) works() {
+	k.wire.Send(numbered(1))
+	if a := parseAlert(k.t, next(k.t, k.alerts, "an alert").Data); numberOf(k.t, a) != 1 || a.Host != keysHost {
+		k.t.Errorf("alert %+v", a)
 	}
-	// What the router looks for its pinger finds, and so does an operator.
-	r.Solicit(lab.Host2Address)
-	reachable := func(why string) {
-		t.Helper()
-		for {
-			if m := parse[result](t, next(t, results, why).Data); m.Slave == lab.Slave2 && m.Status == "reachable" {
-				return
-			}
-		}
-	}
-	reachable("the result of a solicitation")
+	k.r.Solicit(lab.Host2Address)
+	k.wait("the result of a solicitation", func(r result) bool { return r.Slave == lab.Slave2 && r.Status == "reachable" })
 	now := time.Now().UTC()
-	data, err := json.Marshal(schemas.Relay{
-		Type: schemas.TypeRelay, ID: "by-hand", Time: now, Expires: now.Add(time.Minute), Host: host, Target: lab.Host1Address,
-	})
-	if err != nil {
-		t.Fatal(err)
+	var err error
+	if k.byHand, err = json.Marshal(schemas.Relay{
+		Type: schemas.TypeRelay, ID: "by-hand", Time: now, Expires: now.Add(time.Minute), Host: keysHost, Target: lab.Host1Address,
+	}); err != nil {
+		k.t.Fatal(err)
 	}
-	publish(t, operator, "nd.relay."+host, data)
-	for {
-		if m := parse[result](t, next(t, results, "the result of an operator's command").Data); m.Relay == "by-hand" && m.Status == "reachable" {
-			break
-		}
+	publish(k.t, k.operator, "nd.relay."+keysHost, k.byHand)
+	k.wait("the result of an operator's command", func(r result) bool { return r.Relay == "by-hand" && r.Status == "reachable" })
+	find := k.r.Start(k.as("operator", program("ndmon", "find", lab.Host1Address.String(), "--nats", localNATS)))
+	if find.Wait() != 0 || !strings.HasPrefix(find.Stdout.String(), keysHost+"  "+lab.Slave1+"  ") {
+		k.t.Errorf("find: %q, %q", find.Stdout, find.Stderr)
 	}
-	find := r.Start(with(program("ndmon", "find", lab.Host1Address.String(), "--nats", localNATS),
-		"NATS_NKEY="+seed("operator"), "NATS_CA="+ca, "NATS_CERT="+cert, "NATS_KEY="+key))
-	if find.Wait() != 0 || !strings.HasPrefix(find.Stdout.String(), host+"  "+lab.Slave1+"  ") {
-		t.Errorf("find: %q, %q", find.Stdout, find.Stderr)
-	}
+}
 
-	// The state is stored, read by nd-ruled neighbors, and restored.
-	neighbors := with(program("nd-ruled", "neighbors"), "NATS_NKEY="+seed("ruled"), "NATS_CA="+ca, "NATS_CERT="+cert, "NATS_KEY="+key)
-	if p := r.Start(neighbors); p.Wait() != 0 || !strings.Contains(p.Stdout.String(), host) || p.Stderr.String() != "" {
-		t.Errorf("neighbors: %q, %q", p.Stdout, p.Stderr)
+// restores: the state is stored, read by nd-ruled neighbors, and restored.
+func (k *keyed) restores() {
+	if p := k.r.Start(k.as("ruled", program("nd-ruled", "neighbors"))); p.Wait() != 0 || !strings.Contains(p.Stdout.String(), keysHost) || p.Stderr.String() != "" {
+		k.t.Errorf("neighbors: %q, %q", p.Stdout, p.Stderr)
 	}
-	learn := r.Start(with(program("nd-ruled", "--learn", "2s"), neighbors.Env...))
+	learn := k.r.Start(k.as("ruled", program("nd-ruled", "--learn", "2s")))
 	learn.Stderr.WaitFor("reading events")
 	router := newStation(9)
-	wire.Send(lab.RouterAdvertisement(router.mac, router.address, 1800).Frame())
+	k.wire.Send(lab.RouterAdvertisement(router.mac, router.address, 1800).Frame())
 	if learn.Wait() != 0 || strings.Contains(learn.Stderr.String(), "level=WARN") {
-		t.Errorf("learning: %q", learn.Stderr)
+		k.t.Errorf("learning: %q", learn.Stderr)
 	}
-	ruled.Kill()
-	ruled = startRuled()
-	ruled.Stderr.WaitFor("going on from the stored state")
-	wire.Send(numbered(2))
-	if a := parseAlert(t, next(t, alerts, "an alert after a restart").Data); numberOf(t, a) != 2 {
-		t.Errorf("alert %+v", a)
+	k.ruled.Kill()
+	k.startRuled()
+	k.ruled.Stderr.WaitFor("going on from the stored state")
+	k.wire.Send(numbered(2))
+	if a := parseAlert(k.t, next(k.t, k.alerts, "an alert after a restart").Data); numberOf(k.t, a) != 2 {
+		k.t.Errorf("alert %+v", a)
 	}
-	b.Kill()
-	b.start()
-	wire.Send(numbered(3))
-	lab.Eventually(t, "the alert is stored when the server is back", func() bool {
-		js, err := viewer.JetStream()
+	k.broker.Kill()
+	k.broker.start()
+	k.wire.Send(numbered(3))
+	lab.Eventually(k.t, "the alert is stored when the server is back", func() bool {
+		js, err := k.viewer.JetStream()
 		if err != nil {
-			t.Fatal(err)
+			k.t.Fatal(err)
 		}
 		m, err := js.GetLastMsg(schemas.StreamAlerts, schemas.SubjectAlerts)
-		return err == nil && numberOf(t, parseAlert(t, m.Data)) == 3
+		return err == nil && numberOf(k.t, parseAlert(k.t, m.Data)) == 3
 	})
+}
 
-	// All that was done was permitted, and all are well.
+// wasPermitted: the server refused nothing so far, and all are well.
+func (k *keyed) wasPermitted() {
 	for name, address := range map[string]string{"nd-ruled": "RULED_METRICS=127.0.0.1:9101", "nd-sensor": "SENSOR_METRICS=127.0.0.1:9102",
 		"nd-pinger": "PINGER_METRICS=127.0.0.1:9103"} {
-		lab.Eventually(t, name+" is well", func() bool { return r.Start(with(program(name, "health"), address)).Wait() == 0 })
+		lab.Eventually(k.t, name+" is well", func() bool { return k.r.Start(with(program(name, "health"), address)).Wait() == 0 })
 	}
-	for _, nc := range []*nats.Conn{viewer, operator} {
+	for _, nc := range []*nats.Conn{k.viewer, k.operator} {
 		if err := nc.LastError(); err != nil && strings.Contains(err.Error(), "ermission") {
-			t.Error(err)
+			k.t.Error(err)
 		}
 	}
-	for _, p := range []*lab.Process{ruled, sensor, pinger} {
+	for _, p := range []*lab.Process{k.ruled, k.sensor, k.pinger} {
 		if status := p.Stop(); status != 0 || strings.Contains(p.Stderr.String(), "ermission") {
-			t.Errorf("exit status %d, %s", status, p.Stderr)
+			k.t.Errorf("exit status %d, %s", status, p.Stderr)
 		}
 	}
+}
 
-	// With the keys of one host nothing is done for another, and who tries says so.
-	sensor = run("nd-sensor", "sensor-"+host, "SENSOR_HOST="+other, "SENSOR_INTERFACES="+lab.Master, "SENSOR_METRICS=127.0.0.1:9102")
-	sensor.Stderr.WaitFor("msg=capturing")
-	pinger = run("nd-pinger", "pinger-"+host, "PINGER_HOST="+other, "PINGER_SLAVES="+lab.Slave1, "PINGER_METRICS=127.0.0.1:9103")
-	wire.Send(numbered(4))
-	sensor.Stderr.WaitFor(`Permissions Violation for Publish to \"nd.events.r2=2Eexample=2Eorg.`)
-	pinger.Stderr.WaitFor(`Permissions Violation for Subscription to \"nd.relay.r2=2Eexample=2Eorg\"`)
+// refusesAnotherHost: the keys of one host are good for no other, and a daemon
+// that tries says so.
+func (k *keyed) refusesAnotherHost() {
+	k.startSensor(keysHost, keysOther, "SENSOR_INTERFACES="+lab.Master)
+	k.sensor.Stderr.WaitFor("msg=capturing")
+	k.startPinger(keysHost, keysOther, lab.Slave1)
+	k.wire.Send(numbered(4))
+	k.sensor.Stderr.WaitFor(`Permissions Violation for Publish to \"nd.events.r2=2Eexample=2Eorg.`)
+	k.pinger.Stderr.WaitFor(`Permissions Violation for Subscription to \"nd.relay.r2=2Eexample=2Eorg\"`)
 	for name, address := range map[string]string{"nd-sensor": "SENSOR_METRICS=127.0.0.1:9102", "nd-pinger": "PINGER_METRICS=127.0.0.1:9103"} {
-		p := r.Start(with(program(name, "health"), address))
+		p := k.r.Start(with(program(name, "health"), address))
 		if status := p.Wait(); status != 1 || !strings.HasPrefix(p.Stdout.String(), "NATS: nats: permissions violation") {
-			t.Errorf("%s health: status %d, %q", name, status, p.Stdout)
+			k.t.Errorf("%s health: status %d, %q", name, status, p.Stdout)
 		}
 	}
+}
 
-	// More hosts are known once the server has read its configuration again.
-	if p := lab.Start(t, program("ndmon", "keys", "add", dir, "--hosts", other)); p.Wait() != 0 {
-		t.Fatal("no more keys are made")
-	}
-	b.Signal(syscall.SIGHUP)
-	b.Stderr.WaitFor("Reloaded server configuration")
-	sensor.Stop()
-	sensor = run("nd-sensor", "sensor-"+other, "SENSOR_HOST="+other, "SENSOR_INTERFACES="+lab.Master)
-	sensor.Stderr.WaitFor("connected to NATS")
-	sensor.Stderr.WaitFor("msg=capturing")
-	startRuled()
-	wire.Send(numbered(5))
+// learnsHosts: more hosts have rights once the server has read its configuration
+// again.
+func (k *keyed) learnsHosts() {
+	k.keys("add", "--hosts", keysOther)
+	k.broker.Signal(syscall.SIGHUP)
+	k.broker.Stderr.WaitFor("Reloaded server configuration")
+	k.sensor.Stop()
+	k.startSensor(keysOther, keysOther, "SENSOR_INTERFACES="+lab.Master)
+	k.sensor.Stderr.WaitFor("connected to NATS")
+	k.sensor.Stderr.WaitFor("msg=capturing")
+	k.startRuled()
+	k.wire.Send(numbered(5))
 	for {
-		if a := parseAlert(t, next(t, alerts, "an alert of the new host").Data); numberOf(t, a) == 5 && a.Host == other {
+		if a := parseAlert(k.t, next(k.t, k.alerts, "an alert of the new host").Data); numberOf(k.t, a) == 5 && a.Host == keysOther {
 			break
 		}
 	}
-	pinger.Stop()
-	pinger = run("nd-pinger", "pinger-"+other, "PINGER_HOST="+other, "PINGER_SLAVES="+lab.Slave1)
-	pinger.Stderr.WaitFor("pinger ready")
-	lab.Eventually(t, "a result of the new host", func() bool {
+	k.pinger.Stop()
+	k.startPinger(keysOther, keysOther, lab.Slave1)
+	k.pinger.Stderr.WaitFor("pinger ready")
+	lab.Eventually(k.t, "a result of the new host", func() bool {
 		// What is sent before it has subscribed is not seen.
-		publish(t, operator, schemas.RelaySubject(other), bytes.Replace(data, []byte(`"`+host+`"`), []byte(`"`+other+`"`), 1))
-		for len(results) > 0 {
-			if m := parse[result](t, (<-results).Data); m.Host == other && m.Status == "reachable" {
+		publish(k.t, k.operator, schemas.RelaySubject(keysOther), bytes.Replace(k.byHand, []byte(`"`+keysHost+`"`), []byte(`"`+keysOther+`"`), 1))
+		for len(k.results) > 0 {
+			if m := parse[result](k.t, (<-k.results).Data); m.Host == keysOther && m.Status == "reachable" {
 				return true
 			}
 		}
 		return false
 	})
+}
 
-	// So is a certificate that was renewed, and a host that is not there any more.
-	if p := lab.Start(t, program("ndmon", "keys", "remove", dir, "--hosts", other)); p.Wait() != 0 {
-		t.Fatal("no keys are removed")
-	}
-	newCA, newCert, newKey := certificates(t)
-	for from, to := range map[string]string{newCA: ca, newCert: cert, newKey: key} {
+// renewsCertificates: so is a certificate that was renewed, and a host that was
+// removed has no rights any more.
+func (k *keyed) renewsCertificates() {
+	k.keys("remove", "--hosts", keysOther)
+	newCA, newCert, newKey := certificates(k.t)
+	for from, to := range map[string]string{newCA: k.ca, newCert: k.cert, newKey: k.key} {
 		content, err := os.ReadFile(from)
 		if err != nil {
-			t.Fatal(err)
+			k.t.Fatal(err)
 		}
 		if err := os.WriteFile(to, content, 0o644); err != nil {
-			t.Fatal(err)
+			k.t.Fatal(err)
 		}
 	}
-	b.Signal(syscall.SIGHUP)
-	for _, p := range []*lab.Process{sensor, pinger} {
+	k.broker.Signal(syscall.SIGHUP)
+	for _, p := range []*lab.Process{k.sensor, k.pinger} {
 		p.Stderr.WaitFor("lost the connection to NATS")
 	}
-	viewer = as(t, r.Namespace, seed("viewer"), newCA, nats.ClientCert(newCert, newKey))
+	viewer := as(k.t, k.r.Namespace, k.seed("viewer"), newCA, nats.ClientCert(newCert, newKey))
 	if state := viewer.ConnectedUrl(); state == "" {
-		t.Error("no connection with the certificate that was renewed")
+		k.t.Error("no connection with the certificate that was renewed")
 	}
-	lab.Eventually(t, "ruled is connected with it", func() bool {
-		return r.Start(with(program("nd-ruled", "health"), "RULED_METRICS=127.0.0.1:9101")).Wait() == 0
+	lab.Eventually(k.t, "ruled is connected with it", func() bool {
+		return k.r.Start(with(program("nd-ruled", "health"), "RULED_METRICS=127.0.0.1:9101")).Wait() == 0
 	})
-	if log := sensor.Stderr.String(); strings.Count(log, "connected to NATS") != 1 {
-		t.Errorf("the host that was removed comes back:\n%s", log)
+	if log := k.sensor.Stderr.String(); strings.Count(log, "connected to NATS") != 1 {
+		k.t.Errorf("the host that was removed comes back:\n%s", log)
 	}
 }

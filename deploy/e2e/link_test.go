@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"net"
 	"net/netip"
@@ -117,6 +116,32 @@ func TestConfigurationOfNDPMon(t *testing.T) {
 	}
 }
 
+// neighbour is a line of nd-ruled neighbors. The times are checked and emptied.
+type neighbour struct {
+	Host, Interface, Address, Ethernet, Vendor string
+	FirstSeen, LastSeen, State                 string
+}
+
+// neighbours returns the stations of newStation that nd-ruled neighbors lists.
+func neighbours(t *testing.T, r *lab.Router) (list []neighbour) {
+	t.Helper()
+	p := r.Start(builtin("nd-ruled", "neighbors", "-o", "json"))
+	if status := p.Wait(); status != 0 {
+		t.Fatalf("exit status %d of nd-ruled neighbors: %s", status, p.Stderr.String())
+	}
+	for line := range strings.Lines(p.Stdout.String()) {
+		n := parse[neighbour](t, []byte(line))
+		if n.FirstSeen == "" || n.LastSeen == "" {
+			t.Errorf("not when it was seen: %s", line)
+		}
+		n.FirstSeen, n.LastSeen = "", ""
+		if strings.HasPrefix(n.Vendor, "Cisco") { // not the kernels' own
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
 // What nd-ruled knows of the links is shown by nd-ruled neighbors, and outlives
 // nd-ruled, even killed: nobody is new again, and a claim that contradicts an
 // older one is known for what it is.
@@ -135,38 +160,13 @@ func TestNeighbors(t *testing.T) {
 	first, second := newStation(1), newStation(2)
 	wire.Send(first.asks(), second.asks())
 
-	type neighbour struct {
-		Host, Interface, Address, Ethernet, Vendor string
-		FirstSeen, LastSeen, State                 string
-	}
-	neighbours := func() []neighbour {
-		p := r.Start(builtin("nd-ruled", "neighbors", "-o", "json"))
-		if status := p.Wait(); status != 0 {
-			t.Fatalf("exit status %d of nd-ruled neighbors: %s", status, p.Stderr.String())
-		}
-		var list []neighbour
-		for line := range strings.Lines(p.Stdout.String()) {
-			var n neighbour
-			if err := json.Unmarshal([]byte(line), &n); err != nil {
-				t.Fatalf("%v: %s", err, line)
-			}
-			if n.FirstSeen == "" || n.LastSeen == "" {
-				t.Errorf("not when it was seen: %s", line)
-			}
-			n.FirstSeen, n.LastSeen = "", ""
-			if strings.HasPrefix(n.Vendor, "Cisco") { // not the kernels' own
-				list = append(list, n)
-			}
-		}
-		return list
-	}
 	const cisco = "Cisco Systems, Inc"
 	known := []neighbour{
 		{Host: "r1", Interface: lab.Master, Address: "fe80::1", Ethernet: first.mac.String(), Vendor: cisco},
 		{Host: "r1", Interface: lab.Master, Address: "fe80::2", Ethernet: second.mac.String(), Vendor: cisco},
 	}
-	lab.Eventually(t, "both stations are known", func() bool { return len(neighbours()) == 2 })
-	if diff := cmp.Diff(known, neighbours()); diff != "" {
+	lab.Eventually(t, "both stations are known", func() bool { return len(neighbours(t, r)) == 2 })
+	if diff := cmp.Diff(known, neighbours(t, r)); diff != "" {
 		t.Errorf("neighbours (-want +got):\n%s", diff)
 	}
 
@@ -178,8 +178,8 @@ func TestNeighbors(t *testing.T) {
 	want := append(slices.Clone(known), neighbour{Host: "r1", Interface: lab.Master, Address: "fe80::1", Ethernet: thief.mac.String(), Vendor: cisco, State: "doubted"})
 	want[0].State = "believed"
 	slices.SortStableFunc(want, func(a, b neighbour) int { return strings.Compare(a.Address, b.Address) })
-	lab.Eventually(t, "the thief is known", func() bool { return len(neighbours()) == 3 })
-	if diff := cmp.Diff(want, neighbours()); diff != "" {
+	lab.Eventually(t, "the thief is known", func() bool { return len(neighbours(t, r)) == 3 })
+	if diff := cmp.Diff(want, neighbours(t, r)); diff != "" {
 		t.Errorf("neighbours (-want +got):\n%s", diff)
 	}
 	if status := ruled.Stop(); status != 0 {

@@ -57,6 +57,11 @@ func TestMain(m *testing.M) {
 }
 
 func runTests(m *testing.M) int {
+	flag.Parse()
+	if testing.Short() {
+		fmt.Println("deploy/e2e builds the programs and runs them: left out by -short")
+		return 0
+	}
 	dir, err := os.MkdirTemp("", "ndmon-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -82,7 +87,6 @@ func runTests(m *testing.M) int {
 		return 1
 	}
 	binaries = dir
-	flag.Parse()
 	// Most of a test's time is waiting. (The flag's default is GOMAXPROCS.)
 	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
 		if err := parallel.Value.Set(strconv.Itoa(3 * runtime.GOMAXPROCS(0))); err != nil {

@@ -27,8 +27,7 @@ func startPipeline(t *testing.T) *pipeline {
 	p.nc = connect(t, p.r.Namespace, localNATS)
 	p.alerts = collect(t, p.nc, "nd.alerts")
 	p.startRuled()
-	p.sensor = p.r.Start(with(program("nd-sensor"), "SENSOR_HOST=r1", "SENSOR_INTERFACES="+lab.Master))
-	p.sensor.Stderr.WaitFor("msg=capturing")
+	p.startSensor()
 	p.sensor.Stderr.WaitFor("connected to NATS")
 	p.flow = startFlow(t, p.r.Upstream.Wire("eth0"))
 	return p
@@ -37,6 +36,11 @@ func startPipeline(t *testing.T) *pipeline {
 func (p *pipeline) startRuled() {
 	p.ruled = p.r.Start(program("nd-ruled"))
 	p.ruled.Stderr.WaitFor("reading events")
+}
+
+func (p *pipeline) startSensor() {
+	p.sensor = p.r.Start(with(program("nd-sensor"), "SENSOR_HOST=r1", "SENSOR_INTERFACES="+lab.Master))
+	p.sensor.Stderr.WaitFor("msg=capturing")
 }
 
 // flowing waits until more alerts come through.

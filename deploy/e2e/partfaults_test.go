@@ -214,38 +214,13 @@ func (g *given) redirectedHeader(from, to netip.Addr) []byte {
 
 // advertisementFaults are those of a Router Advertisement.
 func advertisementFaults() []fault {
-	prefix := func(change func(o []byte)) func(*given) {
-		return func(g *given) {
-			o := lab.PrefixInformation(g.prefix())
-			change(o)
-			g.replace(prefixInfo, o)
-		}
-	}
-	long := func(units int) func(*given) {
-		return func(g *given) {
-			o := append(lab.PrefixInformation(g.prefix()), make([]byte, 16)...)[:8*units]
-			o[1] = byte(units)
-			g.replace(prefixInfo, o)
-		}
-	}
 	route := func(units int, bits byte) func(*given) {
 		return func(g *given) { g.replace(routeInfo, routeOption(units, bits, g.route().Addr())) }
 	}
 	size := func(units int, n ...byte) func(*given) {
 		return inPlaceOf(mtuOption, option(mtuOption, units, append([]byte{0, 0}, n...)...))
 	}
-	list := []fault{
-		{name: "prefix of 24 bytes", message: long(3)},
-		{name: "prefix of 40 bytes", message: long(5)},
-		{name: "prefix length 129", message: prefix(func(o []byte) { o[2] = 129 })},
-		{name: "prefix length 48", message: prefix(func(o []byte) { o[2] = 48 })},
-		{name: "prefix length 0", message: prefix(func(o []byte) { o[2] = 0 })},
-		{name: "bits behind the prefix", message: prefix(func(o []byte) { o[31] = 1 })},
-		{name: "link-local prefix", message: prefix(func(o []byte) { copy(o[16:], []byte{0xfe, 0x80, 0, 0, 0, 0, 0, 9}) })},
-		{name: "prefix of groups", message: prefix(func(o []byte) { copy(o[16:], []byte{0xff, 2}) })},
-		{name: "preferred for longer than valid", message: prefix(func(o []byte) { o[8] = 1 })},
-		{name: "reserved bits of a prefix", message: prefix(func(o []byte) { o[3] |= 0x3f; o[12], o[15] = 0xff, 0xff })},
-		{name: "prefix twice", message: func(g *given) { g.add(lab.PrefixInformation(g.prefix())) }},
+	list := append(prefixFaults(), []fault{
 		{name: "MTU of 16 bytes", message: size(2, 0, 0, 5, 0x7b)},
 		{name: "MTU below 1280", message: size(1, 0, 0, 5, 0)},
 		{name: "MTU over Ethernet's", message: size(1, 0, 0, 9, 0)},
@@ -285,9 +260,40 @@ func advertisementFaults() []fault {
 		{name: "search domain with a line feed", message: adding(option(dnssl, 2, 0, 0, 0, 0, 7, 8, 3, 'a', '\n', 'b'))},
 		{name: "captive portal with a space", message: adding(option(37, 1, 'a', ' ', 'b'))},
 		{name: "no options", message: func(g *given) { g.Body = g.Body[:raFixed] }},
-	}
+	}...)
 	for i := range list {
 		list[i].kinds = "RA"
 	}
 	return list
+}
+
+// prefixFaults are those of the prefix in a Router Advertisement.
+func prefixFaults() []fault {
+	prefix := func(change func(o []byte)) func(*given) {
+		return func(g *given) {
+			o := lab.PrefixInformation(g.prefix())
+			change(o)
+			g.replace(prefixInfo, o)
+		}
+	}
+	long := func(units int) func(*given) {
+		return func(g *given) {
+			o := append(lab.PrefixInformation(g.prefix()), make([]byte, 16)...)[:8*units]
+			o[1] = byte(units)
+			g.replace(prefixInfo, o)
+		}
+	}
+	return []fault{
+		{name: "prefix of 24 bytes", message: long(3)},
+		{name: "prefix of 40 bytes", message: long(5)},
+		{name: "prefix length 129", message: prefix(func(o []byte) { o[2] = 129 })},
+		{name: "prefix length 48", message: prefix(func(o []byte) { o[2] = 48 })},
+		{name: "prefix length 0", message: prefix(func(o []byte) { o[2] = 0 })},
+		{name: "bits behind the prefix", message: prefix(func(o []byte) { o[31] = 1 })},
+		{name: "link-local prefix", message: prefix(func(o []byte) { copy(o[16:], []byte{0xfe, 0x80, 0, 0, 0, 0, 0, 9}) })},
+		{name: "prefix of groups", message: prefix(func(o []byte) { copy(o[16:], []byte{0xff, 2}) })},
+		{name: "preferred for longer than valid", message: prefix(func(o []byte) { o[8] = 1 })},
+		{name: "reserved bits of a prefix", message: prefix(func(o []byte) { o[3] |= 0x3f; o[12], o[15] = 0xff, 0xff })},
+		{name: "prefix twice", message: func(g *given) { g.add(lab.PrefixInformation(g.prefix())) }},
+	}
 }

@@ -82,24 +82,29 @@ func TestQuietLink(t *testing.T) {
 			}
 			q.talk()
 
-			alerts := q.seen(ndmon, 2)
-			for i, h := range q.hosts {
-				var lines []string
-				for _, a := range alerts[:first] {
-					if a.Event.Ethernet != nil && a.Event.Ethernet.Source == h.MAC("eth0").String() {
-						lines = append(lines, a.Rule+": "+a.Summary)
-					}
-				}
-				if len(lines) > 2 {
-					t.Errorf("%d lines for the first boot of host%d, want at most 2: %q", len(lines), i+1, lines)
-				}
-			}
-			for _, a := range alerts {
-				if a.Severity != "info" {
-					t.Errorf("%s %s: %s", a.Severity, a.Rule, a.Summary)
-				}
-			}
+			q.check(q.seen(ndmon, 2), first)
 		})
+	}
+}
+
+// check checks the alerts, of which the first ones are about the first boot.
+func (q *honestLink) check(alerts []alert, first int) {
+	q.t.Helper()
+	for i, h := range q.hosts {
+		var lines []string
+		for _, a := range alerts[:first] {
+			if a.Event.Ethernet != nil && a.Event.Ethernet.Source == h.MAC("eth0").String() {
+				lines = append(lines, a.Rule+": "+a.Summary)
+			}
+		}
+		if len(lines) > 2 {
+			q.t.Errorf("%d lines for the first boot of host%d, want at most 2: %q", len(lines), i+1, lines)
+		}
+	}
+	for _, a := range alerts {
+		if a.Severity != "info" {
+			q.t.Errorf("%s %s: %s", a.Severity, a.Rule, a.Summary)
+		}
 	}
 }
 

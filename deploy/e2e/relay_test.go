@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"encoding/binary"
 	"net"
 	"net/netip"
 	"strings"
@@ -27,29 +26,18 @@ func startRelay(t *testing.T, r *lab.Router, args ...string) *lab.Process {
 }
 
 // echoes returns the targets of the echo requests among frames that came in.
-func echoes(frames []lab.Frame) []string {
-	var targets []string
-	for _, f := range frames {
-		const ethernet, header, echoRequest = 14, 40, 128
-		d := f.Data
-		if f.Out || len(d) < ethernet+header+8 || binary.BigEndian.Uint16(d[12:]) != 0x86dd || d[20] != 58 || d[54] != echoRequest {
-			continue
-		}
-		targets = append(targets, netip.AddrFrom16([16]byte(d[38:54])).String())
+func echoes(frames []lab.Frame) (targets []string) {
+	for _, e := range lab.EchoRequests(frames) {
+		targets = append(targets, e.Target.String())
 	}
 	return targets
 }
 
 // solicited returns the targets of the Neighbor Solicitations among frames that
 // came in.
-func solicited(frames []lab.Frame) []string {
-	var targets []string
-	for _, f := range frames {
-		d := f.Data
-		if f.Out || len(d) < 78 || binary.BigEndian.Uint16(d[12:]) != 0x86dd || d[20] != 58 || d[54] != 135 {
-			continue
-		}
-		targets = append(targets, netip.AddrFrom16([16]byte(d[62:78])).String())
+func solicited(frames []lab.Frame) (targets []string) {
+	for _, target := range lab.Solicited(frames) {
+		targets = append(targets, target.String())
 	}
 	return targets
 }

@@ -148,16 +148,35 @@ type EchoRequest struct {
 // received.
 func EchoRequests(frames []Frame) []EchoRequest {
 	var echoes []EchoRequest
-	for _, f := range frames {
-		packet := gopacket.NewPacket(f.Data, layers.LayerTypeEthernet, gopacket.NoCopy)
-		icmp, ok := packet.Layer(layers.LayerTypeICMPv6).(*layers.ICMPv6)
-		if f.Out || !ok || icmp.TypeCode.Type() != layers.ICMPv6TypeEchoRequest {
-			continue
+	each(frames, layers.LayerTypeICMPv6Echo, func(ip *layers.IPv6, icmp *layers.ICMPv6, _ gopacket.Layer) {
+		if icmp.TypeCode.Type() == layers.ICMPv6TypeEchoRequest {
+			echoes = append(echoes, EchoRequest{addressOf(ip.SrcIP), addressOf(ip.DstIP), ip.HopLimit})
 		}
-		ip := packet.Layer(layers.LayerTypeIPv6).(*layers.IPv6)
-		source, _ := netip.AddrFromSlice(ip.SrcIP)
-		target, _ := netip.AddrFromSlice(ip.DstIP)
-		echoes = append(echoes, EchoRequest{source, target, ip.HopLimit})
-	}
+	})
 	return echoes
+}
+
+// Solicited returns the targets of the Neighbor Solicitations among the frames
+// that a Wire has received.
+func Solicited(frames []Frame) []netip.Addr {
+	var targets []netip.Addr
+	each(frames, layers.LayerTypeICMPv6NeighborSolicitation, func(_ *layers.IPv6, _ *layers.ICMPv6, l gopacket.Layer) {
+		targets = append(targets, addressOf(l.(*layers.ICMPv6NeighborSolicitation).TargetAddress))
+	})
+	return targets
+}
+
+// each calls f for the received frames whose ICMPv6 message is of a type.
+func each(frames []Frame, kind gopacket.LayerType, f func(*layers.IPv6, *layers.ICMPv6, gopacket.Layer)) {
+	for _, frame := range frames {
+		packet := gopacket.NewPacket(frame.Data, layers.LayerTypeEthernet, gopacket.NoCopy)
+		if l := packet.Layer(kind); l != nil && !frame.Out {
+			f(packet.Layer(layers.LayerTypeIPv6).(*layers.IPv6), packet.Layer(layers.LayerTypeICMPv6).(*layers.ICMPv6), l)
+		}
+	}
+}
+
+func addressOf(ip net.IP) netip.Addr {
+	a, _ := netip.AddrFromSlice(ip)
+	return a
 }

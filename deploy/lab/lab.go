@@ -111,9 +111,9 @@ func (p *program) Fatalf(format string, args ...any) {
 
 func (p *program) Skipf(format string, args ...any) { p.Fatalf(format, args...) }
 
-// needRoot skips the test with -short, and without root, but without root it fails
-// where CI=true.
-func needRoot(t TB) {
+// NeedRoot skips a test that needs network namespaces: with -short, and without
+// root. In continuous integration (CI=true) a test without root fails instead.
+func NeedRoot(t TB) {
 	t.Helper()
 	// A program that is no test has no such flag.
 	if short := flag.Lookup("test.short"); short != nil && short.Value.String() == "true" {

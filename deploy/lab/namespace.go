@@ -34,7 +34,7 @@ type Namespace struct {
 // the test is skipped, or fails where CI=true.
 func New(t TB, name string) *Namespace {
 	t.Helper()
-	needRoot(t)
+	NeedRoot(t)
 	n := &Namespace{name: name, t: t}
 	// The thread is given up with its namespace: it never runs other code again.
 	made := make(chan error)

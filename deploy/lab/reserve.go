@@ -24,7 +24,7 @@ const (
 // more has all that can be reserved.
 func ReserveNeighbours(t TB, entries int) {
 	t.Helper()
-	needRoot(t)
+	NeedRoot(t)
 	// One test at a time collects slots, so that two never wait for each other.
 	turn := lockName(t, "turn")
 	defer turn.Close()

@@ -1,6 +1,4 @@
-//go:build linux
-
-package bench
+package figure
 
 import (
 	"fmt"

@@ -1,11 +1,11 @@
-//go:build linux
-
-package bench
+// Package figure holds what a benchmark measured: figures with their targets, and
+// the report of them for people and programs.
+package figure
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -44,11 +44,13 @@ type Target struct {
 	Value float64 `json:"value"`
 }
 
-func below(v float64) *Target   { return &Target{"<", v} }
-func atLeast(v float64) *Target { return &Target{">=", v} }
-func exactly(v float64) *Target { return &Target{"=", v} }
+// Below, AtLeast and Exactly return targets.
+func Below(v float64) *Target   { return &Target{"<", v} }
+func AtLeast(v float64) *Target { return &Target{">=", v} }
+func Exactly(v float64) *Target { return &Target{"=", v} }
 
-func (f Figure) verdict() *bool {
+// Verdict reports whether a figure meets its target, nil if it has none.
+func (f Figure) Verdict() *bool {
 	if f.Target == nil {
 		return nil
 	}
@@ -97,8 +99,8 @@ func thousands(v float64) string {
 	return sign + digits
 }
 
-// WriteTable writes figures as a table for a person.
-func WriteTable(w io.Writer, figures []Figure) error {
+// writeTable writes figures as a table for a person.
+func writeTable(w io.Writer, figures []Figure) error {
 	table := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(table, "SCENARIO\tMEASURED\tFIGURE\tTARGET\t")
 	scenario := ""
@@ -120,17 +122,24 @@ func WriteTable(w io.Writer, figures []Figure) error {
 	return table.Flush()
 }
 
-// spread adds the figures of how long something took, each one against its
-// target, nil for none.
-func (r *run) spread(what string, took []time.Duration, median, p99 *Target) {
-	r.Helper()
-	if len(took) == 0 {
-		r.Fatalf("nothing was measured of %s", what)
+// Report is what ndbench writes.
+type Report struct {
+	Machine Machine  `json:"machine"`
+	Figures []Figure `json:"figures"`
+}
+
+// WriteJSON writes the report as JSON.
+func (r Report) WriteJSON(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(r)
+}
+
+// WriteText writes the report as a table.
+func (r Report) WriteText(w io.Writer) error {
+	if _, err := fmt.Fprintf(w, "%v\n\n", r.Machine); err != nil {
+		return err
 	}
-	slices.Sort(took)
-	at := func(share float64) float64 { return took[int(share*float64(len(took)-1)+0.5)].Seconds() }
-	r.add(Figure{Name: what + ", minimum", Value: at(0), Unit: Seconds})
-	r.add(Figure{Name: what + ", median", Value: at(0.5), Unit: Seconds, Target: median})
-	r.add(Figure{Name: what + ", p99", Value: at(0.99), Unit: Seconds, Target: p99})
-	r.add(Figure{Name: what + ", maximum", Value: at(1), Unit: Seconds})
+	return writeTable(w, r.Figures)
 }

@@ -1,6 +1,4 @@
-//go:build linux
-
-package bench
+package wire
 
 import (
 	"errors"
@@ -13,32 +11,37 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tap notes when the kernel sends the first Neighbor Solicitation for each
+// Tap notes when the kernel sends the first Neighbor Solicitation for each
 // target out of an interface. The kernel keeps the frames with their time until
 // they are read, so reading them late costs no precision.
-type tap struct {
-	fd    int
-	first map[netip.Addr]time.Time
+type Tap struct {
+	fd int
+	// First has the time of the first solicitation for each target.
+	First map[netip.Addr]time.Time
 }
 
-func newTap(r *run, n *lab.Namespace, name string) *tap {
-	r.Helper()
-	t := &tap{first: map[netip.Addr]time.Time{}}
-	index := n.Link(name).Attrs().Index
+// NewTap opens an interface of a namespace until the test ends.
+func NewTap(t lab.TB, n *lab.Namespace, name string) *Tap {
+	t.Helper()
+	tap := &Tap{First: map[netip.Addr]time.Time{}}
 	var err error
 	// Protocol 0 receives nothing, until it is bound with the filter in place.
-	n.Do(func() { t.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0) })
-	r.must(err, "open a packet socket")
-	r.Cleanup(func() { unix.Close(t.fd) })
-	r.must(attach(t.fd), "attach a filter to a packet socket")
-	const queue = 8 << 20 // for some 10,000 frames
-	r.must(errors.Join(
-		unix.SetsockoptInt(t.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, queue),
-		unix.SetsockoptInt(t.fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1),
-	), "set up a packet socket")
-	const all = unix.ETH_P_ALL // alone sees what is sent
-	r.must(unix.Bind(t.fd, &unix.SockaddrLinklayer{Protocol: all<<8&0xff00 | all>>8, Ifindex: index}), "bind a packet socket to "+name)
-	return t
+	n.Do(func() { tap.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0) })
+	if err == nil {
+		t.Cleanup(func() { unix.Close(tap.fd) })
+		const queue = 8 << 20      // for some 10,000 frames
+		const all = unix.ETH_P_ALL // no other protocol receives what is sent
+		err = errors.Join(
+			attach(tap.fd),
+			unix.SetsockoptInt(tap.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, queue),
+			unix.SetsockoptInt(tap.fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1),
+			unix.Bind(tap.fd, &unix.SockaddrLinklayer{Protocol: all<<8&0xff00 | all>>8, Ifindex: n.Index(name)}),
+		)
+	}
+	if err != nil {
+		t.Fatalf("open a packet socket on %s: %v", name, err)
+	}
+	return tap
 }
 
 // attach has the socket receive Neighbor Solicitations that are sent, without
@@ -53,7 +56,7 @@ func attach(fd int) error {
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.IPPROTO_ICMPV6, SkipFalse: 3},
 		bpf.LoadAbsolute{Off: icmp6At, Size: 1},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 135, SkipFalse: 1},
-		bpf.RetConstant{Val: frameLen},
+		bpf.RetConstant{Val: Len},
 		bpf.RetConstant{Val: 0},
 	})
 	if err != nil {
@@ -66,9 +69,9 @@ func attach(fd int) error {
 	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]})
 }
 
-// read takes in what the kernel has kept.
-func (t *tap) read() error {
-	var data frame
+// Read reads what the kernel has kept.
+func (t *Tap) Read() error {
+	var data Frame
 	control := make([]byte, unix.CmsgSpace(int(unsafe.Sizeof(unix.Timespec{}))))
 	for {
 		n, c, _, _, err := unix.Recvmsg(t.fd, data[:], control, unix.MSG_DONTWAIT)
@@ -87,8 +90,8 @@ func (t *tap) read() error {
 			return err
 		}
 		target, _ := netip.AddrFromSlice(data[targetAt:optionAt])
-		if _, ok := t.first[target]; !ok {
-			t.first[target] = at
+		if _, ok := t.First[target]; !ok {
+			t.First[target] = at
 		}
 	}
 }

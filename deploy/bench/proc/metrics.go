@@ -1,6 +1,4 @@
-//go:build linux
-
-package bench
+package proc
 
 import (
 	"bufio"
@@ -14,33 +12,34 @@ import (
 	"github.com/ndmon/ndmon/deploy/lab"
 )
 
-// scraper reads a process's Prometheus metrics.
-type scraper struct {
-	at      *lab.Namespace
-	address string
+// Scraper reads a process's Prometheus metrics.
+type Scraper struct {
+	At      *lab.Namespace
+	Address string
 }
 
-// metrics are what one reading gave, in the text format.
-type metrics string
+// Metrics are what one reading gave, in the text format.
+type Metrics string
 
-func (s scraper) read(ctx context.Context) (metrics, error) {
+// Read reads the metrics now.
+func (s Scraper) Read(ctx context.Context) (Metrics, error) {
 	text, err := s.get(ctx)
 	if err != nil {
-		return "", fmt.Errorf("read metrics at %s: %w", s.address, err)
+		return "", fmt.Errorf("read metrics at %s: %w", s.Address, err)
 	}
-	return metrics(text), nil
+	return Metrics(text), nil
 }
 
 // get dials by itself: an http.Transport may go on dialling when the context
 // has ended and the namespace is gone.
-func (s scraper) get(ctx context.Context) ([]byte, error) {
-	conn, err := s.at.DialContext(ctx, "tcp", s.address)
+func (s Scraper) get(ctx context.Context) ([]byte, error) {
+	conn, err := s.At.DialContext(ctx, "tcp", s.Address)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	req, err := http.NewRequest(http.MethodGet, "http://"+s.address+"/metrics", nil)
+	req, err := http.NewRequest(http.MethodGet, "http://"+s.Address+"/metrics", nil)
 	if err != nil {
 		return nil, err
 	}
@@ -56,9 +55,9 @@ func (s scraper) get(ctx context.Context) ([]byte, error) {
 	return io.ReadAll(resp.Body)
 }
 
-// sum adds up the series of a name that have all the labels, each written as
+// Sum adds up the series of a name that have all the labels, each written as
 // in name="value".
-func (m metrics) sum(name string, labels ...string) float64 {
+func (m Metrics) Sum(name string, labels ...string) float64 {
 	sum := 0.0
 series:
 	for line := range strings.Lines(string(m)) {
