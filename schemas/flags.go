@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/bits"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -101,7 +102,7 @@ func (f *Flags[T]) Names(octet uint8) []string {
 	return names
 }
 
-// The values of Preference, of a router and of a route (RFC 4191, section 2.1).
+// The values of Preference, of a router and of a route.
 const (
 	PreferenceLow      = "low"
 	PreferenceMedium   = "medium"
@@ -113,28 +114,18 @@ const (
 // Route Information option (RFC 4191, sections 2.2 and 2.3).
 const PreferenceMask = 0x18
 
-// DecodePreference returns the preference in an octet of flags.
-func DecodePreference(octet uint8) string {
-	switch octet & PreferenceMask {
-	case 0x08:
-		return PreferenceHigh
-	case 0x10:
-		return PreferenceReserved
-	case 0x18:
-		return PreferenceLow
-	}
-	return PreferenceMedium
+// preferences are in the order of their values in those bits (RFC 4191, section
+// 2.1).
+func preferences() [4]string {
+	return [...]string{PreferenceMedium, PreferenceHigh, PreferenceReserved, PreferenceLow}
 }
 
-// EncodePreference returns the bits of a preference in an octet of flags.
+// DecodePreference returns the preference in an octet of flags.
+func DecodePreference(octet uint8) string { return preferences()[octet&PreferenceMask>>3] }
+
+// EncodePreference returns the bits of a preference in an octet of flags, those of
+// PreferenceMedium if there is no such preference.
 func EncodePreference(preference string) uint8 {
-	switch preference {
-	case PreferenceHigh:
-		return 0x08
-	case PreferenceReserved:
-		return 0x10
-	case PreferenceLow:
-		return 0x18
-	}
-	return 0
+	all := preferences()
+	return uint8(max(0, slices.Index(all[:], preference))) << 3
 }

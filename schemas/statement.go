@@ -153,7 +153,7 @@ func (w *word) append(text []byte, lifetimes []uint64, start int, v wire.Value) 
 	case wire.Ethernet:
 		text = wire.AppendEthernet(append(text, ' '), v.Ethernet())
 	case wire.IPv6:
-		text = v.Addr().AppendTo(append(text, ' '))
+		text = wire.AppendIPv6(append(text, ' '), v.Addr())
 	case wire.Uint:
 		text = strconv.AppendUint(append(text, ' '), v.Uint(w.Member), 10)
 	}

@@ -55,7 +55,7 @@ func appendValue(b []byte, v Value, m *Member) []byte {
 		b = AppendEthernet(append(b, '"'), v.Ethernet())
 		return append(b, '"')
 	case IPv6:
-		b = appendAddr(append(b, '"'), v.Addr())
+		b = AppendIPv6(append(b, '"'), v.Addr())
 		return append(b, '"')
 	case Time:
 		b = as[time.Time](v).AppendFormat(append(b, '"'), time.RFC3339Nano)

@@ -117,13 +117,11 @@ func (p *parser) list(v Value, m *Member) error {
 	}
 	elements := v.list()
 	n := 0
-	for ; ; n++ {
-		more, err := p.element(n == 0)
-		if err != nil {
-			return err
-		}
-		if !more {
-			break
+	for ; p.peek() != ']'; n++ {
+		if n > 0 {
+			if err := p.expect(','); err != nil {
+				return err
+			}
 		}
 		if n == cap(*elements) {
 			list := v.reflect(m)
@@ -135,6 +133,7 @@ func (p *parser) list(v Value, m *Member) error {
 			return err
 		}
 	}
+	p.pos++
 	if n == 0 && m.Optional {
 		return p.errorf("list %q is empty", m.Name)
 	}

@@ -68,14 +68,9 @@ func (s *scanner) found() string {
 	return fmt.Sprintf("%q", s.data[s.pos])
 }
 
-// name reads the next member up to its value. It returns the name, nil at the end
-// of the object.
+// name reads the name of the next member of an object and what is before its value.
 func (s *scanner) name(first bool) ([]byte, error) {
-	switch c := s.peek(); {
-	case c == '}':
-		s.pos++
-		return nil, nil
-	case !first:
+	if !first {
 		if err := s.expect(','); err != nil {
 			return nil, err
 		}
@@ -84,30 +79,7 @@ func (s *scanner) name(first bool) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if name == nil {
-		name = []byte{} // the empty name is a name
-	}
 	return name, s.expect(':')
-}
-
-// element reads up to the next element of a list. It returns false after the end
-// of the list.
-func (s *scanner) element(first bool) (bool, error) {
-	switch c := s.peek(); {
-	case c == ']':
-		// After a comma, the caller would not have found a value.
-		s.pos++
-		return false, nil
-	case first:
-		return true, nil
-	}
-	if err := s.expect(','); err != nil {
-		return false, err
-	}
-	if s.peek() == ']' {
-		return false, s.errorf("expected a value, found ']'")
-	}
-	return true, nil
 }
 
 func (s *scanner) literal(word string) bool {
@@ -201,42 +173,8 @@ func (s *scanner) text() ([]byte, error) {
 // skip reads any value.
 func (s *scanner) skip() error {
 	switch c := s.peek(); {
-	case c == '{':
-		if err := s.enter(); err != nil {
-			return err
-		}
-		s.pos++
-		for first := true; ; first = false {
-			name, err := s.name(first)
-			if err != nil {
-				return err
-			}
-			if name == nil {
-				s.depth--
-				return nil
-			}
-			if err := s.skip(); err != nil {
-				return err
-			}
-		}
-	case c == '[':
-		if err := s.enter(); err != nil {
-			return err
-		}
-		s.pos++
-		for first := true; ; first = false {
-			more, err := s.element(first)
-			if err != nil {
-				return err
-			}
-			if !more {
-				s.depth--
-				return nil
-			}
-			if err := s.skip(); err != nil {
-				return err
-			}
-		}
+	case c == '{', c == '[':
+		return s.skipAll(c + 2) // in ASCII, the closing bracket
 	case c == '"':
 		_, err := s.text()
 		return err
@@ -247,6 +185,32 @@ func (s *scanner) skip() error {
 		return nil
 	}
 	return s.errorf("expected a value, found %s", s.found())
+}
+
+// skipAll reads an object or a list.
+func (s *scanner) skipAll(end byte) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	s.pos++
+	for first := true; s.peek() != end; first = false {
+		var err error
+		switch {
+		case end == '}':
+			_, err = s.name(first)
+		case !first:
+			err = s.expect(',')
+		}
+		if err != nil {
+			return err
+		}
+		if err := s.skip(); err != nil {
+			return err
+		}
+	}
+	s.pos++
+	s.depth--
+	return nil
 }
 
 func (s *scanner) skipNumber() error {

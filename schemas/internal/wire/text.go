@@ -59,9 +59,9 @@ func hexDigit(c byte) byte {
 	return 0xff
 }
 
-// appendAddr writes an address as netip does (RFC 5952), in half the time.
+// AppendIPv6 appends an address as netip does (RFC 5952), in half the time.
 // It leaves to netip what no frame holds.
-func appendAddr(b []byte, addr netip.Addr) []byte {
+func AppendIPv6(b []byte, addr netip.Addr) []byte {
 	if !addr.Is6() || addr.Is4In6() || addr.Zone() != "" {
 		return addr.AppendTo(b)
 	}

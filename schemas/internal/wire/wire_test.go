@@ -37,10 +37,10 @@ func TestCodecOfOtherOptionalMembers(t *testing.T) {
 	}
 }
 
-func TestAppendAddrWritesWhatNetipWrites(t *testing.T) {
+func TestAppendIPv6WritesWhatNetipWrites(t *testing.T) {
 	check := func(addr netip.Addr) {
 		t.Helper()
-		if got, want := string(appendAddr(nil, addr)), string(addr.AppendTo(nil)); got != want {
+		if got, want := string(AppendIPv6(nil, addr)), string(addr.AppendTo(nil)); got != want {
 			t.Errorf("%s is written as %s", want, got)
 		}
 	}
