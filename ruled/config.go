@@ -1,5 +1,3 @@
-// Package ruled evaluates the central rules: it reads the fleet's events from
-// NATS, and publishes alerts and relay commands.
 package ruled
 
 import (
@@ -8,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
+	"github.com/ndmon/ndmon/ruled/vendors"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/bus"
 )
@@ -21,19 +19,19 @@ type Config struct {
 	RelayTTL time.Duration `split_words:"true" default:"3s" desc:"how long after its event a relay command is worth carrying out"`
 	Vendors  string        `split_words:"true" desc:"file that names the makers of Ethernet addresses, such as Wireshark's manuf or the IEEE's oui.txt (default: a built-in table)"`
 
-	Neighbours    int           `split_words:"true" default:"100000" desc:"how many addresses, and how many stations, are remembered; the least important are forgotten"`
-	ClaimTimeout  time.Duration `split_words:"true" default:"1h" desc:"how long a station's claim of an address stands after it was last heard, once another claims the address too; likewise what a learned router says"`
-	Silence       time.Duration `split_words:"true" default:"720h" desc:"how long a station must have been silent to be reported when it is back"`
-	StateInterval time.Duration `split_words:"true" default:"1m" desc:"how often what is known of the links is stored on NATS, for the next start and for nd-ruled neighbors; 0: never"`
-	// Learn, if not 0, has routers learned for so long and no rule evaluated; see
+	Neighbours    int           `split_words:"true" default:"100000" desc:"how many addresses, and how many stations, are remembered; the least important ones are forgotten"`
+	ClaimTimeout  time.Duration `split_words:"true" default:"1h" desc:"how long the binding of an address to a station holds after it was last heard, once another station claims the address; likewise what a learned router said"`
+	Silence       time.Duration `split_words:"true" default:"720h" desc:"how long a station must have been silent for its return to be reported"`
+	StateInterval time.Duration `split_words:"true" default:"1m" desc:"how often the state of the links is stored on NATS, for the next start and for nd-ruled neighbors; 0: never"`
+	// Learn, if not 0, is how long routers are learned instead of rules evaluated; see
 	// LearnFor.
 	Learn time.Duration `ignored:"true"`
 
-	Buffer int `split_words:"true" default:"16777216" desc:"bytes of alerts that may wait for their acknowledgement; then no more events are read"`
+	Buffer int `split_words:"true" default:"16777216" desc:"bytes of alerts that may wait for their acknowledgement; beyond that no events are read"`
 	bus.StreamConfig
 }
 
-// LearnFor sets Learn, and a consumer that is not that of who evaluates the same
+// LearnFor sets Learn, and a consumer other than that of a ruled that evaluates the same
 // events. With 0 nothing is learned.
 func (c *Config) LearnFor(d time.Duration) {
 	if c.Learn = d; d > 0 {
@@ -41,7 +39,7 @@ func (c *Config) LearnFor(d time.Duration) {
 	}
 }
 
-// Validate reports the first setting that cannot be.
+// Validate reports the first setting that is out of its range.
 func (c Config) Validate() error {
 	switch {
 	case c.Consumer == "":
@@ -68,18 +66,14 @@ func (c Config) Validate() error {
 
 const eventsPrefix = "nd.events."
 
-// deliver says with which event a consumer begins that is made anew. What is
-// learned is learned of today's routers.
-func (c Config) deliver() jetstream.DeliverPolicy {
-	if c.Learn > 0 {
-		return jetstream.DeliverNewPolicy
-	}
-	return jetstream.DeliverAllPolicy
-}
-
-// keepsState reports whether what is known of the links is stored.
+// keepsState reports whether the state is stored.
 func (c Config) keepsState() bool { return c.StateInterval > 0 && c.Learn == 0 }
 
-// wholeStream reports whether the consumer gets every event of the stream, so
-// that one that is left out was dropped.
-func (c Config) wholeStream() bool { return c.Events == schemas.SubjectEvents }
+// VendorTable reads the table of the makers of Ethernet addresses.
+func (c Config) VendorTable() (*vendors.Table, error) {
+	table, err := vendors.Load(c.Vendors)
+	if err != nil {
+		return nil, fmt.Errorf("RULED_VENDORS: %w", err)
+	}
+	return table, nil
+}

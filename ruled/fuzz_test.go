@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ndmon/ndmon/ruled/internal/message"
 	"github.com/ndmon/ndmon/ruled/link"
 	"github.com/ndmon/ndmon/ruled/rulefile"
 	"github.com/ndmon/ndmon/ruled/rules"
@@ -35,15 +36,15 @@ func FuzzEvent(f *testing.F) {
 	program := rules.Compile(set.Rules)
 	makers := vendors.Builtin()
 	f.Fuzz(func(t *testing.T, before, data []byte) {
-		reader := newEventReader()
+		reader := message.NewReader()
 		table := link.New(link.Config{Neighbours: 50, ClaimTimeout: time.Minute, Silence: time.Hour, Vendor: makers.Lookup})
 		thresholds := threshold.New(10)
 		evaluator := program.NewEvaluator()
 		for line := range bytes.Lines(slices.Concat(before, []byte("\n"), data)) {
-			if err := reader.event.ParseJSON(line); err != nil || reader.event.Link != nil {
+			if err := reader.Event.ParseJSON(line); err != nil || reader.Event.Link != nil {
 				continue
 			}
-			e := &reader.event
+			e := &reader.Event
 			table.Observe(e)
 			for _, rule := range evaluator.Evaluate(e) {
 				count, ok := thresholds.Pass(rule.ID, rule.Threshold, e)

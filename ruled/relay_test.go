@@ -1,9 +1,7 @@
 package ruled
 
 import (
-	"bytes"
 	"fmt"
-	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -13,8 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/ndmon/ndmon/ruled/rulefile"
+	"github.com/ndmon/ndmon/ruled/source"
 	"github.com/ndmon/ndmon/schemas"
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Each host that the matching rules name gets one command, and all hosts share
@@ -133,7 +131,7 @@ func (f *fixture) waitRelaying(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if newRuleset(set).relaying.Len() == 0 {
+	if source.Divide(set).Relaying.Len() == 0 {
 		return
 	}
 	waitFor(t, "the subscription to solicitations", func() bool {
@@ -141,7 +139,7 @@ func (f *fixture) waitRelaying(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return slices.ContainsFunc(subs.Subs, func(s server.SubDetail) bool { return s.Subject == solicitations(f.config.Events) })
+		return slices.ContainsFunc(subs.Subs, func(s server.SubDetail) bool { return s.Subject == "nd.events.*.*.ns" })
 	})
 }
 
@@ -152,104 +150,4 @@ func readFile(t *testing.T, file string) []byte {
 		t.Fatal(err)
 	}
 	return data
-}
-
-// countingBus counts what is published.
-type countingBus struct {
-	published    []string
-	unsubscribed bool
-}
-
-func (b *countingBus) Subscribe(string, func(string, []byte)) (func() error, error) {
-	return func() error { b.unsubscribed = true; return nil }, nil
-}
-
-func (b *countingBus) Publish(subject string, _ []byte) error {
-	b.published = append(b.published, subject)
-	return nil
-}
-
-// A solicitation costs no memory on its way to a command but for the command's
-// id, and none at all if it is not relayed.
-func TestRelayDoesNotAllocate(t *testing.T) {
-	for name, tt := range map[string]struct {
-		to     string
-		master bool
-		want   []string
-		most   float64
-	}{
-		"origin":      {"origin", true, []string{"nd.relay.r1"}, 1},
-		"two":         {"r1 r2", true, []string{"nd.relay.r1", "nd.relay.r2"}, 2},
-		"all":         {"all", true, []string{"nd.relay"}, 1},
-		"not relayed": {"all", false, nil, 0},
-	} {
-		m, err := newMetrics(prometheus.NewRegistry())
-		if err != nil {
-			t.Fatal(err)
-		}
-		set, err := rulefile.Parse("rules.xml", []byte(`<rules><rule><match field="nd.ns"/><match field="master"/><relay to="`+tt.to+`"/></rule></rules>`))
-		if err != nil {
-			t.Fatal(err)
-		}
-		src := &source{}
-		src.rules.Store(newRuleset(set))
-		var log bytes.Buffer
-		bus := &countingBus{published: make([]string, 0, 4096)}
-		r := newRelayer(Config{RelayTTL: time.Second}, Deps{Log: slog.New(slog.NewTextHandler(&log, nil)), Bus: bus}, m, src)
-		e := solicitation(1)
-		e.Master = tt.master
-		subject, data := schemas.EventSubject(e.Host, e.Interface, e.Kind()), e.AppendJSON(nil)
-		if n := testing.AllocsPerRun(1000, func() { r.handle(subject, data) }); n > tt.most {
-			t.Errorf("%s: %v allocations, at most %v", name, n, tt.most)
-		}
-		if got := bus.published[:min(len(tt.want), len(bus.published))]; !slices.Equal(got, tt.want) || tt.want == nil && len(bus.published) > 0 {
-			t.Errorf("%s: published on %v, want %v", name, got, tt.want)
-		}
-		if log.Len() > 0 {
-			t.Errorf("%s: %s", name, &log)
-		}
-	}
-}
-
-// A sensor of the same process hands its solicitations over, and the commands for
-// them are handed on before they are published.
-func TestRelayWithinTheProcess(t *testing.T) {
-	var take func(*schemas.Event)
-	stopped := false
-	b := &countingBus{}
-	var given []string
-	d := Deps{
-		Log: slog.New(slog.DiscardHandler), Bus: b, Registry: prometheus.NewRegistry(),
-		Solicitations: func(f func(*schemas.Event)) func() {
-			take = f
-			return func() { stopped = true }
-		},
-		Command: func(c *schemas.Relay) { given = append(given, c.Host+" "+c.Target.String()) },
-	}
-	m, err := newMetrics(d.Registry)
-	if err != nil {
-		t.Fatal(err)
-	}
-	src, err := loadRules("", d, m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := newRelayer(Config{Events: schemas.SubjectEvents, RelayTTL: time.Second}, d, m, src)
-	stop, err := r.subscribe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	event := solicitation(1)
-	event.Master = true
-	take(event)
-	want := []string{event.Host + " " + event.ND.NS.TargetAddress.String()}
-	if diff := cmp.Diff(want, given); diff != "" {
-		t.Errorf("handed on (-want +got):\n%s", diff)
-	}
-	if diff := cmp.Diff([]string{schemas.RelaySubject(event.Host)}, b.published); diff != "" {
-		t.Errorf("published on (-want +got):\n%s", diff)
-	}
-	if err := stop(); err != nil || !stopped || !b.unsubscribed {
-		t.Errorf("stop: %v, stopped %v, unsubscribed %v", err, stopped, b.unsubscribed)
-	}
 }

@@ -1,11 +1,8 @@
 package ruled
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"strings"
 	"testing"
@@ -13,8 +10,8 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/ndmon/ndmon/ruled/link"
+	"github.com/ndmon/ndmon/ruled/state"
 	"github.com/ndmon/ndmon/schemas"
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 const linkRules = `<rules>
@@ -70,7 +67,7 @@ func TestStateOutlivesAKill(t *testing.T) {
 	stop := f.run(t)
 	f.publish(t, from(1, 1, "fe80::1"))
 	f.wantAlerts(t, "e1.new-station")
-	if running, err := StoreState(testContext(t), f.conn.NATS(), "ruled"); err != nil || !running {
+	if running, err := state.Request(testContext(t), f.conn.NATS(), "ruled"); err != nil || !running {
 		t.Fatal(running, err)
 	}
 	stored := f.storedState(t)
@@ -141,15 +138,15 @@ func TestStateIsNotKept(t *testing.T) {
 	stop := f.run(t)
 	f.publish(t, from(1, 1, "fe80::1"))
 	f.wantAlerts(t, "e1.new-station")
-	if running, err := StoreState(testContext(t), f.conn.NATS(), "ruled"); err != nil || running {
+	if running, err := state.Request(testContext(t), f.conn.NATS(), "ruled"); err != nil || running {
 		t.Error(running, err)
 	}
 	f.waitAcknowledged(t)
 	stop()
-	if names, err := StoredStates(testContext(t), f.conn.JetStream()); err != nil || len(names) > 0 {
+	if names, err := state.Names(testContext(t), f.conn.JetStream()); err != nil || len(names) > 0 {
 		t.Error(names, err)
 	}
-	if _, err := ReadState(testContext(t), f.conn.JetStream(), "ruled", nil); !errors.Is(err, ErrNoState) {
+	if _, err := state.Read(testContext(t), f.conn.JetStream(), "ruled", nil); !errors.Is(err, state.ErrNone) {
 		t.Error(err)
 	}
 }
@@ -160,11 +157,11 @@ func TestReadState(t *testing.T) {
 	e := from(1, 1, "fe80::1")
 	f.publish(t, e)
 	f.wantAlerts(t, "e1.new-station")
-	if running, err := StoreState(testContext(t), f.conn.NATS(), "ruled"); err != nil || !running {
+	if running, err := state.Request(testContext(t), f.conn.NATS(), "ruled"); err != nil || !running {
 		t.Fatal(running, err)
 	}
 	var states []link.State
-	head, err := ReadState(testContext(t), f.conn.JetStream(), "ruled", func(s link.State) error {
+	head, err := state.Read(testContext(t), f.conn.JetStream(), "ruled", func(s link.State) error {
 		states = append(states, s)
 		return nil
 	})
@@ -258,90 +255,6 @@ func TestThreshold(t *testing.T) {
 	}
 }
 
-// learn has ruled learn from events until it has observed them all.
-func (f *fixture) learn(t *testing.T, events ...*schemas.Event) Learned {
-	t.Helper()
-	f.config.Consumer, f.config.Learn = "learn", time.Hour
-	f.registry = prometheus.NewRegistry()
-	conn := connect(t, f.server, f.registry)
-	var learned Learned
-	reading := make(chan struct{}, 1)
-	done := make(chan error, 1)
-	ctx, stop := context.WithCancel(t.Context())
-	go func() {
-		done <- Run(ctx, f.config, Deps{
-			Log: slog.New(slog.DiscardHandler), Registry: f.registry, Conn: conn, Bus: conn,
-			Health:  begun(reading),
-			Learned: func(l Learned) { learned = l },
-		})
-	}()
-	<-reading
-	frames := 0
-	for _, e := range events {
-		f.publish(t, e)
-		if e.Sensor == nil {
-			frames++
-		}
-	}
-	waitFor(t, "all events are evaluated", func() bool { return f.counter(t, "nd_ruled_events_total") == float64(frames) })
-	stop()
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-	return learned
-}
-
-func TestLearn(t *testing.T) {
-	f := start(t, linkRules)
-	f.publish(t, advertisement(1, "fe80::bad")) // before the learning
-	learned := f.learn(t, advertisement(2, "fe80::1"), advertisement(3, "fe80::2"))
-	if links := learned.Links; len(links) != 1 || links[0].Host != "r1" || len(links[0].Routers) != 2 {
-		t.Fatalf("%+v", links)
-	}
-	var config bytes.Buffer
-	if err := learned.WriteRouters(&config); err != nil || !strings.Contains(config.String(), "fe80::2") {
-		t.Errorf("%v\n%s", err, config.String())
-	}
-	if _, err := f.conn.JetStream().Consumer(testContext(t), schemas.StreamEvents, "learn"); !errors.Is(err, jetstream.ErrConsumerNotFound) {
-		t.Errorf("the consumer is still there: %v", err)
-	}
-}
-
-// Where there is nothing to write, it is said why.
-func TestLearnNothing(t *testing.T) {
-	faulty := advertisement(1, "2001:db8::1") // RFC 4861, section 6.1.2: from a link-local address
-	faulty.Fault = &schemas.Fault{Source: true, Discarded: true}
-	elsewhere := solicitation(2)
-	elsewhere.Interface = "eth1"
-	for _, tc := range []struct {
-		name   string
-		events []*schemas.Event
-		want   string
-	}{
-		{"nothing", nil, "no Neighbor Discovery message came"},
-		{"no advertisement", []*schemas.Event{solicitation(1), elsewhere},
-			"2 Neighbor Discovery messages came, from r1/eth0, r1/eth1, but no Router Advertisement"},
-		{"no router", []*schemas.Event{faulty, elsewhere},
-			"1 Router Advertisements came, from r1/eth0, r1/eth1, but none that hosts accept (RFC 4861, section 6.1.2)"},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			learned := start(t, linkRules).learn(t, tc.events...)
-			learned.Took = 0
-			var config bytes.Buffer
-			if err := learned.WriteRouters(&config); err == nil || err.Error() != "no router was learned: "+tc.want || config.Len() > 0 {
-				t.Errorf("%v, want %s\n%s", err, tc.want, config.String())
-			}
-		})
-	}
-}
-
-func advertisement(n int, router string) *schemas.Event {
-	e := from(n, 1, router)
-	e.ICMP6.Type = 134
-	e.ND = &schemas.ND{RA: &schemas.RA{CurHopLimit: 64, Preference: "medium", Lifetime: 1800}}
-	return e
-}
-
 // BenchmarkRestart measures how long ruled takes to go on with 50,000 neighbours.
 func BenchmarkRestart(b *testing.B) {
 	table := link.New(link.Config{Neighbours: 100_000, ClaimTimeout: time.Hour, Silence: time.Hour})
@@ -357,7 +270,7 @@ func BenchmarkRestart(b *testing.B) {
 	states := table.State()
 	b.ResetTimer()
 	for b.Loop() {
-		if err := writeState(testContext(b), f.conn.JetStream(), "ruled", Snapshot{Type: snapshotType, Time: time.Now()}, states); err != nil {
+		if err := state.Write(testContext(b), f.conn.JetStream(), "ruled", state.Head{Time: time.Now()}, states); err != nil {
 			b.Fatal(err)
 		}
 		stop := f.run(b) // until it reads events
@@ -380,12 +293,12 @@ func TestEventsAreLostBehindTheState(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	head, err := ReadState(testContext(t), f.conn.JetStream(), "ruled", func(link.State) error { return nil })
+	head, err := state.Read(testContext(t), f.conn.JetStream(), "ruled", func(link.State) error { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
 	head.Events = stream.CachedInfo().State.LastSeq + 100
-	if err := writeState(testContext(t), f.conn.JetStream(), "ruled", head, nil); err != nil {
+	if err := state.Write(testContext(t), f.conn.JetStream(), "ruled", head, nil); err != nil {
 		t.Fatal(err)
 	}
 	stop = f.run(t)

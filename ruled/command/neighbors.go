@@ -19,8 +19,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/ndmon/ndmon/ruled"
 	"github.com/ndmon/ndmon/ruled/link"
+	"github.com/ndmon/ndmon/ruled/state"
 	"github.com/ndmon/ndmon/ruled/vendors"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/bus"
@@ -141,7 +141,7 @@ func readAll(ctx context.Context, nc *nats.Conn, consumer string, makers *vendor
 	if err != nil {
 		return nil, err
 	}
-	names, err := ruled.StoredStates(ctx, js)
+	names, err := state.Names(ctx, js)
 	if err != nil {
 		return nil, err
 	}
@@ -152,15 +152,15 @@ func readAll(ctx context.Context, nc *nats.Conn, consumer string, makers *vendor
 	}
 	var list []neighbour
 	for _, name := range names {
-		running, err := ruled.StoreState(ctx, nc, name)
+		running, err := state.Request(ctx, nc, name)
 		if err != nil {
 			return nil, err
 		}
-		head, err := ruled.ReadState(ctx, js, name, func(s link.State) error {
+		head, err := state.Read(ctx, js, name, func(s link.State) error {
 			list = appendNeighbours(list, s, makers)
 			return nil
 		})
-		if errors.Is(err, ruled.ErrNoState) {
+		if errors.Is(err, state.ErrNone) {
 			continue
 		}
 		if err != nil {

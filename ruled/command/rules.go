@@ -83,7 +83,7 @@ func Settings() (ruled.Config, *vendors.Table, error) {
 	}
 	var table *vendors.Table
 	if err == nil {
-		table, err = ruled.LoadVendors(cfg.Vendors)
+		table, err = cfg.VendorTable()
 	}
 	if err != nil {
 		return cfg, nil, process.UsageError{Err: err}

@@ -12,6 +12,7 @@ import (
 	_ "embed"
 	"fmt"
 
+	"github.com/ndmon/ndmon/ruled/internal/regular"
 	"github.com/ndmon/ndmon/schemas"
 )
 
@@ -163,4 +164,17 @@ func (k key) appendTo(b []byte) []byte {
 		b = append(b, digits[k>>keyShift>>shift&0xf])
 	}
 	return b
+}
+
+// Load reads the file that names the makers of Ethernet addresses, or returns the built-in
+// table if the name is empty.
+func Load(file string) (*Table, error) {
+	if file == "" {
+		return Builtin(), nil
+	}
+	data, err := regular.Read(file, MaxSize)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(file, data)
 }

@@ -1,4 +1,5 @@
-package ruled
+// Package regular reads files that a user names.
+package regular
 
 import (
 	"fmt"
@@ -8,11 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// readRegular reads a regular file up to the byte behind the limit, by which its
-// parser knows that it is too large. Other files may have no end, and opening a
-// named pipe waits for a writer.
-func readRegular(path string, limit int64) ([]byte, error) {
-	// Before it is opened, which is enough to have some devices do something.
+// Read reads a regular file, at most limit+1 bytes: so its parser sees that it is too large.
+// Other files are refused, since they may have no end, and opening a named pipe waits for a
+// writer.
+func Read(path string, limit int64) ([]byte, error) {
+	// Check before opening, which is enough to make some devices act.
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -25,7 +26,7 @@ func readRegular(path string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	// It may be another file by now.
+	// The path may lead to another file by now.
 	if info, err = f.Stat(); err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package ruled
+package feed
 
 import (
 	"sync"

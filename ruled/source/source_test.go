@@ -1,4 +1,4 @@
-package ruled
+package source
 
 import (
 	"bytes"
@@ -11,7 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ndmon/ndmon/ruled/internal/metrics"
 	"github.com/ndmon/ndmon/ruled/rulefile"
+	"github.com/ndmon/ndmon/ruled/vendors"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"golang.org/x/sys/unix"
@@ -24,7 +26,7 @@ func rulesOf(n int) string {
 
 // watched is a source in a folder of its own.
 type watched struct {
-	*source
+	*Source
 	t    *testing.T
 	root string
 	log  bytes.Buffer
@@ -35,11 +37,11 @@ func watch(t *testing.T, path string, begin func(w *watched)) *watched {
 	t.Helper()
 	w := &watched{t: t, root: t.TempDir()}
 	begin(w)
-	m, err := newMetrics(prometheus.NewRegistry())
+	m, err := metrics.New(prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w.source, err = loadRules(w.at(path), Deps{Log: slog.New(slog.NewTextHandler(&w.log, nil))}, m); err != nil {
+	if w.Source, err = Load(w.at(path), slog.New(slog.NewTextHandler(&w.log, nil)), m); err != nil {
 		t.Fatal(err)
 	}
 	w.inForce(1)
@@ -61,7 +63,7 @@ func (w *watched) rename(from, to string) { w.t.Helper(); w.do(os.Rename(w.at(fr
 func (w *watched) link(to, path string)   { w.t.Helper(); w.do(os.Symlink(to, w.at(path))) }
 func (w *watched) write(path string, rules int) {
 	w.t.Helper()
-	writeFile(w.t, w.at(path), rulesOf(rules))
+	w.do(os.WriteFile(w.at(path), []byte(rulesOf(rules)), 0o600))
 }
 
 // looks looks as often as a change takes to be in force.
@@ -72,7 +74,7 @@ func (w *watched) looks() {
 
 func (w *watched) inForce(want int) {
 	w.t.Helper()
-	if got := w.rules.Load().count; got != want {
+	if got := w.Rules().count; got != want {
 		w.t.Errorf("%d rules are in force, want %d; log:\n%s", got, want, &w.log)
 	}
 }
@@ -213,13 +215,13 @@ func TestRulesThatAreNoRegularFile(t *testing.T) {
 			w.inForce(1)
 			w.logged(w.path+" is not a regular file", 1)
 			w.logged("the new rules are refused", 1)
-			if got := testutil.ToFloat64(w.m.reloadsFailed); got != 1 {
+			if got := testutil.ToFloat64(w.m.ReloadsFailed); got != 1 {
 				t.Errorf("%v reloads failed, want 1", got)
 			}
-			if _, err := loadRules(w.path, Deps{Log: w.source.log}, w.m); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+			if _, err := Load(w.path, w.Source.log, w.m); err == nil || !strings.Contains(err.Error(), "not a regular file") {
 				t.Errorf("at the start: %v", err)
 			}
-			if _, err := LoadVendors(w.path); err == nil || !strings.Contains(err.Error(), "RULED_VENDORS: "+w.path+" is not a regular file") {
+			if _, err := vendors.Load(w.path); err == nil || !strings.Contains(err.Error(), w.path+" is not a regular file") {
 				t.Errorf("vendors: %v", err)
 			}
 			// The rules that were in force before are taken again.
@@ -239,7 +241,7 @@ func TestFilesThatAreTooLarge(t *testing.T) {
 	}
 	w.inForce(1)
 	w.logged("larger than 67108864 bytes", 1)
-	if _, err := LoadVendors(w.path); err == nil || err.Error() != "RULED_VENDORS: "+w.path+": larger than 67108864 bytes" {
+	if _, err := vendors.Load(w.path); err == nil || err.Error() != w.path+": larger than 67108864 bytes" {
 		t.Errorf("vendors: %v", err)
 	}
 }
@@ -258,18 +260,4 @@ func TestFileOfNoRules(t *testing.T) {
 	w.write("rules.xml", 0)
 	w.looks()
 	w.logged("no rules: nothing raises an alert", 2)
-}
-
-// Ruled stops although its rules have become a pipe without a writer.
-func TestRunEndsWithPipeForRules(t *testing.T) {
-	f := start(t, testRules)
-	stop := f.run(t)
-	if err := os.Remove(f.config.Rules); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Mkfifo(f.config.Rules, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	waitFor(t, "the refusal", func() bool { return f.counter(t, "nd_ruled_reloads_total") == 1 })
-	stop()
 }

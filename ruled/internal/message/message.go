@@ -1,4 +1,5 @@
-package ruled
+// Package message reads events from messages.
+package message
 
 import (
 	"errors"
@@ -8,35 +9,36 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// eventReader reads events and makes sure that they are what their subjects say.
-type eventReader struct {
-	// event is the one that was read last; its memory is used again.
-	event    schemas.Event
+// Reader reads events and checks that they are what their subjects say.
+type Reader struct {
+	// Event is the one that was read last. The next Read uses its memory again.
+	Event    schemas.Event
 	subjects map[string]subject
 }
 
-// subject is what the subject of an event says of it.
+// subject is what the subject of an event says about it.
 type subject struct {
 	host, iface string
 	kind        schemas.Kind
 }
 
-// maxSubjects bounds eventReader.subjects: who may publish events could make up
-// interface names for ever.
-const maxSubjects = 1 << 14
+// MaxSubjects bounds the subjects that are kept: a publisher of events can make up interface
+// names without end.
+const MaxSubjects = 1 << 14
 
-// maxID bounds an event's id, which becomes part of a header of NATS.
+// maxID bounds the id of an event, in bytes. It becomes part of a NATS header.
 const maxID = 128
 
-func newEventReader() eventReader { return eventReader{subjects: map[string]subject{}} }
+// NewReader returns a reader for one goroutine.
+func NewReader() Reader { return Reader{subjects: map[string]subject{}} }
 
-// read reads an event from a message.
-func (r *eventReader) read(from string, data []byte) error {
-	if err := r.event.ParseJSON(data); err != nil {
+// Read reads the event of a message into r.Event.
+func (r *Reader) Read(from string, data []byte) error {
+	if err := r.Event.ParseJSON(data); err != nil {
 		return err
 	}
-	if r.event.Link != nil {
-		return errors.New("it has the member link, which is ruled's own")
+	if r.Event.Link != nil {
+		return errors.New("it has the member link, which only ruled adds")
 	}
 	s, ok := r.subjects[from]
 	if !ok {
@@ -44,14 +46,14 @@ func (r *eventReader) read(from string, data []byte) error {
 		if s, err = parseSubject(from); err != nil {
 			return err
 		}
-		if len(r.subjects) >= maxSubjects {
+		if len(r.subjects) >= MaxSubjects {
 			clear(r.subjects)
 		}
 		r.subjects[from] = s
 	}
-	// Permissions on NATS are by subject: what an event says of its origin is
-	// worth no more than its subject.
-	e := &r.event
+	// Permissions on NATS are by subject: what an event says about its origin is worth no
+	// more than its subject.
+	e := &r.Event
 	if s.host != e.Host || s.iface != e.Interface || s.kind != e.Kind() {
 		return fmt.Errorf("event of %s/%s, kind %s, is on another's subject", e.Host, e.Interface, e.Kind())
 	}

@@ -1,4 +1,4 @@
-package ruled
+package metrics
 
 import (
 	"regexp"
@@ -10,7 +10,7 @@ import (
 // Label values are lower case words, without spaces.
 func TestLabelValues(t *testing.T) {
 	r := prometheus.NewRegistry()
-	if _, err := newMetrics(r); err != nil {
+	if _, err := New(r); err != nil {
 		t.Fatal(err)
 	}
 	families, err := r.Gather()

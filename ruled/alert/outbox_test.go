@@ -1,4 +1,4 @@
-package ruled
+package alert
 
 import (
 	"context"

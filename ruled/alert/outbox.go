@@ -1,4 +1,4 @@
-package ruled
+package alert
 
 import (
 	"context"
@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// outbox hands the alerts to a program in this process, in their order: each when it
-// is stored, so that one that was handed over is found again, or after a moment if
-// it cannot be stored.
+// outbox hands the alerts over to a program in this process, in their order: each when it is
+// stored, so that an alert that was handed over is found again, or after giveAfter if it
+// cannot be stored.
 type outbox struct {
 	give func(alert []byte, seq uint64)
-	// most bounds the alerts that wait to be handed over, in bytes.
+	// most bounds the alerts that wait, in bytes.
 	most int
-	// lossless has alerts wait for a program that is slow, however long.
+	// lossless makes alerts wait for a slow program without end.
 	lossless bool
 	kick     chan struct{}
 
 	mu    sync.Mutex
 	moved *sync.Cond // the queue has become shorter
-	queue []raised
+	queue []waiting
 	bytes int
 	// last is when the queue became shorter.
 	last time.Time
@@ -30,8 +30,8 @@ type outbox struct {
 	dropped       uint64
 }
 
-// raised is an alert that waits to be handed over.
-type raised struct {
+// waiting is an alert that waits to be handed over.
+type waiting struct {
 	data []byte
 	at   time.Time
 	// stored says that it is published to be stored.
@@ -51,9 +51,9 @@ func newOutbox(give func([]byte, uint64), most int, lossless bool) *outbox {
 	return o
 }
 
-// raise takes an alert, which is published to be stored or not. It waits for room as long as alerts are
-// taken. When none is any more, the oldest is dropped: it is stored, and what is stored
-// must not wait for who reads it here.
+// raise adds an alert, which is published to be stored or not. It waits for room as long as
+// the program receives alerts. When the program is stuck, the oldest alert is dropped: that
+// one is stored, and storing must not wait for the program.
 func (o *outbox) raise(ctx context.Context, alert []byte, stored bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -69,13 +69,13 @@ func (o *outbox) raise(ctx context.Context, alert []byte, stored bool) {
 	if len(o.queue) == 0 {
 		o.last = time.Now()
 	}
-	o.queue = append(o.queue, raised{alert, time.Now(), stored})
+	o.queue = append(o.queue, waiting{alert, time.Now(), stored})
 	o.bytes += len(alert)
 	o.notify()
 }
 
-// wait waits until the queue has become shorter, at most so long unless the outbox is
-// lossless.
+// wait waits until the queue has become shorter. Unless the outbox is lossless, it waits no
+// longer than the duration.
 func (o *outbox) wait(ctx context.Context, long time.Duration) {
 	wake := func() {
 		o.mu.Lock()
@@ -89,7 +89,7 @@ func (o *outbox) wait(ctx context.Context, long time.Duration) {
 	o.moved.Wait()
 }
 
-// store says that the next alert is stored, with a sequence number.
+// store notes that the next alert is stored, with a sequence number.
 func (o *outbox) store(seq uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -106,7 +106,7 @@ func (o *outbox) notify() {
 	}
 }
 
-// pop takes the oldest alert out of the queue.
+// pop removes the oldest alert from the queue.
 func (o *outbox) pop() (data []byte, seq uint64) {
 	first := o.queue[0]
 	data = first.data
@@ -124,7 +124,7 @@ func (o *outbox) pop() (data []byte, seq uint64) {
 	return data, seq
 }
 
-// next returns the oldest alert if it is time to hand it over, else how long that will
+// next returns the oldest alert if it is time to hand it over, or else how long that will
 // take, 0 for unknown.
 func (o *outbox) next(now time.Time) (data []byte, seq uint64, wait time.Duration) {
 	o.mu.Lock()

@@ -1,0 +1,208 @@
+// Package alert raises alerts: each once, stored in the stream of alerts and handed over to a
+// program in this process.
+package alert
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"github.com/ndmon/ndmon/ruled/internal/metrics"
+	"github.com/ndmon/ndmon/ruled/summary"
+	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/schemas/bus"
+)
+
+// unstoredID is the id of the alert about alerts that only a program in this process got. No
+// rule raises it.
+const unstoredID = "alerts-unstored"
+
+const (
+	// inFlight is small because subscribers without JetStream get an alert before it is
+	// stored: those that were in flight when the server went down reach them a second time.
+	inFlight = 64
+	// remembered is how many ids of alerts are remembered, far more than the alerts of the
+	// events that a sensor or ruled can have in flight when a connection breaks.
+	remembered = 1 << 16
+	// roomInterval is how often Raise looks for room while alerts wait to be stored.
+	roomInterval = 100 * time.Millisecond
+)
+
+// Config has what a Raiser works with.
+type Config struct {
+	Log     *slog.Logger
+	Metrics *metrics.Metrics
+	Conn    *bus.Conn
+	// Buffer bounds the alerts that wait to be stored, and likewise those that wait to be
+	// handed over, in bytes.
+	Buffer int
+	// Recent is how many of the last alerts may be about events that are delivered again.
+	Recent int
+	// Room, if set, returns an error while there is no room to store alerts.
+	Room func() error
+	// Receive, if set, gets the alerts in their order, with their sequence numbers in the
+	// stream, or 0. See ruled.Deps.Alert.
+	Receive  func(alert []byte, seq uint64)
+	Lossless bool
+	// OnProgress is called when more alerts are stored.
+	OnProgress func()
+}
+
+// Raiser raises alerts.
+type Raiser struct {
+	*bus.Publisher
+	c      Config
+	outbox *outbox // nil if no program in this process receives the alerts
+
+	mu       sync.Mutex
+	seed     maphash.Seed
+	raised   *simplelru.LRU[uint64, struct{}] // hashes of the ids of alerts
+	unstored int                              // alerts that were not stored since that was reported
+}
+
+// Alert is an alert to raise.
+type Alert struct {
+	Event *schemas.Event
+	// Data is the event as JSON.
+	Data        []byte
+	Rule        string
+	Severity    schemas.Severity
+	Description string
+	// Count is how many matches the alert stands for, at least 1.
+	Count uint64
+}
+
+// New returns a Raiser. Run has to run for alerts to be stored.
+func New(c Config) *Raiser {
+	r := &Raiser{c: c, seed: maphash.MakeSeed()}
+	r.raised, _ = simplelru.NewLRU[uint64, struct{}](remembered, nil) // it fails only for a size below 1
+	var onStored func(uint64)
+	if c.Receive != nil {
+		r.outbox = newOutbox(c.Receive, c.Buffer, c.Lossless)
+		onStored = r.outbox.store
+	}
+	r.Publisher = bus.NewPublisher(c.Conn, bus.PublisherConfig{
+		InFlight:   inFlight,
+		Buffer:     c.Buffer,
+		AckTimeout: bus.DefaultAckTimeout,
+		Stored:     r.stored,
+		OnProgress: c.OnProgress,
+		OnStored:   onStored,
+		Ready:      c.Room,
+	}, c.Log)
+	return r
+}
+
+// HandOver hands alerts over to the program in this process until the context ends, and then
+// those that are left.
+func (r *Raiser) HandOver(ctx context.Context) {
+	if r.outbox != nil {
+		r.outbox.run(ctx)
+	}
+}
+
+// Unstored returns how many alerts were not stored since an alert reported that.
+func (r *Raiser) Unstored() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.unstored
+}
+
+// isNew reports whether no alert had an id, and remembers it.
+func (r *Raiser) isNew(id string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h := maphash.String(r.seed, id)
+	if r.raised.Contains(h) {
+		return false
+	}
+	r.raised.Add(h, struct{}{})
+	return true
+}
+
+// Raise publishes an alert, unless it was raised before. It waits while too many alerts are
+// not stored yet.
+func (r *Raiser) Raise(ctx context.Context, a Alert) error {
+	id := a.Event.ID + "." + a.Rule
+	if !r.isNew(id) {
+		r.c.Metrics.AlertsAgain.Inc()
+		return nil
+	}
+	sentence := summary.Of(a.Event)
+	if a.Count > 1 {
+		sentence = fmt.Sprintf("%d such frames, the last: %s", a.Count, sentence)
+	} else {
+		a.Count = 0
+	}
+	data := (&schemas.Alert{
+		Type:        schemas.TypeAlert,
+		Time:        a.Event.Time,
+		Severity:    a.Severity,
+		Host:        a.Event.Host,
+		Interface:   a.Event.Interface,
+		Rule:        a.Rule,
+		Summary:     sentence,
+		Description: a.Description,
+		Count:       a.Count,
+		ID:          id,
+		Link:        a.Event.Link,
+		Event:       a.Data,
+	}).AppendJSON(nil)
+	stored, err := r.store(ctx, id, data)
+	if err != nil {
+		return err
+	}
+	if r.outbox != nil {
+		r.outbox.raise(ctx, data, stored)
+	}
+	r.c.Metrics.Alerts[a.Severity].Inc()
+	r.c.Log.Debug("alert", "rule", a.Rule, "host", a.Event.Host, "interface", a.Event.Interface, "event", a.Event.ID)
+	return nil
+}
+
+// store publishes an alert to be stored. It waits while too many alerts are not stored yet,
+// except where there is no room for more and a program in this process receives the alerts:
+// that program must not wait for the disk.
+func (r *Raiser) store(ctx context.Context, id string, alert []byte) (stored bool, err error) {
+	if r.c.Room == nil || r.outbox == nil {
+		return true, r.Publish(ctx, schemas.SubjectAlerts, id, alert)
+	}
+	for !r.TryPublish(schemas.SubjectAlerts, id, alert) {
+		if r.c.Room() != nil {
+			r.c.Metrics.Unstored.Inc()
+			r.mu.Lock()
+			r.unstored++
+			first := r.unstored == 1
+			r.mu.Unlock()
+			if first {
+				r.c.Log.Error("alerts are written and not stored: there is no room for them, on the disk and in RULED_BUFFER")
+			}
+			return false, nil
+		}
+		wait, cancel := context.WithTimeout(ctx, roomInterval)
+		err := r.Publish(wait, schemas.SubjectAlerts, id, alert)
+		cancel()
+		if err == nil || ctx.Err() != nil {
+			return err == nil, err
+		}
+	}
+	return true, nil
+}
+
+// ReportUnstored raises an alert about the alerts that were not stored, once there is room
+// for it. The event is the one that is being evaluated.
+func (r *Raiser) ReportUnstored(ctx context.Context, e *schemas.Event, data []byte) error {
+	if r.c.Room == nil || r.Unstored() == 0 || r.c.Room() != nil {
+		return nil
+	}
+	r.mu.Lock()
+	n := r.unstored
+	r.unstored = 0
+	r.mu.Unlock()
+	return r.Raise(ctx, Alert{Event: e, Data: data, Rule: unstoredID, Severity: schemas.Warning, Count: 1,
+		Description: fmt.Sprintf("%d alerts were written and not stored before this event: there was no room for them", n)})
+}

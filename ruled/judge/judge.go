@@ -1,0 +1,213 @@
+// Package judge evaluates events: it compares them with what was observed on their links,
+// asks the rules, and raises alerts and sends relay commands for those that match. It does
+// not know where events come from; what acknowledges them is with their feed.
+package judge
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ndmon/ndmon/ruled/alert"
+	"github.com/ndmon/ndmon/ruled/internal/metrics"
+	"github.com/ndmon/ndmon/ruled/link"
+	"github.com/ndmon/ndmon/ruled/rules"
+	"github.com/ndmon/ndmon/ruled/sensors"
+	"github.com/ndmon/ndmon/ruled/source"
+	"github.com/ndmon/ndmon/ruled/threshold"
+	"github.com/ndmon/ndmon/schemas"
+)
+
+// The ids of alerts that no rule raises: a gap in the events must always be reported.
+const (
+	eventsLost   = "events-lost"
+	eventsMissed = "events-missed"
+)
+
+// Config has what a Judge works with.
+type Config struct {
+	Log     *slog.Logger
+	Metrics *metrics.Metrics
+	Rules   *source.Source
+	Alerts  *alert.Raiser
+	// Relay sends relay commands for the rules that an event matched.
+	Relay func(matched []*rules.Rule, event *schemas.Event)
+	// Link has the bounds of what is remembered. If Link.Learn is set, no rule is asked and
+	// nothing is published.
+	Link link.Config
+}
+
+// Judge evaluates events, one after another, and remembers what it has seen.
+type Judge struct {
+	Config
+
+	// acting and relaying are the rules that the last event matched and whose thresholds let
+	// it pass, and those of them that relay. Their memory is used again.
+	acting   []acting
+	relaying []*rules.Rule
+
+	mu         sync.Mutex // guards what follows
+	program    *rules.Program
+	evaluator  *rules.Evaluator
+	links      *link.Table
+	thresholds *threshold.Counters
+	sensors    *sensors.Table
+	// messages and advertisements count what there was to learn from.
+	messages, advertisements uint64
+	position                 Position
+	restored                 bool // Restore was called
+	halfway                  bool // an event changed the memory, but its alerts were not published
+	// changed is true if the stored state is out of date. A heartbeat alone does not make it
+	// so: it is delivered again with the events behind the position.
+	changed bool
+
+	stats atomic.Pointer[Stats] // the last ones
+}
+
+// Position is how far a Judge is in its feed, in the feed's own terms: the Judge only keeps
+// it together with what it remembers.
+type Position struct {
+	// Stream is when the feed's stream was made.
+	Stream time.Time
+	// Events is the number of the last event that the Judge remembers, 0 for none.
+	Events uint64
+}
+
+// acting is a rule that acts on an event, which stands for so many matches.
+type acting struct {
+	rule  *rules.Rule
+	count uint64
+}
+
+// New returns a Judge that remembers nothing.
+func New(c Config) *Judge {
+	return &Judge{Config: c, links: link.New(c.Link), thresholds: threshold.New(threshold.MaxKeys), sensors: sensors.NewTable()}
+}
+
+// Input is an event to evaluate.
+type Input struct {
+	Event *schemas.Event
+	// Data is the event as JSON.
+	Data []byte
+	// Missed is how many events before it the feed dropped.
+	Missed uint64
+	// Position is that of the event.
+	Position Position
+}
+
+// Judge evaluates an event. It returns when the alerts of the event are on their way to be
+// stored. An error means that some are not: the event has to be delivered again.
+func (j *Judge) Judge(ctx context.Context, in Input) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.halfway = true
+	if in.Missed > 0 {
+		j.Metrics.Missed.Add(float64(in.Missed))
+		why := fmt.Sprintf("before this event, the stream dropped %d events that were not evaluated yet: the rules do not keep up, the stream is too small, or it was deleted", in.Missed)
+		if err := j.raise(ctx, in.alert(eventsMissed, schemas.Warning, why)); err != nil {
+			return err
+		}
+	}
+	if err := j.Alerts.ReportUnstored(ctx, in.Event, in.Data); err != nil {
+		return err
+	}
+	if err := j.respond(ctx, in); err != nil {
+		return err
+	}
+	j.halfway = false
+	j.position = in.Position
+	return nil
+}
+
+// Move sets the position without an event: the feed skipped some, or has another stream.
+func (j *Judge) Move(to Position) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.position = to
+}
+
+func (in *Input) alert(rule string, severity schemas.Severity, description string) alert.Alert {
+	return alert.Alert{Event: in.Event, Data: in.Data, Rule: rule, Severity: severity, Description: description, Count: 1}
+}
+
+// raise raises an alert or, while learning, only logs it.
+func (j *Judge) raise(ctx context.Context, a alert.Alert) error {
+	if j.Link.Learn {
+		j.Log.Warn("while learning: "+a.Description, "host", a.Event.Host, "interface", a.Event.Interface, "event", a.Event.ID)
+		return nil
+	}
+	return j.Alerts.Raise(ctx, a)
+}
+
+// respond does what the kind of the event calls for.
+func (j *Judge) respond(ctx context.Context, in Input) error {
+	e := in.Event
+	if e.Sensor != nil {
+		if j.Link.Learn {
+			return nil
+		}
+		for _, n := range j.sensors.Heartbeat(e) {
+			j.changed = true
+			if err := j.raise(ctx, in.alert(n.Rule, n.Severity, n.Description)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	j.changed = true
+	j.Metrics.Events.Inc()
+	j.sensors.Heard(e)
+	if e.Lost != nil {
+		return j.raise(ctx, in.alert(eventsLost, schemas.Warning, "the sensor had to drop frames: alerts may be missing"))
+	}
+	return j.evaluate(ctx, in)
+}
+
+// evaluate asks the rules about a frame.
+func (j *Judge) evaluate(ctx context.Context, in Input) error {
+	e := in.Event
+	if set := j.Rules.Rules(); set.Evaluated != j.program {
+		j.program, j.evaluator = set.Evaluated, set.Evaluated.NewEvaluator()
+		j.links.Configure(set.Links)
+	}
+	j.links.Observe(e)
+	if j.Link.Learn {
+		j.messages++
+		if e.ND != nil && e.ND.RA != nil {
+			j.advertisements++
+		}
+		return nil
+	}
+	j.acting, j.relaying = j.acting[:0], j.relaying[:0]
+	for _, rule := range j.evaluator.Evaluate(e) {
+		count, ok := j.thresholds.Pass(rule.ID, rule.Threshold, e)
+		if !ok {
+			j.Metrics.Suppressed.Inc()
+			if len(rule.Relay) > 0 {
+				j.Log.Debug("not relayed: the rule's threshold holds it back", "rule", rule.ID, "event", e.ID)
+			}
+			continue
+		}
+		j.acting = append(j.acting, acting{rule, count})
+		if len(rule.Relay) > 0 {
+			j.relaying = append(j.relaying, rule)
+		}
+	}
+	if len(j.relaying) > 0 {
+		j.Relay(j.relaying, e)
+	}
+	for _, a := range j.acting {
+		if a.rule.Severity == "" {
+			continue
+		}
+		raised := in.alert(a.rule.ID, a.rule.Severity, a.rule.Description)
+		raised.Count = a.count
+		if err := j.raise(ctx, raised); err != nil {
+			return err
+		}
+	}
+	return nil
+}

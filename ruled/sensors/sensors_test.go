@@ -1,0 +1,210 @@
+package sensors
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/ndmon/ndmon/schemas"
+)
+
+// at is a time of the tests.
+func at(seconds int) time.Time {
+	return time.Date(2026, 11, 25, 10, 0, 0, 0, time.UTC).Add(time.Duration(seconds) * time.Second)
+}
+
+// beat returns the n-th of a sensor that began to watch at a time, with an
+// interval of 2 s.
+func beat(n, started, now int, edit ...func(*schemas.SensorState)) *schemas.Event {
+	e := &schemas.Event{
+		Type: schemas.TypeEvent, ID: fmt.Sprintf("h%d", n), Time: at(now), Host: "r1", Direction: schemas.In,
+		Sensor: &schemas.SensorState{Started: at(started), Interval: 2},
+	}
+	for _, f := range edit {
+		f(e.Sensor)
+	}
+	return e
+}
+
+func stopped(s *schemas.SensorState) { s.Stopped = true }
+
+func before(seconds int) func(*schemas.SensorState) {
+	return func(s *schemas.SensorState) { t := at(seconds); s.Before = &t }
+}
+
+// What is reported, of heartbeats in their order.
+func TestSensorsReport(t *testing.T) {
+	const (
+		gap  = "not-watching: r1 was not watched from %s to %s: the sensor ended without notice; frames in that time were not seen"
+		back = "sensor-back: the sensor of r1 is heard again, it was silent since %s"
+	)
+	said := func(format string, seconds ...int) string {
+		var times []any
+		for _, s := range seconds {
+			times = append(times, at(s).Format(time.RFC3339))
+		}
+		return fmt.Sprintf(format, times...)
+	}
+	frame := func(now int) *schemas.Event { return &schemas.Event{Host: "r1", Time: at(now)} }
+	var silence *schemas.Event // the sensor is reported as lost
+	for name, tc := range map[string]struct {
+		events []*schemas.Event
+		want   []string
+	}{
+		"the first sensor":              {[]*schemas.Event{beat(1, 0, 0), beat(2, 0, 2)}, nil},
+		"stopped and started":           {[]*schemas.Event{beat(1, 0, 0), beat(2, 0, 3, stopped), beat(3, 9, 9)}, nil},
+		"killed and started":            {[]*schemas.Event{beat(1, 0, 0), beat(2, 9, 9), beat(3, 9, 11)}, []string{said(gap, 0, 9)}},
+		"killed behind a frame":         {[]*schemas.Event{beat(1, 0, 0), frame(3), beat(2, 9, 9)}, []string{said(gap, 3, 9)}},
+		"frames without heartbeats":     {[]*schemas.Event{frame(0), beat(1, 9, 9)}, nil},
+		"the host knows":                {[]*schemas.Event{beat(1, 9, 9, before(5))}, []string{said(gap, 5, 9)}},
+		"the host knows better":         {[]*schemas.Event{beat(1, 0, 0), beat(2, 9, 9, before(5))}, []string{said(gap, 5, 9)}},
+		"the host knows less":           {[]*schemas.Event{beat(1, 0, 0), frame(7), beat(2, 9, 9, before(5))}, []string{said(gap, 7, 9)}},
+		"the host knows of another one": {[]*schemas.Event{beat(1, 0, 0, stopped), beat(2, 9, 9, before(5))}, []string{said(gap, 5, 9)}},
+		"killed twice": {[]*schemas.Event{beat(1, 0, 0), beat(2, 9, 9), beat(3, 20, 20)},
+			[]string{said(gap, 0, 9), said(gap, 9, 20)}},
+		"two of one name": {[]*schemas.Event{beat(1, 0, 0), beat(2, 9, 9), beat(3, 0, 10), beat(4, 9, 11), beat(5, 0, 12)},
+			[]string{said(gap, 0, 9)}},
+		"the clock was set back": {[]*schemas.Event{beat(1, 50, 50), beat(2, 9, 9)},
+			[]string{said("not-watching: r1 was not watched before %s (its clock was set back: it was heard last at %s): the sensor ended without notice; frames in that time were not seen", 9, 50)}},
+		"silent and back":   {[]*schemas.Event{beat(1, 0, 0), frame(1), silence, frame(19), beat(2, 0, 20), beat(3, 0, 22)}, []string{said(back, 1)}},
+		"lost and replaced": {[]*schemas.Event{beat(1, 0, 0), silence, beat(2, 20, 20)}, []string{said(gap, 0, 20), said(back, 0)}},
+		"stopped for long":  {[]*schemas.Event{beat(1, 0, 0, stopped), silence, beat(2, 20, 20)}, []string{said(back, 0)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := NewTable()
+			var got []string
+			for _, e := range tc.events {
+				switch {
+				case e == silence:
+					s.Reported(newest(s))
+				case e.Sensor == nil:
+					s.Heard(e)
+				default:
+					for _, n := range s.Heartbeat(e) {
+						got = append(got, n.Rule+": "+n.Description)
+					}
+					*e.Sensor = schemas.SensorState{} // the reader uses its memory again
+				}
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// newest returns the sensor that was heard last.
+func newest(s *Table) *Watched { return s.hosts.Values()[s.hosts.Len()-1] }
+
+// hosts returns the hosts of the sensors that have fallen silent.
+func hosts(s *Table) (names []string) {
+	for _, w := range s.Fallen() {
+		names = append(names, w.Heartbeat.Host)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// A sensor has fallen silent when ruled could hear it for more than three
+// intervals and has not.
+func TestSensorsFallSilent(t *testing.T) {
+	s := NewTable()
+	of := func(host string, interval uint32) *schemas.Event {
+		e := beat(1, 0, 0)
+		e.Host, e.Sensor.Interval = host, interval
+		return e
+	}
+	pass := func(ticks int) {
+		for range ticks {
+			s.Tick()
+		}
+	}
+	check := func(what string, want ...string) {
+		t.Helper()
+		if diff := cmp.Diff(want, hosts(s)); diff != "" {
+			t.Errorf("%s:\n%s", what, diff)
+		}
+	}
+	s.Heartbeat(of("r1", 2))
+	s.Heartbeat(of("r2", 10))
+	s.Heartbeat(of("r3", 0)) // no interval that a sensor has
+	pass(3)
+	check("after 3 s")
+	pass(1)
+	check("after 4 s", "r3")
+	pass(2)
+	check("after 6 s", "r3")
+	pass(1)
+	check("after 7 s", "r1", "r3")
+	s.Heard(&schemas.Event{Host: "r1"})
+	check("when r1 is heard", "r3")
+	s.Deaf()
+	check("when NATS is away")
+	pass(4)
+	check("after 4 s more", "r3")
+	pass(3)
+	check("after 7 s more", "r1", "r3")
+	for _, w := range s.Fallen() {
+		s.Reported(w)
+	}
+	check("when they are reported")
+	if s.silent != 2 {
+		t.Errorf("%d sensors are silent, want 2", s.silent)
+	}
+
+	again := NewTable()
+	data, err := json.Marshal(s.State())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stored []Watched
+	if err := json.Unmarshal(data, &stored); err != nil {
+		t.Fatal(err)
+	}
+	again.Restore(append(stored, stored[0], Watched{}))
+	s = again
+	if s.silent != 2 || s.hosts.Len() != 3 {
+		t.Errorf("%d of %d sensors are silent in the state, want 2 of 3", s.silent, s.hosts.Len())
+	}
+	pass(30)
+	check("30 s after the start")
+	pass(1)
+	check("31 s after the start", "r2")
+	if got := s.Heartbeat(of("r1", 2)); len(got) != 1 || got[0].Rule != sensorBack || s.silent != 1 {
+		t.Errorf("%+v, %d are silent", got, s.silent)
+	}
+}
+
+// However many hosts there are, or are made up, few are known: those heard last.
+func TestSensorsAreBounded(t *testing.T) {
+	s := NewTable()
+	for n := range maxSensors + 2 {
+		e := beat(n, 0, 0)
+		e.Host = fmt.Sprint(n)
+		s.Heartbeat(e)
+		if n == 1 {
+			s.Reported(newest(s))
+		}
+		s.Heard(&schemas.Event{Host: "0"})
+	}
+	if s.hosts.Len() != maxSensors || s.evicted != 2 || s.silent != 0 {
+		t.Errorf("%d hosts, %d evicted, %d silent", s.hosts.Len(), s.evicted, s.silent)
+	}
+	for host, want := range map[string]bool{"0": true, "1": false, "2": false, "3": true} {
+		if known := s.hosts.Contains(host); known != want {
+			t.Errorf("host %s is known: %v", host, known)
+		}
+	}
+}
+
+func TestEventOfSensorDoesNotAllocate(t *testing.T) {
+	s := NewTable()
+	s.Heartbeat(beat(1, 0, 0))
+	e := &schemas.Event{Host: "r1", Time: at(1)}
+	if n := testing.AllocsPerRun(100, func() { s.Heard(e) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
