@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// ndpmonFields is NDPMon's table: the field and what value it takes.
+// ndpmonFields is NDPMon's table: each field and the type of its value.
 const ndpmonFields = `
 ethernet.source ethernet address
 ethernet.destination ethernet address
@@ -80,9 +80,9 @@ func TestFieldsHaveNDPMons(t *testing.T) {
 	}
 }
 
-// A rule field is a path in the event: what AppendValues finds is what stands
-// there in the JSON.
-func TestAppendValuesFindsWhatStandsInTheJSON(t *testing.T) {
+// A rule field is a path in the event: AppendValues finds the values that the JSON
+// has there.
+func TestAppendValuesFindsTheValuesOfTheJSON(t *testing.T) {
 	contract := new(Event)
 	if err := contract.ParseJSON([]byte(contractEvent)); err != nil {
 		t.Fatal(err)
@@ -124,7 +124,7 @@ func TestAppendValuesFindsWhatStandsInTheJSON(t *testing.T) {
 	}
 }
 
-// lists returns how many lists a field stands in.
+// lists returns the number of lists around a field.
 func lists(f *Field) int {
 	n := 0
 	for _, m := range f.path[:len(f.path)-1] {
@@ -135,7 +135,7 @@ func lists(f *Field) int {
 	return n
 }
 
-// at returns what stands at a path, of each element of a list.
+// at returns the values at a path, in each element of lists.
 func at(doc any, path []string) []any {
 	if list, ok := doc.([]any); ok {
 		var all []any
@@ -177,7 +177,7 @@ func value(t *testing.T, f *Field, found any) Value {
 	return Value{Num: uint64(found.(float64))}
 }
 
-// A gate is closed where what the field stands in is absent.
+// A gate is closed if the object or list around the field is absent.
 func TestGates(t *testing.T) {
 	for name, want := range map[string]struct{ full, empty bool }{
 		"host": {true, true}, "ethernet.vlan": {true, false}, "nd.ra": {true, false}, "nd.ra.flag.managed": {true, false},
@@ -224,7 +224,7 @@ func TestFieldsAreDocumented(t *testing.T) {
 		if f.Message != "" {
 			messages[f.Message] = true
 			if !strings.HasPrefix(f.Name, f.Message+".") {
-				t.Errorf("%s is said to be inside %s", f.Name, f.Message)
+				t.Errorf("%s is not inside its Message %s", f.Name, f.Message)
 			}
 		}
 	}

@@ -17,7 +17,7 @@ import (
 
 var update = flag.Bool("update", false, "write the JSON Schemas of the types into the folder jsonschema")
 
-// The schemas in the folder are for those who do not read Go.
+// The schemas in the folder are for programs in other languages.
 func TestJSONSchemasAreThoseOfTheTypes(t *testing.T) {
 	for _, messageType := range MessageTypes() {
 		got, err := JSONSchema(messageType)
@@ -69,7 +69,7 @@ func compileSchema(t *testing.T, messageType string) *jsonschema.Schema {
 	return s
 }
 
-func TestJSONSchemasTakeMessages(t *testing.T) {
+func TestJSONSchemasAcceptMessages(t *testing.T) {
 	full := fullEvent(t)
 	now := time.Date(2026, 11, 22, 5, 9, 24, 0, time.UTC)
 	mac := MAC{2}
@@ -107,10 +107,10 @@ func TestJSONSchemaRefuses(t *testing.T) {
 	} {
 		data := []byte(strings.Replace(contractEvent, edit[0], edit[1], 1))
 		if validate(t, TypeEvent, data) == nil {
-			t.Errorf("%s: the schema takes %s", name, data)
+			t.Errorf("%s: the schema accepts %s", name, data)
 		}
 		if new(Event).ParseJSON(data) == nil {
-			t.Errorf("%s: ParseJSON takes %s", name, data)
+			t.Errorf("%s: ParseJSON accepts %s", name, data)
 		}
 	}
 }

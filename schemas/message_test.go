@@ -71,7 +71,7 @@ func TestParseJSONReadsWhatAppendJSONWrites(t *testing.T) {
 	}
 }
 
-func TestParseJSONTakes(t *testing.T) {
+func TestParseJSONAccepts(t *testing.T) {
 	for name, edit := range map[string][2]string{
 		"unknown members": {`"host"`, `"new":{"a":[1,-2.5e3,null,true,"x\u00fc\"",{}],"b":[]},"host"`},
 		"white space":     {`"host":`, "\n \"host\"\t: \r"},
@@ -130,7 +130,7 @@ func TestParseJSONRefuses(t *testing.T) {
 	}
 	for _, data := range []string{"", "null", "[]", "{}", "1", `"x"`, "{", `{"`, `{"a`, `{"a"`, `{"a":`, `{"a":"\`} {
 		if err := new(Event).ParseJSON([]byte(data)); err == nil {
-			t.Errorf("%q was taken", data)
+			t.Errorf("%q was accepted", data)
 		}
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// The table of options and the lists of an event's options name each other.
+// The table of options and the lists of Options match.
 func TestOptionTypes(t *testing.T) {
 	optional := map[string]bool{} // the lists that no row has named yet
 	for field := range reflect.TypeFor[Options]().Fields() {
@@ -21,7 +21,7 @@ func TestOptionTypes(t *testing.T) {
 	last := 0
 	for _, row := range OptionTypes() {
 		if int(row.Type) <= last {
-			t.Errorf("option %d stands behind option %d", row.Type, last)
+			t.Errorf("option %d follows option %d", row.Type, last)
 		}
 		last = int(row.Type)
 		if row.Name == "" || row.RFC == "" && row.Name != "unassigned" || strings.HasSuffix(row.Name, "option") {
@@ -31,7 +31,7 @@ func TestOptionTypes(t *testing.T) {
 			t.Errorf("option %d: %d to %d bytes", row.Type, row.Min, row.Max)
 		}
 		if row.In&^inAny != 0 {
-			t.Errorf("option %d stands in messages that there are not: %b", row.Type, row.In)
+			t.Errorf("option %d is allowed in unknown messages: %b", row.Type, row.In)
 		}
 		if found := OptionTypeOf(row.Type); found == nil || *found != row {
 			t.Errorf("option %d is found as %+v", row.Type, found)
@@ -52,8 +52,7 @@ func TestOptionTypes(t *testing.T) {
 	}
 }
 
-// What may stand in a PvD option is called there as it is in a message, and is of
-// the same type.
+// An option has the same name and type in a PvD option as in a message.
 func TestPvDOptions(t *testing.T) {
 	options := reflect.TypeFor[Options]()
 	for field := range reflect.TypeFor[PvDOptions]().Fields() {

@@ -73,7 +73,7 @@ func TestStatements(t *testing.T) {
 	}
 }
 
-// A type that the table has as unassigned is told from others by its number.
+// An unassigned type is named by its number.
 func TestStatementName(t *testing.T) {
 	for number, want := range map[uint8]string{5: "MTU", 22: "option 22", 200: "option 200"} {
 		if got := (&Statement{Number: number}).Name(); got != want {
@@ -82,11 +82,11 @@ func TestStatementName(t *testing.T) {
 	}
 }
 
-// Every member of every option is in the text or among the lifetimes, but for the
-// types whose content is another in each message.
+// Every member of every option is in the text or among the lifetimes, except of the
+// types whose content is different in each message.
 func TestStatementsAreComplete(t *testing.T) {
 	options := fullEvent(t).ND.Opt
-	said := map[string]bool{}
+	found := map[string]bool{}
 	lifetimes := map[string]int{}
 	for _, s := range options.Statements(nil, nothing) {
 		name := "unknown"
@@ -94,7 +94,7 @@ func TestStatementsAreComplete(t *testing.T) {
 			name = s.Type.Member
 		}
 		for _, word := range strings.FieldsFunc(s.Text, func(r rune) bool { return strings.ContainsRune(" ,()", r) }) {
-			said[name+" "+word] = true
+			found[name+" "+word] = true
 		}
 		lifetimes[name] = len(s.Lifetimes)
 	}
@@ -111,8 +111,8 @@ func TestStatementsAreComplete(t *testing.T) {
 			lifetimes[path[2]]-- // fullEvent has two of each inner list
 			continue
 		}
-		if !said[path[2]+" "+path[len(path)-1]] {
-			t.Errorf("%s is not said", f.Name)
+		if !found[path[2]+" "+path[len(path)-1]] {
+			t.Errorf("%s is not in the text", f.Name)
 		}
 	}
 	for name, left := range lifetimes {

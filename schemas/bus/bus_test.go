@@ -120,7 +120,7 @@ func TestEnsureStreamsLeavesExistingAlone(t *testing.T) {
 	}
 }
 
-// That JetStream is not enabled is told from other failures.
+// An error that JetStream is not enabled says so, and no other error does.
 func TestJetStreamIsNotEnabled(t *testing.T) {
 	account := "accounts { A { users: [{user: a, password: b}] } }\n"
 	for name, tt := range map[string]struct{ conf, want string }{

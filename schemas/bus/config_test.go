@@ -27,7 +27,7 @@ func TestConfigValidate(t *testing.T) {
 	}
 }
 
-// A pipe without a writer, or a device without an end, holds nothing up.
+// A pipe without a writer, or a device without an end, blocks nothing.
 func TestConfigFilesAreRegular(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "pipe")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {

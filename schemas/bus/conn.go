@@ -71,19 +71,17 @@ func Connect(cfg Config, o Options) (*Conn, error) {
 		closed: make(chan struct{}),
 		disconnects: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "nd_nats_disconnects_total", Help: "Times that the connection to NATS was lost.",
-			ConstLabels: prometheus.Labels{"connection": o.Name},
 		}),
 		reconnects: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "nd_nats_reconnects_total", Help: "Times that the connection to NATS was restored.",
-			ConstLabels: prometheus.Labels{"connection": o.Name},
 		}),
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "nd_nats_errors_total", Help: "Asynchronous errors of the connection to NATS, such as refused permissions and slow consumers.",
-			ConstLabels: prometheus.Labels{"connection": o.Name},
 		}, []string{"error"}),
 	}
+	registry := prometheus.WrapRegistererWith(prometheus.Labels{"connection": o.Name}, o.Registry)
 	for _, collector := range []prometheus.Collector{c.disconnects, c.reconnects, c.errors} {
-		if err := o.Registry.Register(collector); err != nil {
+		if err := registry.Register(collector); err != nil {
 			return nil, fmt.Errorf("register the counters of connection %s: %w", o.Name, err)
 		}
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/ndmon/ndmon/schemas/bus/bustest"
 )
 
-// A command on the same host uses the key that is noted, unless it has another one, and
-// goes on without where the key is another server's.
+// A command on the same host uses the noted key, unless it has credentials, and
+// connects without it if the key belongs to another server.
 func TestDialWithTheNotedKey(t *testing.T) {
 	t.Setenv("RUNTIME_DIRECTORY", t.TempDir())
 	pair, err := nkeys.CreateUser()
@@ -66,14 +66,14 @@ func TestDialWithTheNotedKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := dial(Config{URL: with.ClientURL(), User: "a", Password: "b"}); err == nil {
-		t.Error("the noted key is used in place of the one that is set")
+		t.Error("the noted key is used instead of the configured user")
 	}
-	// A key that is gone is forgotten by the next one.
+	// The note of a key that was removed is removed by the next ndmon.
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
 	if err := dial(Config{URL: with.ClientURL()}); err == nil {
-		t.Error("connected with a key that is gone")
+		t.Error("connected with a key that was removed")
 	}
 	if _, err := NoteLocalKey(1, "/dev/null"); err != nil {
 		t.Fatal(err)

@@ -40,13 +40,13 @@ func TestPublisherLosesNothingWhenServerRestarts(t *testing.T) {
 	if err := p.Flush(ctx); err != nil {
 		t.Fatal(err)
 	}
-	// A message may be there twice, but the first ones are all there in order.
+	// A message may be stored twice, but the first copies are complete and in order.
 	want := 0
 	for _, data := range storedData(t, c, schemas.StreamEvents) {
 		if got, _ := strconv.Atoi(data); got == want {
 			want++
 		} else if got > want {
-			t.Fatalf("message %d comes before %d", got, want)
+			t.Fatalf("message %d is stored before %d", got, want)
 		}
 	}
 	if want != n {
@@ -57,7 +57,7 @@ func TestPublisherLosesNothingWhenServerRestarts(t *testing.T) {
 	}
 }
 
-// A subscriber without JetStream sees every publication, so a message that was
+// A subscriber without JetStream receives every publication, so a message that is
 // stored must not be published again.
 func TestPublisherAsksWhatIsStored(t *testing.T) {
 	s := bustest.Start(t, t.TempDir(), -1)
@@ -122,7 +122,7 @@ func TestPublisherWaitsForStream(t *testing.T) {
 }
 
 func TestPublisherIsBounded(t *testing.T) {
-	// Nothing listens there.
+	// There is no server.
 	c := connect(t, "nats://127.0.0.1:1")
 	p := runPublisher(t, c, PublisherConfig{InFlight: 8, Buffer: 10_000, AckTimeout: time.Second})
 	data := make([]byte, 1000-overhead)
@@ -143,7 +143,7 @@ func TestPublisherIsBounded(t *testing.T) {
 	}
 }
 
-// A message that can never be stored must not hold up the others.
+// A message that is refused permanently must not block the others.
 func TestPublisherRejectsOversized(t *testing.T) {
 	s := bustest.Start(t, t.TempDir(), -1)
 	c := connect(t, s.ClientURL())
@@ -169,8 +169,8 @@ func TestPublisherRejectsOversized(t *testing.T) {
 	}
 }
 
-// A publisher sends nothing while there is no room, is unhealthy when that lasts, and goes
-// on by itself.
+// A publisher sends nothing while Ready returns an error, becomes unhealthy, and
+// recovers by itself.
 func TestPublisherWaitsForRoom(t *testing.T) {
 	s := bustest.Start(t, t.TempDir(), -1)
 	c := connect(t, s.ClientURL())

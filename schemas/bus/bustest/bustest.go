@@ -8,8 +8,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// Start runs a nats-server with JetStream on loopback until the test ends; port
-// -1 takes any.
+// Start runs a nats-server with JetStream on loopback until the test ends. Port -1
+// means any free one.
 func Start(t testing.TB, dir string, port int) *server.Server {
 	t.Helper()
 	return StartWith(t, &server.Options{Port: port, JetStream: true, StoreDir: dir})

@@ -49,7 +49,7 @@ func FuzzParseJSON(f *testing.F) {
 			return
 		}
 		if !json.Valid(data) {
-			t.Fatalf("took what is no JSON: %q", data)
+			t.Fatalf("accepts invalid JSON: %q", data)
 		}
 		var again, std schemas.Event
 		written := e.AppendJSON(nil)
@@ -57,7 +57,7 @@ func FuzzParseJSON(f *testing.F) {
 			t.Fatalf("cannot read what it wrote: %v\n%s", err, written)
 		}
 		if second := again.AppendJSON(nil); !bytes.Equal(written, second) {
-			t.Fatalf("is another when it is read back:\n%s\n%s", written, second)
+			t.Fatalf("is different when it is read back:\n%s\n%s", written, second)
 		}
 		if err := json.Unmarshal(written, &std); err != nil {
 			t.Fatalf("encoding/json cannot read what it wrote: %v\n%s", err, written)
