@@ -9,33 +9,10 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"github.com/ndmon/ndmon/schemas"
-	"github.com/ndmon/ndmon/schemas/bus"
 	"github.com/ndmon/ndmon/schemas/process"
 	"github.com/spf13/cobra"
-)
-
-// config is the command line of ndmon find.
-type config struct {
-	// Target is the address to look for.
-	Target netip.Addr
-	// NATS is the server that the pingers are connected to.
-	NATS bus.Config
-	// JSON has the results written as they are.
-	JSON bool
-	// Wait is how long to wait for a result.
-	Wait time.Duration
-}
-
-const (
-	// defaultWait is a second more than a pinger waits for an answer by default.
-	defaultWait = 4 * time.Second
-	defaultURL  = "nats://127.0.0.1:4222"
-	maxWait     = time.Hour
-	// moreWait is the time for further results after the address is found.
-	moreWait = 500 * time.Millisecond
 )
 
 // Command returns the command find.

@@ -17,6 +17,27 @@ import (
 	"github.com/ndmon/ndmon/schemas/bus"
 )
 
+// config is the command line of ndmon find.
+type config struct {
+	// Target is the address to look for.
+	Target netip.Addr
+	// NATS is the server that the pingers are connected to.
+	NATS bus.Config
+	// JSON has the results written as they are.
+	JSON bool
+	// Wait is how long to wait for a result.
+	Wait time.Duration
+}
+
+const (
+	// defaultWait is a second more than a pinger waits for an answer by default.
+	defaultWait = 4 * time.Second
+	defaultURL  = "nats://127.0.0.1:4222"
+	maxWait     = time.Hour
+	// moreWait is the time for further results after the address is found.
+	moreWait = 500 * time.Millisecond
+)
+
 // errNoPinger: no pinger subscribes to relay commands at the NATS server.
 var errNoPinger = errors.New("no pinger is connected to it (nd-pinger, or ndmon with --slaves)")
 

@@ -2,9 +2,39 @@ package keys
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"time"
 )
+
+// Server is the configuration of the server besides its users. Its paths are paths on the
+// server.
+type Server struct {
+	// Data is the directory of what the server stores.
+	Data string
+	// Cert and Key, if set, are files for TLS.
+	Cert, Key string
+	// CA, if set, is a file with the authorities of client certificates. Clients must have
+	// one then.
+	CA string
+}
+
+func (s Server) check() error {
+	switch {
+	case s.Data == "":
+		return errors.New("--data: is empty: use a directory")
+	case (s.Cert == "") != (s.Key == ""):
+		return errors.New("--tls-cert, --tls-key: need each other")
+	case s.CA != "" && s.Cert == "":
+		return errors.New("--tls-ca: needs --tls-cert and --tls-key; it is for client certificates")
+	}
+	for _, path := range []string{s.Data, s.Cert, s.Key, s.CA} {
+		if !printable(path) {
+			return fmt.Errorf("%q is not a path of printable characters", path)
+		}
+	}
+	return nil
+}
 
 // SyncInterval is the interval at which JetStream flushes its files to the disk. With the
 // server's default, a power failure loses the alerts of two minutes.

@@ -19,6 +19,20 @@ type natsContext struct {
 	InboxPrefix string `json:"inbox_prefix"`
 }
 
+// Client is how the fleet's users reach the server.
+type Client struct {
+	// URL is the server's.
+	URL string
+	// CA, if set, is a file with the authorities of the server's certificate.
+	CA string
+}
+
+// Defaults of Client.URL and Server.Data.
+const (
+	DefaultURL  = "nats://127.0.0.1:4222"
+	DefaultData = "/var/lib/nats-server"
+)
+
 func (c Client) check() error {
 	switch {
 	case c.URL == "":

@@ -91,3 +91,23 @@ func ours(dir string) ([]string, error) {
 	}
 	return paths, nil
 }
+
+// writeUsers writes the list of users, from the seeds in the directory.
+func writeUsers(dir string) error {
+	users, err := readUsers(dir)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(dir, UsersFile)
+	part := path + ".new"
+	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("write the list of users: %w", err)
+	}
+	if err := create(part, usersConfig(users)); err != nil {
+		return err
+	}
+	if err := os.Rename(part, path); err != nil {
+		return fmt.Errorf("write the list of users: %w", err)
+	}
+	return nil
+}

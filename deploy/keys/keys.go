@@ -13,63 +13,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/ndmon/ndmon/schemas/process"
 )
-
-// Names of files in the directory.
-const (
-	ServerFile = "nats-server.conf"
-	UsersFile  = "users.conf"
-	seedSuffix = ".nk"
-	// contextSuffix is the suffix of contexts of the command nats.
-	contextSuffix = ".json"
-)
-
-// Server is the configuration of the server besides its users. Its paths are paths on the
-// server.
-type Server struct {
-	// Data is the directory of what the server stores.
-	Data string
-	// Cert and Key, if set, are files for TLS.
-	Cert, Key string
-	// CA, if set, is a file with the authorities of client certificates. Clients must have
-	// one then.
-	CA string
-}
-
-// Client is how the fleet's users reach the server.
-type Client struct {
-	// URL is the server's.
-	URL string
-	// CA, if set, is a file with the authorities of the server's certificate.
-	CA string
-}
-
-// Defaults of Client.URL and Server.Data.
-const (
-	DefaultURL  = "nats://127.0.0.1:4222"
-	DefaultData = "/var/lib/nats-server"
-)
-
-func (s Server) check() error {
-	switch {
-	case s.Data == "":
-		return errors.New("--data: is empty: use a directory")
-	case (s.Cert == "") != (s.Key == ""):
-		return errors.New("--tls-cert, --tls-key: need each other")
-	case s.CA != "" && s.Cert == "":
-		return errors.New("--tls-ca: needs --tls-cert and --tls-key; it is for client certificates")
-	}
-	for _, path := range []string{s.Data, s.Cert, s.Key, s.CA} {
-		if !printable(path) {
-			return fmt.Errorf("%q is not a path of printable characters", path)
-		}
-	}
-	return nil
-}
 
 // maxHost bounds the name of a host, in bytes, because it is part of a file name.
 const maxHost = 200
@@ -84,10 +30,6 @@ func checkHosts(hosts []string) error {
 		}
 	}
 	return nil
-}
-
-func printable(s string) bool {
-	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
 // Init makes the directory with the server's configuration and a seed for each role and
@@ -163,6 +105,21 @@ func Remove(dir string, hosts []string) error {
 			if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return fmt.Errorf("remove the keys of %s: %w", u.host, err)
 			}
+		}
+	}
+	return writeUsers(dir)
+}
+
+// addUsers makes the seeds and contexts of users and adds them to the list of users.
+func addUsers(dir string, users []user, c Client) error {
+	for _, u := range users {
+		key, err := makeSeed(u.seedFile(dir))
+		if err != nil {
+			return err
+		}
+		u.key = key
+		if err := writeContext(dir, u, c); err != nil {
+			return err
 		}
 	}
 	return writeUsers(dir)

@@ -137,11 +137,11 @@ func readCopy() []right {
 }
 
 func of(account string, subjects ...string) []right {
-	list := make([]right, len(subjects))
+	rights := make([]right, len(subjects))
 	for i, s := range subjects {
-		list[i] = right{account: account, subject: s}
+		rights[i] = right{account: account, subject: s}
 	}
-	return list
+	return rights
 }
 
 // permissions returns the subjects that a user may publish on and subscribe to, or nil and

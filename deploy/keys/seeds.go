@@ -13,6 +13,15 @@ import (
 	"github.com/nats-io/nkeys"
 )
 
+// Names of files in the directory.
+const (
+	ServerFile = "nats-server.conf"
+	UsersFile  = "users.conf"
+	seedSuffix = ".nk"
+	// contextSuffix is the suffix of contexts of the command nats.
+	contextSuffix = ".json"
+)
+
 // usersOf returns the users of hosts.
 func usersOf(hosts []string) []user {
 	hosts = slices.Compact(slices.Sorted(slices.Values(hosts)))
@@ -53,21 +62,6 @@ func userOf(file, suffix string) (u user, ok bool) {
 	return u, host == "" && slices.Contains(single, u.role)
 }
 
-// addUsers makes the seeds and contexts of users and adds them to the list of users.
-func addUsers(dir string, users []user, c Client) error {
-	for _, u := range users {
-		key, err := makeSeed(u.seedFile(dir))
-		if err != nil {
-			return err
-		}
-		u.key = key
-		if err := writeContext(dir, u, c); err != nil {
-			return err
-		}
-	}
-	return writeUsers(dir)
-}
-
 // makeSeed writes a new seed and returns its public key.
 func makeSeed(path string) (key string, err error) {
 	pair, err := nkeys.CreateUser()
@@ -94,26 +88,6 @@ func create(path string, data []byte) error {
 	_, err = f.Write(data)
 	if err := errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("write a file of the keys: %w", err)
-	}
-	return nil
-}
-
-// writeUsers writes the list of users, from the seeds in the directory.
-func writeUsers(dir string) error {
-	users, err := readUsers(dir)
-	if err != nil {
-		return err
-	}
-	path := filepath.Join(dir, UsersFile)
-	part := path + ".new"
-	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("write the list of users: %w", err)
-	}
-	if err := create(part, usersConfig(users)); err != nil {
-		return err
-	}
-	if err := os.Rename(part, path); err != nil {
-		return fmt.Errorf("write the list of users: %w", err)
 	}
 	return nil
 }

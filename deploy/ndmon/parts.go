@@ -3,6 +3,9 @@ package ndmon
 import (
 	"context"
 	"errors"
+	"io"
+	"log/slog"
+	"os"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -11,7 +14,26 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/bus"
 	"github.com/ndmon/ndmon/schemas/process"
+	"github.com/prometheus/client_golang/prometheus"
 )
+
+// Deps are the dependencies of Run.
+type Deps struct {
+	Log      *slog.Logger
+	Registry prometheus.Registerer
+	// Alerts receives the alerts, in colour if Colour is set, or the configuration that
+	// was learned.
+	Alerts io.Writer
+	Colour bool
+	// Hangup, if set, makes ruled read its rules again.
+	Hangup <-chan os.Signal
+	// Health, if set, receives the health of the parts.
+	Health *process.Health
+	// Started, if set, is called once the interfaces are captured.
+	Started func()
+	// Memory is the number of bytes of memory that the process may use, 0 for no limit.
+	Memory int64
+}
 
 // lastDrain is the time for the last messages of a connection.
 const lastDrain = 200 * time.Millisecond
@@ -39,6 +61,7 @@ type parts struct {
 	events   string
 	learned  ruled.Learned // after ruled has ended
 	watching *watching
+	keeper   *part // updates the file of watching, nil if there is none
 }
 
 // reading reports whether capture files are read instead of interfaces.

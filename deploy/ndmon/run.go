@@ -6,43 +6,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/ndmon/ndmon/schemas/process"
-	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Deps are the dependencies of Run.
-type Deps struct {
-	Log      *slog.Logger
-	Registry prometheus.Registerer
-	// Alerts receives the alerts, in colour if Colour is set, or the configuration that
-	// was learned.
-	Alerts io.Writer
-	Colour bool
-	// Hangup, if set, makes ruled read its rules again.
-	Hangup <-chan os.Signal
-	// Health, if set, receives the health of the parts.
-	Health *process.Health
-	// Started, if set, is called once the interfaces are captured.
-	Started func()
-	// Memory is the number of bytes of memory that the process may use, 0 for no limit.
-	Memory int64
-}
-
-const (
-	// lastEvents is the time to evaluate the last events when ndmon is stopped. With
-	// lastDrain for each connection, that takes less than two seconds.
-	lastEvents = 400 * time.Millisecond
-	// copyWait is the time for the copy of the alerts at the start.
-	copyWait = time.Second
-	// connectWait is the time for the NATS server to answer.
-	connectWait = 10 * time.Second
-)
+// lastEvents is the time to evaluate the last events when ndmon is stopped. With lastDrain
+// for each connection, that takes less than two seconds.
+const lastEvents = 400 * time.Millisecond
 
 // Run runs sensor, ruled and pinger until the context ends, or until the capture files are
 // read and all their alerts are written. A process.UsageError is a fault of the
@@ -53,7 +25,8 @@ func Run(ctx context.Context, cfg Config, d Deps) error {
 	}
 	p := &parts{cfg: cfg, deps: d}
 	err := p.work(ctx)
-	if err == nil && p.watching != nil {
+	if err == nil && p.keeper != nil {
+		p.keeper.stop()
 		p.watching.end()
 	}
 	p.stop()

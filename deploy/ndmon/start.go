@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync/atomic"
+	"time"
 
 	"github.com/ndmon/ndmon/deploy/alerts"
 	"github.com/ndmon/ndmon/pinger"
@@ -14,6 +15,9 @@ import (
 	"github.com/ndmon/ndmon/schemas/process"
 	"github.com/ndmon/ndmon/sensor"
 )
+
+// connectWait is the time for the NATS server to answer.
+const connectWait = 10 * time.Second
 
 // start starts the parts, subscribers before publishers: the NATS server, ruled, the
 // pinger and the sensor.
@@ -136,7 +140,7 @@ func (p *parts) startSensor(ctx context.Context, capture sensor.Config, health f
 	if p.reading() {
 		to = &paced{Publisher: publisher, evaluated: p.evaluated, most: int(p.limits.events / 4)}
 	}
-	p.watching = p.watch(ctx)
+	p.watch(ctx)
 	p.sensor = p.run(ctx, func(ctx context.Context) error {
 		return sensor.Run(ctx, capture, sensor.Deps{
 			Log: p.deps.Log.With("part", "sensor"), Registry: p.deps.Registry, Publisher: to, Connected: p.shared.Connected,
@@ -144,4 +148,17 @@ func (p *parts) startSensor(ctx context.Context, capture sensor.Config, health f
 			Started: p.watching.started(p.deps.Started),
 		})
 	})
+}
+
+// watch starts to update the file that says until when ndmon has watched. There is none
+// without a directory of its own, and when nothing is watched for alerts.
+func (p *parts) watch(ctx context.Context) {
+	dir := p.cfg.Data
+	if p.server == nil || p.cfg.Learn > 0 || p.reading() {
+		dir = ""
+	}
+	p.watching = newWatching(dir, p.deps.Log)
+	if dir != "" {
+		p.keeper = p.run(ctx, p.watching.keep)
+	}
 }

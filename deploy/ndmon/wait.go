@@ -38,6 +38,9 @@ func (p *parts) evaluated(ctx context.Context) error {
 	})
 }
 
+// copyWait is the time for the copy of the alerts at the start.
+const copyWait = time.Second
+
 // copied waits until clients without a key can read the stored alerts. After its start,
 // the server needs a moment to copy them.
 func (p *parts) copied(ctx context.Context) {

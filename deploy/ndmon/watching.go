@@ -15,28 +15,26 @@ import (
 // too seldom for that, and the events are in memory. If the file exists at the start, the
 // previous ndmon was killed.
 type watching struct {
-	path string
+	path string // empty for no file
 	log  *slog.Logger
 	// before is the time of the file at the start, zero without one.
 	before time.Time
 	// begun is closed when ndmon watches.
-	begun chan struct{}
-	// part updates the file; nil if there is none.
-	part   *part
-	failed bool // the file's time could not be set
+	begun  chan struct{}
+	failed bool // the file could not be updated
 }
 
 // watchingInterval is how often the file is updated.
 const watchingInterval = time.Second
 
-// watch returns a watching whose file is updated after the start. There is no file without
-// a directory of its own, and when nothing is watched for alerts.
-func (p *parts) watch(ctx context.Context) *watching {
-	w := &watching{log: p.deps.Log, begun: make(chan struct{})}
-	if p.server == nil || p.cfg.Data == "" || p.cfg.Learn > 0 || p.reading() {
+// newWatching returns a watching. Without a directory it has no file: keep and end must not
+// be called.
+func newWatching(dir string, log *slog.Logger) *watching {
+	w := &watching{log: log, begun: make(chan struct{})}
+	if dir == "" {
 		return w
 	}
-	w.path = filepath.Join(p.cfg.Data, "watching")
+	w.path = filepath.Join(dir, "watching")
 	switch info, err := os.Stat(w.path); {
 	case err == nil:
 		w.before = info.ModTime()
@@ -45,8 +43,6 @@ func (p *parts) watch(ctx context.Context) *watching {
 	default:
 		w.log.Warn("it is unknown whether the previous ndmon was killed", "error", err)
 	}
-	p.run(ctx, w.keep)
-	w.part = p.running[len(p.running)-1]
 	return w
 }
 
@@ -101,12 +97,8 @@ func touch(path string) error {
 	return file.Close()
 }
 
-// end removes the file, because ndmon ends in order.
+// end removes the file, because ndmon ends in order. Keep has returned.
 func (w *watching) end() {
-	if w.part == nil {
-		return
-	}
-	w.part.stop()
 	select {
 	case <-w.begun:
 	default:

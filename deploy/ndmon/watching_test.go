@@ -17,7 +17,14 @@ func watchIn(t *testing.T, data string, log *bytes.Buffer) (*parts, *watching) {
 		cfg: Config{Data: data}, server: new(natsServer), ended: make(chan error, 1),
 		deps: Deps{Log: slog.New(slog.NewTextHandler(log, nil))},
 	}
-	return p, p.watch(t.Context())
+	p.watch(t.Context())
+	return p, p.watching
+}
+
+// endWatching ends in order.
+func (p *parts) endWatching() {
+	p.keeper.stop()
+	p.watching.end()
 }
 
 // kill ends the parts as if ndmon were killed.
@@ -39,13 +46,13 @@ func TestWatching(t *testing.T) {
 			return p, w
 		}
 		p, w := next("nothing", time.Time{})
-		told := false
-		w.started(func() { told = true })()
+		passed := false
+		w.started(func() { passed = true })()
 		killed := time.Now().Add(5 * time.Second)
 		time.Sleep(5500 * time.Millisecond)
 		synctest.Wait()
 		p.kill()
-		if !told {
+		if !passed {
 			t.Error("the start was not passed on")
 		}
 
@@ -53,13 +60,13 @@ func TestWatching(t *testing.T) {
 		p, _ = next("a kill", killed)
 		time.Sleep(time.Hour)
 		p.kill()
-		_, w = next("a kill before it watched", killed)
-		w.end()
-		_, w = next("an end before it watched", killed)
+		p, w = next("a kill before it watched", killed)
+		p.endWatching()
+		p, w = next("an end before it watched", killed)
 		w.started(nil)()
-		w.end()
-		_, w = next("an end in order", time.Time{})
-		w.end()
+		p.endWatching()
+		p, w = next("an end in order", time.Time{})
+		p.endWatching()
 		if log.Len() > 0 {
 			t.Error(log)
 		}
@@ -74,10 +81,10 @@ func TestWatchingOnABadDisk(t *testing.T) {
 			t.Fatal(err)
 		}
 		log := new(bytes.Buffer)
-		_, w := watchIn(t, dir, log)
+		p, w := watchIn(t, dir, log)
 		w.started(nil)()
 		time.Sleep(time.Minute)
-		w.end()
+		p.endWatching()
 		if n := strings.Count(log.String(), "may not know when that was"); n != 1 || strings.Count(log.String(), "\n") != 3 {
 			t.Errorf("%d warnings:\n%s", n, log)
 		}
@@ -95,10 +102,9 @@ func TestWatchingNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := &parts{cfg: Config{Data: t.TempDir()}, server: new(natsServer), deps: Deps{Log: slog.New(slog.DiscardHandler)}}
 			edit(p)
-			w := p.watch(t.Context())
-			w.started(nil)()
-			w.end()
-			if len(p.running) > 0 {
+			p.watch(t.Context())
+			p.watching.started(nil)()
+			if len(p.running) > 0 || p.keeper != nil {
 				t.Error("a file is kept")
 			}
 		})

@@ -46,11 +46,13 @@ func Execute(root *cobra.Command, args []string, stdout, stderr io.Writer) int {
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.Flags().BoolP("version", "V", false, "show the version")
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.SetHelpCommand(helpCommand())
+	help := helpCommand()
+	root.SetHelpCommand(help)
 	root.AddCommand(versionCommand(), completionCommand())
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(optionError)
 	addMissing(root)
+	addMissing(help)
 	// The word for flags is options, as in NS-Monitor and in the errors.
 	root.SetUsageTemplate(strings.NewReplacer("Flags:", "Options:", "Available Commands:", "Commands:", "[command]", "COMMAND").Replace(root.UsageTemplate()))
 	parsed := false
@@ -180,16 +182,6 @@ func helpCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "help [COMMAND]",
 		Short: "Show the help of a command",
-
-		DisableFlagsInUseLine: true,
-		ValidArgsFunction: func(c *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
-			if of, _, err := c.Root().Find(args); err == nil {
-				for _, sub := range of.Commands() {
-					names = append(names, sub.Name())
-				}
-			}
-			return names, cobra.ShellCompDirectiveNoFileComp
-		},
 		Args: func(c *cobra.Command, args []string) error {
 			if of, rest, err := c.Root().Find(args); err != nil || len(rest) > 0 {
 				return unknownCommand(of, args[len(args)-max(len(rest), 1)])

@@ -40,53 +40,46 @@ func describeType(name string) string {
 	return "a " + name
 }
 
-// configure fills the configuration and the common variables from the environment.
-func (p *Program) configure(c *common) error {
+// variables are the variables of one struct for envconfig.
+type variables struct {
+	prefix string
+	spec   any
+}
+
+// read fills the structs from the environment and validates them.
+func read(list []variables) error {
 	var errs []error
-	for _, part := range p.variables(c) {
-		err := Environment(part.prefix, part.spec)
-		if v, ok := part.spec.(interface{ Validate() error }); ok && err == nil {
-			err = v.Validate()
+	for _, v := range list {
+		err := Environment(v.prefix, v.spec)
+		if validator, ok := v.spec.(interface{ Validate() error }); ok && err == nil {
+			err = validator.Validate()
 		}
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
 
-// variables are the structs for envconfig of a program, with the prefixes of their
-// variables.
-func (p *Program) variables(c *common) []struct {
-	prefix string
-	spec   any
-} {
-	return []struct {
-		prefix string
-		spec   any
-	}{{p.Prefix, p.Config}, {p.Prefix, c}, {"", p.Shared}}
-}
-
-// writeVariables writes a table of the variables, each line indented.
-func (p *Program) writeVariables(w io.Writer) {
+// writeTable writes a table of the variables, each line indented.
+func writeTable(w io.Writer, list []variables) {
 	table := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(table, "    VARIABLE\tDEFAULT\tMEANING")
-	for _, v := range p.variables(&common{}) {
+	for _, v := range list {
 		// It fails only if the writer does.
 		envconfig.Usagef(v.prefix, v.spec, table, "{{range .}}    {{usage_key .}}\t{{usage_default .}}\t{{usage_description .}}\n{{end}}")
 	}
 	table.Flush()
 }
 
-// unknownVariables returns the variables with the program's prefix that it does not read:
-// a typing error, or a setting that has no effect.
-func (p *Program) unknownVariables() []string {
+// unknown returns the variables with a prefix that are not in the list: a typing error, or
+// a setting that has no effect.
+func unknown(prefix string, list []variables) (names []string) {
 	var keys strings.Builder
-	for _, spec := range []any{p.Config, &common{}} {
-		envconfig.Usagef(p.Prefix, spec, &keys, "{{range .}}{{usage_key .}}=\n{{end}}")
+	for _, v := range list {
+		envconfig.Usagef(v.prefix, v.spec, &keys, "{{range .}}{{usage_key .}}=\n{{end}}")
 	}
-	var names []string
 	for _, setting := range os.Environ() {
 		name, _, _ := strings.Cut(setting, "=")
-		if strings.HasPrefix(name, p.Prefix+"_") && !strings.Contains("\n"+keys.String(), "\n"+name+"=") {
+		if strings.HasPrefix(name, prefix+"_") && !strings.Contains("\n"+keys.String(), "\n"+name+"=") {
 			names = append(names, name)
 		}
 	}

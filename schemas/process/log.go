@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 )
 
@@ -15,17 +16,9 @@ func LogLevels() []string { return []string{"error", "warn", "info", "debug", "t
 
 // ParseLevel reads the name of a log level.
 func ParseLevel(s string) (slog.Level, error) {
-	switch strings.ToLower(s) {
-	case "error":
-		return slog.LevelError, nil
-	case "warn":
-		return slog.LevelWarn, nil
-	case "info":
-		return slog.LevelInfo, nil
-	case "debug":
-		return slog.LevelDebug, nil
-	case "trace":
-		return LevelTrace, nil
+	levels := []slog.Level{slog.LevelError, slog.LevelWarn, slog.LevelInfo, slog.LevelDebug, LevelTrace}
+	if i := slices.Index(LogLevels(), strings.ToLower(s)); i >= 0 {
+		return levels[i], nil
 	}
 	return 0, fmt.Errorf("%q is not a level: use error, warn, info, debug or trace", s)
 }

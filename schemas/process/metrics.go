@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"runtime"
@@ -13,6 +14,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
+
+// Env has what every program works with.
+type Env struct {
+	Log      *slog.Logger
+	Registry *prometheus.Registry
+	// Health is served with the metrics.
+	Health *Health
+	// Memory is the number of bytes of memory that the process may use, 0 for no limit.
+	Memory int64
+}
 
 // NewRegistry returns a registry with the metrics of the process, the Go runtime and the
 // build.

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"os"
 	"os/signal"
@@ -16,7 +15,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 )
 
@@ -38,16 +36,6 @@ type Program struct {
 	Run func(ctx context.Context, env Env) error
 }
 
-// Env has what every program works with.
-type Env struct {
-	Log      *slog.Logger
-	Registry *prometheus.Registry
-	// Health is served with the metrics.
-	Health *Health
-	// Memory is the number of bytes of memory that the process may use, 0 for no limit.
-	Memory int64
-}
-
 // common are the variables that every program has, with its prefix.
 type common struct {
 	LogLevel string        `split_words:"true" default:"info" desc:"log level: error, warn, info, debug or trace"`
@@ -63,15 +51,15 @@ func Main(p Program, args []string, stdout, stderr io.Writer) int {
 // Command returns the program's command, with a command health that checks the running
 // program.
 func (p Program) Command() *cobra.Command {
-	var variables strings.Builder
-	p.writeVariables(&variables)
+	var table strings.Builder
+	writeTable(&table, p.variables(&common{}))
 	c := &cobra.Command{
 		Use:   p.Name,
 		Short: p.Summary,
 		Args:  Args(0, 0),
 		RunE:  func(c *cobra.Command, _ []string) error { return p.run(c.ErrOrStderr()) },
 	}
-	c.Long = p.Summary + ".\n\nIt is configured by environment variables:\n\n" + strings.TrimRight(variables.String(), "\n")
+	c.Long = p.Summary + ".\n\nIt is configured by environment variables:\n\n" + strings.TrimRight(table.String(), "\n")
 	c.AddCommand(&cobra.Command{
 		Use:   "health",
 		Short: fmt.Sprintf("Check the running program that has the same environment (%s_METRICS)", p.Prefix),
@@ -89,10 +77,14 @@ func (p Program) Command() *cobra.Command {
 	return c
 }
 
+func (p *Program) variables(c *common) []variables {
+	return []variables{{p.Prefix, p.Config}, {p.Prefix, c}, {"", p.Shared}}
+}
+
 // run reads the environment and runs the program until it ends or gets SIGINT or SIGTERM.
 func (p *Program) run(stderr io.Writer) error {
 	var shared common
-	if err := p.configure(&shared); err != nil {
+	if err := read(p.variables(&shared)); err != nil {
 		return UsageError{Err: err}
 	}
 	level, err := ParseLevel(shared.LogLevel)
@@ -109,7 +101,7 @@ func (p *Program) run(stderr io.Writer) error {
 		return UsageError{Err: fmt.Errorf("%s_METRICS: %w", p.Prefix, err)}
 	}
 	env.Log.Info("starting", "version", versionLine(p.Name))
-	for _, name := range p.unknownVariables() {
+	for _, name := range unknown(p.Prefix, p.variables(&shared)) {
 		env.Log.Warn("unknown variable, it has no effect; see --help", "variable", name)
 	}
 	ctx, end := context.WithCancelCause(ctx)

@@ -1,0 +1,97 @@
+package ndmon
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ndmon/ndmon/pinger"
+	"github.com/ndmon/ndmon/ruled"
+	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/schemas/bus"
+	"github.com/ndmon/ndmon/schemas/process"
+	"github.com/ndmon/ndmon/sensor"
+)
+
+// Bounds of the streams of the embedded server. The events are in memory, which spares a
+// router's flash; the stream ends with this process, its only publisher.
+const (
+	eventsAge   = time.Hour
+	alertsBytes = 256 << 20
+	alertsAge   = 30 * 24 * time.Hour
+)
+
+// settings returns the configurations of the parts. The variables of the daemons apply
+// where there is no option.
+func (p *parts) settings() (rules ruled.Config, pings pinger.Config, capture sensor.Config, err error) {
+	err = errors.Join(process.Environment("RULED", &rules), process.Environment("PINGER", &pings), process.Environment("SENSOR", &capture))
+	if p.cfg.Rules != "" {
+		rules.Rules = p.cfg.Rules
+	}
+	if p.server != nil {
+		rules.Consumer, rules.Events = "ndmon", schemas.SubjectEvents
+		rules.StreamConfig = bus.StreamConfig{
+			EventsInMemory: true, EventsBytes: p.limits.events, EventsAge: eventsAge,
+			AlertsBytes: alertsBytes, AlertsAge: alertsAge, NoExporter: p.cfg.Keys == "",
+		}
+	} else {
+		// The events of other hosts are for an nd-ruled at that server.
+		host := schemas.EscapeToken(p.cfg.Host)
+		rules.Consumer, rules.Events = "ndmon-"+host, "nd.events."+host+".>"
+	}
+	rules.Buffer = process.WithinMemory("RULED_BUFFER", rules.Buffer, p.limits.buffer, 1<<20)
+	rules.Neighbours = process.WithinMemory("RULED_NEIGHBOURS", rules.Neighbours, p.limits.neighbours, 1000)
+	capture.Buffer = process.WithinMemory("SENSOR_BUFFER", capture.Buffer, p.limits.buffer, 1<<20)
+	rules.LearnFor(p.cfg.Learn)
+	if p.reading() {
+		rules.StateInterval = 0 // the state of a file's links ends with it
+		if rules.Learn > 0 {
+			rules.Learn = math.MaxInt64 // until the end of the file
+		}
+	}
+	pings.Host, pings.Masters, pings.Slaves = p.cfg.Host, p.cfg.Masters, p.cfg.Slaves
+	pings.Route, pings.Proxy = pings.Route || p.cfg.Route, pings.Proxy || p.cfg.Proxy
+	capture.Host, capture.ReadFiles = p.cfg.Host, p.cfg.Files
+	capture.Interfaces, capture.Masters, capture.Proxies = p.cfg.Interfaces, p.cfg.Masters, nil
+	if pings.Proxy {
+		capture.Proxies = slices.Concat(p.cfg.Masters, p.cfg.Slaves)
+	}
+	if err == nil {
+		err = errors.Join(rules.Validate(), capture.Validate())
+	}
+	if err == nil && len(p.cfg.Slaves) > 0 {
+		err = pings.Validate()
+	}
+	return rules, pings, capture, nameOptions(err)
+}
+
+// nameOptions replaces the variables in an error that an option sets by the option.
+func nameOptions(err error) error {
+	if err == nil {
+		return nil
+	}
+	return errors.New(strings.NewReplacer("SENSOR_HOST", "--host", "PINGER_HOST", "--host", "SENSOR_INTERFACES", "--interfaces", "SENSOR_READ_FILES", "--read",
+		"SENSOR_MASTERS", "--master", "PINGER_MASTERS", "--master", "PINGER_SLAVES", "--slaves").Replace(err.Error()))
+}
+
+// checkInterfaces finds interfaces that do not exist. The daemons wait for them; here it
+// is a typing error.
+func checkInterfaces(cfg Config) error {
+	for _, list := range []struct {
+		option string
+		names  []string
+	}{{"master", cfg.Masters}, {"slaves", cfg.Slaves}, {"interfaces", cfg.Interfaces}} {
+		missing, existing, err := sensor.Missing(sensor.Config{Interfaces: list.names})
+		if err != nil {
+			return err
+		}
+		if len(missing) > 0 {
+			return fmt.Errorf("--%s: there is no interface %s; there are: %s", list.option, strings.Join(missing, ", "), cmp.Or(strings.Join(existing, ", "), "none"))
+		}
+	}
+	return nil
+}
