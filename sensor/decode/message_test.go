@@ -146,38 +146,32 @@ func pref64(code uint16) []byte {
 	return ns(option(38, be16(0xfff8|code), addr("2001:db8:1:2:3:4::")[:12]))
 }
 
-// Every octet of flags is read where it stands in its message or option.
+// Every octet of flags is read from its position in the message or option.
 func TestFlags(t *testing.T) {
-	flags := schemas.AllFlags()
+	all := schemas.AllFlags()
 	var d decode.Decoder
 	for octet := range 256 {
 		octet := uint8(octet)
 		for name, test := range map[string]struct {
 			message []byte
-			bits    uint8 // that are read
-			got     func(*schemas.ND) uint8
+			want    any
+			got     func(*schemas.ND) any
 		}{
-			"RA": {raFlags(octet), 0xff, func(nd *schemas.ND) uint8 {
-				return flags.RA.Encode(nd.RA.Flag) | schemas.EncodePreference(nd.RA.Preference)
-			}},
-			"NA": {na(octet), 0xe0, func(nd *schemas.ND) uint8 { return flags.NA.Encode(nd.NA.Flag) }},
-			"prefix information": {ra(prefixOf(64, octet, 0, 0, "2001:db8::")), 0xff,
-				func(nd *schemas.ND) uint8 { return flags.PrefixInfo.Encode(nd.Opt.PrefixInfo[0].Flag) }},
-			"PvD": {ra(pvd(octet, 0, 0, name("x"), raOf(0, 0, 0))), 0xe0,
-				func(nd *schemas.ND) uint8 { return flags.PvD.Encode(nd.Opt.PvD[0].Flag) }},
-			"RA in a PvD": {ra(pvd(0x20, 0, 0, name("x"), raOf(octet, 0, 0))), 0xff, func(nd *schemas.ND) uint8 {
-				ra := nd.Opt.PvD[0].RA
-				return flags.RA.Encode(ra.Flag) | schemas.EncodePreference(ra.Preference)
-			}},
-			"registration": {ns(option(33, []byte{0, 0, octet, 0}, be16(1), make([]byte, 8))), 0x43,
-				func(nd *schemas.ND) uint8 { return flags.Registration.Encode(nd.Opt.Registration[0].Flag) }},
+			"RA":                 {raFlags(octet), all.RA.Decode(octet), func(nd *schemas.ND) any { return nd.RA.Flag }},
+			"preference":         {raFlags(octet), schemas.DecodePreference(octet), func(nd *schemas.ND) any { return nd.RA.Preference }},
+			"NA":                 {na(octet), all.NA.Decode(octet), func(nd *schemas.ND) any { return nd.NA.Flag }},
+			"prefix information": {ra(prefixOf(64, octet, 0, 0, "2001:db8::")), all.PrefixInfo.Decode(octet), func(nd *schemas.ND) any { return nd.Opt.PrefixInfo[0].Flag }},
+			"PvD":                {ra(pvd(octet, 0, 0, name("x"), raOf(0, 0, 0))), all.PvD.Decode(octet), func(nd *schemas.ND) any { return nd.Opt.PvD[0].Flag }},
+			"RA in a PvD":        {ra(pvd(0x20, 0, 0, name("x"), raOf(octet, 0, 0))), all.RA.Decode(octet), func(nd *schemas.ND) any { return nd.Opt.PvD[0].RA.Flag }},
+			"registration": {ns(option(33, []byte{0, 0, octet, 0}, be16(1), make([]byte, 8))), all.Registration.Decode(octet),
+				func(nd *schemas.ND) any { return nd.Opt.Registration[0].Flag }},
 		} {
 			event, ok := d.Decode(ether(ip6(58, test.message)), 1)
 			if !ok {
 				t.Fatal(name)
 			}
-			if got := test.got(event.ND); got != octet&test.bits {
-				t.Errorf("%s: flags %#02x are read as %#02x", name, octet, got)
+			if got := test.got(event.ND); got != test.want {
+				t.Errorf("%s: flags %#02x are decoded as %+v", name, octet, got)
 			}
 		}
 	}

@@ -1,6 +1,14 @@
-// Package wire is the JSON codec of the messages that are written or read for
-// each captured frame. It is five times as fast as encoding/json there
-// (BenchmarkCodec), does not allocate, and is stricter about what it reads.
+// Package wire is the JSON codec of ndmon's messages. It exists because an event is
+// written once and read at least once for each captured frame, and a relay command
+// for each relayed solicitation. It is about five times as fast as encoding/json and
+// does not allocate. BenchmarkCodec compares them with an event of 500 bytes, in ns:
+//
+//	                  append  parse
+//	wire                 480    710
+//	encoding/json       2530   6630
+//	encoding/json/v2    2470   3420
+//
+// It is also stricter than encoding/json: see Codec.Parse.
 //
 // The package knows nothing of the messages: a Schema is read by reflection
 // from any struct type with json tags. A tag "max" bounds a number, a tag
