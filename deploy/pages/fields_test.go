@@ -51,3 +51,18 @@ and a condition on it has no value. The fields marked with • are NDPMon's.
 	}
 	Golden(t, "../../docs/fields.md", page.String())
 }
+
+// Each field of rules that a page names in code exists, or is what some begin with.
+func TestFieldsThatPagesName(t *testing.T) {
+	for path, page := range pages(t) {
+		for _, found := range regexp.MustCompile("`((?:ethernet|inet6|icmp6|nd|fault|link)\\.[a-z0-9.]+)(?:\\.\\*)?`").FindAllStringSubmatch(page, -1) {
+			name := strings.TrimSuffix(found[1], ".")
+			known := slices.ContainsFunc(schemas.Fields(), func(f *schemas.Field) bool {
+				return f.Name == name || strings.HasPrefix(f.Name, name+".")
+			})
+			if subject := regexp.MustCompile(`^nd\.(events|alerts|relay|results)(\.|$)`); !known && !subject.MatchString(name) {
+				t.Errorf("%s names %s, which is no field and no subject", path, name)
+			}
+		}
+	}
+}

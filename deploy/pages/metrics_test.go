@@ -1,5 +1,3 @@
-//go:build linux
-
 package pages
 
 import (
@@ -142,6 +140,7 @@ func metrics(t *testing.T) []metric {
 	return all
 }
 
+// Each metric is on the page with what to do about it, and each that a page names exists.
 func TestMetricsPage(t *testing.T) {
 	var page strings.Builder
 	page.WriteString(`# Metrics
@@ -167,4 +166,11 @@ which to alert on first. This page is generated from the daemons' registries.
 		}
 	}
 	Golden(t, "../../docs/metrics.md", page.String())
+	for path, page := range pages(t) {
+		for _, name := range regexp.MustCompile(`\bnd_(sensor|ruled|pinger|nats|build)_[a-z_]+`).FindAllString(page, -1) {
+			if !slices.ContainsFunc(all, func(m metric) bool { return m.name == name }) && !strings.HasSuffix(path, "CHANGELOG.md") {
+				t.Errorf("%s names %s, which is no metric", path, name)
+			}
+		}
+	}
 }
