@@ -5,10 +5,10 @@ import (
 	"path/filepath"
 )
 
-// LocalData returns the default directory of the embedded server: /var/lib/ndmon
+// localData returns the default directory of the embedded server: /var/lib/ndmon
 // for root, otherwise one of the user (XDG Base Directory Specification,
 // XDG_STATE_HOME).
-func LocalData() string {
+func localData() string {
 	if os.Geteuid() == 0 {
 		return "/var/lib/ndmon"
 	}

@@ -79,7 +79,7 @@ func (o *options) define(c *cobra.Command) (level *string) {
 	flags.StringVar(&o.Keys, "keys", "", "`DIRECTORY` of ndmon keys: only its users may connect to the embedded server (default: clients without a key may read)")
 	flags.BoolVar(&o.Insecure, "insecure", false, "let --listen reach beyond this host without --tls-cert and --keys: anyone who reaches it may read alerts and events")
 	flags.StringVar(&o.NATS, "nats", "", "`URL` of a NATS server to use instead of the embedded one")
-	flags.StringVar(&o.Data, "data", "", "`DIRECTORY` of the embedded server (default: "+LocalData()+")")
+	flags.StringVar(&o.Data, "data", "", "`DIRECTORY` of the embedded server (default: /var/lib/ndmon, without root ~/.local/state/ndmon)")
 	flags.StringVar(&o.Host, "host", "", "`NAME` of this host in events (default: its hostname)")
 	flags.DurationVar(&o.Learn, "learn", 0, "learn the routers for this `TIME`, such as 1h, print a configuration that lists them, and exit")
 	flags.StringVar(&o.Metrics, "metrics", "", "`ADDRESS` that serves Prometheus metrics and the health (default: none)")
@@ -189,7 +189,7 @@ func (o *options) checkServer(changed func(string) bool) error {
 		return fmt.Errorf("--listen: other hosts reach %s: that needs --tls-cert, --tls-key and --keys (see ndmon keys init), or --insecure, with which they may read alerts and events", o.Listen)
 	}
 	if o.Data == "" && !reading {
-		o.Data = LocalData()
+		o.Data = localData()
 	}
 	return nil
 }

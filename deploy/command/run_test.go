@@ -30,7 +30,7 @@ func TestOptions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	data := LocalData()
+	data := localData()
 	for _, tc := range []struct {
 		args string
 		want options

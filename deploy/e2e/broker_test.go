@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/ndmon/ndmon/deploy/lab"
 	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/schemas/bus"
 )
 
 // brokerEnv makes this test's binary a nats-server with its command line.
@@ -176,41 +177,18 @@ func stream(t *testing.T, nc *nats.Conn, name string) jetstream.Stream {
 }
 
 // storedAlerts returns the alerts in the stream ND_ALERTS, in its order.
-func storedAlerts(t *testing.T, nc *nats.Conn) []alert {
+func storedAlerts(t *testing.T, nc *nats.Conn) (list []alert) {
 	t.Helper()
-	s := stream(t, nc, schemas.StreamAlerts)
-	state := s.CachedInfo().State
-	if state.Msgs == 0 {
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(t.Context(), lab.Patience)
 	defer cancel()
-	consumer, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{})
-	if err != nil {
-		t.Fatalf("read stream %s: %v", schemas.StreamAlerts, err)
-	}
-	messages, err := consumer.Messages()
-	if err != nil {
-		t.Fatalf("read stream %s: %v", schemas.StreamAlerts, err)
-	}
-	defer messages.Stop()
-	var list []alert
-	for {
-		m, err := messages.Next(jetstream.NextContext(ctx))
-		if err != nil {
-			t.Fatalf("read stream %s: %v", schemas.StreamAlerts, err)
-		}
+	if err := bus.ReadStored(ctx, stream(t, nc, schemas.StreamAlerts), 1, false, func(m jetstream.Msg, _ uint64) {
 		a := parseAlert(t, m.Data())
 		if id := m.Headers().Get(nats.MsgIdHdr); id != a.ID {
 			t.Errorf("alert %s has the Nats-Msg-Id %q", a.ID, id)
 		}
 		list = append(list, a)
-		meta, err := m.Metadata()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if meta.Sequence.Stream >= state.LastSeq {
-			return list
-		}
+	}); err != nil {
+		t.Fatal(err)
 	}
+	return list
 }

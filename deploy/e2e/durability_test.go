@@ -275,8 +275,8 @@ func TestAlertsShowsAlertsAlone(t *testing.T) {
 	if out := p.Stdout.String(); strings.Contains(out, "0001-01-01") {
 		t.Errorf("what is no alert is shown: %s", out)
 	}
-	if n := strings.Count(p.Stderr.String(), "are none"); n < 1 || n > 3 {
-		t.Errorf("%d lines of log for 300 messages that are no alerts:\n%s", n, p.Stderr)
+	if n := strings.Count(p.Stderr.String(), "are not alerts"); n < 1 || n > 3 {
+		t.Errorf("%d lines of log for 300 messages that are not alerts:\n%s", n, p.Stderr)
 	}
 }
 

@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// watchIn returns the parts of an ndmon whose folder is data, and their watching.
-func watchIn(t *testing.T, data string, log *bytes.Buffer) (*parts, *watching) {
+// watchIn returns the parts of an ndmon that watches, with the directory data.
+func watchIn(t *testing.T, data string, log *bytes.Buffer) *parts {
 	p := &parts{
 		cfg: Config{Data: data}, server: new(natsServer), ended: make(chan error, 1),
 		deps: Deps{Log: slog.New(slog.NewTextHandler(log, nil))},
 	}
 	p.watch(t.Context())
-	return p, p.watching
+	return p
 }
 
 // endWatching ends in order.
@@ -37,17 +37,17 @@ func (p *parts) kill() {
 func TestWatching(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir, log := t.TempDir(), new(bytes.Buffer)
-		next := func(what string, want time.Time) (*parts, *watching) {
+		next := func(what string, want time.Time) *parts {
 			t.Helper()
-			p, w := watchIn(t, dir, log)
-			if !w.before.Equal(want) {
-				t.Errorf("after %s, the next knows that it watched until %v, want %v", what, w.before, want)
+			p := watchIn(t, dir, log)
+			if before := p.watching.before; !before.Equal(want) {
+				t.Errorf("after %s, the next knows that it watched until %v, want %v", what, before, want)
 			}
-			return p, w
+			return p
 		}
-		p, w := next("nothing", time.Time{})
+		p := next("nothing", time.Time{})
 		passed := false
-		w.started(func() { passed = true })()
+		p.watching.started(func() { passed = true })()
 		killed := time.Now().Add(5 * time.Second)
 		time.Sleep(5500 * time.Millisecond)
 		synctest.Wait()
@@ -57,15 +57,15 @@ func TestWatching(t *testing.T) {
 		}
 
 		time.Sleep(time.Hour)
-		p, _ = next("a kill", killed)
+		p = next("a kill", killed)
 		time.Sleep(time.Hour)
 		p.kill()
-		p, w = next("a kill before it watched", killed)
+		p = next("a kill before it watched", killed)
 		p.endWatching()
-		p, w = next("an end before it watched", killed)
-		w.started(nil)()
+		p = next("an end before it watched", killed)
+		p.watching.started(nil)()
 		p.endWatching()
-		p, w = next("an end in order", time.Time{})
+		p = next("an end in order", time.Time{})
 		p.endWatching()
 		if log.Len() > 0 {
 			t.Error(log)
@@ -81,8 +81,8 @@ func TestWatchingOnABadDisk(t *testing.T) {
 			t.Fatal(err)
 		}
 		log := new(bytes.Buffer)
-		p, w := watchIn(t, dir, log)
-		w.started(nil)()
+		p := watchIn(t, dir, log)
+		p.watching.started(nil)()
 		time.Sleep(time.Minute)
 		p.endWatching()
 		if n := strings.Count(log.String(), "may not know when that was"); n != 1 || strings.Count(log.String(), "\n") != 3 {

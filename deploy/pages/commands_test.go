@@ -56,9 +56,7 @@ An option of ndmon takes precedence over a variable. ndmon also reads the variab
 	}
 	var write func(c *cobra.Command, path []string)
 	write = func(c *cobra.Command, path []string) {
-		text := help(t, 0, append(path, "--help")...)
-		text = strings.ReplaceAll(text, command.LocalData(), "/var/lib/ndmon, or ~/.local/state/ndmon without root")
-		block(min(3, 2+len(path)), c.CommandPath(), text)
+		block(min(3, 2+len(path)), c.CommandPath(), help(t, 0, append(path, "--help")...))
 		for _, sub := range c.Commands() {
 			if !sub.Hidden && (sub.Runnable() || sub.HasSubCommands()) {
 				write(sub, append(slices.Clone(path), sub.Name()))

@@ -184,6 +184,8 @@ func ReadStored(ctx context.Context, stream jetstream.Stream, from uint64, heade
 		if err != nil {
 			return err
 		}
+		// Otherwise the server keeps it for InactiveThreshold; an error means no more.
+		defer func() { stream.DeleteConsumer(ctx, consumer.CachedInfo().Name) }()
 		size := 256 // messages, of up to maxMessage bytes each
 		if headersOnly {
 			size = 1024

@@ -57,7 +57,7 @@ func (p Program) Command() *cobra.Command {
 		Use:   p.Name,
 		Short: p.Summary,
 		Args:  Args(0, 0),
-		RunE:  func(c *cobra.Command, _ []string) error { return p.run(c.ErrOrStderr()) },
+		RunE:  func(c *cobra.Command, _ []string) error { return p.run(c.CommandPath(), c.ErrOrStderr()) },
 	}
 	c.Long = p.Summary + ".\n\nIt is configured by environment variables:\n\n" + strings.TrimRight(table.String(), "\n")
 	c.AddCommand(&cobra.Command{
@@ -82,7 +82,7 @@ func (p *Program) variables(c *common) []variables {
 }
 
 // run reads the environment and runs the program until it ends or gets SIGINT or SIGTERM.
-func (p *Program) run(stderr io.Writer) error {
+func (p *Program) run(path string, stderr io.Writer) error {
 	var shared common
 	if err := read(p.variables(&shared)); err != nil {
 		return UsageError{Err: err}
@@ -100,7 +100,7 @@ func (p *Program) run(stderr io.Writer) error {
 	if err := ServeMetrics(ctx, shared.Metrics, env); err != nil {
 		return UsageError{Err: fmt.Errorf("%s_METRICS: %w", p.Prefix, err)}
 	}
-	env.Log.Info("starting", "version", versionLine(p.Name))
+	env.Log.Info("starting", "version", versionLine(path))
 	for _, name := range unknown(p.Prefix, p.variables(&shared)) {
 		env.Log.Warn("unknown variable, it has no effect; see --help", "variable", name)
 	}
