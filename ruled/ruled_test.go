@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -26,6 +27,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	// The tests mostly wait for their servers.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
 	// Storing an object leaves this goroutine of nats.go (1.55) behind if it starts
 	// only when the object is stored: its channel is nil by then.
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/nats-io/nats.go/jetstream.(*jetStream).resetPendingAcksOnReconnect"))
@@ -52,11 +57,14 @@ type fixture struct {
 
 func start(t testing.TB, rules string) *fixture {
 	t.Helper()
+	if t, ok := t.(*testing.T); ok {
+		t.Parallel() // each has a server of its own, and mostly waits
+	}
 	f := &fixture{dir: t.TempDir()}
 	f.server = bustest.Start(t, f.dir, -1)
 	f.config = Config{
 		Rules: filepath.Join(t.TempDir(), "rules.xml"), Consumer: "ruled", Events: schemas.SubjectEvents,
-		RelayTTL: 3 * time.Second, Buffer: 1 << 20,
+		RelayTTL: time.Minute, Buffer: 1 << 20,
 		Neighbours: 1000, ClaimTimeout: time.Hour, Silence: 24 * time.Hour, StateInterval: time.Minute,
 		StreamConfig: bus.StreamConfig{EventsBytes: 64 << 20, EventsAge: time.Hour, AlertsBytes: 64 << 20, AlertsAge: time.Hour},
 	}
@@ -269,7 +277,7 @@ func TestAlertAndRelay(t *testing.T) {
 	}
 	relay.ID, relay.Time = "", time.Time{}
 	wantRelay := schemas.Relay{
-		Type: schemas.TypeRelay, Expires: e.Time.Add(3 * time.Second), Host: "r1",
+		Type: schemas.TypeRelay, Expires: e.Time.Add(f.config.RelayTTL), Host: "r1",
 		Target: netip.MustParseAddr("2001:db8::42"), Rule: "relay", Event: "e1",
 		Solicitation: &schemas.Solicitation{
 			Host: "r1", Interface: "eth0", Direction: schemas.Out, Source: e.Inet6.Source, Ethernet: e.Ethernet.Source,

@@ -316,6 +316,9 @@ func TestEventsAreLostBehindTheState(t *testing.T) {
 
 // A state of which a part is missing is waited for no longer than some seconds.
 func TestStateWithAPartMissing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for the missing part")
+	}
 	f := start(t, linkRules)
 	stop := f.run(t)
 	f.publish(t, from(1, 1, "fe80::1"))

@@ -38,11 +38,15 @@ var floods = map[string]func(e *schemas.Event, n int){
 // What was known before a flood is known in it and after it, whatever it makes
 // up; nothing grows past its bound; and the true alert in it is raised.
 func TestFloods(t *testing.T) {
+	frames := 20_000
+	if testing.Short() {
+		frames /= 4
+	}
 	for name, makeUp := range floods {
 		for _, lasts := range []time.Duration{time.Second, 5 * minute} {
 			for _, twice := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s in %v, twice %t", name, lasts, twice), func(t *testing.T) {
-					testFlood(t, 20_000, lasts, twice, makeUp)
+					testFlood(t, frames, lasts, twice, makeUp)
 				})
 			}
 		}
@@ -50,8 +54,11 @@ func TestFloods(t *testing.T) {
 }
 
 func TestMillion(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a million frames")
+	}
 	frames := 1_000_000
-	if testing.Short() || raceDetector {
+	if raceDetector {
 		frames /= 10
 	}
 	testFlood(t, frames, 10*minute, false, floods["mixed"])
@@ -310,6 +317,9 @@ func TestLinkLasts(t *testing.T) {
 
 // What a flood made up is no longer in memory once it is forgotten.
 func TestFloodsLeaveNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("400,000 frames")
+	}
 	heap := func() int {
 		var m runtime.MemStats
 		runtime.GC()
