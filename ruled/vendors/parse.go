@@ -17,14 +17,13 @@ import (
 const MaxSize = 64 << 20
 
 const (
-	// maxPrefixes bounds what a table takes of memory. The IEEE has assigned
-	// some 55,000.
+	// maxPrefixes bounds the memory of a table. The IEEE has assigned some 55,000 prefixes.
 	maxPrefixes = 1 << 20
 	// maxName bounds a vendor's name, in bytes. The longest that the IEEE has
 	// registered has 108.
 	maxName = 128
-	// maxRecord bounds a record of a CSV file, in bytes. A record takes tenfold
-	// the memory when it is nothing but commas.
+	// maxRecord bounds a record of a CSV file, in bytes. A record of commas alone takes ten
+	// times its size in memory.
 	maxRecord = 64 << 10
 	// maxComments bounds the lines at the top that are searched for a day.
 	maxComments = 1000
@@ -32,13 +31,12 @@ const (
 	maxQuoted = 80
 )
 
-// registrar is whom the IEEE gives as the holder of blocks of which it assigns
-// parts. It makes no device: of a part that is not in the table, nothing is
-// known.
+// registrar is the holder that the IEEE names for blocks of which it assigns parts. It makes
+// no devices: the vendor of a part that is not in the table is unknown.
 const registrar = "IEEE Registration Authority"
 
-// Parse reads a table of the vendors of Ethernet addresses. It takes what it
-// finds, whatever the file is called:
+// Parse reads a table of the vendors of Ethernet addresses. It recognises the format by the
+// content:
 //
 //   - Wireshark's manuf, "00:00:0C	Cisco	Cisco Systems, Inc" with or without the
 //     third column, and with masks, "70:B3:D5:00:00:00/36";
@@ -47,18 +45,15 @@ const registrar = "IEEE Registration Authority"
 //   - nmap's nmap-mac-prefixes, "00000C Cisco Systems";
 //   - its own, "00000C	Cisco Systems, Inc" with 6, 7 or 9 digits.
 //
-// Of two lines for one prefix the last holds, so that one's own can be appended
-// to a file. A line that starts with # is a comment; the latest day in the
-// comments at the top is the table's date. Other lines that name no vendor are
-// passed over, and so are prefixes that are no vendor's: of group addresses, of
-// locally administered ones, and of the IEEE Registration Authority itself.
+// The last line for a prefix holds, so that users can append their own lines to a file. A
+// line that starts with # is a comment; the latest day in the comments at the top is the
+// table's date. Parse ignores other lines that name no vendor, and prefixes without one: of
+// group addresses, of locally administered ones, and of the IEEE Registration Authority.
 //
-// An error says which file, and what is wrong on which of its lines: when no line
-// at all names a vendor, when a CSV file is broken, and when there is more than
-// MaxSize or than 1,048,576 prefixes.
+// An error has the file, the line and the reason: no line names a vendor, a CSV file is
+// broken, or there are more than MaxSize bytes or 1,048,576 prefixes.
 //
-// Names are shortened to 128 bytes, and what cannot be printed in them is
-// replaced by U+FFFD.
+// Names are shortened to 128 bytes. Characters that cannot be printed become U+FFFD.
 func Parse(name string, data []byte) (*Table, error) {
 	if len(data) > MaxSize {
 		return nil, fmt.Errorf("%s: larger than %d bytes", name, MaxSize)
@@ -89,8 +84,7 @@ func Parse(name string, data []byte) (*Table, error) {
 
 type parser struct {
 	file string
-	// found tells that some line named a vendor, although perhaps one that is
-	// left out.
+	// found is true once a line named a vendor, even if the table leaves it out.
 	found bool
 	// bad quotes the first line that did not, badLine counts from 1.
 	bad     string
@@ -103,7 +97,7 @@ type parser struct {
 	ids   map[string]uint32
 	ends  []uint32
 	names []byte
-	// name is the last name, of which the room is used again.
+	// name is the last name. Its memory is used again.
 	name []byte
 }
 
@@ -188,82 +182,6 @@ func (p *parser) lines(data []byte) error {
 		}
 	}
 	return flush()
-}
-
-// maxPrefixText is longer than any prefix is written.
-const maxPrefixText = 40
-
-// cutPrefix reads the prefix that begins a line, up to the first space or tab,
-// and returns what follows it.
-func cutPrefix(line []byte) (k key, rest []byte, ok bool) {
-	end := bytes.IndexAny(line[:min(len(line), maxPrefixText)], " \t")
-	if end < 0 {
-		if len(line) >= maxPrefixText {
-			return 0, nil, false
-		}
-		end = len(line)
-	}
-	text, rest := line[:end], line[end:]
-	text, mask, masked := bytes.Cut(text, []byte("/"))
-	var prefix uint64
-	digits := 0
-	for i, c := range text {
-		switch {
-		case isHex(c):
-			if digits == 12 {
-				return 0, nil, false
-			}
-			digits++
-			prefix = prefix<<4 | uint64(hexDigit(c))
-		// An octet on either side, and the same sign all through.
-		case (c == ':' || c == '-' || c == '.') && i%3 == 2 && c == text[2] && i+1 < len(text):
-		default:
-			return 0, nil, false
-		}
-	}
-	if separated := len(text) > digits; separated && len(text) != digits+(digits-1)/2 {
-		return 0, nil, false
-	}
-	bits := 4 * digits
-	if masked {
-		n, err := strconv.ParseUint(string(mask), 10, 8)
-		if err != nil || int(n) > bits {
-			return 0, nil, false
-		}
-		prefix >>= bits - int(n)
-		bits = int(n)
-	}
-	if bits != 24 && bits != 28 && bits != 36 {
-		return 0, nil, false
-	}
-	return newKey(prefix, bits), rest, true
-}
-
-// partOf reads, for a block of 24 bits, which part of it a line of mam.txt or
-// oui36.txt is about, such as 900000-9FFFFF. In oui.txt it is the block again.
-func partOf(block key, text []byte) (key, bool) {
-	first, last, isRange := bytes.Cut(text, []byte("-"))
-	if !isRange {
-		return block, true
-	}
-	if block.bits() != 24 || len(first) != 6 || len(last) != 6 {
-		return 0, false
-	}
-	from, err := strconv.ParseUint(string(first), 16, 24)
-	if err != nil {
-		return 0, false
-	}
-	to, err := strconv.ParseUint(string(last), 16, 24)
-	if err != nil {
-		return 0, false
-	}
-	prefix := uint64(block>>keyShift>>(maxBits-24))<<24 | from
-	for _, bits := range []int{24, 28, 36} {
-		if size := uint64(1) << (48 - bits); to == from+size-1 && from%size == 0 {
-			return newKey(prefix>>(48-bits), bits), true
-		}
-	}
-	return 0, false
 }
 
 // vendorIn finds the vendor in what follows the prefix. In manuf that is a short
@@ -411,16 +329,4 @@ func (p *parser) table() *Table {
 		t.index[n+1] += t.index[n]
 	}
 	return t
-}
-
-func isHex(c byte) bool {
-	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
-}
-
-// hexDigit returns the value of a digit that isHex.
-func hexDigit(c byte) byte {
-	if c <= '9' {
-		return c - '0'
-	}
-	return c&^0x20 - 'A' + 10
 }

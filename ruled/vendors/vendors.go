@@ -1,5 +1,5 @@
-// Package vendors names the makers of Ethernet addresses, from a table that is
-// built in and that a file can replace.
+// Package vendors names the makers of Ethernet addresses, from a built-in table that a file
+// can replace.
 //
 // The IEEE Registration Authority assigns makers the first 24 bits of their
 // addresses (MA-L), or 28 (MA-M) or 36 (MA-S, formerly IAB) when they make few
@@ -19,12 +19,15 @@ import (
 // vendors.txt.gz is the IEEE's registries as Debian's package ieee-data ships
 // them. To renew it, set the date of newer files here.
 //
-//go:generate go run ./internal/gen -date 2022-08-27 -source "IEEE registries, by Debian's ieee-data" -o vendors.txt.gz /usr/share/ieee-data/oui.csv /usr/share/ieee-data/mam.csv /usr/share/ieee-data/oui36.csv /usr/share/ieee-data/iab.csv
+//go:generate go run gen.go -date 2022-08-27 -source "IEEE registries, by Debian's ieee-data" -o vendors.txt.gz /usr/share/ieee-data/oui.csv /usr/share/ieee-data/mam.csv /usr/share/ieee-data/oui36.csv /usr/share/ieee-data/iab.csv
 //go:embed vendors.txt.gz
 var builtin []byte
 
-// Table says whose an Ethernet address is. It does not change, so that any
-// number of goroutines may use it. The zero Table knows no vendor.
+// Table has the makers of Ethernet addresses. It does not change, so that any number of
+// goroutines may use it. The zero Table is empty.
+//
+// A binary search is faster here than bart (BenchmarkLookup takes 1.5 times as long with it)
+// and than a map of each length of prefixes (1.4 times).
 type Table struct {
 	date string
 	// keys are the prefixes in ascending order.
@@ -65,18 +68,17 @@ func unpack() (*Table, error) {
 	return Parse("vendors.txt", text.Bytes())
 }
 
-// Lookup returns the vendor to whom the longest prefix of the address is
-// assigned, or "" when the table has none. Group addresses and those that are
-// administered locally (IEEE 802, the I/G and U/L bits), such as a virtual
-// machine's 52:54:00:12:34:56, are no vendor's, nor is the address of zeros that
-// stands for a missing one.
+// Lookup returns the vendor of the longest prefix of the address, or "" if the table has
+// none. Group addresses and locally administered ones (IEEE 802, the I/G and U/L bits), such
+// as a virtual machine's 52:54:00:12:34:56, have no vendor. Nor has the address of zeros,
+// which stands for a missing one.
 func (t *Table) Lookup(mac schemas.MAC) string {
 	if mac[0]&unassigned != 0 || mac == (schemas.MAC{}) || len(t.keys) == 0 {
 		return ""
 	}
 	number := mac.Uint64()
-	// The last prefix that begins at the address or before it has the address,
-	// or lies in every prefix that does.
+	// The last prefix that begins at the address or before it contains the address, or lies
+	// in every prefix that does.
 	bound := key(number>>(48-maxBits)<<keyShift | maxBits)
 	n := number >> (48 - indexBits)
 	low, high := int(t.index[n]), int(t.index[n+1])
@@ -95,8 +97,7 @@ func (t *Table) Lookup(mac schemas.MAC) string {
 	return ""
 }
 
-// Date returns the day of the table's data, such as 2024-08-25, or "" if the
-// file did not say.
+// Date returns the day of the table's data, such as 2024-08-25, or "" if the file does not say.
 func (t *Table) Date() string { return t.date }
 
 // Len returns the number of prefixes in the table.
@@ -121,49 +122,6 @@ func (t *Table) vendor(v uint32) string {
 		begin = t.ends[v-1]
 	}
 	return t.names[begin:t.ends[v]]
-}
-
-// unassigned are the bits of an address's first octet of which either makes it
-// one that the IEEE assigns to nobody: locally administered, and group.
-const unassigned = 0b11
-
-const (
-	// maxBits is the length of the longest prefixes.
-	maxBits = 36
-	// indexBits is how many of a prefix's bits the index goes by.
-	indexBits = 16
-	// keyShift is the room for the length in a key.
-	keyShift = 6
-)
-
-// key is a prefix: its bits, filled up with zeros to 36, and then its length.
-// In order, a prefix comes right before those that lie in it.
-type key uint64
-
-// newKey takes the prefix's bits as a number.
-func newKey(prefix uint64, bits int) key {
-	return key(prefix<<(maxBits-bits)<<keyShift | uint64(bits))
-}
-
-func (k key) bits() int { return int(k & (1<<keyShift - 1)) }
-
-// has reports whether another prefix, no shorter than k, lies in k or is k.
-func (k key) has(other key) bool {
-	return (k^other)>>keyShift>>(maxBits-k.bits()) == 0
-}
-
-// unassigned reports whether the IEEE assigns the prefix's addresses to nobody.
-func (k key) unassigned() bool {
-	return k>>(keyShift+maxBits-8)&unassigned != 0
-}
-
-// appendTo appends the prefix as 6, 7 or 9 hexadecimal digits.
-func (k key) appendTo(b []byte) []byte {
-	const digits = "0123456789ABCDEF"
-	for shift := maxBits - 4; shift >= maxBits-k.bits(); shift -= 4 {
-		b = append(b, digits[k>>keyShift>>shift&0xf])
-	}
-	return b
 }
 
 // Load reads the file that names the makers of Ethernet addresses, or returns the built-in

@@ -1,7 +1,9 @@
-// The program gen makes vendors.txt.gz of any files that vendors.Parse reads,
-// of which later ones correct earlier ones; the same files make the same bytes.
+//go:build ignore
+
+// This program makes vendors.txt.gz from files that vendors.Parse reads. Later files correct
+// earlier ones. The same files make the same bytes.
 //
-//	go run ./internal/gen -date DAY -source TEXT -o vendors.txt.gz FILE...
+//	go run gen.go -date DAY -source TEXT -o vendors.txt.gz FILE...
 package main
 
 import (
