@@ -33,24 +33,6 @@ type Options struct {
 	ReceiveBuffer int
 }
 
-// Frame is one captured frame.
-type Frame struct {
-	// Data is valid until the function that received the frame returns.
-	Data []byte
-	// Length is the frame's length in bytes on the wire. It is greater than the length of
-	// Data if the frame was cut.
-	Length int
-	// Time is the kernel's time stamp, or the time of the previous frame if that is later;
-	// see Handle.Frames.
-	Time time.Time
-	// Out reports whether the host sent the frame.
-	Out bool
-	// VLAN is the tag control information of the 802.1Q tag that the kernel removed from
-	// the frame, and Tagged reports whether there was one.
-	VLAN   uint16
-	Tagged bool
-}
-
 // Handle captures on one interface. Its methods must not be called concurrently, except
 // Frames, which runs while the others are called.
 type Handle struct {
@@ -105,7 +87,7 @@ func (h *Handle) open(name string, o Options) error {
 	if h.conn, err = h.file.SyscallConn(); err != nil {
 		return err
 	}
-	h.merger = merger{now: time.Now, poll: func() ([2]bool, error) { return poll(epoll) }}
+	h.merger = merger{now: time.Now, poll: func() ([2]bool, error) { return pollSockets(epoll) }}
 	for i, filter := range [...][]bpf.Instruction{o.In, o.Out} {
 		s, err := openSocket(name, h.index, socketOptions{
 			out: i == 1, filter: filter, receiveBuffer: o.ReceiveBuffer,
@@ -125,8 +107,8 @@ func (h *Handle) open(name string, o Options) error {
 	return nil
 }
 
-// poll reports which sockets in the epoll instance hold a frame or an error.
-func poll(epoll int) (ready [2]bool, err error) {
+// pollSockets reports which sockets in the epoll instance hold a frame or an error.
+func pollSockets(epoll int) (ready [2]bool, err error) {
 	var events [len(ready)]unix.EpollEvent
 	n, err := unix.EpollWait(epoll, events[:], 0)
 	for err == unix.EINTR {

@@ -136,8 +136,8 @@ func (s *socket) setReceiveBuffer(size int) error {
 	return nil
 }
 
-// receiveBuffer returns the size in bytes of the receive buffer, as Options.ReceiveBuffer
-// counts it.
+// receiveBuffer returns the size in bytes of the receive buffer, without what the
+// kernel adds to it.
 func (s *socket) receiveBuffer() (int, error) {
 	// The kernel doubles the size (socket(7)).
 	size, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUF)

@@ -5,7 +5,6 @@ package decode
 
 import (
 	"encoding/binary"
-	"net/netip"
 	"slices"
 
 	"github.com/ndmon/ndmon/schemas"
@@ -20,10 +19,6 @@ const (
 	vlanMask      = 0x0fff // the identifier in a tag's control information
 	priority      = 0      // the identifier of a tag that is only a priority, IEEE 802.1Q
 
-	// maxTags is how many VLAN tags of a frame an event has. Of more, those that
-	// are only a priority are left out.
-	maxTags = 2
-
 	// maxLength is the greatest value that is no EtherType. LLC and SNAP headers
 	// stand behind it. A length is 1500 at most, and EtherTypes begin at 1536 (IEEE
 	// 802.3, section 3.2.6); what lies between is nothing, but some switches let it
@@ -32,62 +27,6 @@ const (
 	// snapIPv6 are those headers before IPv6 (RFC 1042).
 	snapIPv6 = "\xaa\xaa\x03\x00\x00\x00\x86\xdd"
 )
-
-// Decoder decodes frames one after the other. It owns the events that it
-// returns and uses their memory again, so it needs no allocation for most
-// frames. The zero value is ready; it is not for concurrent use.
-type Decoder struct {
-	event    schemas.Event
-	ethernet schemas.Ethernet
-	vlan     [maxTags + 1]uint16 // the tags, and room for one more
-	tags     int                 // how many there are
-	inet6    schemas.Inet6
-	fragment schemas.Fragment
-	icmp6    schemas.ICMP6
-	nd       schemas.ND
-	rs       schemas.RS
-	ra       schemas.RA
-	ns       schemas.NS
-	na       schemas.NA
-	rd       schemas.RD
-	// options has the lists of all options. Those that the message does not have
-	// are empty, with the memory of an earlier one.
-	options schemas.Options
-	used    []list          // the lists of options that are not empty
-	inner   schemas.Options // those of the PvD option that is being decoded
-
-	memory    memory
-	table     *optionTable // nil before the first frame
-	fault     schemas.Fault
-	malformed malformed
-	checked   checked
-}
-
-// list is a list of options whose memory is used again.
-type list interface{ empty() }
-
-type listOf[T any] []T
-
-func (l *listOf[T]) empty() { *l = (*l)[:0] }
-
-// add appends to a list of options of the event. It returns the new element.
-func add[T any](d *Decoder, options *[]T, option T) *T {
-	if len(*options) == 0 {
-		d.used = append(d.used, (*listOf[T])(options))
-		d.nd.Opt = &d.options
-	}
-	*options = append(*options, option)
-	return &(*options)[len(*options)-1]
-}
-
-// memory is what the lists in an event's options and headers are made of.
-type memory struct {
-	extensions []schemas.Extension
-	addresses  []netip.Addr
-	echoes     []schemas.Echo
-	texts      []string
-	text       []byte
-}
 
 // Decode decodes an Ethernet frame of which length bytes were on the wire, and
 // len(frame) of them were captured. It returns false when the frame is no
@@ -152,32 +91,6 @@ func (d *Decoder) addTag(at int, tag uint16) (ok bool) {
 		e.InnerVLAN = &d.vlan[1]
 	}
 	return ok
-}
-
-// reset forgets the last frame but not the memory.
-func (d *Decoder) reset() {
-	if d.event.Fault != nil {
-		d.fault = schemas.Fault{}
-	}
-	d.event = schemas.Event{}
-	d.ethernet.VLAN, d.ethernet.InnerVLAN, d.tags = nil, nil, 0
-	d.inet6.Extension = nil
-	d.inet6.Fragment = nil
-	for _, list := range d.used {
-		list.empty()
-	}
-	d.used = d.used[:0]
-	d.nd = schemas.ND{}
-	d.memory.reset()
-	d.malformed = malformed{}
-	d.checked.reset()
-}
-
-func (m *memory) reset() {
-	m.extensions = m.extensions[:0]
-	m.addresses = m.addresses[:0]
-	m.echoes = m.echoes[:0]
-	m.texts = m.texts[:0]
 }
 
 // ethernetHeader decodes the Ethernet header and returns the IPv6 packet.

@@ -7,27 +7,7 @@ import (
 	"net/netip"
 
 	"github.com/ndmon/ndmon/schemas"
-)
-
-const (
-	inet6Size    = 40 // RFC 8200, section 3
-	inet6Version = 6
-
-	// Protocol numbers: the extension headers that are walked, and ICMPv6.
-	hopByHop           = 0
-	routing            = 43
-	fragment           = 44
-	icmp6              = 58
-	destinationOptions = 60
-
-	// In the fragment header's third and fourth byte (RFC 8200, section 4.5). The
-	// offset counts units of 8 bytes, so that in its place it is one in bytes.
-	offsetMask = 0xfff8
-	moreMask   = 0x0001
-
-	// maxExtensions is how many extension headers are listed. A frame of 1500
-	// bytes has room for 182; the longest packet for 8190, and Linux walks them all.
-	maxExtensions = 256
+	"github.com/ndmon/ndmon/sensor/decode/internal/addr"
 )
 
 // upper is what a chain of IPv6 headers leads to.
@@ -69,7 +49,7 @@ func (d *Decoder) packet(b []byte, uncaptured int) bool {
 	}
 	missing := length - len(payload)
 	d.checked.snapped = 0 < missing && missing <= uncaptured
-	d.checked.from, d.checked.to = number(header[8:24]), number(header[24:40])
+	d.checked.from, d.checked.to = addr.Of(header[8:24]), addr.Of(header[24:40])
 	u, ok := d.chain(d.inet6.NextHeader, payload)
 	if !ok || u.cut == "" && !isND(u.message[0]) {
 		return false
@@ -136,7 +116,7 @@ func (d *Decoder) chain(next uint8, rest []byte) (u upper, ok bool) {
 		}
 		if next == fragment && len(rest) >= 4 {
 			later := binary.BigEndian.Uint16(rest[2:])&offsetMask != 0
-			if later && d.checked.to.groupOfND() == "" {
+			if later && d.checked.to.GroupOfND() == "" {
 				return u, false
 			}
 			u.more = u.more || !later && rest[3]&moreMask != 0
@@ -151,7 +131,7 @@ func (d *Decoder) chain(next uint8, rest []byte) (u upper, ok bool) {
 			d.fragmentHeader(rest)
 			if d.fragment.Offset > 0 {
 				u.cut = fmt.Sprintf("later fragment, at byte %d, of a packet to %s: it may complete a hidden ND message (RFC 5722, RFC 6980)",
-					d.fragment.Offset, d.checked.to.groupOfND())
+					d.fragment.Offset, d.checked.to.GroupOfND())
 				return u, true
 			}
 		case routing:
@@ -164,16 +144,6 @@ func (d *Decoder) chain(next uint8, rest []byte) (u upper, ok bool) {
 	}
 	u.message = rest
 	return u, true
-}
-
-// leadsToICMP6 tells ICMPv6 and the extension headers that are walked from
-// other protocols.
-func leadsToICMP6(header uint8) bool {
-	switch header {
-	case hopByHop, routing, fragment, icmp6, destinationOptions:
-		return true
-	}
-	return false
 }
 
 // extensionSize returns the size in bytes of an extension header of which at
@@ -233,8 +203,8 @@ func checksumOK(addresses, message []byte) bool {
 	return sum == math.MaxUint16
 }
 
-// sum32 adds big-endian numbers of 32 bits, which gives the same checksum as
-// numbers of 16 bits. It does not overflow below 16 GB.
+// sum32 adds big-endian numbers of 32 bits, which gives the same checksum as numbers of 16
+// bits. It does not overflow below 16 GB.
 func sum32(b []byte) uint64 {
 	var sum uint64
 	for ; len(b) >= 8; b = b[8:] {

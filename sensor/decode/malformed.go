@@ -1,6 +1,8 @@
 package decode
 
-import "fmt"
+import (
+	"fmt"
+)
 
 // maxFaults is how many faults of a message are put into words.
 const maxFaults = 3
@@ -27,6 +29,16 @@ func (m *malformed) add(format string, args ...any) {
 		m.text += fmt.Sprintf("in the PvD option at byte %d, ", m.pvd)
 	}
 	m.text += fmt.Sprintf(format, args...)
+}
+
+// addOption notes what is wrong with an option. A message may have thousands
+// that are, so only those that are put into words cost anything.
+func (m *malformed) addOption(option uint8, at, size int, fault string) {
+	if m.count >= maxFaults {
+		m.count++
+		return
+	}
+	m.add("option %d%s at byte %d, %d bytes long: %s", option, optionName(option), at, size, fault)
 }
 
 // String returns the first faults, and how many there are beside them.

@@ -1,114 +1,10 @@
 package decode
 
 import (
-	"bytes"
 	"encoding/binary"
-	"fmt"
-	"sync"
 
 	"github.com/ndmon/ndmon/schemas"
 )
-
-// Option types that are decoded; schemas.OptionTypes has all, with their names,
-// sizes and RFCs.
-const (
-	optSourceLinkLayer   = 1
-	optTargetLinkLayer   = 2
-	optPrefixInfo        = 3
-	optRedirectedHeader  = 4
-	optMTU               = 5
-	optAdvInterval       = 7
-	optHomeAgent         = 8
-	optCGA               = 11
-	optRSA               = 12
-	optTimestamp         = 13
-	optNonce             = 14
-	optTrustAnchor       = 15
-	optCertificate       = 16
-	optAddressPrefix     = 17
-	optNAAck             = 20
-	optPvD               = 21
-	optRouteInfo         = 24
-	optRDNSS             = 25
-	optFlagsExtension    = 26
-	optDNSSL             = 31
-	optRegistration      = 33
-	optContext           = 34
-	optBorderRouter      = 35
-	optCaptivePortal     = 37
-	optPREF64            = 38
-	optCryptoID          = 39
-	optNDPSignature      = 40
-	optResourceDirectory = 41
-	optEncryptedDNS      = 144
-)
-
-// optionSet is a set of option types.
-type optionSet [4]uint64
-
-func (s *optionSet) add(option uint8)      { s[option>>6] |= 1 << (option & 63) }
-func (s *optionSet) has(option uint8) bool { return s[option>>6]&(1<<(option&63)) != 0 }
-
-// meets reports whether an option is in both sets.
-func (s *optionSet) meets(t *optionSet) bool {
-	return s[0]&t[0]|s[1]&t[1]|s[2]&t[2]|s[3]&t[3] != 0
-}
-
-// maxOption is the greatest size of an option in bytes.
-const maxOption = 8 * 255
-
-// optionKind is what the table of options says of a type, ready for use.
-type optionKind struct {
-	min, max int    // bytes
-	size     string // the fault of another size, in words
-	once     bool
-	listed   bool   // in a list of its own, and not with the unknown ones
-	name     string // as it follows the type in a sentence
-}
-
-// optionTable is the table of options by type, and the options that a message
-// does not have by ICMPv6 type, from routerSolicitation on. Those that may stand
-// in any, and those that no RFC defines, are never among them.
-type optionTable struct {
-	kinds      [256]optionKind
-	notAllowed [redirect - routerSolicitation + 1]optionSet
-	flags      *schemas.FlagTables
-}
-
-var optionKinds = sync.OnceValue(func() *optionTable {
-	t := &optionTable{flags: schemas.AllFlags()}
-	for i := range t.kinds {
-		t.kinds[i].max = maxOption // of a type without a row
-	}
-	for _, row := range schemas.OptionTypes() {
-		kind := optionKind{
-			min: int(row.Min), max: int(row.Max), size: sizeFault(row.Min, row.Max),
-			once: row.Once, listed: row.Member != "", name: " (" + row.Name + ")",
-		}
-		if kind.max == 0 {
-			kind.max = maxOption
-		}
-		t.kinds[row.Type] = kind
-		for i := range t.notAllowed {
-			if row.In&(schemas.InRS<<i) == 0 {
-				t.notAllowed[i].add(row.Type)
-			}
-		}
-	}
-	return t
-})
-
-// sizeFault words the fault of an option that has none of the sizes from low to
-// high.
-func sizeFault(low, high uint16) string {
-	switch high {
-	case 0:
-		return fmt.Sprintf("must be %d bytes long or more", low)
-	case low:
-		return fmt.Sprintf("must be %d bytes long", low)
-	}
-	return fmt.Sprintf("must be %d to %d bytes long", low, high)
-}
 
 // walkOptions decodes the options of a message, the first of which stands at
 // the offset at, into lists: those of the event or those of a PvD option. What is
@@ -178,122 +74,123 @@ func (d *Decoder) noEnd(m []byte, at int, outer, whole bool) {
 	}
 }
 
-// optionName returns the name of an option type as it follows the type in a
-// sentence, or nothing.
-func optionName(option uint8) string { return optionKinds().kinds[option].name }
-
-// addOption notes what is wrong with an option. A message may have thousands
-// that are, so only those that are put into words cost anything.
-func (m *malformed) addOption(option uint8, at, size int, fault string) {
-	if m.count >= maxFaults {
-		m.count++
-		return
-	}
-	m.add("option %d%s at byte %d, %d bytes long: %s", option, optionName(option), at, size, fault)
-}
-
-// content decodes an option of a size that its type has. It returns what is
-// wrong with it.
+// content decodes an option of a size that its type has. It returns what is wrong with it.
 func (d *Decoder) content(lists *schemas.Options, m []byte, at, size int) (fault string) {
 	o := m[at : at+size]
-	// Options that stand in a PvD option too.
-	switch o[0] {
-	case optPrefixInfo:
-		return d.prefixInfo(lists, o)
-	case optMTU:
-		mtu := binary.BigEndian.Uint32(o[4:])
-		d.foundInRA(&d.fault.MTU, mtu < minMTU)
-		add(d, &lists.MTU, schemas.MTU{MTU: mtu})
-		return ""
-	case optRouteInfo:
-		return d.routeInfo(lists, m, at, size)
-	case optRDNSS:
-		return d.rdnss(lists, o)
-	case optDNSSL:
-		return d.dnssl(lists, o)
-	case optCaptivePortal:
-		return d.captivePortal(lists, o)
-	case optPREF64:
-		return d.pref64(lists, o)
-	case optEncryptedDNS:
-		return d.encryptedDNS(lists, o)
-	}
-	if lists != &d.options {
+	if lists != &d.options && !inPvD(o[0]) {
 		d.unknown(lists, o)
 		if o[0] == optPvD {
-			return "must not stand in another one"
+			fault = "must not stand in another one"
 		}
-		return ""
+		return fault
 	}
 	switch o[0] {
 	case optSourceLinkLayer:
 		d.checkLinkLayer(o[0], schemas.MAC(o[2:8]))
-		add(d, &lists.SourceLinkLayer, schemas.LinkLayer{Address: schemas.MAC(o[2:8])})
+		addTo(d, &lists.SourceLinkLayer, schemas.LinkLayer{Address: schemas.MAC(o[2:8])})
 	case optTargetLinkLayer:
 		d.checkLinkLayer(o[0], schemas.MAC(o[2:8]))
-		add(d, &lists.TargetLinkLayer, schemas.LinkLayer{Address: schemas.MAC(o[2:8])})
+		addTo(d, &lists.TargetLinkLayer, schemas.LinkLayer{Address: schemas.MAC(o[2:8])})
+	case optPrefixInfo:
+		return d.prefixInfo(lists, o)
 	case optRedirectedHeader:
 		d.redirectedHeader(o)
+	case optMTU:
+		mtu := binary.BigEndian.Uint32(o[4:])
+		d.foundInRA(&d.fault.MTU, mtu < minMTU)
+		addTo(d, &lists.MTU, schemas.MTU{MTU: mtu})
 	case optAdvInterval:
-		add(d, &lists.AdvInterval, schemas.AdvInterval{Interval: binary.BigEndian.Uint32(o[4:])})
+		addTo(d, &lists.AdvInterval, schemas.AdvInterval{Interval: binary.BigEndian.Uint32(o[4:])})
 	case optHomeAgent:
-		add(d, &lists.HomeAgent, schemas.HomeAgent{
+		addTo(d, &lists.HomeAgent, schemas.HomeAgent{
 			Preference: binary.BigEndian.Uint16(o[4:]), Lifetime: binary.BigEndian.Uint16(o[6:])})
 	case optCGA:
 		return d.cga(o)
 	case optRSA:
-		add(d, &lists.RSA, schemas.RSA{KeyHash: d.hex(o[4:20]), Signature: d.hex(o[20:])})
+		addTo(d, &lists.RSA, schemas.RSA{KeyHash: d.hex(o[4:20]), Signature: d.hex(o[20:])})
 	case optTimestamp:
-		add(d, &lists.Timestamp, schemas.Timestamp{Time: d.timestamp(o[8:16])})
+		addTo(d, &lists.Timestamp, schemas.Timestamp{Time: d.timestamp(o[8:16])})
 	case optNonce:
-		add(d, &lists.Nonce, schemas.Nonce{Value: d.hex(o[2:])})
+		addTo(d, &lists.Nonce, schemas.Nonce{Value: d.hex(o[2:])})
 	case optTrustAnchor:
 		return d.trustAnchor(o)
 	case optCertificate:
-		add(d, &lists.Certificate, schemas.Certificate{CertType: o[2], Content: d.hex(o[4:])})
+		addTo(d, &lists.Certificate, schemas.Certificate{CertType: o[2], Content: d.hex(o[4:])})
 	case optAddressPrefix:
 		return d.addressPrefix(o)
 	case optNAAck:
 		return d.naAck(o)
 	case optPvD:
 		return d.pvd(m, at, size)
+	case optRouteInfo:
+		return d.routeInfo(lists, m, at, size)
+	case optRDNSS:
+		return d.rdnss(lists, o)
 	case optFlagsExtension:
-		add(d, &lists.FlagsExtension, schemas.FlagsExtension{Bits: d.hex(o[2:])})
+		addTo(d, &lists.FlagsExtension, schemas.FlagsExtension{Bits: d.hex(o[2:])})
+	case optDNSSL:
+		return d.dnssl(lists, o)
 	case optRegistration:
 		d.registration(o)
 	case optContext:
 		return d.context(o)
 	case optBorderRouter:
-		add(d, &lists.BorderRouter, schemas.BorderRouter{
-			Version:  uint32(binary.BigEndian.Uint16(o[4:]))<<16 | uint32(binary.BigEndian.Uint16(o[2:])),
-			Lifetime: binary.BigEndian.Uint16(o[6:]),
-			Address:  address(o[8:24]),
-		})
+		d.borderRouter(o)
+	case optCaptivePortal:
+		return d.captivePortal(lists, o)
+	case optPREF64:
+		return d.pref64(lists, o)
 	case optCryptoID:
 		return d.cryptoID(o)
 	case optNDPSignature:
 		return d.ndpSignature(o)
 	case optResourceDirectory:
-		add(d, &lists.ResourceDirectory, schemas.ResourceDirectory{
+		addTo(d, &lists.ResourceDirectory, schemas.ResourceDirectory{
 			Lifetime: binary.BigEndian.Uint32(o[4:]), Address: address(o[8:24])})
+	case optEncryptedDNS:
+		return d.encryptedDNS(lists, o)
 	default:
 		d.unknown(lists, o)
 	}
 	return ""
 }
 
-func (d *Decoder) unknown(lists *schemas.Options, o []byte) {
-	add(d, &lists.Unknown, schemas.UnknownOption{Type: o[0], Length: uint16(len(o)), Content: d.hex(o[2:])})
-}
-
-// repeats notes an option that a message has once. It reports whether it is
-// there again and not the same.
-func (c *checked) repeats(m []byte, at, size int) bool {
-	kind := m[at]
-	if !c.seen.has(kind) {
-		c.first[kind] = uint16(at)
-		return false
+// pvd decodes a PvD option, with the options in it.
+func (d *Decoder) pvd(m []byte, at, size int) (fault string) {
+	o := m[at : at+size]
+	id, length, fault := d.domain(o[6:])
+	if length == 0 {
+		return fault
 	}
-	first := m[c.first[kind]:]
-	return !bytes.Equal(first[:8*int(first[1])], m[at:at+size])
+	pvd := addTo(d, &d.options.PvD, schemas.PvD{
+		ID:       id,
+		Flag:     d.table.flags.PvD.Decode(o[2]),
+		Delay:    o[3] & 0x0f,
+		Sequence: binary.BigEndian.Uint16(o[4:]),
+	})
+	if id == "" {
+		fault = "holds no name"
+	}
+	header := (6 + length + 7) &^ 7 // behind the padding
+	if pvd.Flag.RA {
+		if len(o)-header < raSize {
+			return "RA header runs past the end"
+		}
+		ra := d.decodeRA(o[header:])
+		pvd.RA = &ra
+		header += raSize
+	}
+	d.malformed.pvd = at
+	used := len(d.used)
+	d.walkOptions(&d.inner, m[:at+size], at+header, true)
+	d.malformed.pvd = 0
+	if len(d.used) > used {
+		in := &d.inner
+		pvd.Opt = &schemas.PvDOptions{
+			PrefixInfo: in.PrefixInfo, MTU: in.MTU, RouteInfo: in.RouteInfo, RDNSS: in.RDNSS, DNSSL: in.DNSSL,
+			PREF64: in.PREF64, CaptivePortal: in.CaptivePortal, EncryptedDNS: in.EncryptedDNS, Unknown: in.Unknown,
+		}
+		d.inner = schemas.Options{} // the lists have changed hands
+	}
+	return fault
 }

@@ -2,18 +2,17 @@ package decode
 
 import (
 	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 
 	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/sensor/decode/internal/addr"
 )
 
 // This file decodes options of Redirects, of SEND, of mobile nodes and of
 // 6LoWPAN.
 
-func (d *Decoder) hex(b []byte) string {
-	d.memory.text = hex.AppendEncode(d.memory.text[:0], b)
-	return string(d.memory.text)
+func (d *Decoder) unknown(lists *schemas.Options, o []byte) {
+	addTo(d, &lists.Unknown, schemas.UnknownOption{Type: o[0], Length: uint16(len(o)), Content: d.hex(o[2:])})
 }
 
 // redirectedHeader decodes a Redirected Header option. What is sent back is as
@@ -24,13 +23,13 @@ func (d *Decoder) redirectedHeader(o []byte) {
 		d.unknown(&d.options, o)
 		return
 	}
-	add(d, &d.options.RedirectedHeader, schemas.RedirectedHeader{
+	addTo(d, &d.options.RedirectedHeader, schemas.RedirectedHeader{
 		Source:      address(packet[8:24]),
 		Destination: address(packet[24:40]),
 		NextHeader:  packet[6],
 		Echo:        d.echo(packet),
 	})
-	d.checkRedirected(number(packet[8:24]), number(packet[24:40]))
+	d.checkRedirected(addr.Of(packet[8:24]), addr.Of(packet[24:40]))
 }
 
 // echo decodes the ICMPv6 echo that stands right behind the IPv6 header of a
@@ -57,7 +56,7 @@ func (d *Decoder) cga(o []byte) (fault string) {
 	if padding > len(parameters) {
 		return longPadding
 	}
-	add(d, &d.options.CGA, schemas.CGA{Parameters: d.hex(parameters[:len(parameters)-padding])})
+	addTo(d, &d.options.CGA, schemas.CGA{Parameters: d.hex(parameters[:len(parameters)-padding])})
 	return ""
 }
 
@@ -87,12 +86,12 @@ func (d *Decoder) trustAnchor(o []byte) (fault string) {
 	} else {
 		anchor.Name = d.hex(name)
 	}
-	add(d, &d.options.TrustAnchor, anchor)
+	addTo(d, &d.options.TrustAnchor, anchor)
 	return ""
 }
 
 func (d *Decoder) addressPrefix(o []byte) (fault string) {
-	add(d, &d.options.AddressPrefix, schemas.AddressPrefix{Code: o[2], PrefixLength: o[3], Address: address(o[8:24])})
+	addTo(d, &d.options.AddressPrefix, schemas.AddressPrefix{Code: o[2], PrefixLength: o[3], Address: address(o[8:24])})
 	if o[3] > 128 {
 		return "prefix length is over 128"
 	}
@@ -108,12 +107,12 @@ func (d *Decoder) naAck(o []byte) (fault string) {
 		d.memory.addresses = append(d.memory.addresses, address(o[8:24]))
 		ack.Address = &d.memory.addresses[len(d.memory.addresses)-1]
 	}
-	add(d, &d.options.NAAck, ack)
+	addTo(d, &d.options.NAAck, ack)
 	return fault
 }
 
 func (d *Decoder) registration(o []byte) {
-	add(d, &d.options.Registration, schemas.Registration{
+	addTo(d, &d.options.Registration, schemas.Registration{
 		Status:   o[2],
 		Opaque:   o[3],
 		P:        o[4] >> 4 & 3,
@@ -134,7 +133,7 @@ func (d *Decoder) context(o []byte) (fault string) {
 	}
 	var prefix [16]byte
 	copy(prefix[:], o[8:])
-	add(d, &d.options.Context, schemas.Context{
+	addTo(d, &d.options.Context, schemas.Context{
 		Length:      o[2],
 		Compression: o[3]&0x10 != 0,
 		CID:         o[3] & 0x0f,
@@ -142,6 +141,14 @@ func (d *Decoder) context(o []byte) (fault string) {
 		Prefix:      address(prefix[:]),
 	})
 	return fault
+}
+
+func (d *Decoder) borderRouter(o []byte) {
+	addTo(d, &d.options.BorderRouter, schemas.BorderRouter{
+		Version:  uint32(binary.BigEndian.Uint16(o[4:]))<<16 | uint32(binary.BigEndian.Uint16(o[2:])),
+		Lifetime: binary.BigEndian.Uint16(o[6:]),
+		Address:  address(o[8:24]),
+	})
 }
 
 // lengthMask is the length of what stands behind it in the options of RFC 8928.
@@ -152,7 +159,7 @@ func (d *Decoder) cryptoID(o []byte) (fault string) {
 	if length > len(key) {
 		return "public key runs past the end"
 	}
-	add(d, &d.options.CryptoID, schemas.CryptoID{
+	addTo(d, &d.options.CryptoID, schemas.CryptoID{
 		CryptoType: o[4], Modifier: o[5], EAROLength: o[6], PublicKey: d.hex(key[:length])})
 	return ""
 }
@@ -162,6 +169,6 @@ func (d *Decoder) ndpSignature(o []byte) (fault string) {
 	if length > len(signature) {
 		return "signature runs past the end"
 	}
-	add(d, &d.options.NDPSignature, schemas.NDPSignature{Signature: d.hex(signature[:length])})
+	addTo(d, &d.options.NDPSignature, schemas.NDPSignature{Signature: d.hex(signature[:length])})
 	return ""
 }

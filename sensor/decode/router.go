@@ -5,22 +5,37 @@ import (
 	"encoding/binary"
 
 	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/sensor/decode/internal/addr"
+	"github.com/ndmon/ndmon/sensor/decode/internal/dns"
 )
 
 // This file decodes what routers tell hosts; see dns.go for names.
+
+// decodeRA decodes the fixed part of an RA (RFC 4861, section 4.2;
+// flags by RFC 5175).
+func (d *Decoder) decodeRA(m []byte) schemas.RA {
+	return schemas.RA{
+		CurHopLimit:    m[4],
+		Flag:           d.table.flags.RA.Decode(m[5]),
+		Preference:     schemas.DecodePreference(m[5]),
+		Lifetime:       binary.BigEndian.Uint16(m[6:]),
+		ReachableTimer: binary.BigEndian.Uint32(m[8:]),
+		RetransTimer:   binary.BigEndian.Uint32(m[12:]),
+	}
+}
 
 func (d *Decoder) prefixInfo(lists *schemas.Options, o []byte) (fault string) {
 	if o[2] > 128 {
 		return "prefix length is over 128"
 	}
-	info := add(d, &lists.PrefixInfo, schemas.PrefixInfo{
+	info := addTo(d, &lists.PrefixInfo, schemas.PrefixInfo{
 		Prefix:            address(o[16:32]),
 		PrefixLength:      o[2],
 		Flag:              d.table.flags.PrefixInfo.Decode(o[3]),
 		ValidLifetime:     binary.BigEndian.Uint32(o[4:]),
 		PreferredLifetime: binary.BigEndian.Uint32(o[8:]),
 	})
-	d.checkPrefix(info, number(o[16:32]))
+	d.checkPrefix(info, addr.Of(o[16:32]))
 	return ""
 }
 
@@ -38,16 +53,16 @@ func (d *Decoder) routeInfo(lists *schemas.Options, m []byte, at, size int) (fau
 	if o[2] > 64 && size < 24 || o[2] > 0 && size < 16 {
 		fault = "too short for its prefix length"
 		copy(bits[:], m[at+8:])
-		bits = number(bits[:]).masked(o[2]).bytes()
+		bits = addr.Of(bits[:]).Masked(o[2]).Bytes()
 	}
-	route := add(d, &lists.RouteInfo, schemas.RouteInfo{
+	route := addTo(d, &lists.RouteInfo, schemas.RouteInfo{
 		Prefix:       address(bits[:]),
 		PrefixLength: o[2],
 		Preference:   schemas.DecodePreference(o[3]),
 		Reserved:     o[3] &^ schemas.PreferenceMask,
 		Lifetime:     binary.BigEndian.Uint32(o[4:]),
 	})
-	d.checkRoute(route, number(bits[:]))
+	d.checkRoute(route, addr.Of(bits[:]))
 	return fault
 }
 
@@ -78,7 +93,7 @@ func (d *Decoder) pref64(lists *schemas.Options, o []byte) (fault string) {
 	}
 	var prefix [16]byte
 	copy(prefix[:12], o[4:])
-	add(d, &lists.PREF64, schemas.PREF64{
+	addTo(d, &lists.PREF64, schemas.PREF64{
 		Prefix:       address(prefix[:]),
 		PrefixLength: bits,
 		Lifetime:     binary.BigEndian.Uint16(o[2:]) &^ 7, // sent in units of 8 s
@@ -94,54 +109,14 @@ func (d *Decoder) captivePortal(lists *schemas.Options, o []byte) (fault string)
 	text := d.memory.text[:0]
 	for _, c := range uri {
 		d.foundInRA(&d.fault.URI, !inURI(c))
-		text = appendPrintable(text, c)
+		text = dns.AppendPrintable(text, c)
 	}
 	d.memory.text = text
-	add(d, &lists.CaptivePortal, schemas.CaptivePortal{URI: string(text)})
+	addTo(d, &lists.CaptivePortal, schemas.CaptivePortal{URI: string(text)})
 	return ""
 }
 
 // inURI reports whether a byte may stand in a URI (RFC 3986, section 2).
 func inURI(c byte) bool {
 	return '!' <= c && c <= '~' && bytes.IndexByte([]byte("\"<>\\^`{|}"), c) < 0
-}
-
-// pvd decodes a PvD option, with the options in it.
-func (d *Decoder) pvd(m []byte, at, size int) (fault string) {
-	o := m[at : at+size]
-	id, length, fault := d.domain(o[6:])
-	if length == 0 {
-		return fault
-	}
-	pvd := add(d, &d.options.PvD, schemas.PvD{
-		ID:       id,
-		Flag:     d.table.flags.PvD.Decode(o[2]),
-		Delay:    o[3] & 0x0f,
-		Sequence: binary.BigEndian.Uint16(o[4:]),
-	})
-	if id == "" {
-		fault = "holds no name"
-	}
-	header := (6 + length + 7) &^ 7 // behind the padding
-	if pvd.Flag.RA {
-		if len(o)-header < raSize {
-			return "RA header runs past the end"
-		}
-		ra := d.decodeRA(o[header:])
-		pvd.RA = &ra
-		header += raSize
-	}
-	d.malformed.pvd = at
-	used := len(d.used)
-	d.walkOptions(&d.inner, m[:at+size], at+header, true)
-	d.malformed.pvd = 0
-	if len(d.used) > used {
-		in := &d.inner
-		pvd.Opt = &schemas.PvDOptions{
-			PrefixInfo: in.PrefixInfo, MTU: in.MTU, RouteInfo: in.RouteInfo, RDNSS: in.RDNSS, DNSSL: in.DNSSL,
-			PREF64: in.PREF64, CaptivePortal: in.CaptivePortal, EncryptedDNS: in.EncryptedDNS, Unknown: in.Unknown,
-		}
-		d.inner = schemas.Options{} // the lists have changed hands
-	}
-	return fault
 }

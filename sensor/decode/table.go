@@ -1,0 +1,123 @@
+package decode
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/ndmon/ndmon/schemas"
+)
+
+// Option types that are decoded; schemas.OptionTypes has all, with their names,
+// sizes and RFCs.
+const (
+	optSourceLinkLayer   = 1
+	optTargetLinkLayer   = 2
+	optPrefixInfo        = 3
+	optRedirectedHeader  = 4
+	optMTU               = 5
+	optAdvInterval       = 7
+	optHomeAgent         = 8
+	optCGA               = 11
+	optRSA               = 12
+	optTimestamp         = 13
+	optNonce             = 14
+	optTrustAnchor       = 15
+	optCertificate       = 16
+	optAddressPrefix     = 17
+	optNAAck             = 20
+	optPvD               = 21
+	optRouteInfo         = 24
+	optRDNSS             = 25
+	optFlagsExtension    = 26
+	optDNSSL             = 31
+	optRegistration      = 33
+	optContext           = 34
+	optBorderRouter      = 35
+	optCaptivePortal     = 37
+	optPREF64            = 38
+	optCryptoID          = 39
+	optNDPSignature      = 40
+	optResourceDirectory = 41
+	optEncryptedDNS      = 144
+)
+
+// inPvD reports whether an option of a type is decoded in a PvD option too.
+func inPvD(option uint8) bool {
+	switch option {
+	case optPrefixInfo, optMTU, optRouteInfo, optRDNSS, optDNSSL, optCaptivePortal, optPREF64, optEncryptedDNS:
+		return true
+	}
+	return false
+}
+
+// optionSet is a set of option types.
+type optionSet [4]uint64
+
+func (s *optionSet) add(option uint8) { s[option>>6] |= 1 << (option & 63) }
+
+func (s *optionSet) has(option uint8) bool { return s[option>>6]&(1<<(option&63)) != 0 }
+
+// meets reports whether an option is in both sets.
+func (s *optionSet) meets(t *optionSet) bool {
+	return s[0]&t[0]|s[1]&t[1]|s[2]&t[2]|s[3]&t[3] != 0
+}
+
+// maxOption is the greatest size of an option in bytes.
+const maxOption = 8 * 255
+
+// optionKind is what the table of options says of a type, ready for use.
+type optionKind struct {
+	min, max int    // bytes
+	size     string // the fault of another size, in words
+	once     bool
+	listed   bool   // in a list of its own, and not with the unknown ones
+	name     string // as it follows the type in a sentence
+}
+
+// optionTable is the table of options by type, and the options that a message
+// does not have by ICMPv6 type, from routerSolicitation on. Those that may stand
+// in any, and those that no RFC defines, are never among them.
+type optionTable struct {
+	kinds      [256]optionKind
+	notAllowed [redirect - routerSolicitation + 1]optionSet
+	flags      *schemas.FlagTables
+}
+
+var optionKinds = sync.OnceValue(func() *optionTable {
+	t := &optionTable{flags: schemas.AllFlags()}
+	for i := range t.kinds {
+		t.kinds[i].max = maxOption // of a type without a row
+	}
+	for _, row := range schemas.OptionTypes() {
+		kind := optionKind{
+			min: int(row.Min), max: int(row.Max), size: sizeFault(row.Min, row.Max),
+			once: row.Once, listed: row.Member != "", name: " (" + row.Name + ")",
+		}
+		if kind.max == 0 {
+			kind.max = maxOption
+		}
+		t.kinds[row.Type] = kind
+		for i := range t.notAllowed {
+			if row.In&(schemas.InRS<<i) == 0 {
+				t.notAllowed[i].add(row.Type)
+			}
+		}
+	}
+	return t
+})
+
+// sizeFault words the fault of an option that has none of the sizes from low to
+// high.
+func sizeFault(low, high uint16) string {
+	switch high {
+	case 0:
+		return fmt.Sprintf("must be %d bytes long or more", low)
+	case low:
+		return fmt.Sprintf("must be %d bytes long", low)
+	}
+	return fmt.Sprintf("must be %d to %d bytes long", low, high)
+}
+
+// optionName returns the name of an option type as it follows the type in a
+// sentence, or nothing.
+func optionName(option uint8) string { return optionKinds().kinds[option].name }
