@@ -92,7 +92,7 @@ func TestCommandsThatPagesName(t *testing.T) {
 	for _, c := range programs() {
 		options(c)
 	}
-	for _, path := range []string{"docker-compose.yml", "deploy/systemd/ndmon.service"} {
+	for _, path := range []string{"docker-compose.yml", "deploy/systemd/ndmon.service", ".ci/run"} {
 		text, err := os.ReadFile(root + "/" + path)
 		if err != nil {
 			t.Fatal(err)
