@@ -1,6 +1,6 @@
-// Package bench measures what ndmon reaches on the machine that it runs on: the
-// built binaries, run as their users run them, in network namespaces of their
-// own.
+// Package bench measures the performance of ndmon's binaries on this machine. It
+// runs them as users do, in network namespaces. The scenarios are here; wire sends
+// and receives frames, proc reads what processes use, and figure holds the results.
 package bench
 
 import (
@@ -17,31 +17,31 @@ import (
 	"github.com/ndmon/ndmon/deploy/lab"
 )
 
-// Config says what is measured and how.
+// Config selects what is measured and how.
 type Config struct {
 	// Bin is the folder of the binaries that are measured.
 	Bin string
-	// Server is the command that runs ServeNATS, followed by an address and a
-	// folder.
+	// Server is the command that runs ServeNATS. An address and a folder are
+	// appended.
 	Server []string
 	// Duration is how long a scenario measures, above 0.
 	Duration time.Duration
-	// Rate is in frames or solicitations a second and replaces that of every
-	// scenario; 0 leaves each its own.
+	// Rate replaces the rate of every scenario, in frames or solicitations per
+	// second. 0 keeps the scenarios' own.
 	Rate int
-	// Scenarios are names; empty for all of them.
+	// Scenarios are names. Empty selects all.
 	Scenarios []string
-	// Log gets what the programs have said when a scenario fails.
+	// Log receives the output of the programs when a scenario fails.
 	Log io.Writer
 }
 
-// Validate reports the first setting that cannot be.
+// Validate returns an error for the first invalid setting.
 func (c Config) Validate() error {
 	switch {
 	case c.Duration <= 0:
-		return errors.New("--duration: takes a duration above 0 such as 10s")
+		return errors.New("--duration: use a duration above 0, such as 10s")
 	case c.Rate < 0 || c.Rate > maxRate:
-		return fmt.Errorf("--rate: takes 0 to %d a second", maxRate)
+		return fmt.Errorf("--rate: use 0 to %d per second", maxRate)
 	}
 	for _, name := range c.Scenarios {
 		if _, err := find(name); err != nil {
@@ -59,36 +59,36 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// maxRate keeps counts within what frames can number.
+// maxRate keeps the number of frames within the numbers that a frame can have.
 const maxRate = 10_000_000
 
-// Scenario is something that can be measured by itself.
+// Scenario is a measurement that can be run alone.
 type Scenario struct {
-	// Name selects it, Doc says in a line what it measures.
+	// Name selects the scenario. Doc describes in one line what it measures.
 	Name, Doc string
 
-	rate    int // a second, unless Config says another
+	rate    int // per second, unless Config has another
 	measure func(*run)
 }
 
-// Scenarios returns all, in the order in which they are measured.
+// Scenarios returns all scenarios in the order in which they run.
 func Scenarios() []Scenario {
 	return []Scenario{
-		{"pipeline", "frames through sensor, NATS and ruled with 1,000 rules, none of which matches", 100_000, pipeline},
+		{"pipeline", "frames through sensor, NATS and ruled with 1,000 rules, none matching", 100_000, pipeline},
 		{"pipeline-alerts", "the same, with 1 % of the frames alerting", 50_000, pipelineAlerts},
 		{"highest", "the highest rate without loss, nothing alerting", 0, highest},
 		{"highest-alerts", "the highest rate without loss, 1 % of the frames alerting", 0, highestAlerts},
 		{"latency", "frame on the wire to alert at a NATS subscriber, ndmon", 200, latency},
-		{"latency-apart", "the same, through processes apart", 200, latencyApart},
-		{"relay", "Neighbor Solicitation leaving the master to one leaving a slave, ndmon", 100, relay},
-		{"relay-apart", "the same, through processes apart", 100, relayApart},
-		{"relay-known", "Neighbor Solicitations leaving the master for known targets", 20_000, relayKnown},
-		{"relay-answer", "the same coming in on the master, with --route --proxy: each is answered", 20_000, relayAnswer},
-		{"relay-scan", "an address scan whose solicitations leave the master, three times as long", 2000, relayScan},
-		{"relay-scan-in", "the same coming in on the master, with --route --proxy", 2000, relayScanIn},
+		{"latency-apart", "the same, through separate processes", 200, latencyApart},
+		{"relay", "Neighbor Solicitation leaving the master to solicitation leaving a slave, ndmon", 100, relay},
+		{"relay-apart", "the same, through separate processes", 100, relayApart},
+		{"relay-known", "Neighbor Solicitations leaving the master for targets already found", 20_000, relayKnown},
+		{"relay-answer", "the same arriving on the master, with --route --proxy: each is answered", 20_000, relayAnswer},
+		{"relay-scan", "an address scan whose solicitations leave the master, for three times the duration", 2000, relayScan},
+		{"relay-scan-in", "the same arriving on the master, with --route --proxy", 2000, relayScanIn},
 		{"relay-way", "upstream pings a host behind slave 2 that moves to slave 1, with --route --proxy", 100, relayWay},
 		{"idle", "processor time and memory of ndmon with nothing to do", 0, idle},
-		{"idle-apart", "the same of the processes apart", 0, idleApart},
+		{"idle-apart", "the same of separate processes", 0, idleApart},
 	}
 }
 
@@ -101,7 +101,7 @@ func find(name string) (Scenario, error) {
 	return Scenario{}, fmt.Errorf("there is no scenario %q, see --help", name)
 }
 
-// run is one measuring of one scenario. What fails ends it (lab.TB).
+// run is one run of a scenario. A failure ends it (lab.TB).
 type run struct {
 	lab.TB
 	Config
@@ -120,8 +120,8 @@ func (r *run) add(f figure.Figure) {
 	r.report(f)
 }
 
-// spread adds the figures of how long something took, each one against its
-// target, nil for none.
+// spread adds the minimum, median, 99th percentile and maximum of durations. A nil
+// target is none.
 func (r *run) spread(what string, took []time.Duration, median, p99 *figure.Target) {
 	r.Helper()
 	if len(took) == 0 {
@@ -142,11 +142,11 @@ func (r *run) must(err error, what string) {
 	}
 }
 
-// patience is how long something that must happen may take.
+// patience is the time limit of eventually.
 const patience = 30 * time.Second
 
-// until asks again and again until done, while the processes live and nobody
-// has called the measuring off. It reports whether that took less than wait.
+// until polls done while the processes run and the run is not cancelled. It reports
+// whether done returned true within wait.
 func (r *run) until(wait time.Duration, done func() bool) bool {
 	r.Helper()
 	deadline := time.Now().Add(wait)
@@ -162,7 +162,7 @@ func (r *run) until(wait time.Duration, done func() bool) bool {
 	return true
 }
 
-// eventually is until for what must happen.
+// eventually fails the run if done does not return true within patience.
 func (r *run) eventually(what string, done func() bool) {
 	r.Helper()
 	if !r.until(patience, done) {
@@ -170,7 +170,7 @@ func (r *run) eventually(what string, done func() bool) {
 	}
 }
 
-// pause lets time pass while the processes live.
+// pause waits while the processes run.
 func (r *run) pause(d time.Duration) { r.until(d, func() bool { return false }) }
 
 func (r *run) alive() {
@@ -187,9 +187,8 @@ func (r *run) alive() {
 	}
 }
 
-// Run measures the scenarios one after the other and reports each figure when
-// it is known. A scenario that fails does not keep the others from being
-// measured; the error has all that failed.
+// Run measures the scenarios in order and reports each figure immediately. It goes
+// on after a scenario that fails; the error joins the errors of all scenarios.
 func Run(ctx context.Context, cfg Config, report func(figure.Figure)) error {
 	if err := cfg.Validate(); err != nil {
 		return err

@@ -44,12 +44,9 @@ func TestPrograms(t *testing.T) {
 	t.Run("called off", func(t *testing.T) { testCalledOff(t, bin) })
 }
 
-// testScenarios measures everything for a moment. It checks that the figures are
-// there and add up, not how good they are.
-func testScenarios(t *testing.T, bin string) {
-	const rate, duration = 500, 200 * time.Millisecond
-	const sent = 100
-	cfg := Config{Bin: bin, Server: []string{os.Args[0], serveArgument}, Duration: duration, Rate: rate, Log: t.Output()}
+// measured returns the figures of all scenarios by scenario and name.
+func measured(t *testing.T, cfg Config) map[string]map[string]figure.Figure {
+	t.Helper()
 	figures := map[string]map[string]figure.Figure{}
 	err := Run(t.Context(), cfg, func(f figure.Figure) {
 		if figures[f.Scenario] == nil {
@@ -72,7 +69,16 @@ func testScenarios(t *testing.T, bin string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return figures
+}
 
+// testScenarios measures everything for a moment. It checks that the figures are
+// there and add up, not how good they are.
+func testScenarios(t *testing.T, bin string) {
+	const rate, duration = 500, 200 * time.Millisecond
+	const sent = 100
+	cfg := Config{Bin: bin, Server: []string{os.Args[0], serveArgument}, Duration: duration, Rate: rate, Log: t.Output()}
+	figures := measured(t, cfg)
 	want := map[string]map[string]float64{
 		"pipeline":        {"frames sent": sent, "frames evaluated": sent, "frames lost": 0},
 		"pipeline-alerts": {"frames sent": sent, "frames evaluated": sent, "frames lost": 0, "frames that alert": sent / alertEvery, "alerts that never came": 0, "alerts that came again": 0},

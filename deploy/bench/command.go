@@ -16,15 +16,15 @@ import (
 // serveArgument is the hidden first argument that runs ServeNATS.
 const serveArgument = "serve-nats"
 
-const usageText = `ndbench: measures ndmon on this machine, in network namespaces of its own (as root)
+const usageText = `ndbench measures the performance of ndmon on this machine, in network namespaces (needs root)
 
-  ndbench                     measure everything
-  ndbench pipeline latency    measure these scenarios
+  ndbench                     run all scenarios
+  ndbench pipeline latency    run these scenarios
 `
 
-// Command is ndbench: it measures what the arguments ask for and writes the
+// Command is ndbench. It runs the scenarios that the arguments select and writes a
 // table, or JSON, to out. The programs inherit ndbench's environment: GOGC=400
-// ndbench measures them with it.
+// ndbench measures them with GOGC=400.
 func Command(ctx context.Context, args []string, out, log io.Writer) error {
 	if len(args) == 3 && args[0] == serveArgument {
 		return ServeNATS(ctx, args[1], args[2])
@@ -37,9 +37,9 @@ func Command(ctx context.Context, args []string, out, log io.Writer) error {
 	flags := pflag.NewFlagSet("ndbench", pflag.ContinueOnError)
 	flags.SortFlags = false
 	flags.SetOutput(io.Discard)
-	flags.StringVar(&cfg.Bin, "bin", filepath.Dir(self), "`DIRECTORY` of the programs to measure")
-	flags.DurationVar(&cfg.Duration, "duration", 10*time.Second, "`TIME` that a scenario measures")
-	flags.IntVar(&cfg.Rate, "rate", 0, "frames or solicitations a second, in place of each scenario's own `RATE`")
+	flags.StringVar(&cfg.Bin, "bin", filepath.Dir(self), "`DIRECTORY` of the programs")
+	flags.DurationVar(&cfg.Duration, "duration", 10*time.Second, "`TIME` that a scenario takes")
+	flags.IntVar(&cfg.Rate, "rate", 0, "`RATE` in frames or solicitations per second, for all scenarios")
 	asJSON := flags.Bool("json", false, "write JSON")
 	if err := flags.Parse(args); errors.Is(err, pflag.ErrHelp) {
 		fmt.Fprint(out, usageText, "\nScenarios:\n")

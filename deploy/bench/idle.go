@@ -8,7 +8,7 @@ import (
 	"github.com/ndmon/ndmon/deploy/lab"
 )
 
-// What idle processes may take: of a core, and in bytes.
+// The targets of idle processes: percent of a core, and bytes.
 const (
 	idleCPU    = 0.5
 	partMemory = 25e6
@@ -30,14 +30,14 @@ func idleApart(r *run) {
 	})
 }
 
-// resting is a process with what it may take.
+// resting is an idle process with its targets.
 type resting struct {
 	name        string
 	process     *lab.Process
 	cpu, memory *figure.Target
 }
 
-// rest lets the processes come to rest and measures what they take then.
+// rest waits until the processes are idle and measures them.
 func (s *system) rest(processes []resting) {
 	s.Helper()
 	s.pause(s.Duration / 3)

@@ -10,8 +10,8 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// arrivals are the alerts that a NATS subscriber got, for frames numbered from
-// 0 on.
+// arrivals records when a NATS subscriber received the alerts of frames, which are
+// numbered from 0.
 type arrivals struct {
 	end func()
 
@@ -24,7 +24,7 @@ type arrivals struct {
 	event   schemas.Event
 }
 
-// expect subscribes to the alerts of as many frames.
+// expect subscribes to the alerts of a number of frames.
 func (s *system) expect(frames int) *arrivals {
 	s.Helper()
 	a := &arrivals{left: make([]time.Time, frames), arrived: make([]time.Time, frames), missing: frames}
@@ -33,7 +33,7 @@ func (s *system) expect(frames int) *arrivals {
 	return a
 }
 
-// leaves notes that a frame is being sent.
+// leaves records that a frame is being sent.
 func (a *arrivals) leaves(number int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -63,14 +63,14 @@ func (a *arrivals) complete() bool {
 	return missing == 0
 }
 
-// outcome returns how many alerts have not come, and how many came twice.
+// outcome returns the numbers of missing alerts and of repeated alerts.
 func (a *arrivals) outcome() (missing, again int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.missing, a.again
 }
 
-// took returns the times from the frames to their alerts.
+// took returns the times from frames to their alerts.
 func (a *arrivals) took() []time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -104,7 +104,7 @@ func (r *run) alertLatency(w pair, s *system, median, p99 *figure.Target) {
 	s.stop()
 }
 
-// addArrivals reports whether every alert came, and came once.
+// addArrivals adds the numbers of missing and repeated alerts.
 func (r *run) addArrivals(a *arrivals) {
 	missing, again := a.outcome()
 	r.add(figure.Figure{Name: "frames that alert", Value: float64(len(a.left)), Unit: figure.Count})

@@ -9,31 +9,30 @@ import (
 	"github.com/ndmon/ndmon/deploy/lab"
 )
 
-// What the pipeline is asked for.
+// The parameters of the pipeline scenarios.
 const (
 	ruleCount = 1000
-	// alertEvery is of how many frames one alerts: 1 %.
+	// One frame in alertEvery alerts: 1 %.
 	alertEvery = 100
-	// onPace is the share of the rate that the sender has to reach for the
-	// figures to count.
+	// onPace is the share of the rate that the sender has to reach.
 	onPace = 0.99
-	// report is how often the sensor tells what was lost; still is how long
-	// nothing moves in a pipeline that has evaluated all.
+	// report is the interval at which the sensor reports lost frames. A pipeline
+	// that counts nothing for still has evaluated all frames.
 	report = time.Second
 	still  = 3 * report
-	// drained is how long the pipeline may take, with nothing coming in, to
-	// evaluate what it holds.
+	// drained is the time limit for the pipeline to evaluate what it holds after
+	// the last frame.
 	drained = time.Minute
 )
 
-// pair is a veth pair: frames that are sent on one end are watched on the other.
+// pair is a veth pair: frames are sent on one end and captured on the other.
 type pair struct {
 	watched *lab.Namespace
 	from    *lab.Namespace
 	sender  *wire.Sender
 }
 
-// The ends of the wire.
+// The interfaces of a pair.
 const (
 	watchedEnd = "r0"
 	fromEnd    = "h0"
@@ -54,7 +53,7 @@ func (r *run) watching() job {
 	return job{interfaces: []string{watchedEnd}, rules: writeRules(ruleCount), counted: true, env: []string{"SENSOR_REPORT=" + report.String()}}
 }
 
-// passage is what came of a flood.
+// passage is the result of a flood.
 type passage struct {
 	wire.Flood
 	counts
@@ -66,8 +65,8 @@ type passage struct {
 	*arrivals
 }
 
-// pass floods the system and waits until everything is evaluated that was not
-// lost. One in every so many frames alerts, none for 0.
+// pass floods the system and waits until all frames are evaluated or lost. One frame
+// in every alerts; with 0, none.
 func (s *system) pass(w pair, rate int, d time.Duration, every int) passage {
 	s.Helper()
 	fill := func(f *wire.Frame, number int) { f.Set(quietTargets, uint32(number)) }
@@ -120,7 +119,7 @@ func pipelineAlerts(r *run) {
 	})
 }
 
-// throughput measures one passage and reports it.
+// throughput measures one flood.
 func (r *run) throughput(every int, add func(passage)) {
 	r.Helper()
 	w := r.pair()
@@ -156,10 +155,11 @@ const (
 	firstRate = 10_000
 	// precision ends the search, as a share of the rate.
 	precision = 0.05
-	// behind is how long after the last frame all may be evaluated at a rate
-	// that could go on for ever: more is a queue that grows.
+	// behind is the time limit from the last frame to its evaluation at a
+	// sustainable rate. More means that a queue grows.
 	behind = 200 * time.Millisecond
-	// tries is how often a rate may fail: others use the machine too.
+	// tries is how often a rate is tried, because other programs use the machine
+	// too.
 	tries = 2
 )
 

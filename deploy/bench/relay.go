@@ -15,16 +15,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// relayed are addresses behind slave 2, warming are nobody's.
+// relayed are addresses of a host behind slave 2. No host has those in warming.
 var (
 	relayed = netip.MustParsePrefix("2001:db8:5:0:3::/96")
 	warming = netip.MustParsePrefix("2001:db8:5:0:4::/96")
 )
 
-// kept is how long the kernel's entries for a target are left in its neighbour
-// table, which has room for 1,024 of all namespaces together by default. It is
-// less than 1 s, after which the kernel solicits again (RFC 4861, section 10,
-// RETRANS_TIMER).
+// kept is how long the entries of a target stay in the kernel's neighbour table,
+// which by default holds 1,024 entries of all namespaces together. It is less than
+// 1 s, after which the kernel solicits again (RFC 4861, section 10, RETRANS_TIMER).
 const kept = 400 * time.Millisecond
 
 // relaying is a router whose kernel solicits on the master.
@@ -62,7 +61,7 @@ func (r *run) relayLatency(start func(*run, *lab.Namespace, job) *system, median
 	}
 	l.system = start(r, router.Namespace, job{master: lab.Master, slaves: lab.Slave1 + "," + lab.Slave2,
 		// A target is solicited three times on the slave that it is not behind, and
-		// who asks for all of them may have the half of all probes.
+		// one requester may cause half of all probes.
 		env: []string{"PINGER_RATE=" + strconv.Itoa(min(max(2000, 16*r.rate), 10_000))}})
 	var err error
 	router.Do(func() { l.socket, err = net.ListenUDP("udp6", nil) })
@@ -89,7 +88,7 @@ func (l *relaying) warm() {
 		l.tidy()
 		return len(l.slave1.First) > 0 && len(l.slave2.First) > 0
 	})
-	l.pause(time.Second) // beyond the pinger's budget of a second
+	l.pause(time.Second) // until the pinger's budget, which is per second, is full
 	l.tidy()
 }
 
@@ -112,12 +111,12 @@ func (l *relaying) solicit(count int) {
 	}
 }
 
-// ask makes the kernel solicit for a target by sending to it. It waits while
-// the neighbour table is full, which others may fill too.
+// ask makes the kernel solicit a target by sending to it. It waits while the
+// neighbour table, which other programs use too, is full.
 func (l *relaying) ask(target netip.Addr) {
 	l.Helper()
 	const discard = 9
-	l.eventually("there is room in the kernel's neighbour table (net.ipv6.neigh.default.gc_thresh3, for all namespaces together)", func() bool {
+	l.eventually("the kernel's neighbour table has a free entry (net.ipv6.neigh.default.gc_thresh3, for all namespaces together)", func() bool {
 		_, err := l.socket.WriteToUDPAddrPort([]byte("?"), netip.AddrPortFrom(target, discard))
 		full := errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOBUFS)
 		if !full {
@@ -128,7 +127,7 @@ func (l *relaying) ask(target netip.Addr) {
 	l.asked = append(l.asked, asked{target, time.Now()})
 }
 
-// tidy reads what the taps have seen, and makes room in the neighbour table.
+// tidy reads the taps, and deletes old entries from the neighbour table.
 func (l *relaying) tidy() {
 	l.Helper()
 	for len(l.asked) > 0 && time.Since(l.asked[0].at) > kept {

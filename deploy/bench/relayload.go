@@ -15,21 +15,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// keeping are the options with which ndmon keeps ways.
+// keeping are the options with which ndmon keeps host routes and proxy entries.
 func keeping() []string { return []string{"--route", "--proxy"} }
 
-// relayOn starts ndmon on a router, with its metrics.
+// relayOn starts ndmon on a router, with metrics.
 func (r *run) relayOn(router *lab.Router, options []string) *system {
 	r.Helper()
 	return r.together(router.Namespace, job{master: lab.Master, slaves: lab.Slave1 + "," + lab.Slave2, options: options, counted: true})
 }
 
-// The known targets are as many hosts behind slave 2.
+// The targets of relayKnown are knownHosts addresses behind slave 2.
 var known = netip.MustParsePrefix("2001:db8:5:0:5::/96")
 
 const knownHosts = 64
 
-// counted is how often it is looked what was counted.
+// counted is the interval at which the metrics are read.
 const counted = 50 * time.Millisecond
 
 func relayKnown(r *run) {
@@ -62,7 +62,7 @@ func (r *run) relayKnown(options []string, from func(*lab.Router) *wire.Sender) 
 		}
 		return found == len(targets)
 	})
-	s.pause(time.Second) // the budget of a second, and what is left to solicit
+	s.pause(time.Second) // the budget is per second, and solicitations may be due
 
 	sender := from(router)
 	before, out := s.relayed(), router.Link(lab.Master).Attrs().Statistics.TxPackets
@@ -72,7 +72,7 @@ func (r *run) relayKnown(options []string, from func(*lab.Router) *wire.Sender) 
 	sent := float64(flood.Frames)
 	var got relayCounts
 	moved := time.Now()
-	// Seldom: to count costs ndmon something too.
+	// Rarely, because reading the metrics takes processor time of ndmon.
 	for got.commands < sent && time.Since(moved) < still {
 		s.pause(counted)
 		if now := s.relayed().minus(before); now != got {
@@ -95,7 +95,7 @@ func (r *run) relayKnown(options []string, from func(*lab.Router) *wire.Sender) 
 	s.stop()
 }
 
-// relayCounts are what ndmon has counted while it relays.
+// relayCounts are counters of ndmon.
 type relayCounts struct{ commands, lost float64 }
 
 func (s *system) relayed() relayCounts {
@@ -109,8 +109,8 @@ func (c relayCounts) minus(o relayCounts) relayCounts {
 	return relayCounts{c.commands - o.commands, c.lost - o.lost}
 }
 
-// The addresses of a scan, those that another program of the router sends to,
-// and hosts behind slave 2 that are asked for meanwhile.
+// The addresses of a scan, the addresses to which another program on the router
+// sends, and hosts behind slave 2 that are solicited during the scan.
 var (
 	scanned  = netip.MustParsePrefix("2001:db8:5:0:6::/96")
 	otherOne = netip.MustParsePrefix("2001:db8:5:0:7::/96")
@@ -119,13 +119,13 @@ var (
 
 // How a scan is measured.
 const (
-	// scanTimes is how much longer than Config.Duration a scan lasts: 30 s.
+	// A scan lasts scanTimes as long as Config.Duration: 30 s by default.
 	scanTimes = 3
-	// each is the time between two hosts that are asked for. Kernel and ndmon
-	// look for one at most 3 s.
+	// each is the time between solicitations of two hosts. The kernel and ndmon
+	// look for a host for at most 3 s.
 	each = 2 * time.Second
-	// another is how often the other program sends to a new neighbour, which
-	// takes two entries of the neighbour table for a minute.
+	// another is the interval at which the other program sends to a new neighbour,
+	// which needs two entries of the neighbour table for a minute.
 	another = 500 * time.Millisecond
 )
 
@@ -223,8 +223,8 @@ func median(took []time.Duration) time.Duration {
 	return sorted[len(sorted)/2]
 }
 
-// relayWay measures how long the way to a host takes to be there, and to follow
-// when the host moves, each way of moving on a network of its own.
+// relayWay measures how long ndmon takes to make a host route, and to change it when
+// the host moves. Each kind of move has a network of its own.
 func relayWay(r *run) {
 	for i, move := range lab.Moves() {
 		if i%2 == 0 {
@@ -238,7 +238,7 @@ func relayWay(r *run) {
 func (r *run) way(name string, onLink bool, move lab.Move) {
 	r.Helper()
 	every := time.Second / time.Duration(r.rate)
-	w := lab.NewWay(r, onLink)
+	w := lab.NewProxyRouter(r, onLink)
 	s := r.relayOn(w.Router, keeping())
 	start := time.Now()
 	pings := w.Upstream.Ping(lab.Host2Address, every)
@@ -250,7 +250,7 @@ func (r *run) way(name string, onLink bool, move lab.Move) {
 	s.eventually("a reply after the move", func() bool { return pings.Answered(there) })
 	s.pause(r.Duration / 5)
 	end := time.Now()
-	// What is on its way has time to come.
+	// Replies on the wire have time to arrive.
 	s.eventually("the last reply", func() bool { return pings.Answered(end) })
 	echoes := slices.DeleteFunc(pings.Stop(), func(e lab.Echo) bool { return e.Sent.After(end) })
 

@@ -11,8 +11,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// ServeNATS runs a nats-server with JetStream until the context ends, for the
-// processes that are measured apart: as a process of its own, as in a fleet.
+// ServeNATS runs a nats-server with JetStream until the context ends. The scenarios
+// with separate processes run it as a process, as in a fleet.
 func ServeNATS(ctx context.Context, address, dir string) error {
 	host, text, err := net.SplitHostPort(address)
 	if err != nil {

@@ -23,30 +23,28 @@ const (
 // host is the name of the router in events.
 const host = "bench"
 
-// system is what is measured: ndmon, or the processes apart.
+// system is what a scenario measures: ndmon, or the separate processes.
 type system struct {
 	*run
 	at *lab.Namespace
-	// Processes by the name of their program; one may be missing.
+	// The processes, nil if not started.
 	ndmon, server, sensor, ruled, pinger *lab.Process
-	// sensorAt and ruledAt say where their metrics are; in ndmon it is one
-	// place.
+	// sensorAt and ruledAt read the metrics. They are the same in ndmon.
 	sensorAt, ruledAt proc.Scraper
 }
 
-// job is what a system is started for.
+// job configures a system.
 type job struct {
-	// interfaces are watched; or master and slaves, relayed.
+	// The interfaces to capture, or the master and slaves to relay between.
 	interfaces     []string
 	master, slaves string
-	// options are more of ndmon's, for relaying.
+	// options are further options of ndmon.
 	options []string
 	// rules is the text of a rule file, empty for the built-in rules.
 	rules string
-	// env are variables beside ours.
+	// env are further environment variables.
 	env []string
-	// counted has the metrics served, which counts needs. Without them the
-	// processes are as they are by default.
+	// counted makes the processes serve metrics, which counts needs.
 	counted bool
 }
 
@@ -73,7 +71,7 @@ func (r *run) together(at *lab.Namespace, j job) *system {
 	return s
 }
 
-// apart starts the processes and a nats-server between them.
+// apart starts the separate processes and their nats-server.
 func (r *run) apart(at *lab.Namespace, j job) *system {
 	r.Helper()
 	s := &system{run: r, at: at, sensorAt: proc.Scraper{At: at, Address: sensorMetrics}, ruledAt: proc.Scraper{At: at, Address: ruledMetrics}}
@@ -121,13 +119,13 @@ func (s *system) start(path string, args, env []string) *lab.Process {
 	return p
 }
 
-// says waits until a process has logged something: that it has come so far.
+// says waits until the log of a process contains a text.
 func (s *system) says(p *lab.Process, text string) {
 	s.Helper()
 	s.eventually("the log says "+text, func() bool { return strings.Contains(p.Stderr.String(), text) })
 }
 
-// stop ends the processes, in the order in which a user would.
+// stop ends the processes, the last one first.
 func (s *system) stop() {
 	s.Helper()
 	processes := s.processes
@@ -147,8 +145,7 @@ func (s *system) connect() *nats.Conn {
 	return conn
 }
 
-// subscribe has handle called for each message on a subject, one at a time,
-// from now on.
+// subscribe calls handle for each message on a subject, one at a time.
 func (s *system) subscribe(subject string, handle func(data []byte)) *nats.Subscription {
 	s.Helper()
 	conn := s.connect()
@@ -160,7 +157,7 @@ func (s *system) subscribe(subject string, handle func(data []byte)) *nats.Subsc
 	return sub
 }
 
-// counts are what the system has counted.
+// counts are counters of the system.
 type counts struct {
 	evaluated                    float64
 	inKernel, inBuffer, inStream float64 // lost there

@@ -1,5 +1,3 @@
-//go:build linux
-
 package compose
 
 import (
@@ -18,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// When a router advertises itself: the defaults of RFC 4861, sections 6.2.1 and
-// 10.
+// The intervals of Router Advertisements: the defaults of RFC 4861, sections 6.2.1
+// and 10.
 const (
 	maxInterval     = 600 * time.Second
 	minInterval     = maxInterval * 33 / 100
@@ -39,8 +37,8 @@ type routerAdvertiser struct {
 	conn     *ipv6.PacketConn
 }
 
-// newRouterAdvertiser opens the interface that holds an address in the first of
-// the prefixes, once its link-local address can be used. It needs CAP_NET_RAW.
+// newRouterAdvertiser opens the interface with an address in the first prefix. It
+// waits until the link-local address is usable, and needs CAP_NET_RAW.
 func newRouterAdvertiser(ctx context.Context, prefixes []netip.Prefix, log *slog.Logger) (*routerAdvertiser, error) {
 	p, err := portTo(prefixes[0].Addr())
 	if err != nil {
@@ -122,9 +120,9 @@ func (a *routerAdvertiser) run(ctx context.Context) {
 	a.conn.Close()
 }
 
-// advertise sends Router Advertisements: at once, now and again, and as answers
-// to solicitations; and when the context ends, a last one with lifetime 0 (RFC
-// 4861, sections 6.2.4 to 6.2.6).
+// advertise sends Router Advertisements immediately, periodically, and in reply to
+// solicitations. When the context ends, it sends a last one with lifetime 0 (RFC 4861,
+// sections 6.2.4 to 6.2.6).
 func advertise(ctx context.Context, solicited <-chan struct{}, send func(lifetime time.Duration)) {
 	next := time.Now()
 	due := time.NewTimer(0)
@@ -154,7 +152,7 @@ func advertise(ctx context.Context, solicited <-chan struct{}, send func(lifetim
 	}
 }
 
-// receive tells of Router Solicitations until the socket is closed.
+// receive reports Router Solicitations until the socket is closed.
 func (a *routerAdvertiser) receive(solicited chan<- struct{}) {
 	message := make([]byte, 1500)
 	for {
@@ -163,22 +161,22 @@ func (a *routerAdvertiser) receive(solicited chan<- struct{}) {
 			return
 		}
 		if err != nil {
-			a.log.Warn("solicitations of routers are not answered any more", "interface", a.port.name, "error", err)
+			a.log.Warn("Router Solicitations are no longer answered", "interface", a.port.name, "error", err)
 			return
 		}
-		// RFC 4861, section 6.1.1; the kernel looks at the checksum.
+		// RFC 4861, section 6.1.1. The kernel checks the checksum.
 		if size < 8 || message[1] != 0 || control == nil || control.HopLimit != 255 {
 			continue
 		}
 		select {
 		case solicited <- struct{}{}:
-		default: // one is waiting for its answer
+		default: // a reply is due already
 		}
 	}
 }
 
-// send sends a Router Advertisement. Hosts are to take no address from it: the
-// engine numbers them.
+// send sends a Router Advertisement without the autonomous flag, because the engine
+// assigns the addresses of the hosts.
 func (a *routerAdvertiser) send(lifetime time.Duration) error {
 	const autonomous, flagsAt = 0x40, 3
 	ra := lab.RouterAdvertisement(a.port.mac, a.source, uint16(lifetime.Seconds()))

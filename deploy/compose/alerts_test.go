@@ -1,5 +1,3 @@
-//go:build linux
-
 package compose_test
 
 import (
@@ -14,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/ndmon/ndmon/deploy/lab"
 	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/schemas/bus"
 )
 
 // logged counts the lines about our numbered frames.
@@ -99,20 +98,18 @@ func (s *stored) read() {
 	if err != nil {
 		return
 	}
-	for ; s.next <= stream.CachedInfo().State.LastSeq; s.next++ {
-		m, err := stream.GetMsg(s.t.Context(), s.next)
-		if err != nil {
-			return
-		}
+	// An error is that of a server that is killed: the next call reads on.
+	_ = bus.ReadStored(s.t.Context(), stream, s.next, false, func(m jetstream.Msg, seq uint64) {
 		var a alert
-		if err := json.Unmarshal(m.Data, &a.Alert); err != nil {
-			s.t.Fatalf("alert %s: %v", m.Data, err)
+		if err := json.Unmarshal(m.Data(), &a.Alert); err != nil {
+			s.t.Fatalf("alert %s: %v", m.Data(), err)
 		}
 		if err := json.Unmarshal(a.Event, &a.event); err != nil {
-			s.t.Fatalf("event of alert %s: %v", m.Data, err)
+			s.t.Fatalf("event of alert %s: %v", m.Data(), err)
 		}
 		s.alerts = append(s.alerts, a)
-	}
+		s.next = seq + 1
+	})
 }
 
 // of returns the alerts of a rule but for those that the test provoked itself.

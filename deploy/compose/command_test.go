@@ -1,5 +1,3 @@
-//go:build linux
-
 package compose_test
 
 import (
@@ -21,16 +19,16 @@ func ndlab(t *testing.T, args ...string) error {
 
 func TestBadArguments(t *testing.T) {
 	for _, tc := range []struct{ args, want string }{
-		{"", "takes hold, ready, keys or traffic"},
-		{"sleep", "takes hold, ready, keys or traffic"},
-		{"ready", "takes hold, ready, keys or traffic"},
-		{"hold a b", "takes hold, ready, keys or traffic"},
+		{"", "use hold, ready, keys or traffic"},
+		{"sleep", "use hold, ready, keys or traffic"},
+		{"ready", "use hold, ready, keys or traffic"},
+		{"hold a b", "use hold, ready, keys or traffic"},
 		{"hold --advertise 2001:db8::1", "--advertise"},
 		{"hold 2001:db8::1", `"2001:db8::1" is not an address such as 2001:db8::1/64`},
 		{"ready host1", `"host1" is neither an address nor a URL`},
 		{"traffic 2001:db8::1/64", "2001:db8::1/64"},
-		{"traffic --every 1ms 2001:db8::1", "--every: takes a time of at least 1s"},
-		{"traffic --find 2001:db8::1 2001:db8::1", "--find, --via: need each other"},
+		{"traffic --every 1ms 2001:db8::1", "--every: use a time of at least 1s"},
+		{"traffic --find 2001:db8::1 2001:db8::1", "--find and --via need each other"},
 		{"traffic --spoof me 2001:db8::1", "--spoof"},
 	} {
 		err := ndlab(t, strings.Fields(tc.args)...)
@@ -65,7 +63,7 @@ func TestReady(t *testing.T) {
 	for target, want := range map[string]string{
 		"192.0.2.77":           "cannot assign requested address",
 		serve("SSH-2.0-x\r\n"): "is no NATS server",
-		serve(""):              "does not greet",
+		serve(""):              "does not send a greeting",
 		"nats://127.0.0.1:1":   "connection refused",
 	} {
 		if err := ndlab(t, "ready", "127.0.0.1", target); err == nil || !strings.Contains(err.Error(), want) {

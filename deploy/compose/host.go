@@ -1,5 +1,3 @@
-//go:build linux
-
 package compose
 
 import (
@@ -16,14 +14,13 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// hold does nothing until the context ends: the namespace of a container lives
-// as long as its process. An engine gives a container addresses of its networks
-// alone, and no two networks can have the same prefix: so a host behind a router
-// that relays takes its address in the prefix upstream itself. A router advertises
-// its prefixes.
+// hold keeps the namespace of a container open until the context ends. An engine
+// assigns only addresses of the container's networks, and two networks cannot have the
+// same prefix. So hold adds the address that a host behind a relaying router has in
+// the upstream prefix. With prefixes to advertise, it acts as a router.
 func hold(ctx context.Context, addresses []string, advertised []netip.Prefix, log *slog.Logger) error {
 	for _, text := range addresses {
-		if err := giveAddress(text); err != nil {
+		if err := addAddress(text); err != nil {
 			return err
 		}
 	}
@@ -38,7 +35,7 @@ func hold(ctx context.Context, addresses []string, advertised []netip.Prefix, lo
 	return nil
 }
 
-func giveAddress(text string) error {
+func addAddress(text string) error {
 	address, err := netlink.ParseAddr(text)
 	if err != nil {
 		return usageError("hold: %q is not an address such as 2001:db8::1/64", text)
@@ -49,24 +46,24 @@ func giveAddress(text string) error {
 	}
 	var ours []netlink.Link
 	for _, l := range list {
-		// Tunnels that the kernel puts into every namespace are down.
+		// The kernel adds tunnels, which are down, to every namespace.
 		if a := l.Attrs(); a.Flags&net.FlagLoopback == 0 && a.Flags&net.FlagUp != 0 {
 			ours = append(ours, l)
 		}
 	}
 	if len(ours) != 1 {
-		return fmt.Errorf("give %s to the only interface: %d are up", text, len(ours))
+		return fmt.Errorf("add %s to the only interface: %d interfaces are up", text, len(ours))
 	}
 	if err := netlink.AddrReplace(ours[0], address); err != nil {
-		return fmt.Errorf("give %s to %s: %w", text, ours[0].Attrs().Name, err)
+		return fmt.Errorf("add %s to %s: %w", text, ours[0].Attrs().Name, err)
 	}
 	return nil
 }
 
-// readyTimeout is less than the time that container engines give a check.
+// readyTimeout is less than the timeout of a health check in docker-compose.yml.
 const readyTimeout = 5 * time.Second
 
-// ready returns what is not ready of addresses and NATS servers.
+// ready returns an error for each address and NATS server that is not ready.
 func ready(ctx context.Context, args []string) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
@@ -80,8 +77,7 @@ func ready(ctx context.Context, args []string) error {
 		if err != nil {
 			return usageError("ready: %q is neither an address nor a URL such as nats://127.0.0.1:4222", arg)
 		}
-		// Nobody can use an address as long as it is tentative (RFC 4862, section
-		// 2).
+		// A tentative address cannot be used (RFC 4862, section 2).
 		conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, 0)))
 		if err == nil {
 			err = conn.Close()
@@ -91,8 +87,8 @@ func ready(ctx context.Context, args []string) error {
 	return errors.Join(errs...)
 }
 
-// greets reports whether a NATS server is there: it speaks first, which needs no
-// credentials.
+// greets checks that a server is a NATS server by the INFO line that it sends first,
+// which needs no credentials.
 func greets(ctx context.Context, server string) error {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "tcp", server)
@@ -106,7 +102,7 @@ func greets(ctx context.Context, server string) error {
 	const greeting = "INFO "
 	got := make([]byte, len(greeting))
 	if _, err := io.ReadFull(conn, got); err != nil {
-		return fmt.Errorf("%s does not greet: %w", server, err)
+		return fmt.Errorf("%s does not send a greeting: %w", server, err)
 	}
 	if string(got) != greeting {
 		return fmt.Errorf("%s is no NATS server: it begins with %q", server, got)

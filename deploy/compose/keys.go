@@ -1,5 +1,3 @@
-//go:build linux
-
 package compose
 
 import (
@@ -15,17 +13,16 @@ import (
 	"github.com/ndmon/ndmon/deploy/keys"
 )
 
-// Where the lab's nats-server has its data, and ndlab the keys, in their
-// containers.
+// The folders of the nats-server's data and of the keys in their containers.
 const (
 	serverData = "/data"
 	keysFolder = "/keys"
 )
 
-// dealKeys makes the keys of the hosts unless they are there, and deals them out:
-// each FILE:UID:FOLDER has a file of them put into a folder, for that user alone.
-// A service mounts one such folder, and so has no seed but its own.
-func dealKeys(hosts, deals []string) error {
+// distributeKeys makes the missing keys of the hosts, and copies the file of each
+// FILE:UID:FOLDER to the folder, readable only by the user. A service mounts one such
+// folder, so it has no other seed than its own.
+func distributeKeys(hosts, copies []string) error {
 	_, err := os.Stat(filepath.Join(keysFolder, keys.UsersFile))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -36,15 +33,15 @@ func dealKeys(hosts, deals []string) error {
 	if err != nil {
 		return err
 	}
-	for _, text := range deals {
-		if err := deal(text); err != nil {
+	for _, text := range copies {
+		if err := distribute(text); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// addHosts makes keys for those hosts that have none.
+// addHosts makes the keys of hosts that have none.
 func addHosts(hosts []string) error {
 	more := slices.DeleteFunc(slices.Clone(hosts), func(host string) bool { return keys.HasHost(keysFolder, host) })
 	if len(more) == 0 {
@@ -53,33 +50,33 @@ func addHosts(hosts []string) error {
 	return keys.Add(keysFolder, more)
 }
 
-func deal(text string) error {
+func distribute(text string) error {
 	parts := strings.Split(text, ":")
 	if len(parts) != 3 {
 		return usageError("keys: %q is not FILE:UID:FOLDER", text)
 	}
 	uid, err := strconv.Atoi(parts[1])
 	if err != nil {
-		return usageError("keys: %q: %q is not the number of a user", text, parts[1])
+		return usageError("keys: %q: %q is not a user ID", text, parts[1])
 	}
 	data, err := os.ReadFile(filepath.Join(keysFolder, parts[0]))
 	if err != nil {
-		return fmt.Errorf("deal out a key: %w", err)
+		return fmt.Errorf("distribute a key: %w", err)
 	}
-	// A new file takes the place of the old one: it is not ours any more.
+	// The old file belongs to the service, so a new file replaces it.
 	to := filepath.Join(parts[2], parts[0])
 	part := to + ".new"
 	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("deal out a key: %w", err)
+		return fmt.Errorf("distribute a key: %w", err)
 	}
 	if err := os.WriteFile(part, data, 0o600); err != nil {
-		return fmt.Errorf("deal out a key: %w", err)
+		return fmt.Errorf("distribute a key: %w", err)
 	}
 	if err := os.Chown(part, uid, uid); err != nil {
-		return fmt.Errorf("deal out a key: %w", err)
+		return fmt.Errorf("distribute a key: %w", err)
 	}
 	if err := os.Rename(part, to); err != nil {
-		return fmt.Errorf("deal out a key: %w", err)
+		return fmt.Errorf("distribute a key: %w", err)
 	}
 	return nil
 }

@@ -1,5 +1,3 @@
-//go:build linux
-
 package compose
 
 import (
@@ -15,26 +13,25 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// attacker is the station that the attacks come from.
+// attacker is the Ethernet source of the attacks.
 var attacker = net.HardwareAddr{2, 0, 0, 0, 0x0b, 0xad}
 
-// roguePrefix is what its Router Advertisements announce.
+// roguePrefix is the prefix in the attacker's Router Advertisements.
 var roguePrefix = netip.MustParsePrefix("2001:db8:bad::/64")
 
-// traffic is what happens on the lab's links: what every network has, and now
-// and then an attack. An attack whose address or prefix is not valid is left
-// out.
+// traffic makes the traffic on the links of the lab: that of any network, and attacks
+// from time to time. It skips an attack if its address or prefix is invalid.
 type traffic struct {
 	log        *slog.Logger
 	every      time.Duration
 	neighbours []netip.Addr
 	rogue      netip.Prefix
 	spoof      netip.Addr
-	// find is pinged by way of via, a router, which then looks for it.
+	// find is pinged through the router via, which then solicits it.
 	find, via netip.Addr
 }
 
-// attackRounds is how many rounds there are from one attack to the next.
+// attackRounds is the number of rounds from one attack to the next.
 const attackRounds = 6
 
 func (t *traffic) run(ctx context.Context, neighbours []string) error {
@@ -46,15 +43,15 @@ func (t *traffic) run(ctx context.Context, neighbours []string) error {
 		t.neighbours = append(t.neighbours, addr)
 	}
 	if t.every < time.Second {
-		return usageError("--every: takes a time of at least 1s")
+		return usageError("--every: use a time of at least 1s")
 	}
 	if t.find.IsValid() != t.via.IsValid() {
-		return usageError("--find, --via: need each other")
+		return usageError("--find and --via need each other")
 	}
 	tick := time.NewTicker(t.every)
 	defer tick.Stop()
 	for round := 0; ; round++ {
-		// A neighbour that is away for a while is no reason to end.
+		// A neighbour may be down for a while.
 		err := t.everyday()
 		if round%attackRounds == 1 {
 			err = errors.Join(err, t.attack())
@@ -70,7 +67,7 @@ func (t *traffic) run(ctx context.Context, neighbours []string) error {
 	}
 }
 
-// everyday is a round of what is in order.
+// everyday sends the legitimate traffic of a round.
 func (t *traffic) everyday() error {
 	var errs []error
 	for _, n := range t.neighbours {
@@ -82,8 +79,7 @@ func (t *traffic) everyday() error {
 	return errors.Join(errs...)
 }
 
-// talk sends a datagram to a neighbour: the kernel looks for it, as it does for
-// everybody's traffic.
+// talk sends a datagram to a neighbour, so that the kernel solicits it.
 func talk(to netip.Addr) error {
 	const discard = 9
 	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(to, discard)))
@@ -97,8 +93,8 @@ func talk(to netip.Addr) error {
 	return nil
 }
 
-// ping sends an echo request (RFC 4443, section 4.1) for a host to a router, as
-// if we had a route through it: so we need no right to make one.
+// ping sends an echo request (RFC 4443, section 4.1) for a host to the Ethernet
+// address of a router. A route through the router would need the right to make it.
 func (t *traffic) ping() error {
 	port, err := portTo(t.via)
 	if err != nil {
@@ -120,12 +116,12 @@ func (t *traffic) attack() error {
 		errs = append(errs, t.advertise())
 	}
 	if t.spoof.IsValid() {
-		errs = append(errs, t.claim())
+		errs = append(errs, t.impersonate())
 	}
 	return errors.Join(errs...)
 }
 
-// advertise says that the attacker is a router.
+// advertise sends a Router Advertisement of the attacker.
 func (t *traffic) advertise() error {
 	port, err := portTo(t.rogue.Addr())
 	if err != nil {
@@ -139,8 +135,9 @@ func (t *traffic) advertise() error {
 	return port.send(ra)
 }
 
-// claim says that the attacker has somebody else's address.
-func (t *traffic) claim() error {
+// impersonate sends a Neighbor Advertisement of the attacker for the address of
+// another host.
+func (t *traffic) impersonate() error {
 	port, err := portTo(t.spoof)
 	if err != nil {
 		return err
@@ -149,7 +146,7 @@ func (t *traffic) claim() error {
 	return port.send(lab.Advertisement(attacker, t.spoof, t.spoof))
 }
 
-// port is our side of a link.
+// port is an interface of this host.
 type port struct {
 	index int
 	name  string
@@ -157,8 +154,8 @@ type port struct {
 	addr  netip.Addr
 }
 
-// portTo finds the interface that holds an address in the same prefix. The
-// engine numbers the interfaces of a container as it pleases.
+// portTo finds the interface with an address in the same prefix. The names of the
+// interfaces of a container depend on the engine.
 func portTo(neighbour netip.Addr) (port, error) {
 	list, err := net.Interfaces()
 	if err != nil {
@@ -178,7 +175,7 @@ func portTo(neighbour netip.Addr) (port, error) {
 	return port{}, fmt.Errorf("no interface holds an address in the prefix of %v", neighbour)
 }
 
-// neighbour returns the Ethernet address of a neighbour that was talked to.
+// neighbour returns the Ethernet address of a resolved neighbour.
 func (p port) neighbour(addr netip.Addr) (net.HardwareAddr, error) {
 	list, err := netlink.NeighList(p.index, netlink.FAMILY_V6)
 	if err != nil {
@@ -189,7 +186,7 @@ func (p port) neighbour(addr netip.Addr) (net.HardwareAddr, error) {
 			return n.HardwareAddr, nil
 		}
 	}
-	return nil, fmt.Errorf("the neighbour %v on %s is not known yet", addr, p.name)
+	return nil, fmt.Errorf("the neighbour %v on %s is not resolved yet", addr, p.name)
 }
 
 func (p port) send(m lab.Message) error {

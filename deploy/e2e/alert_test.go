@@ -1,5 +1,3 @@
-//go:build linux
-
 package e2e
 
 import (
@@ -9,8 +7,8 @@ import (
 	"github.com/ndmon/ndmon/deploy/lab"
 )
 
-// alert is what the contract says of the message nd.alert.v1, as a program reads
-// it that knows nothing of our types.
+// alert is the message nd.alert.v1 of the contract, as a program reads it that does
+// not use the types of schemas.
 type alert struct {
 	Type, Time, Severity, Host, Interface, Rule, Summary, Description, ID string
 
@@ -52,12 +50,12 @@ type command struct {
 	Target  string `json:"target"`
 	Rule    string `json:"rule"`
 	Event   string `json:"event"`
-	// Solicitation is what asked, Now has the target probed in any case.
+	// Solicitation is the reason for the command. Now requires a probe in any case.
 	Solicitation *solicitation `json:"solicitation,omitempty"`
 	Now          bool          `json:"now,omitempty"`
 }
 
-// solicitation is what a command says of who asked.
+// solicitation describes the requester of a command.
 type solicitation struct {
 	Host      string `json:"host"`
 	Interface string `json:"interface"`

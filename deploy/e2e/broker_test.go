@@ -1,5 +1,3 @@
-//go:build linux
-
 package e2e
 
 import (
@@ -78,7 +76,7 @@ func (b *broker) start() {
 	b.Stderr.WaitFor("Server is ready")
 }
 
-// localNATS is where ndmon serves NATS, and a broker for those beside it.
+// localNATS is the address of ndmon's NATS server and of a broker in the namespace.
 const localNATS = "nats://127.0.0.1:" + brokerPort
 
 // connect connects to a NATS server from within a namespace, to an ndmon as one that

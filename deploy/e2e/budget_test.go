@@ -1,5 +1,3 @@
-//go:build linux
-
 package e2e
 
 import (
@@ -18,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// nobody's addresses in the router's prefix: as many as there are numbers.
+// absent returns the address with a number in the router's prefix. No host has it.
 func absent(n uint32) netip.Addr {
 	a := netip.MustParseAddr("2001:db8:5:0:bad::").As16()
 	binary.BigEndian.PutUint32(a[12:], n)
@@ -47,8 +45,8 @@ func flood(t *testing.T, rate int, send func(n uint32), between func() (done boo
 // neighbour entry of every address fills the table in a fraction of that.
 const scanned = 3 * time.Second
 
-// Somebody scans the prefix: the router's table of neighbours keeps room, other
-// programs reach new neighbours, and a host that is asked for meanwhile is found.
+// During an address scan of the prefix the router's neighbour table keeps free
+// entries, other programs reach new neighbours, and a solicited host is found.
 // No other test fills the table meanwhile.
 func TestScanLeavesRoom(t *testing.T) {
 	lab.ReserveNeighbours(t, 512)
@@ -65,7 +63,7 @@ func TestScanLeavesRoom(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := lab.NewRouter(t)
-			p := startWay(t, r, tc.args...)
+			p := startProxy(t, r, tc.args...)
 			wire := tc.wire(r)
 			mac, source := tc.from(r)
 			// Another program reaches a new neighbour each time.
@@ -107,9 +105,7 @@ func TestScanLeavesRoom(t *testing.T) {
 			if least.Free() < 0.25 {
 				t.Errorf("%d of %d entries in the neighbour table, want at least a quarter free", least.Entries, least.Most)
 			}
-			if status := p.Stop(); status != 0 {
-				t.Errorf("exit status %d", status)
-			}
+			stop(t, p)
 		})
 	}
 }
@@ -126,8 +122,8 @@ func probed(wires ...*lab.Wire) (targets []string) {
 
 func linkLocal(target string) bool { return netip.MustParseAddr(target).IsLinkLocalUnicast() }
 
-// Whoever may publish relay commands cannot make the pinger more than it is
-// allowed to send, nor keep it from serving who is honest.
+// A client that may publish relay commands cannot make the pinger exceed its rate,
+// nor keep it from serving honest requesters.
 func TestForgedCommandsStayWithinTheBudget(t *testing.T) {
 	t.Parallel()
 	const rate, forged = 300, 10_000

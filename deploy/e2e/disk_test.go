@@ -1,5 +1,3 @@
-//go:build linux
-
 package e2e
 
 import (
@@ -76,8 +74,8 @@ func numbers(t *testing.T, alerts []alert) []int {
 	return slices.Compact(list)
 }
 
-// With a full disk every alert is on standard output all the same, health tells, and
-// what could not be stored is stored when there is room, without help.
+// With a full disk every alert still goes to standard output and health reports the
+// disk. Once the disk has free space, ndmon stores the missing alerts by itself.
 func TestDiskIsFull(t *testing.T) {
 	t.Parallel()
 	r := lab.NewRouter(t)
@@ -114,13 +112,11 @@ func TestDiskIsFull(t *testing.T) {
 	})
 	exactlyOnce(t, "stream", frames, storedAlerts(t, nc))
 	lab.Eventually(t, "health is good again", func() bool { return r.Start(health).Wait() == 0 })
-	if status := p.Stop(); status != 0 {
-		t.Errorf("exit status %d", status)
-	}
+	stop(t, p)
 }
 
-// When memory is full too, alerts still go to standard output. How many were not stored is
-// told when there is room.
+// When memory is full too, alerts still go to standard output. Once the disk has free
+// space, an alert reports how many were not stored.
 func TestDiskStaysFull(t *testing.T) {
 	t.Parallel()
 	r := lab.NewRouter(t)
@@ -161,8 +157,8 @@ func TestDiskStaysFull(t *testing.T) {
 	}
 }
 
-// A fleet's nats-server whose disk is full has its clients say so, and nothing is lost:
-// once it has room and was started again, all is stored.
+// The clients of a fleet's nats-server report that its disk is full, and nothing is
+// lost: they store everything once the disk has free space and the server is restarted.
 func TestDiskOfTheServerIsFull(t *testing.T) {
 	t.Parallel()
 	r := lab.NewRouter(t)
@@ -170,14 +166,11 @@ func TestDiskOfTheServerIsFull(t *testing.T) {
 	b := &broker{t: t, at: r.Namespace, dir: dir}
 	b.start()
 	const metrics = "127.0.0.1:9102"
-	ruled := r.Start(with(program("nd-ruled"), "RULED_METRICS="+metrics, "RULED_EVENTS_BYTES=41943040", "RULED_ALERTS_BYTES=83886080"))
-	ruled.Stderr.WaitFor("reading events")
+	startRuled(r.Namespace, "RULED_METRICS="+metrics, "RULED_EVENTS_BYTES=41943040", "RULED_ALERTS_BYTES=83886080")
 	if err := os.WriteFile(filepath.Join(dir, "of another"), make([]byte, 193<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	sensor := r.Start(with(program("nd-sensor"), "SENSOR_HOST=r1", "SENSOR_INTERFACES="+lab.Master, "SENSOR_METRICS=127.0.0.1:9101"))
-	sensor.Stderr.WaitFor("msg=capturing")
-	sensor.Stderr.WaitFor("connected to NATS")
+	startSensor(r, "SENSOR_METRICS=127.0.0.1:9101").Stderr.WaitFor("connected to NATS")
 	f := startFlow(t, r.Upstream.Wire("eth0"))
 	well := func(name, variable, address string) (bool, string) {
 		p := r.Start(with(program(name, "health"), variable+"="+address))

@@ -1,5 +1,3 @@
-//go:build linux
-
 package e2e
 
 import (
@@ -61,7 +59,7 @@ func TestStreamsAreDeleted(t *testing.T) {
 		t.Run("ndmon "+name, func(t *testing.T) {
 			t.Parallel()
 			r := lab.NewRouter(t)
-			p := startStop(t, r, t.TempDir())
+			p := monitor(t, r)
 			nc := connect(t, r.Namespace, localNATS)
 			f := startFlow(t, r.Upstream.Wire("eth0"))
 			f.wait(300)
@@ -80,9 +78,7 @@ func TestStreamsAreDeleted(t *testing.T) {
 				stored := numbers(t, storedAlerts(t, nc))
 				return len(stored) > 100 && stored[len(stored)-1] == frames-1
 			})
-			if status := p.Stop(); status != 0 {
-				t.Errorf("exit status %d", status)
-			}
+			stop(t, p)
 		})
 		t.Run("fleet "+name, func(t *testing.T) {
 			t.Parallel()
@@ -165,7 +161,7 @@ func TestNewestIsGone(t *testing.T) {
 func (lost spoiling) ofNdmon(t *testing.T, end string) {
 	r := lab.NewRouter(t)
 	data := t.TempDir()
-	p := startStop(t, r, data)
+	p := monitor(t, r, "--data", data)
 	wire := r.Upstream.Wire("eth0")
 	for n := range 300 {
 		wire.Send(numbered(n))
@@ -181,7 +177,7 @@ func (lost spoiling) ofNdmon(t *testing.T, end string) {
 	if lost.ended != "" {
 		tear(t, data, lost.ended)
 	}
-	p = startStop(t, r, data)
+	p = monitor(t, r, "--data", data)
 	wire.Send(numbered(301))
 	p.Stdout.WaitFor(fmt.Sprintf(`"reachabletimer":%d,`, 301))
 	nc = connect(t, r.Namespace, localNATS)
@@ -205,8 +201,8 @@ func (lost spoiling) ofFleet(t *testing.T, end string) {
 		tear(t, p.broker.dir, lost.ended)
 	}
 	p.broker.start()
-	p.startRuled()
-	p.startSensor()
+	p.ruled = startRuled(p.r.Namespace)
+	p.sensor = startSensor(p.r)
 	const last = 1_000_000
 	p.r.Upstream.Wire("eth0").Send(numbered(last))
 	lab.Eventually(t, "the alert behind the gap is stored", func() bool {
@@ -296,7 +292,7 @@ func TestFleetIsKilledAgainAndAgain(t *testing.T) {
 	for name, round := range map[string]func(t *testing.T, p *pipeline){
 		"nd-ruled": func(t *testing.T, p *pipeline) {
 			p.ruled.Kill()
-			p.startRuled()
+			p.ruled = startRuled(p.r.Namespace)
 		},
 		"nats-server": func(_ *testing.T, p *pipeline) {
 			p.broker.Kill()

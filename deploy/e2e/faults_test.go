@@ -1,5 +1,3 @@
-//go:build linux
-
 package e2e
 
 import (
@@ -37,7 +35,7 @@ func option(kind byte, units int, content ...byte) []byte {
 	return append(append([]byte{kind, byte(units)}, content...), make([]byte, 8*units)...)[:8*units]
 }
 
-// Where things stand in a frame without tags and extension headers.
+// Offsets in a frame without tags and extension headers.
 const (
 	etherType  = 12
 	inet6At    = 14
@@ -55,7 +53,7 @@ func bytesAt(at int, bytes ...byte) func([]byte) [][]byte {
 	}
 }
 
-// header is an IPv6 extension header, or what might be taken for one: its number
+// header is an IPv6 extension header, or looks like one: its number
 // and what follows its first byte.
 type header struct {
 	number byte
@@ -192,7 +190,7 @@ func ethernetFaults() []fault {
 	}
 }
 
-// difference says why a Linux host does otherwise than an event says.
+// difference is the reason why a Linux host and an event differ.
 type difference struct {
 	kinds string // of messages, "" for all that have the fault
 	why   string
@@ -249,7 +247,7 @@ func untaken() map[string]difference {
 	}
 }
 
-// unseen are the faults for which a host takes what the events do not say.
+// unseen are the faults with which a host learns what events do not contain.
 func unseen() map[string]string {
 	return map[string]string{
 		"fragments": "the frames are not put together: only that there are fragments is told",

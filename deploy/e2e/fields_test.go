@@ -1,5 +1,3 @@
-//go:build linux
-
 package e2e
 
 import (
@@ -79,7 +77,7 @@ func ruleFor(field, value, variant string) string {
 	return fmt.Sprintf("<rule id=%q><%s field=%q%s/></rule>\n", variant+" "+field, element, field, value)
 }
 
-// expected says, from RULES.md, whether a rule with that condition matches a
+// expected reports, from RULES.md, whether a rule with that condition matches a
 // frame: a field inside one message type makes the rule fail for another.
 func expected(f facts, field, value, variant string) bool {
 	if parts := strings.Split(field, "."); len(parts) > 2 && parts[0] == "nd" && parts[1] != "opt" && f["nd."+parts[1]] == nil {
@@ -140,11 +138,8 @@ func TestFieldsOfNDPMon(t *testing.T) {
 			}
 		}
 	}
-	p := lab.Start(t, program("ndmon", "-r", strings.Join(files, ","), "-o", "json",
+	p := succeed(t, program("ndmon", "-r", strings.Join(files, ","), "-o", "json",
 		"-R", write(t, "fields.xml", []byte("<config_ndpmon><rules>\n"+rules+"</rules></config_ndpmon>\n"))))
-	if status := p.Wait(); status != 0 {
-		t.Fatalf("exit status %d", status)
-	}
 	alerts := printed(t, p)
 	if diff := cmp.Diff(want, perRule(alerts)); diff != "" {
 		t.Errorf("alerts of each rule (-want +got):\n%s", diff)
@@ -201,11 +196,8 @@ func TestFieldsOfACaptureFile(t *testing.T) {
 			want[tc.variant+" "+tc.field] = tc.frames
 		}
 	}
-	p := lab.Start(t, program("ndmon", "-r", one+","+other, "--host", "r.1", "-o", "json",
+	p := succeed(t, program("ndmon", "-r", one+","+other, "--host", "r.1", "-o", "json",
 		"-R", write(t, "rules.xml", []byte(rules+"</rules>"))))
-	if status := p.Wait(); status != 0 {
-		t.Fatalf("exit status %d", status)
-	}
 	alerts := printed(t, p)
 	if diff := cmp.Diff(want, perRule(alerts)); diff != "" {
 		t.Errorf("alerts of each rule (-want +got):\n%s", diff)
@@ -261,9 +253,7 @@ func TestFieldsOfAnInterface(t *testing.T) {
 		total += n
 	}
 	lab.Eventually(t, "the alerts are printed", func() bool { return len(p.Stdout.Lines()) >= total })
-	if status := p.Stop(); status != 0 {
-		t.Errorf("exit status %d", status)
-	}
+	stop(t, p)
 	alerts := printed(t, p)
 	if diff := cmp.Diff(want, perRule(alerts)); diff != "" {
 		t.Errorf("alerts of each rule (-want +got):\n%s", diff)

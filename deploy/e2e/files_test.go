@@ -1,5 +1,3 @@
-//go:build linux
-
 package e2e
 
 import (
@@ -183,7 +181,7 @@ func TestOutputFormats(t *testing.T) {
 	}
 }
 
-// What can be read of a bad file is evaluated, and so are the files beside it.
+// The readable part of a bad file is evaluated, and so are the other files.
 func TestReadBadFiles(t *testing.T) {
 	t.Parallel()
 	file := corpus(t, "linux-unresolved")
@@ -227,7 +225,7 @@ func TestReadBadFiles(t *testing.T) {
 	}
 }
 
-// The built-in rules on captures of attacks: what they say of each is known by
+// The built-in rules on captures of attacks: their alerts for each are known by
 // how it was made.
 func TestBuiltInRules(t *testing.T) {
 	t.Parallel()
@@ -263,7 +261,7 @@ func TestBuiltInRules(t *testing.T) {
 // it ends, however that comes.
 func TestReadLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
-	// Pipes that nobody writes to keep ndmon waiting until it is told to stop.
+	// Pipes without a writer keep ndmon waiting until it gets a signal.
 	empty, closed := filepath.Join(t.TempDir(), "empty"), filepath.Join(t.TempDir(), "closed")
 	for _, pipe := range []string{empty, closed} {
 		if err := syscall.Mkfifo(pipe, 0o600); err != nil {

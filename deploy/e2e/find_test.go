@@ -1,5 +1,3 @@
-//go:build linux
-
 package e2e
 
 import (
@@ -47,7 +45,7 @@ func relayRules(to string) string {
 var movedAddress = netip.MustParseAddr("2001:db8:5::77")
 
 // A solicitation on one router is probed on those that the rule names, and the
-// results say where the target lives.
+// results report where the target is.
 func TestRelayToOtherRouters(t *testing.T) {
 	for _, tt := range []struct {
 		to string
@@ -149,9 +147,9 @@ func TestFind(t *testing.T) {
 		t.Errorf("exit status %d, results %v", status, found)
 	}
 
-	// What nobody has, and what kept a host from looking.
+	// An unused address, and the reason why a host did not look.
 	f.r1.Down(lab.Slave1)
-	status, p = f.find(lab.NobodysAddress.String(), "--wait", "10s")
+	status, p = f.find(lab.UnusedAddress.String(), "--wait", "10s")
 	lines := p.Stdout.Lines()
 	if status != 1 || len(lines) != 4 || p.Stderr.String() != "" {
 		t.Fatalf("exit status %d, output %q, standard error %q", status, p.Stdout, p.Stderr)
@@ -161,9 +159,9 @@ func TestFind(t *testing.T) {
 			t.Errorf("line %d is %q, want %q", i+1, lines[i], want)
 		}
 	}
-	// No rule had a hand in it, and nobody else was asked.
+	// No rule and no other target was involved.
 	for len(results) > 0 {
-		if r := parse[result](t, (<-results).Data); r.Target != movedAddress.String() && r.Target != lab.NobodysAddress.String() {
+		if r := parse[result](t, (<-results).Data); r.Target != movedAddress.String() && r.Target != lab.UnusedAddress.String() {
 			t.Errorf("result for %s, which nobody asked for", r.Target)
 		}
 	}
@@ -178,7 +176,7 @@ func TestFindWithoutPingers(t *testing.T) {
 	}
 }
 
-// Beside ndmon, nothing needs to be said of where its server is.
+// On the host of ndmon, find needs no address of its server.
 func TestFindBesideNdmon(t *testing.T) {
 	t.Parallel()
 	r := lab.NewRouter(t)

@@ -1,5 +1,3 @@
-//go:build linux
-
 package e2e
 
 import (
@@ -29,9 +27,7 @@ func startCentral(t *testing.T) *central {
 
 // startRuled starts nd-ruled and waits until it reads events.
 func (c *central) startRuled(env ...string) *lab.Process {
-	p := c.Start(with(program("nd-ruled"), append([]string{"NATS_URL=" + localNATS}, env...)...))
-	p.Stderr.WaitFor("reading events")
-	return p
+	return startRuled(c.Namespace, append([]string{"NATS_URL=" + localNATS}, env...)...)
 }
 
 // join connects a router to the central network over a veth pair, and starts
@@ -107,11 +103,7 @@ func TestFleet(t *testing.T) {
 			t.Errorf("relay command on %s: %s", m.Subject, m.Data)
 		}
 	}
-	for _, p := range []*lab.Process{sensor1, pinger1, sensor2, pinger2, ruled} {
-		if status := p.Stop(); status != 0 {
-			t.Errorf("exit status %d of %v", status, p.ProcessState())
-		}
-	}
+	stop(t, sensor1, pinger1, sensor2, pinger2, ruled)
 }
 
 // checkRelay checks the command for host 2 that a solicitation leaving the master of

@@ -1,5 +1,3 @@
-//go:build linux
-
 package e2e
 
 import (
@@ -23,10 +21,10 @@ const (
 	byAdmin = "proto 4"
 )
 
-// What others have made for a target is in nobody's way, and stays.
+// Entries of other programs for a target do not disturb, and stay.
 func TestForeignEntriesStay(t *testing.T) {
 	t.Parallel()
-	w := lab.NewWay(t, false)
+	w := lab.NewProxyRouter(t, false)
 	r := w.Router
 	must := func(what string, err error) {
 		t.Helper()
@@ -36,7 +34,7 @@ func TestForeignEntriesStay(t *testing.T) {
 	}
 	index := func(name string) int { return r.Link(name).Attrs().Index }
 	single := func(a netip.Addr) *net.IPNet { return &net.IPNet{IP: a.AsSlice(), Mask: net.CIDRMask(128, 128)} }
-	// Routes to the target itself, the right way and a wrong one, with metrics
+	// Routes to the target itself, a right and a wrong one, with metrics
 	// that prefer them or do not, and one in the table of a slave.
 	for _, route := range []netlink.Route{
 		{LinkIndex: index(lab.Slave2), Dst: single(lab.Host2Address), Priority: 2048, Table: unix.RT_TABLE_MAIN},
@@ -49,7 +47,7 @@ func TestForeignEntriesStay(t *testing.T) {
 	rule := netlink.NewRule()
 	rule.Family, rule.OifName, rule.Table, rule.Priority, rule.Protocol = unix.AF_INET6, lab.Slave2, 4321, 30000, admin
 	must("add a rule", r.Netlink.RuleAdd(rule))
-	// A proxy neighbour entry has no protocol number unless somebody says one.
+	// A proxy neighbour entry has no protocol number by default.
 	for _, a := range []netip.Addr{lab.Host2Address, lab.Host1Address} {
 		must("add a proxy neighbour entry", r.Netlink.NeighAdd(&netlink.Neigh{
 			LinkIndex: index(lab.Master), Family: unix.AF_INET6, Flags: netlink.NTF_PROXY, IP: a.AsSlice()}))
@@ -75,7 +73,7 @@ func TestForeignEntriesStay(t *testing.T) {
 		}
 	}
 
-	p := startWay(t, r, "--route", "--proxy")
+	p := startProxy(t, r, "--route", "--proxy")
 	check("after the start")
 	ping := r.Upstream.Ping(lab.Host2Address, often)
 	ping.WaitForReply()
@@ -85,18 +83,16 @@ func TestForeignEntriesStay(t *testing.T) {
 	})
 	check("while the target is known")
 	r.Host2.RemoveAddress("eth0", w.Host)
-	lab.Eventually(t, "the way is gone", func() bool { return len(ways(r)) == 0 })
+	lab.Eventually(t, "the host route is gone", func() bool { return len(hostRoutes(r)) == 0 })
 	check("after the target has gone")
 	r.Host2.Address("eth0", w.Host)
 	ping.WaitForReply()
 	check("after the target is back")
 	p.Signal(syscall.SIGKILL)
 	p.Wait()
-	p = startWay(t, r)
+	p = startProxy(t, r)
 	check("after kill -9 and a start")
-	if status := p.Stop(); status != 0 {
-		t.Errorf("exit status %d", status)
-	}
+	stop(t, p)
 	check("after the end")
 	if list := append(r.Routes(byUs), r.Rules(byUs)...); len(list) > 0 {
 		t.Errorf("left of ndmon's own: %v", list)

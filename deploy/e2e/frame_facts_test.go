@@ -1,5 +1,3 @@
-//go:build linux
-
 package e2e
 
 import (
@@ -10,7 +8,7 @@ import (
 	"strconv"
 )
 
-// facts are what a frame says, by the names of NDPMon's rule fields, read from
+// facts are the contents of a frame, by the names of NDPMon's rule fields, read from
 // its bytes here without any of ndmon's code. A field that is there and has no
 // value has the value "".
 type facts map[string][]string

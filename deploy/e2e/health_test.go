@@ -1,5 +1,3 @@
-//go:build linux
-
 package e2e
 
 import (
@@ -9,7 +7,7 @@ import (
 	"github.com/ndmon/ndmon/deploy/lab"
 )
 
-// Each program says how it is: why it is not well while NATS is away, and that
+// Each program reports its health: why it is not well without NATS, and that
 // it is when it does its work.
 func TestHealth(t *testing.T) {
 	t.Parallel()

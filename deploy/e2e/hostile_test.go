@@ -1,5 +1,3 @@
-//go:build linux
-
 package e2e
 
 import (
@@ -109,9 +107,7 @@ func TestGarbageOnEventSubjects(t *testing.T) {
 	if len(alerts) > 0 {
 		t.Errorf("one more alert: %s", (<-alerts).Data)
 	}
-	if status := ruled.Stop(); status != 0 {
-		t.Errorf("exit status %d", status)
-	}
+	stop(t, ruled)
 }
 
 // relayCommand is a good command for host r1, changed by its caller.
@@ -177,7 +173,7 @@ func TestGarbageOnRelaySubjects(t *testing.T) {
 	for _, x := range refused {
 		publish(t, nc, "nd.relay.r1", x.data)
 	}
-	// A refusal that has to do with this host is told.
+	// A refusal that concerns this host is published.
 	for range refused {
 		r := parse[result](t, next(t, results, "the refusal").Data)
 		if r.Status != "error" || r.Error == "" || r.Relay != "c1" || r.Slave != "" {
@@ -212,8 +208,7 @@ func TestGarbageOnRelaySubjects(t *testing.T) {
 func TestGarbageOnAlerts(t *testing.T) {
 	t.Parallel()
 	r := lab.NewRouter(t)
-	p := r.Start(program("ndmon", "-i", lab.Master, "-o", "text", "--data", t.TempDir()))
-	p.Stderr.WaitFor("msg=capturing")
+	p := monitor(t, r, "-o", "text")
 	nc := connect(t, r.Namespace, localNATS)
 	for _, data := range [][]byte{[]byte("garbage"), nil, []byte("[]"), []byte(`{"time":3}`)} {
 		publish(t, nc, "nd.alerts", data)
@@ -227,9 +222,7 @@ func TestGarbageOnAlerts(t *testing.T) {
 	publish(t, nc, "nd.alerts", data)
 	r.Upstream.Wire("eth0").Send(numbered(1))
 	p.Stdout.WaitFor("ra-lifetime-zero")
-	if status := p.Stop(); status != 0 {
-		t.Errorf("exit status %d", status)
-	}
+	stop(t, p)
 	if out := p.Stdout.String(); strings.ContainsAny(out, "\x1b\r\u202e") {
 		t.Errorf("the text has characters that a terminal obeys: %q", out)
 	}

@@ -1,5 +1,3 @@
-//go:build linux
-
 package e2e
 
 import (
@@ -29,8 +27,7 @@ func alertsFrom(t *testing.T, p *lab.Process, wire *lab.Wire, first int) int {
 func TestInterfaceIsDeletedAndMadeAgain(t *testing.T) {
 	t.Parallel()
 	r := lab.NewRouter(t)
-	p := r.Start(program("ndmon", "-i", lab.Master, "--data", t.TempDir()))
-	p.Stderr.WaitFor("msg=capturing")
+	p := monitor(t, r)
 	number := alertsFrom(t, p, r.Upstream.Wire("eth0"), 0)
 
 	r.Delete(lab.Master)
@@ -56,10 +53,8 @@ func TestInterfaceIsDeletedAndMadeAgain(t *testing.T) {
 	}
 	p.Stderr.WaitForAfter(at, "interface changed its Ethernet address", "interface="+lab.Master, "to=02:00:00:00:77:01")
 	alertsFrom(t, p, r.Upstream.Wire("eth0"), number)
-	if status := p.Stop(); status != 0 {
-		t.Errorf("exit status %d", status)
-	}
-	// One line for each change, and no warning beside.
+	stop(t, p)
+	// One line for each change, and no other warning.
 	for _, line := range strings.Split(p.Stderr.String(), "\n") {
 		if strings.Contains(line, "level=ERROR") || strings.Contains(line, "level=WARN") && !strings.Contains(line, "is gone") && !strings.Contains(line, "waiting for interface") {
 			t.Errorf("the log has %s", line)
@@ -101,14 +96,13 @@ func TestRelayAfterInterfacesAreMadeAgain(t *testing.T) {
 	})
 }
 
-// The daemons wait for interfaces that appear later, and say so.
+// The daemons wait for interfaces that appear later, and log that.
 func TestDaemonsWaitForInterfaces(t *testing.T) {
 	t.Parallel()
 	r := lab.NewRouter(t)
 	startBroker(t, r.Namespace)
 	nc := connect(t, r.Namespace, localNATS)
-	ruled := r.Start(program("nd-ruled"))
-	ruled.Stderr.WaitFor("reading events")
+	startRuled(r.Namespace)
 	sensor := r.Start(with(program("nd-sensor"), "SENSOR_HOST=r1", "SENSOR_MASTERS=later0"))
 	pinger := r.Start(with(program("nd-pinger"), "PINGER_HOST=r1", "PINGER_SLAVES="+lab.Slave1+",later1"))
 	sensor.Stderr.WaitFor("waiting for interface", "later0")

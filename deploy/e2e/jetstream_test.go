@@ -1,5 +1,3 @@
-//go:build linux
-
 package e2e
 
 import (
@@ -25,8 +23,7 @@ func TestServerWithoutJetStream(t *testing.T) {
 	if status := p.Wait(); status != 1 || !strings.HasPrefix(p.Stdout.String(), "events: make stream ND_EVENTS: "+want) {
 		t.Errorf("health: exit status %d, %q", status, p.Stdout)
 	}
-	sensor := r.Start(with(program("nd-sensor"), "SENSOR_INTERFACES="+lab.Master))
-	sensor.Stderr.WaitFor("msg=capturing")
+	sensor := startSensor(r)
 	wire := r.Upstream.Wire("eth0")
 	wire.Send(numbered(1))
 	sensor.Stderr.WaitFor("is nd-ruled running, which makes the streams, and is JetStream enabled on the NATS server?")

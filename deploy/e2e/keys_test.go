@@ -1,5 +1,3 @@
-//go:build linux
-
 package e2e
 
 import (
@@ -145,8 +143,8 @@ func (k *keyed) wait(what string, is func(result) bool) {
 	}
 }
 
-// A fleet with keys, over TLS: all of it works, and a host's keys are good for
-// that host alone.
+// A fleet with keys, over TLS: all of it works, and a host's keys are valid only for
+// that host.
 func TestKeys(t *testing.T) {
 	t.Parallel()
 	k := &keyed{t: t, dir: filepath.Join(t.TempDir(), "keys")}
@@ -250,8 +248,8 @@ func (k *keyed) wasPermitted() {
 	}
 }
 
-// refusesAnotherHost: the keys of one host are good for no other, and a daemon
-// that tries says so.
+// refusesAnotherHost: the keys of one host are not valid for another, and a daemon
+// that tries logs it.
 func (k *keyed) refusesAnotherHost() {
 	k.startSensor(keysHost, keysOther, "SENSOR_INTERFACES="+lab.Master)
 	k.sensor.Stderr.WaitFor("msg=capturing")

@@ -1,5 +1,3 @@
-//go:build linux
-
 package e2e
 
 import (
@@ -18,7 +16,7 @@ type kind struct {
 	name string
 	// router has a router receive it.
 	router bool
-	// fixed is how many bytes of the body stand before the options.
+	// fixed is the number of bytes of the body before the options.
 	fixed int
 	// prepare has the host ready for the message, settle waits until it has its
 	// effect.

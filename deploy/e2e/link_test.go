@@ -1,5 +1,3 @@
-//go:build linux
-
 package e2e
 
 import (
@@ -16,7 +14,7 @@ import (
 	"github.com/ndmon/ndmon/deploy/lab"
 )
 
-// station is somebody on the upstream network whose frames the tests make.
+// station is a station on the upstream network whose frames the tests make.
 type station struct {
 	mac     net.HardwareAddr
 	address netip.Addr
@@ -28,7 +26,7 @@ func newStation(n byte) station {
 
 // asks is a solicitation of the station's.
 func (s station) asks() []byte {
-	return lab.Solicitation(s.mac, s.address, lab.NobodysAddress).Frame()
+	return lab.Solicitation(s.mac, s.address, lab.UnusedAddress).Frame()
 }
 
 // configuration is one of NDPMon's: the router of one link, and a rule of it.
@@ -59,8 +57,8 @@ func configuration(probe, kind string, router station) []byte {
 `, probe, kind, router.mac, router.address)
 }
 
-// A user of NDPMon brings the configuration: the router that it lists is let
-// alone, another is a rogue, on the link of the probe and on no other.
+// With a configuration of NDPMon, the router that it lists raises no alert and another
+// one is a rogue, on the link of the probe and on no other.
 func TestConfigurationOfNDPMon(t *testing.T) {
 	t.Parallel()
 	good, rogue := newStation(1), newStation(2)
@@ -96,9 +94,7 @@ func TestConfigurationOfNDPMon(t *testing.T) {
 				out := p.Stdout.String()
 				return strings.Contains(out, "ra-lifetime-zero") || strings.Contains(out, "configured-router-gives-up")
 			})
-			if status := p.Stop(); status != 0 {
-				t.Errorf("exit status %d", status)
-			}
+			stop(t, p)
 			got := map[string]int{}
 			for _, a := range printed(t, p) {
 				// The rogue's last frame counts as one of a rogue, too.
@@ -142,9 +138,8 @@ func neighbours(t *testing.T, r *lab.Router) (list []neighbour) {
 	return list
 }
 
-// What nd-ruled knows of the links is shown by nd-ruled neighbors, and outlives
-// nd-ruled, even killed: nobody is new again, and a claim that contradicts an
-// older one is known for what it is.
+// nd-ruled neighbors shows the state of the links. The state outlives a killed
+// nd-ruled: no station is new again, and a contradicting binding is recognised.
 func TestNeighbors(t *testing.T) {
 	t.Parallel()
 	r := lab.NewRouter(t)
@@ -153,9 +148,7 @@ func TestNeighbors(t *testing.T) {
 	alerts := collect(t, nc, "nd.alerts")
 	ruled := r.Start(with(builtin("nd-ruled"), "RULED_STATE_INTERVAL=1s"))
 	ruled.Stderr.WaitFor("reading events")
-	sensor := r.Start(with(program("nd-sensor"), "SENSOR_HOST=r1", "SENSOR_INTERFACES="+lab.Master))
-	sensor.Stderr.WaitFor("msg=capturing")
-	sensor.Stderr.WaitFor("connected to NATS")
+	startSensor(r).Stderr.WaitFor("connected to NATS")
 	wire := r.Upstream.Wire("eth0")
 	first, second := newStation(1), newStation(2)
 	wire.Send(first.asks(), second.asks())
@@ -182,9 +175,7 @@ func TestNeighbors(t *testing.T) {
 	if diff := cmp.Diff(want, neighbours(t, r)); diff != "" {
 		t.Errorf("neighbours (-want +got):\n%s", diff)
 	}
-	if status := ruled.Stop(); status != 0 {
-		t.Errorf("exit status %d", status)
-	}
+	stop(t, ruled)
 	got := map[string]int{}
 	for _, a := range storedAlerts(t, nc) {
 		if bytes.HasPrefix([]byte(a.Event.Ethernet.Source), []byte("00:00:0c")) {
@@ -201,34 +192,27 @@ func TestNeighbors(t *testing.T) {
 	if len(alerts) < len(wantAlerts) {
 		t.Errorf("%d alerts came", len(alerts))
 	}
-	// It is told whose knowledge it was when nobody runs.
+	// Without a running nd-ruled, it says that the state is stored.
 	p := r.Start(builtin("nd-ruled", "neighbors"))
 	if status := p.Wait(); status != 0 || !strings.Contains(p.Stderr.String(), "does not run") || !strings.Contains(p.Stdout.String(), "doubted") {
 		t.Errorf("exit status %d: %s%s", status, p.Stdout.String(), p.Stderr.String())
 	}
 }
 
-// What is learned is a configuration that ndmon takes, and under which the same
-// routers are let alone.
+// --learn prints a configuration that ndmon accepts and that lists the routers heard.
 func TestLearn(t *testing.T) {
 	t.Parallel()
 	capture := corpus(t, "radvd-minimal")
-	p := lab.Start(t, builtin("ndmon", "--learn", "1h", "-r", capture, "--host", "r1"))
-	if status := p.Wait(); status != 0 {
-		t.Fatalf("exit status %d", status)
-	}
+	p := succeed(t, builtin("ndmon", "--learn", "1h", "-r", capture, "--host", "r1"))
 	learned := write(t, "learned.xml", []byte(p.Stdout.String()))
 	check := lab.Start(t, program("nd-ruled", "check", learned))
 	if status := check.Wait(); status != 0 || !strings.Contains(check.Stdout.String(), "02:00:00:00:00:04") {
 		t.Errorf("exit status %d: %s", status, check.Stdout.String())
 	}
 	for file, critical := range map[string]bool{capture: false, corpus(t, "thc-fake_router26"): true} {
-		// The name of the file stands for the interface: one name for both.
+		// The name of the file is the interface, so both have one name.
 		link := write(t, "radvd-minimal.pcap", readFile(t, file))
-		p := lab.Start(t, builtin("ndmon", "-r", link, "--host", "r1", "-R", learned))
-		if status := p.Wait(); status != 0 {
-			t.Fatalf("exit status %d", status)
-		}
+		p := succeed(t, builtin("ndmon", "-r", link, "--host", "r1", "-R", learned))
 		if got := strings.Contains(p.Stdout.String(), `"severity":"critical"`); got != critical {
 			t.Errorf("%s: critical alerts: %t\n%s", file, got, p.Stdout.String())
 		}
@@ -236,9 +220,7 @@ func TestLearn(t *testing.T) {
 
 	r := lab.NewRouter(t)
 	startBroker(t, r.Namespace)
-	sensor := r.Start(with(program("nd-sensor"), "SENSOR_INTERFACES="+lab.Master))
-	sensor.Stderr.WaitFor("msg=capturing")
-	sensor.Stderr.WaitFor("connected to NATS")
+	startSensor(r).Stderr.WaitFor("connected to NATS")
 	ruled := r.Start(builtin("nd-ruled", "--learn", "2s"))
 	ruled.Stderr.WaitFor("reading events")
 	router := newStation(9)
@@ -248,7 +230,7 @@ func TestLearn(t *testing.T) {
 	}
 }
 
-// Where no router is heard there is no configuration, and it is said why.
+// Without a router there is no configuration, and an error with the reason.
 func TestLearnNothing(t *testing.T) {
 	t.Parallel()
 	r := lab.NewRouter(t)

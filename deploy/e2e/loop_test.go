@@ -1,5 +1,3 @@
-//go:build linux
-
 package e2e
 
 import (
@@ -112,8 +110,8 @@ func TestTwoRoutersOnTheSameLinks(t *testing.T) {
 			if !tc.keeps {
 				asked, mac, source = r1.Wire("m0"), r1.MAC("m0"), lab.RouterAddress
 			}
-			asked.Send(lab.Solicitation(mac, source, lab.NobodysAddress).Frame())
-			count := untilQuiet(t, lab.NobodysAddress, wires)
+			asked.Send(lab.Solicitation(mac, source, lab.UnusedAddress).Frame())
+			count := untilQuiet(t, lab.UnusedAddress, wires)
 			t.Logf("solicitations for nobody: %v", count)
 			if count["link of b"] == 0 {
 				t.Error("nobody was looked for behind the routers")
@@ -132,7 +130,7 @@ func TestTwoRoutersOnTheSameLinks(t *testing.T) {
 	}
 }
 
-// A bridge is watched beside its ports, where each solicitation is seen again.
+// A bridge is captured as well as its ports, which carry each solicitation again.
 func TestBridgeWhosePortsAreWatched(t *testing.T) {
 	t.Parallel()
 	r := lab.New(t, "router")
@@ -157,8 +155,8 @@ func TestBridgeWhosePortsAreWatched(t *testing.T) {
 
 	// What comes in on a port is seen there, on the bridge and leaving the other
 	// port.
-	upstream.Wire("eth0").Send(lab.Solicitation(upstream.MAC("eth0"), lab.GatewayAddress, lab.NobodysAddress).Frame())
-	count := untilQuiet(t, lab.NobodysAddress, wires)
+	upstream.Wire("eth0").Send(lab.Solicitation(upstream.MAC("eth0"), lab.GatewayAddress, lab.UnusedAddress).Frame())
+	count := untilQuiet(t, lab.UnusedAddress, wires)
 	t.Logf("solicitations for nobody: %v", count)
 	if n := count["slave"]; n == 0 || n > probesOfOne {
 		t.Errorf("%d solicitations behind the slave for one, want 1 to %d", n, probesOfOne)

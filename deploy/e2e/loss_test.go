@@ -1,5 +1,3 @@
-//go:build linux
-
 package e2e
 
 import (
@@ -13,8 +11,7 @@ import (
 func TestLostFramesAreToldOf(t *testing.T) {
 	t.Parallel()
 	r := lab.NewRouter(t)
-	sensor := r.Start(with(program("nd-sensor"), "SENSOR_HOST=r1", "SENSOR_INTERFACES="+lab.Master, "SENSOR_BUFFER=1048576", "SENSOR_REPORT=100ms"))
-	sensor.Stderr.WaitFor("msg=capturing")
+	sensor := startSensor(r, "SENSOR_BUFFER=1048576", "SENSOR_REPORT=100ms")
 	sensor.Stderr.WaitFor("cannot reach NATS")
 	const sent = 5000
 	wire := r.Upstream.Wire("eth0")
@@ -24,7 +21,7 @@ func TestLostFramesAreToldOf(t *testing.T) {
 	sensor.Stderr.WaitFor("frames were lost", "interface="+lab.Master)
 
 	startBroker(t, r.Namespace)
-	r.Start(program("nd-ruled")).Stderr.WaitFor("reading events")
+	startRuled(r.Namespace)
 	nc := connect(t, r.Namespace, localNATS)
 	var told, seen uint64
 	lab.Eventually(t, "every frame is alerted on or told of", func() bool {

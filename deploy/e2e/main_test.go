@@ -1,5 +1,3 @@
-//go:build linux
-
 // Package e2e tests ndmon's programs as their users see them: the binaries are
 // built and run, in networks made of namespaces where they need one, and looked
 // at from outside, through what they print, their subjects on NATS and the
@@ -104,7 +102,7 @@ const nobody = 65534
 const plainName = "plain.xml"
 
 // program is a command line of one of the binaries. Where rules are evaluated,
-// they are plainRules unless the test says otherwise.
+// they are plainRules by default.
 func program(name string, args ...string) lab.Command {
 	return with(builtin(name, args...), "RULED_RULES="+filepath.Join(binaries, plainName))
 }
@@ -112,6 +110,50 @@ func program(name string, args ...string) lab.Command {
 // builtin is a command line of one of the binaries with the built-in rules.
 func builtin(name string, args ...string) lab.Command {
 	return lab.Command{Path: filepath.Join(binaries, name), Args: args}
+}
+
+// stop ends programs in order (SIGTERM) and checks that they report success.
+func stop(t *testing.T, programs ...*lab.Process) {
+	t.Helper()
+	for _, p := range programs {
+		if status := p.Stop(); status != 0 {
+			t.Errorf("exit status %d", status)
+		}
+	}
+}
+
+// succeed runs a program that needs no network of its own and reports success.
+func succeed(t *testing.T, c lab.Command) *lab.Process {
+	t.Helper()
+	p := lab.Start(t, c)
+	if status := p.Wait(); status != 0 {
+		t.Fatalf("exit status %d", status)
+	}
+	return p
+}
+
+// monitor starts ndmon on the master of a router, with more arguments, and waits
+// until it captures.
+func monitor(t *testing.T, r *lab.Router, args ...string) *lab.Process {
+	t.Helper()
+	p := r.Start(program("ndmon", append([]string{"-i", lab.Master, "--data", t.TempDir()}, args...)...))
+	p.Stderr.WaitFor("msg=capturing")
+	return p
+}
+
+// startRuled starts nd-ruled and waits until it reads events.
+func startRuled(n *lab.Namespace, env ...string) *lab.Process {
+	p := n.Start(with(program("nd-ruled"), env...))
+	p.Stderr.WaitFor("reading events")
+	return p
+}
+
+// startSensor starts nd-sensor on the master of a router, called r1, and waits
+// until it captures.
+func startSensor(r *lab.Router, env ...string) *lab.Process {
+	p := r.Start(with(program("nd-sensor"), append([]string{"SENSOR_HOST=r1", "SENSOR_INTERFACES=" + lab.Master}, env...)...))
+	p.Stderr.WaitFor("msg=capturing")
+	return p
 }
 
 // with returns the command with variables added to its environment.
@@ -129,7 +171,7 @@ func write(t *testing.T, name string, content []byte) string {
 	if err := os.WriteFile(path, content, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	// The folder and the one of the test's name above it are for us alone.
+	// The folder and its parent are private to the test's user.
 	for _, d := range []string{dir, filepath.Dir(dir)} {
 		if err := os.Chmod(d, 0o755); err != nil {
 			t.Fatal(err)

@@ -1,5 +1,3 @@
-//go:build linux
-
 package e2e
 
 import (
@@ -26,21 +24,11 @@ func startPipeline(t *testing.T) *pipeline {
 	p.broker = startBroker(t, p.r.Namespace)
 	p.nc = connect(t, p.r.Namespace, localNATS)
 	p.alerts = collect(t, p.nc, "nd.alerts")
-	p.startRuled()
-	p.startSensor()
+	p.ruled = startRuled(p.r.Namespace)
+	p.sensor = startSensor(p.r)
 	p.sensor.Stderr.WaitFor("connected to NATS")
 	p.flow = startFlow(t, p.r.Upstream.Wire("eth0"))
 	return p
-}
-
-func (p *pipeline) startRuled() {
-	p.ruled = p.r.Start(program("nd-ruled"))
-	p.ruled.Stderr.WaitFor("reading events")
-}
-
-func (p *pipeline) startSensor() {
-	p.sensor = p.r.Start(with(program("nd-sensor"), "SENSOR_HOST=r1", "SENSOR_INTERFACES="+lab.Master))
-	p.sensor.Stderr.WaitFor("msg=capturing")
 }
 
 // flowing waits until more alerts come through.
@@ -58,11 +46,7 @@ func (p *pipeline) end(t *testing.T) int {
 	lab.Eventually(t, "every alert is stored", func() bool {
 		return stream(t, p.nc, "ND_ALERTS").CachedInfo().State.Msgs >= uint64(sent)
 	})
-	for _, process := range []*lab.Process{p.sensor, p.ruled} {
-		if status := process.Stop(); status != 0 {
-			t.Errorf("exit status %d", status)
-		}
-	}
+	stop(t, p.sensor, p.ruled)
 	return sent
 }
 
@@ -113,7 +97,7 @@ func TestRuledIsKilled(t *testing.T) {
 		p.flowing(t)
 		p.ruled.Kill()
 		p.flow.wait(500)
-		p.startRuled()
+		p.ruled = startRuled(p.r.Namespace)
 	}
 	p.flowing(t)
 	sent := p.end(t)
@@ -121,15 +105,13 @@ func TestRuledIsKilled(t *testing.T) {
 	exactlyOnce(t, "subscriber", sent, p.subscribed(t))
 }
 
-// A sensor that is told to stop publishes what it has captured before it ends.
+// A sensor that gets SIGTERM publishes what it has captured before it ends.
 func TestSensorIsStoppedAndStarted(t *testing.T) {
 	t.Parallel()
 	p := startPipeline(t)
 	p.flowing(t)
 	sent := p.flow.end()
-	if status := p.sensor.Stop(); status != 0 {
-		t.Errorf("exit status %d", status)
-	}
+	stop(t, p.sensor)
 	p.end(t)
 	exactlyOnce(t, "stream", sent, storedAlerts(t, p.nc))
 }

@@ -1,5 +1,3 @@
-//go:build linux
-
 package e2e
 
 import (
@@ -42,8 +40,7 @@ func TestRulesAreReadAgain(t *testing.T) {
 	t.Parallel()
 	network := lab.NewRouter(t)
 	path := write(t, "rules.xml", ruleNamed("first"))
-	p := network.Start(program("ndmon", "-i", lab.Master, "-R", path, "--data", t.TempDir()))
-	p.Stderr.WaitFor("msg=capturing")
+	p := monitor(t, network, "-R", path)
 	r := &reloader{t: t, wire: network.Upstream.Wire("eth0"), alerts: collect(t, connect(t, network.Namespace, localNATS), "nd.alerts")}
 	r.inForce("first")
 	log := len(p.Stderr.String())
@@ -85,9 +82,7 @@ func TestRulesAreReadAgain(t *testing.T) {
 	}
 	p.Stderr.WaitForAfter(log, path+" is not a regular file", "refused")
 	r.inForce("fourth")
-	if status := p.Stop(); status != 0 {
-		t.Errorf("exit status %d", status)
-	}
+	stop(t, p)
 }
 
 // SIGHUP has the file read again, also if it has not changed.
@@ -100,10 +95,8 @@ func TestHangupReadsRulesAgain(t *testing.T) {
 	if err := os.Symlink(target, path); err != nil {
 		t.Fatal(err)
 	}
-	ruled := network.Start(with(program("nd-ruled"), "RULED_RULES="+path))
-	ruled.Stderr.WaitFor("reading events")
-	sensor := network.Start(with(program("nd-sensor"), "SENSOR_INTERFACES="+lab.Master))
-	sensor.Stderr.WaitFor("msg=capturing")
+	ruled := startRuled(network.Namespace, "RULED_RULES="+path)
+	startSensor(network)
 	r := &reloader{t: t, wire: network.Upstream.Wire("eth0"), alerts: collect(t, connect(t, network.Namespace, localNATS), "nd.alerts")}
 	r.inForce("first")
 	log := len(ruled.Stderr.String())
@@ -121,9 +114,7 @@ func TestHangupReadsRulesAgain(t *testing.T) {
 	// The faults are logged each time.
 	ruled.Signal(syscall.SIGHUP)
 	ruled.Stderr.WaitForAfter(log, "SIGHUP", path+":2: ", path+":6: ", "refused")
-	if status := ruled.Stop(); status != 0 {
-		t.Errorf("exit status %d", status)
-	}
+	stop(t, ruled)
 }
 
 // replace puts a new file in the place of another.

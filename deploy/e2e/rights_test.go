@@ -1,5 +1,3 @@
-//go:build linux
-
 package e2e
 
 import (
@@ -13,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// With CAP_NET_RAW alone there are no routing tables of ndmon's: targets are
-// solicited all the same, and pinged where the slave has a route of its own.
+// With only CAP_NET_RAW ndmon makes no routing tables. It still solicits targets, and
+// pings them where the slave has a route.
 func TestRelayWithCapNetRawAlone(t *testing.T) {
 	t.Parallel()
 	r := lab.NewRouter(t)
@@ -33,7 +31,7 @@ func TestRelayWithCapNetRawAlone(t *testing.T) {
 	p := r.Start(c)
 	p.Stderr.WaitFor("msg=capturing", "interface="+lab.Master)
 	p.Stderr.WaitFor("pinger ready")
-	// The start says what cannot be done, for whom and why.
+	// At the start ndmon logs what it cannot do, and why.
 	for _, word := range []string{"CAP_NET_ADMIN", lab.Slave1} {
 		if !lineWith(p, word, "level=WARN") {
 			t.Errorf("no warning at the start has %s:\n%s", word, p.Stderr)
@@ -65,9 +63,7 @@ func TestRelayWithCapNetRawAlone(t *testing.T) {
 		return r.NeighbourState(lab.Slave2, routed) == "REACHABLE"
 	})
 	lab.Eventually(t, "an echo request came", func() bool { return len(echoes(wire2.Frames())) > 0 })
-	if status := p.Stop(); status != 0 {
-		t.Errorf("exit status %d", status)
-	}
+	stop(t, p)
 	clean(t, r)
 }
 

@@ -1,5 +1,3 @@
-//go:build linux
-
 package e2e
 
 import (
@@ -33,7 +31,7 @@ func TestInterfacesAreSelected(t *testing.T) {
 			r.Veth("idle0", lab.New(t, "beside"), "eth0")
 			r.Down("idle0")
 			p := r.Start(program("ndmon", append(tc.args, "--data", t.TempDir(), "--host", "r1")...))
-			// The log tells which; the events tell that it is so.
+			// The log names them, and the events confirm it.
 			lab.Eventually(t, "the interfaces are captured", func() bool {
 				return len(capturing.FindAllString(p.Stderr.String(), -1)) >= len(tc.want)
 			})
@@ -47,9 +45,7 @@ func TestInterfacesAreSelected(t *testing.T) {
 				e := parse[event](t, next(t, events, "the events").Data)
 				got[e.Interface] = map[bool]string{true: "true", false: "false"}[e.Master]
 			}
-			if status := p.Stop(); status != 0 {
-				t.Errorf("exit status %d", status)
-			}
+			stop(t, p)
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("interfaces with events, masters are true (-want +got):\n%s", diff)
 			}
@@ -108,9 +104,7 @@ func TestServerOfAnother(t *testing.T) {
 		lab.Eventually(t, "the alert of its host is printed", func() bool {
 			return slices.ContainsFunc(printed(t, p), func(a alert) bool { return a.Host == []string{"r1", "r2"}[i] })
 		})
-		if status := p.Stop(); status != 0 {
-			t.Errorf("exit status %d", status)
-		}
+		stop(t, p)
 	}
 	if len(alerts) > 0 {
 		t.Errorf("one more alert: %s", (<-alerts).Data)

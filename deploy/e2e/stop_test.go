@@ -1,5 +1,3 @@
-//go:build linux
-
 package e2e
 
 import (
@@ -19,17 +17,8 @@ import (
 // atOnce is how long ndmon may take to end, on a machine as busy as any.
 const atOnce = 10 * time.Second
 
-// Ctrl-C ends ndmon at once, and what came just before it is still alerted on.
-func TestInterruptLosesNothing(t *testing.T) {
-	t.Parallel()
-	r := lab.NewRouter(t)
-	data := t.TempDir()
-	p := startStop(t, r, data)
-	const frames = 500
-	wire := r.Upstream.Wire("eth0")
-	for n := range frames {
-		wire.Send(numbered(n))
-	}
+func interrupt(t *testing.T, p *lab.Process) {
+	t.Helper()
 	interrupted := time.Now()
 	p.Signal(syscall.SIGINT)
 	if status := p.Wait(); status != 0 {
@@ -38,23 +27,30 @@ func TestInterruptLosesNothing(t *testing.T) {
 	if took := time.Since(interrupted); took > atOnce {
 		t.Errorf("it took %v to end", took)
 	}
+}
+
+// Ctrl-C ends ndmon at once, and what came just before it is still alerted on.
+func TestInterruptLosesNothing(t *testing.T) {
+	t.Parallel()
+	r := lab.NewRouter(t)
+	data := t.TempDir()
+	p := monitor(t, r, "--data", data)
+	const frames = 500
+	wire := r.Upstream.Wire("eth0")
+	for n := range frames {
+		wire.Send(numbered(n))
+	}
+	interrupt(t, p)
 	exactlyOnce(t, "standard output", frames, printed(t, p))
 
 	// The alerts are still there for who comes later; those printed once are
 	// not printed again.
-	p = startStop(t, r, data)
+	p = monitor(t, r, "--data", data)
 	exactlyOnce(t, "stream", frames, storedAlerts(t, connect(t, r.Namespace, localNATS)))
 	p.Stop()
 	if lines := p.Stdout.Lines(); len(lines) > 0 {
 		t.Errorf("the next ndmon printed %d alerts of the first", len(lines))
 	}
-}
-
-func startStop(t *testing.T, r *lab.Router, data string) *lab.Process {
-	t.Helper()
-	p := r.Start(program("ndmon", "-i", lab.Master, "--data", data))
-	p.Stderr.WaitFor("msg=capturing")
-	return p
 }
 
 // A second Ctrl-C, or a closed pipe, must not be needed: ndmon ends while
@@ -64,17 +60,10 @@ func TestInterruptWhilePinging(t *testing.T) {
 	r := lab.NewRouter(t)
 	p := startRelay(t, r)
 	results := collect(t, connect(t, r.Namespace, localNATS), "nd.results.*")
-	r.Solicit(lab.NobodysAddress)
+	r.Solicit(lab.UnusedAddress)
 	r.Solicit(lab.Host1Address)
 	next(t, results, "the first result")
-	interrupted := time.Now()
-	p.Signal(syscall.SIGINT)
-	if status := p.Wait(); status != 0 {
-		t.Errorf("exit status %d", status)
-	}
-	if took := time.Since(interrupted); took > atOnce {
-		t.Errorf("it took %v to end", took)
-	}
+	interrupt(t, p)
 	// The routing rules that were made for the pings are gone.
 	rules, err := r.Netlink.RuleList(syscall.AF_INET6)
 	if err != nil {

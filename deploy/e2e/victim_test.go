@@ -1,5 +1,3 @@
-//go:build linux
-
 package e2e
 
 import (
@@ -109,7 +107,7 @@ func (v *victim) neighbour(addr netip.Addr, mac net.HardwareAddr, state int) {
 	}
 }
 
-// forget empties the host's neighbour table, which shares the kernel's room with
+// forget empties the host's neighbour table, which shares the kernel's entries with
 // those of all other hosts.
 func (v *victim) forget() {
 	v.t.Helper()

@@ -1,5 +1,3 @@
-//go:build linux
-
 package e2e
 
 import (
@@ -42,7 +40,7 @@ func TestNdmonIsKilled(t *testing.T) {
 	data := t.TempDir()
 	wire := r.Upstream.Wire("eth0")
 	begin := func(n int) *lab.Process {
-		p := startStop(t, r, data)
+		p := monitor(t, r, "--data", data)
 		wire.Send(numbered(n))
 		return p
 	}
@@ -67,9 +65,7 @@ func TestNdmonIsKilled(t *testing.T) {
 			t.Errorf("alerts: %+v", got)
 		}
 	}
-	if status := p.Stop(); status != 0 {
-		t.Errorf("exit status %d", status)
-	}
+	stop(t, p)
 	if left, err := os.Stat(filepath.Join(data, "watching")); err == nil {
 		t.Errorf("a file is left behind: %v", left)
 	}
@@ -80,19 +76,15 @@ func TestNdmonIsKilled(t *testing.T) {
 	}
 }
 
-// A router's sensor that is killed is missed, and said to be back.
+// The sensor of a router that is killed raises an alert, and another when it is back.
 func TestSensorIsKilled(t *testing.T) {
 	t.Parallel()
 	r := lab.NewRouter(t)
 	startBroker(t, r.Namespace)
 	nc := connect(t, r.Namespace, localNATS)
-	r.Start(program("nd-ruled")).Stderr.WaitFor("reading events")
+	startRuled(r.Namespace)
 	alerts, heartbeats := collect(t, nc, "nd.alerts"), collect(t, nc, "nd.events.r1.=.other")
-	begin := func() *lab.Process {
-		p := r.Start(with(program("nd-sensor"), "SENSOR_HOST=r1", "SENSOR_INTERFACES="+lab.Master, "SENSOR_HEARTBEAT=1s"))
-		p.Stderr.WaitFor("msg=capturing")
-		return p
-	}
+	begin := func() *lab.Process { return startSensor(r, "SENSOR_HEARTBEAT=1s") }
 	expect := func(rule, severity string) alert {
 		t.Helper()
 		m := next(t, alerts, "the alert "+rule)
@@ -123,9 +115,7 @@ func TestSensorIsKilled(t *testing.T) {
 		t.Errorf("not watched from %v to %v, killed %v", from, to, killed)
 	}
 	expect("sensor-back", "info")
-	if status := p.Stop(); status != 0 {
-		t.Errorf("exit status %d", status)
-	}
+	stop(t, p)
 	if a := expect("sensor-lost", "warning"); !regexp.MustCompile(` was stopped at \S+Z:`).MatchString(a.Description) {
 		t.Errorf("%s", a.Description)
 	}

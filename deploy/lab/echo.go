@@ -1,5 +1,3 @@
-//go:build linux
-
 package lab
 
 import (
@@ -12,8 +10,8 @@ import (
 	"time"
 )
 
-// Pings are echo requests that a namespace sends to an address, one after the
-// other, until they are stopped or the test ends (RFC 4443, section 4).
+// Pings are echo requests that a namespace sends to an address until they are
+// stopped or the test ends (RFC 4443, section 4).
 type Pings struct {
 	t    TB
 	what string
@@ -24,14 +22,14 @@ type Pings struct {
 	echoes []Echo
 }
 
-// Echo is an echo request, or one that the kernel refused to send.
+// Echo is an echo request, sent or refused by the kernel.
 type Echo struct {
 	Sent time.Time
-	// Answered is zero as long as there is no reply.
+	// Answered is zero until the reply arrives.
 	Answered time.Time
 }
 
-// Ping begins to send an echo request each time that so much time has passed.
+// Ping starts sending echo requests at an interval.
 func (n *Namespace) Ping(target netip.Addr, every time.Duration) *Pings {
 	n.t.Helper()
 	var conn net.PacketConn
@@ -84,7 +82,7 @@ func (p *Pings) receive(conn net.PacketConn, target netip.Addr, id uint16) {
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		// What the network has told of another request is no reply.
+		// Not ICMPv6 errors or replies to other requests.
 		if err != nil || size < 8 || data[0] != echoReply || binary.BigEndian.Uint16(data[4:]) != id || !from.(*net.IPAddr).IP.Equal(target.AsSlice()) {
 			continue
 		}
@@ -98,7 +96,7 @@ func (p *Pings) receive(conn net.PacketConn, target netip.Addr, id uint16) {
 	}
 }
 
-// Echoes returns those that were sent so far.
+// Echoes returns the requests sent so far.
 func (p *Pings) Echoes() []Echo {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -117,7 +115,7 @@ func (p *Pings) Answered(after time.Time) bool {
 	return false
 }
 
-// WaitForReply waits for the reply to a request that is sent from now on.
+// WaitForReply waits for the reply to a request sent after the call.
 func (p *Pings) WaitForReply() {
 	p.t.Helper()
 	now := time.Now()

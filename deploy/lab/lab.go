@@ -1,25 +1,23 @@
-//go:build linux
-
-// Package lab makes networks of namespaces on this machine, in which tests and
-// benchmarks run ndmon's programs as a user would: namespaces joined by veth
-// pairs, addresses, processes in a namespace, frames put on a wire and seen on
-// it, and the kernel's neighbour table.
+// Package lab makes networks of namespaces on this machine for tests and
+// benchmarks: namespaces joined by veth pairs, addresses, processes in a namespace,
+// frames sent and received on an interface, and the kernel's neighbour table. It is
+// a module of its own, because every module tests with it.
 //
-// A lab belongs to a test, or to whatever else implements TB; a program gets one
-// from Run. What cannot be made ends the test with a message, so nothing here
-// returns an error, and everything is gone when the test ends, however it does:
+// A lab belongs to a test or another TB; Run gives one to a program. An operation
+// that fails ends the test with a message, so the methods return no errors, and
+// everything is removed when the test ends:
 //
 //	r := lab.NewRouter(t)                       // master m0, slaves s1 and s2, hosts behind them
 //	p := r.Start(lab.Command{Path: "bin/ndmon", Args: []string{"-m", "m0", "-s", "s1,s2"}})
 //	p.Stderr.WaitFor("serving NATS")
 //	conn, err := nats.Connect("nats://127.0.0.1:4222", nats.SetCustomDialer(r))
-//	r.Solicit(lab.Host2Address)                 // the kernel looks for it on m0
-//	lab.Eventually(t, "it is found behind s2", func() bool {
+//	r.Solicit(lab.Host2Address)                 // the kernel solicits it on m0
+//	lab.Eventually(t, "ndmon finds it behind s2", func() bool {
 //		return r.NeighbourState("s2", lab.Host2Address) == "REACHABLE"
 //	})
 //
-// Namespaces have no names in the system: they live as long as the test's
-// process, or a process in them, so two labs never meet and none is left over.
+// Namespaces have no names in the system. They end with the test's process and the
+// processes in them, so labs do not share any and leave none behind.
 package lab
 
 import (
@@ -33,12 +31,11 @@ import (
 	"time"
 )
 
-// TB is what a lab needs of the test that it belongs to: a testing.TB, or what
-// Run makes.
+// TB is the test that a lab belongs to: a testing.TB, or the TB that Run makes.
 type TB interface {
 	Helper()
 	Name() string
-	// Cleanup has f called when the test ends, the last one first.
+	// Cleanup registers f to be called when the test ends, in reverse order.
 	Cleanup(f func())
 	Failed() bool
 	Logf(format string, args ...any)
@@ -47,12 +44,11 @@ type TB interface {
 	Skipf(format string, args ...any)
 }
 
-// Patience is how long Eventually and the methods named WaitFor wait before the
-// test fails: far longer than anything takes on a busy machine.
+// Patience is how long Eventually and the WaitFor methods wait before the test
+// fails: much longer than an operation takes on a busy machine.
 const Patience = 30 * time.Second
 
-// Eventually waits until the condition holds, and fails the test when it does
-// not within Patience.
+// Eventually waits until the condition holds, and fails the test after Patience.
 func Eventually(t TB, what string, condition func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(Patience)
@@ -65,9 +61,8 @@ func Eventually(t TB, what string, condition func() bool) {
 	}
 }
 
-// Run calls f with a TB for a program that is no test, cleans up after it and
-// returns the error that f ended with, by Fatalf or Skipf. Lines of the log go
-// to w.
+// Run calls f with a TB for a program that is no test, and cleans up after it. It
+// returns the error with which f called Fatalf or Skipf. Log lines go to w.
 func Run(name string, w io.Writer, f func(TB)) error {
 	p := &program{name: name, w: w}
 	done := make(chan struct{})

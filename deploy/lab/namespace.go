@@ -1,5 +1,3 @@
-//go:build linux
-
 package lab
 
 import (
@@ -28,15 +26,14 @@ type Namespace struct {
 	handle netns.NsHandle
 }
 
-// New makes a network namespace whose name is for messages. Its loopback
-// interface is up; addresses are usable at once (no duplicate address
-// detection), and the kernel neither solicits nor follows routers. Without root
-// the test is skipped, or fails where CI=true.
+// New makes a network namespace; its name is used in messages. The loopback
+// interface is up, addresses are usable immediately (no duplicate address
+// detection), and the kernel ignores routers. NeedRoot applies to the test.
 func New(t TB, name string) *Namespace {
 	t.Helper()
 	NeedRoot(t)
 	n := &Namespace{name: name, t: t}
-	// The thread is given up with its namespace: it never runs other code again.
+	// The thread ends with the goroutine, so no other code runs in its namespace.
 	made := make(chan error)
 	go func() {
 		runtime.LockOSThread()
@@ -66,7 +63,7 @@ func (n *Namespace) Do(f func()) {
 	<-done
 }
 
-// Go runs f in the namespace beside the test, as Do does.
+// Go starts f in the namespace and does not wait for it. Otherwise it is like Do.
 func (n *Namespace) Go(f func()) {
 	n.t.Helper()
 	n.must(n.enter(f), "enter")
@@ -186,7 +183,7 @@ func (n *Namespace) Delete(name string) {
 	n.must(n.Netlink.LinkDel(n.Link(name)), "delete %s", name)
 }
 
-// Address gives the interface an IPv4 or IPv6 address such as 2001:db8::1/64.
+// Address adds an IPv4 or IPv6 address such as 2001:db8::1/64 to the interface.
 func (n *Namespace) Address(name, cidr string) {
 	n.t.Helper()
 	a, err := netlink.ParseAddr(cidr)
@@ -197,8 +194,8 @@ func (n *Namespace) Address(name, cidr string) {
 	n.must(n.Netlink.AddrAdd(n.Link(name), a), "add address %s to %s", cidr, name)
 }
 
-// AddressWithDAD gives the interface an IPv6 address, for which the kernel looks
-// first whether somebody else has it (RFC 4862, section 5.4).
+// AddressWithDAD adds an IPv6 address to the interface. The kernel runs duplicate
+// address detection first (RFC 4862, section 5.4).
 func (n *Namespace) AddressWithDAD(name, cidr string) {
 	n.t.Helper()
 	n.Sysctl("net.ipv6.conf."+name+".accept_dad", "1")
@@ -208,7 +205,7 @@ func (n *Namespace) AddressWithDAD(name, cidr string) {
 	n.must(n.Netlink.AddrAdd(n.Link(name), a), "add address %s to %s", cidr, name)
 }
 
-// RemoveAddress takes an address such as 2001:db8::1/64 from the interface.
+// RemoveAddress removes an address such as 2001:db8::1/64 from the interface.
 func (n *Namespace) RemoveAddress(name, cidr string) {
 	n.t.Helper()
 	a, err := netlink.ParseAddr(cidr)
@@ -216,7 +213,7 @@ func (n *Namespace) RemoveAddress(name, cidr string) {
 	n.must(n.Netlink.AddrDel(n.Link(name), a), "remove address %s from %s", cidr, name)
 }
 
-// DefaultRoute sends what has no route of its own to a router on the interface.
+// DefaultRoute makes a router on the interface the default route.
 func (n *Namespace) DefaultRoute(name string, router netip.Addr) {
 	n.t.Helper()
 	route := netlink.Route{LinkIndex: n.Index(name), Gw: router.AsSlice()}
@@ -241,8 +238,8 @@ func (n *Namespace) LinkLocal(name string) netip.Addr {
 	return found
 }
 
-// Solicit makes the kernel look for a neighbour, by a datagram that the kernel
-// routes as it likes. A link-local target needs a zone.
+// Solicit makes the kernel solicit a neighbour, by sending a datagram to it. The
+// kernel chooses the route. A link-local target needs a zone.
 func (n *Namespace) Solicit(target netip.Addr) {
 	n.t.Helper()
 	const discard = 9

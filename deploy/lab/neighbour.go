@@ -1,5 +1,3 @@
-//go:build linux
-
 package lab
 
 import (
@@ -13,9 +11,9 @@ import (
 type Neighbour struct {
 	Interface string
 	Address   netip.Addr
-	// Ethernet is empty as long as it is not known.
+	// Ethernet is empty if the address is not resolved.
 	Ethernet net.HardwareAddr
-	// State is what "ip neigh" calls it, such as REACHABLE.
+	// State has the name that "ip neigh" uses, such as REACHABLE.
 	State string
 }
 
@@ -50,26 +48,10 @@ func (n *Namespace) NeighbourState(name string, addr netip.Addr) string {
 	return ""
 }
 
+// neighbourState returns the name of a state, "" for an unknown one.
 func neighbourState(state int) string {
-	switch state {
-	case netlink.NUD_NONE:
-		return "NONE"
-	case netlink.NUD_INCOMPLETE:
-		return "INCOMPLETE"
-	case netlink.NUD_REACHABLE:
-		return "REACHABLE"
-	case netlink.NUD_STALE:
-		return "STALE"
-	case netlink.NUD_DELAY:
-		return "DELAY"
-	case netlink.NUD_PROBE:
-		return "PROBE"
-	case netlink.NUD_FAILED:
-		return "FAILED"
-	case netlink.NUD_NOARP:
-		return "NOARP"
-	case netlink.NUD_PERMANENT:
-		return "PERMANENT"
-	}
-	return "unknown"
+	return map[int]string{
+		netlink.NUD_NONE: "NONE", netlink.NUD_INCOMPLETE: "INCOMPLETE", netlink.NUD_REACHABLE: "REACHABLE", netlink.NUD_STALE: "STALE",
+		netlink.NUD_DELAY: "DELAY", netlink.NUD_PROBE: "PROBE", netlink.NUD_FAILED: "FAILED", netlink.NUD_NOARP: "NOARP", netlink.NUD_PERMANENT: "PERMANENT",
+	}[state]
 }

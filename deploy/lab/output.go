@@ -1,5 +1,3 @@
-//go:build linux
-
 package lab
 
 import (
@@ -8,8 +6,8 @@ import (
 	"time"
 )
 
-// Output is what a process has written to one of its outputs. It may be read
-// while the process writes.
+// Output collects what a process writes to standard output or standard error. It
+// may be read while the process writes.
 type Output struct {
 	t    TB
 	name string
@@ -65,8 +63,8 @@ func (o *Output) WaitFor(texts ...string) {
 	o.WaitForAfter(0, texts...)
 }
 
-// WaitForAfter is WaitFor for what stands behind the first n bytes. It returns
-// the place behind the last text.
+// WaitForAfter is WaitFor for the output after its first n bytes. It returns the
+// position after the last text.
 func (o *Output) WaitForAfter(n int, texts ...string) int {
 	o.t.Helper()
 	late := time.NewTimer(Patience)

@@ -1,5 +1,3 @@
-//go:build linux
-
 package lab
 
 import (
@@ -20,16 +18,16 @@ type Command struct {
 	// Path is the binary, Args are its arguments, without its name.
 	Path string
 	Args []string
-	// Env are its variables besides PATH, HOME=/nonexistent and TMPDIR if set:
-	// nothing else of ours reaches it.
+	// Env are its environment variables, besides PATH, HOME=/nonexistent and TMPDIR
+	// if set. It inherits no other variable.
 	Env []string
 	// Dir is its working folder, ours if empty.
 	Dir   string
 	Stdin io.Reader
 	// UID is the user and group that it runs as, 0 for ours.
 	UID uint32
-	// Capabilities are those that it has although UID is not root, such as
-	// unix.CAP_NET_RAW.
+	// Capabilities are the capabilities that it keeps as another user than root,
+	// such as unix.CAP_NET_RAW.
 	Capabilities []uintptr
 }
 
@@ -50,7 +48,7 @@ func (n *Namespace) Start(c Command) *Process {
 	return start(n.t, c, n.Go, n.name+": "+filepath.Base(c.Path))
 }
 
-// Start starts a program in the test's own network, for what needs none.
+// Start starts a program that needs no network, in that of the test.
 func Start(t TB, c Command) *Process {
 	t.Helper()
 	within := func(f func()) {
@@ -132,7 +130,7 @@ func (p *Process) Signal(s syscall.Signal) {
 	}
 }
 
-// Done is closed once the process has ended and all its output is there.
+// Done is closed after the process has ended and all its output is read.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
 // Wait waits for the process to end and returns its exit status, -1 when a
@@ -157,13 +155,13 @@ func (p *Process) Stop() int {
 	return p.Wait()
 }
 
-// Kill ends the process (SIGKILL) and waits until it is gone.
+// Kill ends the process (SIGKILL) and waits for it.
 func (p *Process) Kill() {
 	p.cmd.Process.Kill() // it may have ended
 	<-p.done
 }
 
-// ProcessState returns what the process has used, once it has ended.
+// ProcessState waits for the process to end and returns its state.
 func (p *Process) ProcessState() *os.ProcessState {
 	<-p.done
 	return p.cmd.ProcessState

@@ -1,11 +1,9 @@
-//go:build linux
-
 package lab
 
 import "net/netip"
 
-// Router is the network of somebody who relays solicitations: a router whose
-// prefix stands on its master, while the hosts are behind its slaves.
+// Router is the network of a router that relays solicitations: its prefix is
+// configured on the master, and the hosts are behind the slaves.
 //
 //	Upstream eth0 ─── m0 Router s1 ─── eth0 Host1  2001:db8:5::41
 //	                            s2 ─── eth0 Host2  2001:db8:5::42
@@ -24,12 +22,12 @@ const (
 )
 
 // RouterAddress, Host1Address and Host2Address are the global addresses in a
-// Router's network. NobodysAddress is in its prefix, and nobody has it.
+// Router's network. UnusedAddress is in its prefix, and no host has it.
 var (
-	RouterAddress  = netip.MustParseAddr("2001:db8:5::1")
-	Host1Address   = netip.MustParseAddr("2001:db8:5::41")
-	Host2Address   = netip.MustParseAddr("2001:db8:5::42")
-	NobodysAddress = netip.MustParseAddr("2001:db8:5::dead")
+	RouterAddress = netip.MustParseAddr("2001:db8:5::1")
+	Host1Address  = netip.MustParseAddr("2001:db8:5::41")
+	Host2Address  = netip.MustParseAddr("2001:db8:5::42")
+	UnusedAddress = netip.MustParseAddr("2001:db8:5::dead")
 )
 
 // NewRouter makes a Router. Its addresses are usable.

@@ -1,5 +1,3 @@
-//go:build linux
-
 package lab
 
 import (
@@ -16,15 +14,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// NeighbourTable is the room in the kernel's table of IPv6 neighbours, which is
-// one for all namespaces.
+// NeighbourTable is the fill level of the kernel's table of IPv6 neighbours. All
+// namespaces share one table.
 type NeighbourTable struct {
 	Entries int
-	// Most is gc_thresh3, the most that it takes.
+	// Most is gc_thresh3, the largest number of entries.
 	Most int
 }
 
-// Free returns the share of the room that is free, from 0 to 1.
+// Free returns the free share of the table, from 0 to 1.
 func (t NeighbourTable) Free() float64 { return 1 - float64(t.Entries)/float64(t.Most) }
 
 // NeighbourTable returns what the kernel's table of IPv6 neighbours holds now.
@@ -37,8 +35,8 @@ func (n *Namespace) NeighbourTable() NeighbourTable {
 	return table
 }
 
-// readNeighbourTable asks as "ip -6 ntable" does: rtnetlink has it in every
-// namespace, the sysctl stands in the first one alone.
+// readNeighbourTable asks like "ip -6 ntable": rtnetlink reports it in every
+// namespace, the sysctl exists only in the first one.
 func readNeighbourTable() (NeighbourTable, error) {
 	// linux/neighbour.h
 	const (
@@ -71,7 +69,7 @@ func readNeighbourTable() (NeighbourTable, error) {
 		}
 	}
 	if t.Most == 0 {
-		return t, errors.New("the kernel does not tell its bounds")
+		return t, errors.New("the kernel does not report its bounds")
 	}
 	return t, nil
 }

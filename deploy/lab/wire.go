@@ -1,5 +1,3 @@
-//go:build linux
-
 package lab
 
 import (
@@ -10,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Wire is an interface seen as the wire behind it: it takes whole Ethernet
-// frames and shows those that pass. But for Write it is for one goroutine.
+// Wire sends whole Ethernet frames on an interface and records those that pass. Only
+// Write may be called from several goroutines.
 type Wire struct {
 	n     *Namespace
 	name  string
@@ -20,7 +18,7 @@ type Wire struct {
 	seen  []byte
 }
 
-// Frame is a frame that a Wire has seen.
+// Frame is a frame that a Wire has recorded.
 type Frame struct {
 	// Data is the frame from its Ethernet header on. A VLAN tag that the
 	// interface has taken off is not in it.
@@ -29,7 +27,7 @@ type Frame struct {
 	Out bool
 }
 
-// Wire opens an interface. It sees what passes from now on.
+// Wire opens an interface. It records the frames that pass from now on.
 func (n *Namespace) Wire(name string) *Wire {
 	n.t.Helper()
 	w := &Wire{n: n, name: name, index: n.Index(name), seen: make([]byte, 1<<16)}
@@ -54,8 +52,8 @@ func (w *Wire) Send(frames ...[]byte) {
 	}
 }
 
-// Write puts one frame on the wire, for those who may not end the test. It may
-// be called beside the other methods.
+// Write puts one frame on the wire. It returns an error where Send ends the test,
+// and may be called concurrently with the other methods.
 func (w *Wire) Write(frame []byte) (int, error) {
 	return (&Sender{w.fd, w.index, w.name}).Write(frame)
 }
@@ -113,8 +111,8 @@ func (s *Sender) Write(frame []byte) (int, error) {
 func (s *Sender) Close() error { return unix.Close(s.fd) }
 
 // Frames returns the frames that have passed since the last call. A veth pair
-// hands frames on at once: what was sent before is among them. It fails the test
-// when the kernel had to drop some.
+// delivers frames immediately, so frames sent before the call are among them. It
+// fails the test if the kernel dropped any.
 func (w *Wire) Frames() []Frame {
 	w.n.t.Helper()
 	var frames []Frame

@@ -1,5 +1,3 @@
-//go:build linux
-
 // Package systemd tests the units of this folder.
 package systemd
 

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Unit is what a Figure is counted in.
+// Unit is the unit of a Figure.
 type Unit string
 
 // The units.
@@ -21,23 +21,23 @@ const (
 	PerSecond Unit = "1/s"
 	Seconds   Unit = "s"
 	Bytes     Unit = "B"
-	// Percent is of one core unless the figure says of what.
+	// Percent of one core, unless the name of the figure says otherwise.
 	Percent Unit = "%"
 )
 
-// Figure is something measured.
+// Figure is a measured value.
 type Figure struct {
 	Scenario string  `json:"scenario"`
 	Name     string  `json:"name"`
 	Value    float64 `json:"value"`
 	Unit     Unit    `json:"unit"`
-	// Target is what it must reach, nil if nothing is asked of it.
+	// Target is the required value, nil if there is none.
 	Target *Target `json:"target,omitempty"`
-	// Met says whether it does, nil without a target.
+	// Met reports whether the value meets the target, nil without a target.
 	Met *bool `json:"met,omitempty"`
 }
 
-// Target is a bound of a figure, in its unit.
+// Target is a bound for a figure, in the unit of the figure.
 type Target struct {
 	// Is is one of "<", ">=" and "=".
 	Is    string  `json:"is"`
@@ -66,7 +66,7 @@ func (f Figure) Verdict() *bool {
 	return &met
 }
 
-// text writes a value for a person.
+// text formats a value for people.
 func (u Unit) text(v float64) string {
 	switch u {
 	case Seconds:
@@ -86,7 +86,7 @@ func (u Unit) text(v float64) string {
 	return thousands(v)
 }
 
-// thousands writes a whole number with its thousands set off.
+// thousands formats a whole number with separators.
 func thousands(v float64) string {
 	digits := strconv.FormatFloat(v, 'f', 0, 64)
 	sign := ""
@@ -99,7 +99,7 @@ func thousands(v float64) string {
 	return sign + digits
 }
 
-// writeTable writes figures as a table for a person.
+// writeTable writes figures as a table for people.
 func writeTable(w io.Writer, figures []Figure) error {
 	table := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(table, "SCENARIO\tMEASURED\tFIGURE\tTARGET\t")
@@ -122,7 +122,7 @@ func writeTable(w io.Writer, figures []Figure) error {
 	return table.Flush()
 }
 
-// Report is what ndbench writes.
+// Report is the output of ndbench.
 type Report struct {
 	Machine Machine  `json:"machine"`
 	Figures []Figure `json:"figures"`

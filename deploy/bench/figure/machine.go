@@ -11,20 +11,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Machine is what the figures were measured on.
+// Machine describes the machine of a report.
 type Machine struct {
 	Processor string `json:"processor"`
 	Cores     int    `json:"cores"`
 	Kernel    string `json:"kernel"`
 	Go        string `json:"go"`
-	// Ndmon is what the measured ndmon says of itself.
+	// Ndmon is the version that the measured ndmon prints.
 	Ndmon string `json:"ndmon"`
-	// Load is the load averages before measuring.
+	// Load has the load averages before the first scenario.
 	Load string `json:"load"`
 }
 
-// ThisMachine returns the facts of this machine and of the ndmon in a folder.
-// What cannot be found out is empty.
+// ThisMachine describes this machine and the ndmon in a folder. A member is empty if
+// it cannot be read.
 func ThisMachine(bin string) Machine {
 	m := Machine{Cores: runtime.NumCPU(), Go: runtime.Version()}
 	var name unix.Utsname

@@ -18,7 +18,7 @@ type Scraper struct {
 	Address string
 }
 
-// Metrics are what one reading gave, in the text format.
+// Metrics are the metrics of a process at one time, in the text format.
 type Metrics string
 
 // Read reads the metrics now.
@@ -30,8 +30,8 @@ func (s Scraper) Read(ctx context.Context) (Metrics, error) {
 	return Metrics(text), nil
 }
 
-// get dials by itself: an http.Transport may go on dialling when the context
-// has ended and the namespace is gone.
+// get dials itself, because an http.Transport may dial after the context has ended
+// and the namespace is gone.
 func (s Scraper) get(ctx context.Context) ([]byte, error) {
 	conn, err := s.At.DialContext(ctx, "tcp", s.Address)
 	if err != nil {
@@ -55,8 +55,8 @@ func (s Scraper) get(ctx context.Context) ([]byte, error) {
 	return io.ReadAll(resp.Body)
 }
 
-// Sum adds up the series of a name that have all the labels, each written as
-// in name="value".
+// Sum returns the sum of the series of a name that have all the labels. A label is
+// written as name="value".
 func (m Metrics) Sum(name string, labels ...string) float64 {
 	sum := 0.0
 series:

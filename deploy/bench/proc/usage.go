@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CPU returns the processor time that a process has used, by the clock that
-// the kernel has of every process (clock_getcpuclockid(3)).
+// CPU returns the processor time that a process has used, from the clock of the
+// process (clock_getcpuclockid(3)).
 func CPU(pid int) (time.Duration, error) {
 	const schedClock = 2
 	var ts unix.Timespec
@@ -24,14 +24,14 @@ func CPU(pid int) (time.Duration, error) {
 	return time.Duration(ts.Nano()), nil
 }
 
-// CPUOfThread returns the processor time of the thread that calls it.
+// CPUOfThread returns the processor time of the calling thread.
 func CPUOfThread() time.Duration {
 	var ts unix.Timespec
 	unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts) // cannot fail for this clock
 	return time.Duration(ts.Nano())
 }
 
-// Busy returns the processor time that the machine has spent on everything.
+// Busy returns the processor time that all programs on the machine have used.
 func Busy() (time.Duration, error) {
 	text, err := os.ReadFile("/proc/stat")
 	if err != nil {
@@ -54,8 +54,7 @@ func Busy() (time.Duration, error) {
 	return time.Duration(ticks) * time.Second / userHZ, nil
 }
 
-// Memory returns the resident memory of a process in bytes, now and at most
-// so far.
+// Memory returns the resident memory of a process in bytes, now and at its peak.
 func Memory(pid int) (now, peak int64, err error) {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	if err != nil {

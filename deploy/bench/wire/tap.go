@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Tap notes when the kernel sends the first Neighbor Solicitation for each
-// target out of an interface. The kernel keeps the frames with their time until
-// they are read, so reading them late costs no precision.
+// Tap records when the first Neighbor Solicitation for each target leaves an
+// interface. The kernel queues the frames with their time, so reading them late costs
+// no precision.
 type Tap struct {
 	fd int
 	// First has the time of the first solicitation for each target.
@@ -44,8 +44,8 @@ func NewTap(t lab.TB, n *lab.Namespace, name string) *Tap {
 	return tap
 }
 
-// attach has the socket receive Neighbor Solicitations that are sent, without
-// extension headers: so the kernel makes them.
+// attach makes the socket receive only Neighbor Solicitations that are sent, without
+// extension headers, as the kernel sends them.
 func attach(fd int) error {
 	raw, err := bpf.Assemble([]bpf.Instruction{
 		bpf.LoadExtension{Num: bpf.ExtType},
@@ -69,7 +69,7 @@ func attach(fd int) error {
 	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]})
 }
 
-// Read reads what the kernel has kept.
+// Read reads the frames that the kernel has queued.
 func (t *Tap) Read() error {
 	var data Frame
 	control := make([]byte, unix.CmsgSpace(int(unsafe.Sizeof(unix.Timespec{}))))

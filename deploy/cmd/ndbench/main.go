@@ -1,4 +1,4 @@
-// Ndbench measures what ndmon reaches on the machine that it runs on.
+// Ndbench measures the performance of ndmon on this machine.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Ndlab is what the containers of the lab run beside ndmon's own programs, see
-// docker-compose.yml.
+// Ndlab is the program of the containers of docker-compose.yml that run none of
+// ndmon's own programs.
 package main
 
 import (

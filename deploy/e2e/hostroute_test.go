@@ -1,5 +1,3 @@
-//go:build linux
-
 package e2e
 
 import (
@@ -30,9 +28,9 @@ const firstTable = 4861000
 // rulePriority is that of its routing rules.
 const rulePriority = 486
 
-// startWay starts ndmon with the built-in rules, to keep ways, and waits until
+// startProxy starts ndmon with the built-in rules as a relay, and waits until
 // it works.
-func startWay(t *testing.T, r *lab.Router, args ...string) *lab.Process {
+func startProxy(t *testing.T, r *lab.Router, args ...string) *lab.Process {
 	t.Helper()
 	p := r.Start(builtin("ndmon", append([]string{"-m", lab.Master, "-s", lab.Slave1 + "," + lab.Slave2,
 		"--host", "r1", "--data", t.TempDir()}, args...)...))
@@ -41,9 +39,9 @@ func startWay(t *testing.T, r *lab.Router, args ...string) *lab.Process {
 	return p
 }
 
-// ways returns the routes of ndmon to single addresses, without those in the
+// hostRoutes returns the routes of ndmon to single addresses, without those in the
 // tables of its slaves.
-func ways(r *lab.Router) []string {
+func hostRoutes(r *lab.Router) []string {
 	var list []string
 	for _, route := range r.Routes(byUs) {
 		if to, ok := strings.CutSuffix(route, " table 254 "+byUs); ok {
@@ -53,17 +51,17 @@ func ways(r *lab.Router) []string {
 	return list
 }
 
-// hasWay waits until host 2 has exactly one route, through the slave, and is
+// hasHostRoute waits until host 2 has exactly one route, through the slave, and is
 // proxied on the master.
-func hasWay(t *testing.T, r *lab.Router, slave string) {
+func hasHostRoute(t *testing.T, r *lab.Router, slave string) {
 	t.Helper()
 	lab.Eventually(t, "a route through "+slave+" and a proxy neighbour entry", func() bool {
-		return slices.Equal(to(lab.Host2Address, ways(r)), []string{lab.Host2Address.String() + "/128 dev " + slave}) &&
+		return slices.Equal(to(lab.Host2Address, hostRoutes(r)), []string{lab.Host2Address.String() + "/128 dev " + slave}) &&
 			slices.Contains(r.Proxies(), fmt.Sprintf("%s %v proto %d", lab.Master, lab.Host2Address, ours))
 	})
 }
 
-// to returns the entries of a list of Ways that are for the address.
+// to returns the routes in a list that are for the address.
 func to(address netip.Addr, list []string) []string {
 	return slices.DeleteFunc(list, func(route string) bool { return !strings.HasPrefix(route, address.String()+"/") })
 }
@@ -111,19 +109,18 @@ func settled(t *testing.T, p *lab.Pings, more int) {
 	}
 }
 
-// waysBack are how the hosts behind slaves answer, with onLink of lab.NewWay.
-var waysBack = map[string]bool{"prefix on the hosts' links": true, "hosts with a default route": false}
+// answering are how the hosts behind slaves answer, with onLink of lab.NewProxyRouter.
+var answering = map[string]bool{"prefix on the hosts' links": true, "hosts with a default route": false}
 
-// The other user: the /64 stands on the master alone, and upstream pings a host
-// behind slave 2.
-func TestWayFromUpstream(t *testing.T) {
+// The /64 is only on the master, and upstream pings a host behind slave 2.
+func TestHostRouteFromUpstream(t *testing.T) {
 	t.Parallel()
-	for name, onLink := range waysBack {
+	for name, onLink := range answering {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := lab.NewWay(t, onLink).Router
-			p := startWay(t, r)
-			// Without being told to, ndmon keeps no way: the gateway finds nobody.
+			r := lab.NewProxyRouter(t, onLink).Router
+			p := startProxy(t, r)
+			// By default ndmon keeps no host route: the gateway does not find the host.
 			ping := r.Upstream.Ping(lab.Host2Address, often)
 			lab.Eventually(t, "the gateway gives up", func() bool {
 				return r.Upstream.NeighbourState("eth0", lab.Host2Address) == "FAILED"
@@ -133,20 +130,18 @@ func TestWayFromUpstream(t *testing.T) {
 					t.Fatal("a ping is answered without --route and --proxy: the lab is not what it should be")
 				}
 			}
-			if list := append(ways(r), r.Proxies()...); len(list) > 0 {
+			if list := append(hostRoutes(r), r.Proxies()...); len(list) > 0 {
 				t.Errorf("kept without --route and --proxy: %v", list)
 			}
 			p.Stop()
 			clean(t, r)
 
-			p = startWay(t, r, "--route", "--proxy")
+			p = startProxy(t, r, "--route", "--proxy")
 			ping = r.Upstream.Ping(lab.Host2Address, often)
 			ping.WaitForReply()
 			settled(t, ping, 50)
-			hasWay(t, r, lab.Slave2)
-			if status := p.Stop(); status != 0 {
-				t.Errorf("exit status %d", status)
-			}
+			hasHostRoute(t, r, lab.Slave2)
+			stop(t, p)
 			clean(t, r)
 		})
 	}
@@ -154,11 +149,11 @@ func TestWayFromUpstream(t *testing.T) {
 
 // What answers the solicitations of the kernel and of ndmon, on the master and
 // behind the slaves, was asked for.
-func TestWayAnswersAreAskedFor(t *testing.T) {
+func TestHostRouteAnswersAreSolicited(t *testing.T) {
 	t.Parallel()
-	r := lab.NewWay(t, false).Router
+	r := lab.NewProxyRouter(t, false).Router
 	rules := write(t, "rules.xml", []byte(`<rules><builtin/><rule id="unasked"><match field="link.unsolicited"/><alert severity="info"/></rule></rules>`))
-	p := startWay(t, r, "--route", "--proxy", "-R", rules)
+	p := startProxy(t, r, "--route", "--proxy", "-R", rules)
 	for _, name := range []string{lab.Slave1, lab.Slave2} {
 		p.Stderr.WaitFor(`msg=capturing`, `interface=`+name)
 	}
@@ -193,39 +188,37 @@ func TestWayAnswersAreAskedFor(t *testing.T) {
 	}
 }
 
-// unaided has the kernel notice too late that a neighbour behind a slave is gone:
-// it asks a neighbour that it has not heard of a minute after it should (RFC 4861,
-// section 7.3.2, DELAY_FIRST_PROBE_TIME), which is longer than a test waits.
-func unaided(w *lab.Way) {
+// unaided keeps the kernel from noticing by itself that a neighbour behind a slave is
+// gone: it probes a stale neighbour only after a minute (RFC 4861, section 7.3.2,
+// DELAY_FIRST_PROBE_TIME), which is longer than a test waits.
+func unaided(w *lab.ProxyRouter) {
 	for _, slave := range []string{lab.Slave1, lab.Slave2} {
 		w.Sysctl("net.ipv6.neigh."+slave+".delay_first_probe_time", "60")
 	}
 }
 
-// The host moves from slave 2 to slave 1 in mid-connection, and the way follows.
-func TestWayFollowsTheHost(t *testing.T) {
+// The host moves from slave 2 to slave 1 during pings, and the host route follows.
+func TestHostRouteFollowsTheHost(t *testing.T) {
 	t.Parallel()
 	for _, move := range lab.Moves() {
-		for name, onLink := range waysBack {
+		for name, onLink := range answering {
 			t.Run(move.Name+", "+name, func(t *testing.T) {
 				t.Parallel()
-				r := lab.NewWay(t, onLink)
+				r := lab.NewProxyRouter(t, onLink)
 				unaided(r)
-				p := startWay(t, r.Router, "--route", "--proxy")
+				p := startProxy(t, r.Router, "--route", "--proxy")
 				ping := r.Upstream.Ping(lab.Host2Address, often)
 				ping.WaitForReply()
-				hasWay(t, r.Router, lab.Slave2)
+				hasHostRoute(t, r.Router, lab.Slave2)
 				settled(t, ping, 20)
 
 				move.Do(r)
 				moved := time.Now()
 				ping.WaitForReply()
 				t.Logf("%v without a reply after the move", time.Since(moved))
-				hasWay(t, r.Router, lab.Slave1)
+				hasHostRoute(t, r.Router, lab.Slave1)
 				settled(t, ping, 50)
-				if status := p.Stop(); status != 0 {
-					t.Errorf("exit status %d", status)
-				}
+				stop(t, p)
 				clean(t, r.Router)
 			})
 		}
@@ -233,12 +226,12 @@ func TestWayFollowsTheHost(t *testing.T) {
 }
 
 // Hosts that take the /64 for their link's reach those on other links.
-func TestWayBetweenLinks(t *testing.T) {
+func TestHostRouteBetweenLinks(t *testing.T) {
 	t.Parallel()
 	r := lab.NewRouter(t)
 	r.Upstream.Address("eth0", lab.GatewayAddress.String()+"/64")
-	startWay(t, r, "--route", "--proxy")
-	// The host begins, and nobody has asked for anybody before.
+	startProxy(t, r, "--route", "--proxy")
+	// The host sends first, before any solicitation.
 	up := r.Host2.Ping(lab.GatewayAddress, often)
 	up.WaitForReply()
 	settled(t, up, 20)
@@ -249,43 +242,42 @@ func TestWayBetweenLinks(t *testing.T) {
 	settled(t, up, 20)
 }
 
-// The way to a host that has gone silent is taken away, and made again when it
-// is back.
-func TestWayGoesWithTheHost(t *testing.T) {
+// The host route of a silent host is removed, and made again when the host is back.
+func TestHostRouteGoesWithTheHost(t *testing.T) {
 	t.Parallel()
-	w := lab.NewWay(t, false)
+	w := lab.NewProxyRouter(t, false)
 	unaided(w)
 	r := w.Router
-	startWay(t, r, "--route", "--proxy")
+	startProxy(t, r, "--route", "--proxy")
 	ping := r.Upstream.Ping(lab.Host2Address, often)
 	ping.WaitForReply()
-	hasWay(t, r, lab.Slave2)
+	hasHostRoute(t, r, lab.Slave2)
 	r.Host2.RemoveAddress("eth0", w.Host)
 	lab.Eventually(t, "the route and the proxy neighbour entry are gone", func() bool {
-		return len(ways(r)) == 0 && len(r.Proxies()) == 0
+		return len(hostRoutes(r)) == 0 && len(r.Proxies()) == 0
 	})
-	// Nobody is left to answer for it. The gateway believes in what it has learnt
-	// for longer than a test takes, so it is made to ask.
+	// No one answers for the host now. The gateway keeps its neighbour entry longer
+	// than the test lasts, so the test deletes it.
 	neighbour := netlink.Neigh{LinkIndex: r.Upstream.Link("eth0").Attrs().Index, IP: lab.Host2Address.AsSlice(), Family: netlink.FAMILY_V6}
 	if err := r.Upstream.Netlink.NeighDel(&neighbour); err != nil {
 		t.Fatal(err)
 	}
-	lab.Eventually(t, "the gateway finds nobody", func() bool {
+	lab.Eventually(t, "the gateway finds no neighbour", func() bool {
 		state := r.Upstream.NeighbourState("eth0", lab.Host2Address)
 		return state == "FAILED" || state == "INCOMPLETE"
 	})
 	r.Host2.Address("eth0", w.Host)
 	ping.WaitForReply()
-	hasWay(t, r, lab.Slave2)
+	hasHostRoute(t, r, lab.Slave2)
 	settled(t, ping, 20)
 }
 
-// What a killed ndmon leaves behind is gone once the next one works, whether
-// that keeps ways or not.
+// The next ndmon removes what a killed one left, whether it keeps host routes or
+// not.
 func TestKilledUnderLoad(t *testing.T) {
 	t.Parallel()
 	const hosts = 32
-	r := lab.NewWay(t, false).Router
+	r := lab.NewProxyRouter(t, false).Router
 	r.Host2.Sysctl("net.ipv6.conf.eth0.keep_addr_on_down", "1")
 	var frames [][]byte
 	for i := range hosts {
@@ -298,24 +290,24 @@ func TestKilledUnderLoad(t *testing.T) {
 		rounds int
 		args   []string
 	}{
-		{"the next keeps no ways", 8, nil},
-		{"the next keeps ways", 2, []string{"--route", "--proxy"}},
+		{"the next keeps no host routes", 8, nil},
+		{"the next keeps host routes", 2, []string{"--route", "--proxy"}},
 	} {
 		for range tc.rounds {
 			stop := load(r, frames)
-			p := startWay(t, r, "--route", "--proxy")
-			lab.Eventually(t, tc.name+": ways are kept", func() bool { return len(ways(r)) > hosts/4 && len(r.Proxies()) > hosts/4 })
+			p := startProxy(t, r, "--route", "--proxy")
+			lab.Eventually(t, tc.name+": host routes are kept", func() bool { return len(hostRoutes(r)) > hosts/4 && len(r.Proxies()) > hosts/4 })
 			p.Signal(syscall.SIGKILL)
 			p.Wait()
 			stop()
 		}
-		if len(ways(r)) == 0 || len(r.Proxies()) == 0 || len(r.Rules(byUs)) == 0 {
+		if len(hostRoutes(r)) == 0 || len(r.Proxies()) == 0 || len(r.Rules(byUs)) == 0 {
 			t.Fatalf("%s: nothing is left by kill -9: this test proves nothing", tc.name)
 		}
 		// The hosts are silent: what is there now is of a former run.
 		r.Host2.Down("eth0")
-		p := startWay(t, r, tc.args...)
-		if list := append(ways(r), r.Proxies()...); len(list) > 0 {
+		p := startProxy(t, r, tc.args...)
+		if list := append(hostRoutes(r), r.Proxies()...); len(list) > 0 {
 			t.Errorf("%s: left of a former run: %v", tc.name, list)
 		}
 		var rules []string
