@@ -87,7 +87,7 @@ func runTests(m *testing.M) int {
 	binaries = dir
 	// Most of a test's time is waiting. (The flag's default is GOMAXPROCS.)
 	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
-		if err := parallel.Value.Set(strconv.Itoa(3 * runtime.GOMAXPROCS(0))); err != nil {
+		if err := parallel.Value.Set(strconv.Itoa(2 * runtime.GOMAXPROCS(0))); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
@@ -162,20 +162,26 @@ func with(c lab.Command, env ...string) lab.Command {
 	return c
 }
 
-// write writes a file into a folder of the test's and returns its path. Anybody
+// public returns a folder of the test that every user may write to.
+func public(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	// The folder and its parent are private to the test's user.
+	for _, d := range []string{dir, filepath.Dir(dir)} {
+		if err := os.Chmod(d, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// write writes a file into a folder of the test and returns its path. Every user
 // may read it.
 func write(t *testing.T, name string, content []byte) string {
 	t.Helper()
-	dir := t.TempDir()
-	path := filepath.Join(dir, name)
+	path := filepath.Join(public(t), name)
 	if err := os.WriteFile(path, content, 0o644); err != nil {
 		t.Fatal(err)
-	}
-	// The folder and its parent are private to the test's user.
-	for _, d := range []string{dir, filepath.Dir(dir)} {
-		if err := os.Chmod(d, 0o755); err != nil {
-			t.Fatal(err)
-		}
 	}
 	return path
 }

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"net/netip"
-	"os"
 	"strings"
 	"testing"
 
@@ -20,12 +19,7 @@ func TestRelayWithCapNetRawAlone(t *testing.T) {
 	r.Address(lab.Slave2, "2001:db8:6::1/64")
 	const beside = "2001:db8:6::42"
 	r.Host2.Address("eth0", beside+"/64")
-	data := t.TempDir()
-	for _, dir := range []string{data, data + "/.."} {
-		if err := os.Chmod(dir, 0o777); err != nil {
-			t.Fatal(err)
-		}
-	}
+	data := public(t)
 	c := builtin("ndmon", "-m", lab.Master, "-s", lab.Slave1+","+lab.Slave2, "-l", "debug", "--host", "r1", "--data", data+"/ndmon")
 	c.UID, c.Capabilities = nobody, []uintptr{unix.CAP_NET_RAW}
 	p := r.Start(c)

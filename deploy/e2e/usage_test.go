@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -214,12 +213,7 @@ func TestDataIsTaken(t *testing.T) {
 func TestNoRightToCapture(t *testing.T) {
 	t.Parallel()
 	r := lab.NewRouter(t)
-	data := t.TempDir()
-	for _, dir := range []string{data, data + "/.."} {
-		if err := os.Chmod(dir, 0o777); err != nil {
-			t.Fatal(err)
-		}
-	}
+	data := public(t)
 	monitor := program("ndmon", "-i", lab.Master, "--data", data+"/ndmon")
 	sensor := with(program("nd-sensor"), "SENSOR_INTERFACES="+lab.Master)
 	for _, c := range []lab.Command{monitor, sensor} {
