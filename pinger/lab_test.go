@@ -82,7 +82,7 @@ func (b *fakeBus) Publish(subject string, data []byte) error {
 	case b.results <- bytes.Clone(data):
 		return nil
 	default:
-		return errors.New("nobody takes the results")
+		return errors.New("no subscriber receives the results")
 	}
 }
 
@@ -112,7 +112,7 @@ type running struct {
 	registry *prometheus.Registry
 	cancel   context.CancelFunc
 	ended    chan error
-	health   atomic.Pointer[error] // nil until it is told
+	health   atomic.Pointer[error] // nil until it is reported
 	commands int
 }
 
@@ -123,6 +123,12 @@ func testConfig() Config {
 // launch runs a pinger in a namespace; prepare, if any, runs on its thread
 // before.
 func launch(t testing.TB, ns *lab.Namespace, cfg Config, prepare func() error) *running {
+	t.Helper()
+	return launchWith(t, ns, cfg, Deps{}, prepare)
+}
+
+// launchWith is launch with a clock in deps.
+func launchWith(t testing.TB, ns *lab.Namespace, cfg Config, deps Deps, prepare func() error) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{
@@ -141,7 +147,8 @@ func launch(t testing.TB, ns *lab.Namespace, cfg Config, prepare func() error) *
 				return
 			}
 		}
-		r.ended <- Run(ctx, cfg, Deps{Log: log, Registry: r.registry, Bus: r.bus, Health: func(err error) { r.health.Store(&err) }})
+		deps.Log, deps.Registry, deps.Bus, deps.Health = log, r.registry, r.bus, func(err error) { r.health.Store(&err) }
+		r.ended <- Run(ctx, cfg, deps)
 	})
 	t.Cleanup(func() {
 		cancel()
@@ -169,7 +176,7 @@ func (r *running) ready() {
 	}
 }
 
-// untilHealth waits until the health is told to be so: "<nil>", or an error.
+// untilHealth waits until the reported health is "<nil>", or an error.
 func (r *running) untilHealth(want string) {
 	r.t.Helper()
 	lab.Eventually(r.t, "the health is "+want, func() bool {

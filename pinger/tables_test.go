@@ -3,7 +3,6 @@ package pinger
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"runtime"
 	"slices"
@@ -12,6 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/ndmon/ndmon/deploy/lab"
+	"github.com/ndmon/ndmon/pinger/kernel"
+	"github.com/ndmon/ndmon/pinger/wire"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -104,70 +105,24 @@ func TestRoutesInTheMainTableDoNotMatter(t *testing.T) {
 	r.stop()
 }
 
-func TestSweepsWhatACrashLeftAndNothingElse(t *testing.T) {
-	l := newLab(t)
-	// A crash: tables are made and not removed, the lock goes with its process.
-	var crashed *tables
-	var err error
-	l.router.Do(func() { crashed, err = openTables(l.router.Netlink, 4861000, slog.New(slog.DiscardHandler)) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	links := []*link{
-		{name: "m0", index: l.router.Index("m0"), flags: unix.IFF_UP, addresses: make([]address, 1)},
-		{name: "s2", index: l.router.Index("s2"), flags: unix.IFF_UP, addresses: make([]address, 1)},
-		{name: "deleted", index: 4711},
-	}
-	if err := crashed.sync(links); err != nil {
-		t.Fatal(err)
-	}
-	crashed.lock.Close()
-
-	foreign := []*netlink.Rule{
-		crashed.rule("s2", 4860999), crashed.rule("s2", 4862000), // of a pinger with other tables
-		crashed.rule("s2", 4861001), // like ours, of another originator
-	}
-	foreign[2].Protocol = 4
-	foreign[2].Priority = 500
-	for _, rule := range foreign {
-		if err := l.router.Netlink.RuleAdd(rule); err != nil {
-			t.Fatal(err)
-		}
-	}
-	route := crashed.route(4861000, l.router.Index("m0"))
-	route.Protocol, route.Dst = 4, &net.IPNet{IP: net.ParseIP("2001:db8:77::"), Mask: net.CIDRMask(48, 128)}
-	if err := l.router.Netlink.RouteAdd(route); err != nil {
-		t.Fatal(err)
-	}
-
-	r := start(t, l.router, testConfig())
-	rules, routes := ours(l, 4861000, "s1", "s2")
-	kept := []string{`486 oif "s2" table 4860999 proto 78`, `486 oif "s2" table 4862000 proto 78`}
-	const other = `500 oif "s2" table 4861001 proto 4`
-	keptRoute := "2001:db8:77::/48 dev m0 table 4861000 proto 4"
-	check(t, "rules", l.router.Rules(""), append(append(append(rules[:1:1], kept...), rules[1:3]...), other, rules[3]))
-	check(t, "routes", l.router.Routes("table 4861"), slices.Sorted(slices.Values([]string{routes[0], keptRoute, routes[1]})))
-	if got := strings.Count(r.log.String(), "left behind"); got != 3 {
-		t.Errorf("%d lines about what was left behind, want 3", got)
-	}
-	if got := r.ask(onHost2, 2)["s2"].Status; got != schemas.Reachable {
-		t.Errorf("status is %s", got)
-	}
-	r.stop()
-	check(t, "rules after stop", l.router.Rules(""), append(append(standardRules[:1:1], kept...), other, standardRules[1]))
-	check(t, "routes after stop", l.router.Routes("table 4861"), []string{keptRoute})
-}
-
-func TestMakesAgainWhatSomebodyRemoved(t *testing.T) {
+func TestMakesAgainWhatWasRemoved(t *testing.T) {
 	l := newLab(t)
 	r := start(t, l.router, testConfig())
-	removals := map[string]func(*tables) error{
-		"rule":  func(tb *tables) error { return tb.handle.RuleDel(tb.rule("s2", 4861001)) },
-		"route": func(tb *tables) error { return tb.handle.RouteDel(tb.route(4861001, 0)) },
+	removals := map[string]func() error{
+		"rule": func() error {
+			rules, err := l.router.Netlink.RuleListFiltered(unix.AF_INET6, &netlink.Rule{Table: 4861001}, netlink.RT_FILTER_TABLE)
+			if err != nil || len(rules) != 1 {
+				return fmt.Errorf("%d rules, %w", len(rules), err)
+			}
+			return l.router.Netlink.RuleDel(&rules[0])
+		},
+		"route": func() error {
+			return l.router.Netlink.RouteDel(&netlink.Route{Family: unix.AF_INET6, Table: 4861001, Dst: &net.IPNet{IP: net.IPv6zero, Mask: net.CIDRMask(0, 128)}})
+		},
 	}
 	i := 0
 	for what, remove := range removals {
-		if err := remove(&tables{handle: l.router.Netlink}); err != nil {
+		if err := remove(); err != nil {
 			t.Fatalf("removing the %s: %v", what, err)
 		}
 		i++
@@ -194,7 +149,7 @@ func TestTwoPingersInOneNamespace(t *testing.T) {
 		t.Errorf("error of the second pinger: %v", err)
 	}
 	other := testConfig()
-	other.Table += maxTables
+	other.Table += kernel.MaxTables
 	third := start(t, l.router, other)
 	third.stop()
 	rules, routes := ours(l, 4861000, "s1", "s2")
@@ -246,7 +201,7 @@ func TestWithoutAnyCapability(t *testing.T) {
 	l.router.Address("s1", "2001:db8:5::1/64")
 	l.host1.Address("h0", "2001:db8:5::11/64")
 	r := launch(t, l.router, testConfig(), keepCapabilities())
-	var none *NoSocketError
+	var none *wire.NoSocketError
 	if err := <-r.ended; !errors.As(err, &none) || !strings.Contains(err.Error(), "CAP_NET_RAW") || !strings.Contains(err.Error(), "ping_group_range") ||
 		!errors.Is(none.Raw, unix.EPERM) || !errors.Is(none.Datagram, unix.EACCES) {
 		t.Fatalf("error is %v", err)
@@ -261,7 +216,7 @@ func TestWithoutAnyCapability(t *testing.T) {
 }
 
 // The tables are for a router with one /64: this is what happens without them.
-func TestNaiveWayFails(t *testing.T) {
+func TestEchoWithoutTablesHasNoRoute(t *testing.T) {
 	l := newLab(t)
 	r := start(t, l.router, testConfig())
 	lab.Eventually(t, "found with the tables", func() bool { return r.ask(onHost2, 2)["s2"].Status == schemas.Reachable })
@@ -272,4 +227,41 @@ func TestNaiveWayFails(t *testing.T) {
 		t.Errorf("reason without the tables is %q, want %s", got, schemas.NoRoute)
 	}
 	bare.stop()
+}
+
+// Only one pinger of a namespace keeps host routes, and one that keeps none does not
+// sweep the other's.
+func TestOnePingerKeepsHostRoutes(t *testing.T) {
+	l := newLab(t)
+	cfg := testConfig()
+	cfg.Masters, cfg.Route, cfg.Proxy, cfg.HoldDown = []string{"m0"}, true, true, 0
+	first := start(t, l.router, cfg)
+	first.ask(onHost2, 1)
+	kept := func() bool { return slices.Contains(l.router.Proxies(), "m0 "+onHost2+" proto 78") }
+	hostRoutes := func() []string { return l.router.Routes("table 254 proto 78") }
+	lab.Eventually(t, "the host route is kept", kept)
+
+	cfg.Table += kernel.MaxTables
+	second := launch(t, l.router, cfg, nil)
+	if err := <-second.ended; err == nil || !strings.Contains(err.Error(), "another pinger in this network namespace keeps host routes") {
+		t.Errorf("error of the second one: %v", err)
+	}
+	cfg.Route, cfg.Proxy = false, false
+	third := start(t, l.router, cfg)
+	if !kept() {
+		t.Error("swept by another one")
+	}
+	third.stop()
+	first.stop()
+	if kept() || len(hostRoutes()) != 0 {
+		t.Errorf("after the stop there are %v", hostRoutes())
+	}
+	bare := launch(t, l.router, Config{Host: "r1", Slaves: cfg.Slaves, Masters: []string{"m0"}, Route: true, Rate: 10, Timeout: cfg.Timeout, Table: cfg.Table, Verify: cfg.Verify},
+		keepCapabilities(unix.CAP_NET_RAW))
+	if err := <-bare.ended; err == nil || !strings.Contains(err.Error(), "CAP_NET_ADMIN") {
+		t.Errorf("error without the right to make routes: %v", err)
+	}
+	if diff := cmp.Diff([]string(nil), hostRoutes()); diff != "" {
+		t.Error(diff)
+	}
 }

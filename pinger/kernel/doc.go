@@ -1,0 +1,7 @@
+// Package kernel is what the pinger reads and changes in the Linux kernel: the
+// neighbour table, host routes and proxy neighbour entries, a routing table and rule
+// per slave, and sysctls. It uses rtnetlink.
+//
+// It decides nothing: which targets have host routes is in package hostroute. The
+// host's interfaces are in schemas/iface, sockets for probes in package wire.
+package kernel

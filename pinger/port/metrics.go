@@ -1,0 +1,53 @@
+package port
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+// Metrics count per port what is sent and what came of it.
+type Metrics struct {
+	sent   *prometheus.CounterVec
+	probes *prometheus.CounterVec
+}
+
+// Counters are the counters of one port. A Port keeps its own, so that nothing is
+// looked up while a probe is sent.
+type Counters struct {
+	Echoes, Solicitations, Advertisements prometheus.Counter
+	Reachable, Unreachable, Failed        prometheus.Counter
+}
+
+// NewMetrics registers the metrics. It panics if they are registered already.
+func NewMetrics(registry prometheus.Registerer) *Metrics {
+	auto := promauto.With(registry)
+	return &Metrics{
+		sent: auto.NewCounterVec(prometheus.CounterOpts{
+			Name: "nd_pinger_sent_total",
+			Help: "Frames that the kernel accepted, by slave and kind: solicitation, echo, or advertisement for a target behind another interface.",
+		}, []string{"slave", "kind"}),
+		probes: auto.NewCounterVec(prometheus.CounterOpts{
+			Name: "nd_pinger_probes_total",
+			Help: "Probes by slave and outcome: reachable, unreachable, or error if nothing could be sent.",
+		}, []string{"slave", "outcome"}),
+	}
+}
+
+func (m *Metrics) counters(name string) *Counters {
+	return &Counters{
+		Echoes:         m.sent.WithLabelValues(name, "echo"),
+		Solicitations:  m.sent.WithLabelValues(name, "solicitation"),
+		Advertisements: m.sent.WithLabelValues(name, "advertisement"),
+		Reachable:      m.probes.WithLabelValues(name, "reachable"),
+		Unreachable:    m.probes.WithLabelValues(name, "unreachable"),
+		Failed:         m.probes.WithLabelValues(name, "error"),
+	}
+}
+
+// Forget removes the counters of a port that no longer exists, so that interfaces that
+// come and go under a glob do not accumulate.
+func (m *Metrics) Forget(name string) {
+	labels := prometheus.Labels{"slave": name}
+	m.sent.DeletePartialMatch(labels)
+	m.probes.DeletePartialMatch(labels)
+}

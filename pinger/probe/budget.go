@@ -1,0 +1,83 @@
+package probe
+
+import (
+	"net/netip"
+	"time"
+)
+
+// budget bounds the probes in any second, wherever that second begins (a token bucket
+// allows up to twice its rate in the first one), and shares them among the sources of
+// the solicitations.
+//
+// A source may use three times what it leaves free. So a single one gets three
+// quarters, two get three sevenths each, and something is left for one that comes later
+// (Choudhury and Hahne, Dynamic queue length thresholds for shared-memory packet
+// switches, 1998). Nothing about the sources has to be configured or known. An eighth
+// is reserved for probes with priority, because sources can be forged.
+type budget struct {
+	// sent is a ring of the probes of the last second, the oldest at next.
+	sent     []spent
+	next     int
+	used     int
+	bySource map[netip.Addr]int
+}
+
+type spent struct {
+	at     time.Time
+	source netip.Addr
+}
+
+const (
+	// share is how many probes a source may use for each that it leaves free.
+	share = 3
+	// reserved is the part of the budget for probes with priority: one in so many.
+	reserved = 8
+)
+
+func newBudget(rate int) budget {
+	return budget{sent: make([]spent, rate), bySource: make(map[netip.Addr]int)}
+}
+
+// allow reports whether n probes may be sent now for a source, and counts them if so:
+// all or none. With priority they may use all that is left.
+func (b *budget) allow(now time.Time, n int, source netip.Addr, priority bool) bool {
+	b.expire(now)
+	free := len(b.sent) - b.used - n
+	if free < 0 {
+		return false
+	}
+	if before := b.bySource[source]; b.used > 0 && !priority && (free < len(b.sent)/reserved || before > 0 && before+n > share*free) {
+		return false
+	}
+	for range n {
+		b.sent[(b.next+b.used)%len(b.sent)] = spent{now, source}
+		b.used++
+	}
+	if n > 0 {
+		b.bySource[source] += n
+	}
+	return true
+}
+
+// idle reports whether less than half of the budget is used, so that probes that are
+// useful but not necessary may be sent.
+func (b *budget) idle(now time.Time) bool {
+	b.expire(now)
+	return b.used < len(b.sent)/2
+}
+
+func (b *budget) expire(now time.Time) {
+	for b.used > 0 {
+		oldest := b.sent[b.next]
+		if now.Sub(oldest.at) < time.Second {
+			return
+		}
+		if left := b.bySource[oldest.source] - 1; left > 0 {
+			b.bySource[oldest.source] = left
+		} else {
+			delete(b.bySource, oldest.source)
+		}
+		b.next = (b.next + 1) % len(b.sent)
+		b.used--
+	}
+}

@@ -1,0 +1,75 @@
+package probe
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/ndmon/ndmon/pinger/port"
+	"github.com/ndmon/ndmon/schemas"
+)
+
+// Look looks for a target behind ports, without a command. An urgent look ignores the
+// hold-down and takes precedence where the budget is short; others count as the first
+// port's. It reports whether it has begun.
+func (p *Prober) Look(target netip.Addr, behind []*port.Port, urgent bool) bool {
+	l := look{target: target, behind: behind, now: urgent, first: urgent}
+	if !urgent {
+		l.source = behind[0].Source
+	}
+	failures, refused := p.begin(&l, p.deps.Now())
+	for _, f := range failures {
+		p.reporter.failed("", target, f)
+	}
+	return refused == nil
+}
+
+// Verify solicits for a target at the station where it was found. It has no hold-down,
+// because only targets with a known location are verified.
+func (p *Prober) Verify(target netip.Addr, at port.Location) {
+	p.mu.Lock()
+	soliciting := p.solicits(at.On) && !p.stopped
+	if soliciting && p.deps.ND.Solicit(at.On, target, at.MAC) == nil {
+		at.On.Counters.Solicitations.Inc()
+	}
+	p.mu.Unlock()
+	if !soliciting {
+		p.Look(target, []*port.Port{at.On}, true)
+	}
+}
+
+// begin sends the first probes of a look. The failures are those of ports that none was
+// sent out of.
+func (p *Prober) begin(l *look, now time.Time) (failures []failure, refused *refusal) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t, refused := p.admit(l, now)
+	if refused != nil {
+		return nil, refused
+	}
+	for _, on := range l.behind {
+		if on.Why != "" {
+			failures = append(failures, failure{on, schemas.SlaveDown, on.Name + " " + on.Why})
+			continue
+		}
+		pr := &probe{target: l.target, on: on, relay: l.relay, sent: p.deps.Now(), tries: 1}
+		waits := p.waiting.at(pr.position())
+		if waits != nil && !p.solicits(on) {
+			continue // the kernel solicits already
+		}
+		if f := p.send(pr); f != nil {
+			failures = append(failures, *f)
+			continue
+		}
+		if waits != nil {
+			waits.tries = 0 // it waits at least as long as what is sent now
+			continue
+		}
+		p.waiting.add(pr, p.deps.Now())
+		t.pending++
+	}
+	if t.pending > 0 {
+		t.hold(now, p.cfg.HoldDown)
+		p.waiting.arm(p.deps.Now())
+	}
+	return failures, nil
+}

@@ -1,0 +1,47 @@
+package probe
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+// Metrics are the metrics that do not belong to a port.
+type Metrics struct {
+	commands      *prometheus.CounterVec
+	rtt           prometheus.Histogram
+	waiting       prometheus.Gauge
+	strayReplies  prometheus.Counter
+	publishErrors prometheus.Counter
+}
+
+// NewMetrics registers the metrics. It panics if they are registered already.
+func NewMetrics(registry prometheus.Registerer) *Metrics {
+	auto := promauto.With(registry)
+	m := &Metrics{
+		commands: auto.NewCounterVec(prometheus.CounterOpts{
+			Name: "nd_pinger_commands_total",
+			Help: "Relay commands received, by outcome.",
+		}, []string{"outcome"}),
+		rtt: auto.NewHistogram(prometheus.HistogramOpts{
+			Name:    "nd_pinger_rtt_seconds",
+			Help:    "Time from a probe to its answer.",
+			Buckets: prometheus.ExponentialBuckets(50e-6, 2, 17), // 50 µs to 3.3 s
+		}),
+		waiting: auto.NewGauge(prometheus.GaugeOpts{
+			Name: "nd_pinger_pending",
+			Help: "Probes that wait for an answer.",
+		}),
+		strayReplies: auto.NewCounter(prometheus.CounterOpts{
+			Name: "nd_pinger_stray_replies_total",
+			Help: "ICMPv6 messages received that answer no waiting echo request: late, duplicate or forged.",
+		}),
+		publishErrors: auto.NewCounter(prometheus.CounterOpts{
+			Name: "nd_pinger_publish_errors_total",
+			Help: "Results that could not be published.",
+		}),
+	}
+	for _, o := range outcomes {
+		m.commands.WithLabelValues(string(o))
+	}
+	return m
+}

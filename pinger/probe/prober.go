@@ -1,0 +1,171 @@
+package probe
+
+import (
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ndmon/ndmon/pinger/port"
+	"github.com/ndmon/ndmon/schemas"
+)
+
+// Config says how much is probed.
+type Config struct {
+	Host     string        // name of this host in commands and results
+	Rate     int           // most probes per second, out of all ports
+	HoldDown time.Duration // in which a target is probed once
+	Timeout  time.Duration // for an answer
+	// Proxy makes the Prober answer requesters, and look behind masters too.
+	Proxy bool
+}
+
+// Deps are the dependencies of a Prober.
+type Deps struct {
+	Log     *slog.Logger
+	Metrics *Metrics
+	// Ports holds the current ports. It is set before the first command.
+	Ports *atomic.Pointer[port.Set]
+	// ND solicits and advertises; nil without CAP_NET_RAW.
+	ND     ND
+	Kernel Kernel
+	// Locations is nil if no host routes are kept.
+	Locations Locations
+	// Publish sends a result once, without waiting.
+	Publish func(subject string, data []byte) error
+	// Repair has the routing tables and sockets of the ports checked, without
+	// waiting.
+	Repair func()
+	// NoTables says why ports have no routing tables; empty if they have.
+	NoTables string
+	// Now is the clock, time.Now if nil.
+	Now func() time.Time
+}
+
+// ND sends Neighbor Discovery messages without waiting. Calls are never concurrent.
+type ND interface {
+	// Solicit solicits for a target on a port's link: all stations, or with an
+	// Ethernet address that one.
+	Solicit(on *port.Port, target netip.Addr, at *schemas.MAC) error
+	// Advertise tells a requester that the target is reached through this host.
+	Advertise(to port.Requester, target netip.Addr) error
+}
+
+// Kernel is the kernel's neighbour table.
+type Kernel interface {
+	// Neighbour returns whether a neighbour was confirmed to be reachable, and its
+	// Ethernet address, nil if there is none.
+	Neighbour(addr netip.Addr, index int) (reachable bool, mac *schemas.MAC, err error)
+	// TableSize returns how many entries the table has, and may have at most.
+	TableSize() (entries, most int, err error)
+}
+
+// Locations records where targets are. Its methods do not wait.
+type Locations interface {
+	// Locate returns where a target is, if it has answered there lately.
+	Locate(target netip.Addr) (port.Location, bool)
+	// Found notes that a target answered a probe, and which requesters wait for it.
+	Found(target netip.Addr, at port.Location, requesters []port.Requester)
+	// Confirm notes any advertisement of a target in answer to a solicitation.
+	Confirm(target netip.Addr, from port.Location)
+	// Hint notes that a target may be behind a port.
+	Hint(target netip.Addr, on *port.Port)
+	// Doubt notes that a target may have left its location.
+	Doubt(target netip.Addr)
+	// Silent notes that a target answers behind no port.
+	Silent(target netip.Addr)
+}
+
+// nowhere records no locations.
+type nowhere struct{}
+
+func (nowhere) Locate(netip.Addr) (at port.Location, ok bool)     { return at, false }
+func (nowhere) Found(netip.Addr, port.Location, []port.Requester) {}
+func (nowhere) Confirm(netip.Addr, port.Location)                 {}
+func (nowhere) Hint(netip.Addr, *port.Port)                       {}
+func (nowhere) Doubt(netip.Addr)                                  {}
+func (nowhere) Silent(netip.Addr)                                 {}
+
+// Prober carries out relay commands. Handle and Relay receive them, Advertised and
+// Replied the answers, and Run sends again and ends the waiting for answers.
+//
+// On a link with Neighbor Discovery it solicits for the target itself, and when that
+// answers it sends an echo request, so that the kernel discovers the target. On other
+// links, and without the right to solicit, it sends the echo request alone.
+type Prober struct {
+	cfg      Config
+	deps     Deps
+	reporter *reporter
+
+	mu      sync.Mutex
+	budget  budget
+	answers budget // advertisements for targets behind other ports
+	room    tableRoom
+	targets targets
+	waiting waiting
+	stopped bool
+}
+
+const (
+	// MaxWaiting bounds the probes that wait for an answer.
+	MaxWaiting = 1 << 16
+	// maxTries is how often a target is solicited (RFC 4861, section 10:
+	// MAX_MULTICAST_SOLICIT).
+	maxTries = 3
+	// answersPerProbe is how many advertisements may be sent for each probe that
+	// may: an advertisement costs one frame to one station.
+	answersPerProbe = 10
+)
+
+// New makes a Prober.
+func New(cfg Config, deps Deps) *Prober {
+	if deps.Locations == nil {
+		deps.Locations = nowhere{}
+	}
+	if deps.Now == nil {
+		deps.Now = time.Now
+	}
+	p := &Prober{
+		cfg: cfg, deps: deps,
+		reporter: &reporter{host: cfg.Host, subject: schemas.ResultSubject(cfg.Host), publish: deps.Publish, metrics: deps.Metrics, log: deps.Log},
+		budget:   newBudget(cfg.Rate),
+		room:     tableRoom{read: deps.Kernel.TableSize},
+		targets:  newTargets(),
+		waiting:  newWaiting(cfg.Timeout/maxTries, deps.Metrics.waiting),
+	}
+	if cfg.Proxy {
+		p.answers = newBudget(answersPerProbe * cfg.Rate)
+	}
+	return p
+}
+
+// Release ends the hold-down of a target that was silent, because the kernel has heard
+// of it or it left its location.
+func (p *Prober) Release(a netip.Addr) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if t, ok := p.targets.byAddr[a]; ok && t.silent > 0 {
+		t.release()
+	}
+}
+
+// ReleaseAll ends all hold-downs, because a port has come into use and every target may
+// be behind it.
+func (p *Prober) ReleaseAll() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.targets.release()
+}
+
+// solicits reports whether the Prober itself solicits for targets behind a port.
+func (p *Prober) solicits(on *port.Port) bool { return p.deps.ND != nil && on.ND }
+
+// lookUp returns what the kernel's neighbour table has for a probe's target.
+func (p *Prober) lookUp(pr *probe) (reachable bool, mac *schemas.MAC) {
+	reachable, mac, err := p.deps.Kernel.Neighbour(pr.target, pr.on.Index)
+	if err != nil {
+		p.deps.Log.Debug("looking up a neighbour", "slave", pr.on.Name, "error", err)
+	}
+	return reachable, mac
+}

@@ -1,0 +1,165 @@
+package pinger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/ndmon/ndmon/pinger/hostroute"
+	"github.com/ndmon/ndmon/pinger/kernel"
+	"github.com/ndmon/ndmon/pinger/port"
+	"github.com/ndmon/ndmon/pinger/probe"
+	"github.com/ndmon/ndmon/pinger/wire"
+	"github.com/ndmon/ndmon/schemas"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+)
+
+// Bus is the connection to the other processes.
+type Bus interface {
+	// Subscribe calls handle with every message on the subject, one after the
+	// other, until unsubscribe is called. handle may use data until it returns.
+	Subscribe(subject string, handle func(subject string, data []byte)) (unsubscribe func() error, err error)
+	// Publish sends data once, without waiting. It keeps no reference to data.
+	Publish(subject string, data []byte) error
+}
+
+// Deps are the dependencies of Run.
+type Deps struct {
+	Log      *slog.Logger
+	Registry prometheus.Registerer
+	Bus      Bus
+	// Commands, if set, passes the relay commands of this process to receive, until
+	// stop is called. They do not come over Bus too.
+	Commands func(receive func(*schemas.Relay)) (stop func())
+	// Health, if set, is called with nil while commands can be carried out, and with
+	// the reason while no slave is usable: when commands can be received, and whenever
+	// the interfaces change.
+	Health func(error)
+
+	now func() time.Time // of the Prober, in tests
+}
+
+// Run carries out the relay commands for cfg.Host until ctx ends, and then returns
+// nil. It removes its routing rules and routes. It waits for slaves that do not exist.
+//
+// Errors are those of the configuration, a *wire.NoSocketError, another pinger that
+// has the same routing tables, and failures of the kernel or the bus. All sockets
+// are opened on the calling thread, also those of slaves that appear later: a
+// caller that has locked its goroutine to a thread chooses the network namespace.
+func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	if cfg.Host == "" {
+		if cfg.Host, err = os.Hostname(); err != nil {
+			return fmt.Errorf("PINGER_HOST is not set and the kernel does not report the host name: %w", err)
+		}
+	}
+	portMetrics, probeMetrics, routeMetrics := port.NewMetrics(deps.Registry), probe.NewMetrics(deps.Registry), hostroute.NewMetrics(deps.Registry)
+	kind, err := wire.UsableKind()
+	if err != nil {
+		return err
+	}
+	k, err := kernel.Open(cfg.keepsHostRoutes())
+	if err != nil {
+		return err
+	}
+	defer k.Close()
+	tables, err := k.OpenTables(cfg.Table, deps.Log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, tables.Close()) }()
+	release, err := ownHostRoutes(k, cfg, tables.Missing, deps.Log)
+	if err != nil {
+		return err
+	}
+	defer release()
+
+	ports := new(atomic.Pointer[port.Set])
+	routes := hostroute.New(hostroute.Config{Route: cfg.Route, Proxy: cfg.Proxy, Verify: cfg.Verify}, k, ports, routeMetrics, deps.Log)
+	w, err := newWatcher(cfg, k, tables, kind, ports, portMetrics, deps.Log)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	probing := probe.Deps{
+		Log: deps.Log, Metrics: probeMetrics, Ports: ports, Kernel: k, Publish: deps.Bus.Publish,
+		Repair: w.notify, NoTables: tables.Missing, Now: deps.now,
+	}
+	if cfg.keepsHostRoutes() {
+		probing.Locations = routes
+	}
+	if kind == wire.Raw {
+		nd, err := wire.OpenND()
+		if err != nil {
+			return err
+		}
+		defer nd.Close()
+		probing.ND = nd
+	}
+	prober := probe.New(probe.Config{Host: cfg.Host, Rate: cfg.Rate, HoldDown: cfg.HoldDown, Timeout: cfg.Timeout, Proxy: cfg.Proxy}, probing)
+	w.prober, w.routes = prober, routes
+	if err := w.refresh(); err != nil {
+		return err
+	}
+	deps.Log.Info("pinger ready", "host", cfg.Host, "slaves", cfg.Slaves, "masters", cfg.Masters, "route", cfg.Route, "proxy", cfg.Proxy,
+		"solicits", probing.ND != nil, "routing_tables", tables.Missing == "", "rate", cfg.Rate, "hold_down", cfg.HoldDown, "timeout", cfg.Timeout)
+	return serve(ctx, cfg, deps, w)
+}
+
+// serve receives commands and carries them out until ctx ends.
+func serve(ctx context.Context, cfg Config, deps Deps, w *watcher) (err error) {
+	for _, subject := range []string{schemas.RelaySubject(cfg.Host), schemas.SubjectRelayAll} {
+		unsubscribe, failed := deps.Bus.Subscribe(subject, func(_ string, data []byte) { w.prober.Handle(data) })
+		if failed != nil {
+			return fmt.Errorf("subscribing to relay commands on %s: %w", subject, failed)
+		}
+		defer func() { err = errors.Join(err, unsubscribe()) }()
+	}
+	w.health = deps.Health
+	w.reportHealth()
+	if deps.Commands != nil {
+		defer deps.Commands(w.prober.Relay)()
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { w.prober.Run(ctx); return nil })
+	if cfg.keepsHostRoutes() {
+		group.Go(func() error { return w.kernel.FollowNeighbours(ctx, w.neighbour) })
+		group.Go(func() error { return w.routes.Run(ctx, w.prober) })
+	}
+	w.run(ctx) // on this thread, because it opens sockets
+	w.kernel.StopFollowing()
+	return group.Wait()
+}
+
+// ownHostRoutes removes the host routes that an earlier pinger has left behind, and
+// reserves them for this one if it keeps any.
+func ownHostRoutes(k *kernel.Kernel, cfg Config, noTables string, log *slog.Logger) (release func(), err error) {
+	keeps := cfg.keepsHostRoutes()
+	release = func() {}
+	if noTables != "" {
+		if keeps {
+			return nil, fmt.Errorf("PINGER_ROUTE, PINGER_PROXY: no host route can be kept: %s", noTables)
+		}
+		return release, nil
+	}
+	owned, err := k.OwnHostRoutes(log)
+	switch {
+	case err != nil:
+		return nil, err
+	case owned == nil && keeps:
+		return nil, errors.New("PINGER_ROUTE, PINGER_PROXY: another pinger in this network namespace keeps host routes; stop it, or set these for one of them only")
+	case keeps:
+		kernel.WarnNotForwarding(log)
+		return func() { owned.Close() }, nil
+	case owned != nil:
+		owned.Close()
+	}
+	return release, nil
+}

@@ -1,0 +1,297 @@
+package wire
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/ndmon/ndmon/pinger/port"
+	"golang.org/x/net/bpf"
+	"golang.org/x/net/icmp"
+	"golang.org/x/net/ipv6"
+	"golang.org/x/sys/unix"
+)
+
+// NoSocketError reports that the process may open neither kind of ICMPv6 socket.
+type NoSocketError struct {
+	// Datagram and Raw are the errors of the two kinds.
+	Datagram, Raw error
+}
+
+func (e *NoSocketError) Error() string {
+	return fmt.Sprintf("cannot send ICMPv6 echoes: raw socket: %v; datagram socket: %v; "+
+		"give it CAP_NET_RAW (setcap cap_net_raw+ep FILE, or AmbientCapabilities=CAP_NET_RAW in a systemd unit), "+
+		"or its group a place in the sysctl net.ipv4.ping_group_range", e.Raw, e.Datagram)
+}
+
+// Unwrap returns both errors.
+func (e *NoSocketError) Unwrap() []error { return []error{e.Datagram, e.Raw} }
+
+const (
+	// hopLimit keeps an echo on its link: a router that answers solicitations for
+	// the target as a proxy (RFC 4389) does not forward it, because that could
+	// make another relay probe, and so on.
+	hopLimit = 1
+
+	// An echo request is its header (RFC 4443, section 4.1), a word by which an
+	// administrator recognises it in a capture, and the cookie.
+	headerLen = 8
+	cookieAt  = headerLen + len(echoTag)
+	echoLen   = cookieAt + 8
+	echoTag   = "nd-ping\x00"
+)
+
+// Kind is a kind of ICMPv6 socket, as a network of icmp.ListenPacket.
+type Kind string
+
+// A raw socket needs CAP_NET_RAW, a datagram socket no privilege where the sysctl
+// net.ipv4.ping_group_range allows it. Only a raw socket receives Neighbor
+// Advertisements.
+const (
+	Datagram Kind = "udp6"
+	Raw      Kind = "ip6:ipv6-icmp"
+)
+
+// UsableKind returns the kind of socket that the process may open, preferably Raw.
+// The error is a *NoSocketError.
+func UsableKind() (Kind, error) {
+	try := func(kind Kind) error {
+		c, err := icmp.ListenPacket(string(kind), "::")
+		if err == nil {
+			c.Close()
+		}
+		return err
+	}
+	rawErr := try(Raw)
+	if rawErr == nil {
+		return Raw, nil
+	}
+	datagramErr := try(Datagram)
+	if datagramErr == nil {
+		return Datagram, nil
+	}
+	return "", &NoSocketError{Datagram: datagramErr, Raw: rawErr}
+}
+
+// Receiver gets what comes in on a port.
+type Receiver interface {
+	Advertised(on *port.Port, a Advertisement)
+	Replied(on *port.Port, r EchoReply)
+	// Stray counts a message that is neither.
+	Stray()
+}
+
+// EchoReply is an echo reply that may answer one of our requests.
+type EchoReply struct {
+	From   netip.Addr
+	Seq    uint16
+	Cookie uint64
+}
+
+// Echo is an ICMPv6 socket that sends echo requests out of one port, and receives the
+// replies and Neighbor Advertisements that come in on it. It is bound to the port's
+// address and interface, so that a request leaves through no other interface whatever
+// the routes are, and a reply is received from no other. IPV6_PKTINFO is not enough:
+// with a source address in it the kernel takes the interface as a preference, and
+// sends the request out of the master if no route leads through the slave.
+//
+// One goroutine may send while another one receives.
+type Echo struct {
+	conn *ipv6.PacketConn
+	on   *port.Port
+	// id is the identifier of a raw socket's requests. A datagram socket has one
+	// from the kernel, which fills it in and delivers no others.
+	id uint16
+	// failed is set when receiving has failed.
+	failed atomic.Bool
+
+	// What is sent and received, kept to allocate nothing.
+	request  [1]ipv6.Message
+	reply    [1]ipv6.Message
+	received [maxReceived]byte
+}
+
+// maxReceived is the longest message that is read, in bytes. An advertisement with more
+// options than that is useless.
+const maxReceived = 256
+
+// OpenEcho opens a socket for a port, on the calling thread. Its send buffer holds as
+// many requests as may wait for the kernel to find their neighbours.
+func OpenEcho(kind Kind, on *port.Port, waiting int) (*Echo, error) {
+	source := on.Source
+	if source.IsLinkLocalUnicast() {
+		// Not the name: package net caches the indexes of names for up to a
+		// minute, and an interface that was made again has another one.
+		source = source.WithZone(strconv.Itoa(on.Index))
+	}
+	conn, err := icmp.ListenPacket(string(kind), source.String())
+	if err != nil {
+		return nil, fmt.Errorf("ICMPv6 socket: %w", err)
+	}
+	c := &Echo{conn: conn.IPv6PacketConn(), on: on}
+	if err := c.configure(kind, waiting); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("ICMPv6 socket: %w", err)
+	}
+	b := make([]byte, echoLen)
+	b[0] = byte(ipv6.ICMPTypeEchoRequest)
+	binary.BigEndian.PutUint16(b[4:], c.id)
+	copy(b[headerLen:], echoTag)
+	c.request[0].Buffers = [][]byte{b}
+	c.reply[0].Buffers = [][]byte{c.received[:]}
+	if kind == Raw {
+		c.request[0].Addr = &net.IPAddr{IP: make(net.IP, net.IPv6len)}
+	} else {
+		c.request[0].Addr = &net.UDPAddr{IP: make(net.IP, net.IPv6len)}
+	}
+	return c, nil
+}
+
+// Close closes the socket, which ends Receive.
+func (c *Echo) Close() error { return c.conn.Close() }
+
+// Serves reports whether the socket works and is the one that a port needs.
+func (c *Echo) Serves(p *port.Port) bool {
+	return c.on.Index == p.Index && c.on.Source == p.Source && !c.failed.Load()
+}
+
+func (c *Echo) configure(kind Kind, waiting int) error {
+	if kind == Raw {
+		c.id = uint16(rand.Uint32())
+		if err := c.filter(); err != nil {
+			return fmt.Errorf("filter: %w", err)
+		}
+	}
+	if err := c.conn.SetHopLimit(hopLimit); err != nil {
+		return fmt.Errorf("hop limit: %w", err)
+	}
+	rawConn, err := c.conn.PacketConn.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return err
+	}
+	var bindErr error
+	err = rawConn.Control(func(fd uintptr) {
+		bindErr = unix.BindToDevice(int(fd), c.on.Name)
+		// A request counts against the send buffer, with the kernel's overhead,
+		// until its neighbour is found or given up. More than net.core.wmem_max
+		// needs CAP_NET_ADMIN. Without it the buffer is smaller, and a request
+		// that does not fit fails.
+		const truesize = 1024
+		if unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, waiting*truesize) != nil {
+			_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF, waiting*truesize)
+		}
+	})
+	if err == nil && bindErr != nil && bindErr != unix.EPERM {
+		err = fmt.Errorf("SO_BINDTODEVICE %s: %w", c.on.Name, bindErr)
+	}
+	return err
+}
+
+// filter delivers Neighbor Advertisements and our own echo replies only. Without it a
+// raw socket gets a copy of every ICMPv6 message.
+func (c *Echo) filter() error {
+	var types ipv6.ICMPFilter
+	types.SetAll(true)
+	types.Accept(ipv6.ICMPTypeEchoReply)
+	types.Accept(ipv6.ICMPTypeNeighborAdvertisement)
+	if err := c.conn.SetICMPFilter(&types); err != nil {
+		return err
+	}
+	// SKF_NET_OFF in linux/filter.h: offsets from there are in the IPv6 header.
+	const network = 0xfff00000
+	program, err := bpf.Assemble([]bpf.Instruction{
+		bpf.LoadAbsolute{Off: 0, Size: 1}, // the type
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(ipv6.ICMPTypeNeighborAdvertisement), SkipTrue: 2},
+		bpf.LoadAbsolute{Off: 4, Size: 2}, // the identifier
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(c.id), SkipTrue: 2, SkipFalse: 3},
+		bpf.LoadAbsolute{Off: network + 7, Size: 1}, // the hop limit
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: ndHopLimit, SkipFalse: 1},
+		bpf.RetConstant{Val: math.MaxUint32},
+		bpf.RetConstant{Val: 0},
+	})
+	if err != nil {
+		return err
+	}
+	return c.conn.SetBPF(program)
+}
+
+// Send passes an echo request to the kernel, which fills in the checksum. It never
+// waits.
+//
+// A request with cookie 0 only makes the kernel discover the target. It has another
+// identifier, so that its reply is not received.
+func (c *Echo) Send(target netip.Addr, seq uint16, cookie uint64) error {
+	m := &c.request[0]
+	id := c.id
+	if cookie == 0 {
+		id = ^id
+	}
+	binary.BigEndian.PutUint16(m.Buffers[0][4:], id)
+	binary.BigEndian.PutUint16(m.Buffers[0][6:], seq)
+	binary.BigEndian.PutUint64(m.Buffers[0][cookieAt:], cookie)
+	to := target.As16()
+	copy(ip(m.Addr), to[:])
+	_, err := c.conn.WriteBatch(c.request[:], unix.MSG_DONTWAIT)
+	return err
+}
+
+// Receive passes what comes in to a receiver until the socket is closed, and returns
+// nil then. When receiving fails, it closes the socket and returns the error.
+func (c *Echo) Receive(to Receiver) error {
+	for {
+		from, message, err := c.receive()
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return nil
+		case err != nil:
+			c.failed.Store(true)
+			return errors.Join(err, c.Close())
+		}
+		if a, ok := parseAdvertisement(message); ok {
+			to.Advertised(c.on, a)
+		} else if reply, ok := parseReply(from, message); ok {
+			to.Replied(c.on, reply)
+		} else {
+			to.Stray()
+		}
+	}
+}
+
+// receive waits for the next message. The kernel has checked checksum, destination and
+// interface. On a raw socket the filter has checked that it is an echo reply with our
+// identifier, or an advertisement whose hop limit says that it was not forwarded.
+func (c *Echo) receive() (from netip.Addr, message []byte, err error) {
+	m := &c.reply[0]
+	if _, err := c.conn.ReadBatch(c.reply[:], 0); err != nil {
+		return from, nil, err
+	}
+	from, _ = netip.AddrFromSlice(ip(m.Addr))
+	return from, c.received[:m.N], nil
+}
+
+// parseReply parses an ICMPv6 message; ok is false if it does not reply to a request
+// of ours.
+func parseReply(from netip.Addr, b []byte) (reply EchoReply, ok bool) {
+	if !from.IsValid() || len(b) != echoLen || b[0] != byte(ipv6.ICMPTypeEchoReply) {
+		return reply, false
+	}
+	return EchoReply{From: from, Seq: binary.BigEndian.Uint16(b[6:]), Cookie: binary.BigEndian.Uint64(b[cookieAt:])}, true
+}
+
+// ip returns the address in an address of either kind of socket.
+func ip(addr net.Addr) net.IP {
+	switch addr := addr.(type) {
+	case *net.IPAddr:
+		return addr.IP
+	case *net.UDPAddr:
+		return addr.IP
+	}
+	return nil
+}

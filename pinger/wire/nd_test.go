@@ -1,0 +1,153 @@
+package wire
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/google/gopacket"
+	"github.com/google/gopacket/layers"
+	"github.com/ndmon/ndmon/deploy/lab"
+	"github.com/ndmon/ndmon/pinger/port"
+	"github.com/ndmon/ndmon/schemas"
+	"golang.org/x/sys/unix"
+)
+
+// nextND waits for a Neighbor Solicitation or Advertisement on a wire.
+func nextND(t *testing.T, wire *lab.Wire) (nd gopacket.Packet) {
+	t.Helper()
+	lab.Eventually(t, "a solicitation or an advertisement", func() bool {
+		for _, f := range wire.Frames() {
+			packet := gopacket.NewPacket(f.Data, layers.LayerTypeEthernet, gopacket.Default)
+			solicitation, advertisement := packet.Layer(layers.LayerTypeICMPv6NeighborSolicitation), packet.Layer(layers.LayerTypeICMPv6NeighborAdvertisement)
+			if !f.Out && (solicitation != nil || advertisement != nil) {
+				nd = packet
+			}
+		}
+		return nd != nil
+	})
+	return nd
+}
+
+// What is sent is read back from the wire by gopacket.
+func TestNDFrames(t *testing.T) {
+	here, there := lab.New(t, "here"), lab.New(t, "there")
+	here.Veth("a", there, "b")
+	tap := there.Wire("b")
+	link := here.Link("a").Attrs()
+	on := &port.Port{Index: link.Index, MAC: schemas.MAC(link.HardwareAddr), Source: netip.MustParseAddr("fe80::1")}
+	var nd *ND
+	var err error
+	here.Do(func() { nd, err = OpenND() })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nd.Close()
+
+	target, station := netip.MustParseAddr("2001:db8::1:2345:6789"), schemas.MAC{2, 0, 0, 0, 0, 9}
+	to := port.Requester{On: on, Addr: netip.MustParseAddr("2001:db8::7"), MAC: station}
+	option := func(t layers.ICMPv6Opt) layers.ICMPv6Options {
+		return layers.ICMPv6Options{{Type: t, Data: on.MAC[:]}}
+	}
+	solicitation := func() *layers.ICMPv6NeighborSolicitation {
+		return &layers.ICMPv6NeighborSolicitation{TargetAddress: target.AsSlice(), Options: option(layers.ICMPv6OptSourceAddress)}
+	}
+	for name, test := range map[string]struct {
+		send        func() error
+		to          schemas.MAC
+		destination netip.Addr
+		want        gopacket.Layer
+	}{
+		"to all": {func() error { return nd.Solicit(on, target, nil) }, schemas.MAC{0x33, 0x33, 0xff, 0x45, 0x67, 0x89},
+			netip.MustParseAddr("ff02::1:ff45:6789"), solicitation()},
+		"to one": {func() error { return nd.Solicit(on, target, &station) }, station, target, solicitation()},
+		"answer": {func() error { return nd.Advertise(to, target) }, station, to.Addr,
+			&layers.ICMPv6NeighborAdvertisement{Flags: 0x40, TargetAddress: target.AsSlice(), Options: option(layers.ICMPv6OptTargetAddress)}},
+	} {
+		if err := test.send(); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		packet := nextND(t, tap)
+		if failed := packet.ErrorLayer(); failed != nil {
+			t.Fatalf("%s: %v", name, failed.Error())
+		}
+		eth, ip := packet.Layer(layers.LayerTypeEthernet).(*layers.Ethernet), packet.Layer(layers.LayerTypeIPv6).(*layers.IPv6)
+		if [6]byte(eth.SrcMAC) != on.MAC || [6]byte(eth.DstMAC) != test.to {
+			t.Errorf("%s: from %v to %v", name, eth.SrcMAC, eth.DstMAC)
+		}
+		if !ip.SrcIP.Equal(on.Source.AsSlice()) || !ip.DstIP.Equal(test.destination.AsSlice()) || ip.HopLimit != 255 {
+			t.Errorf("%s: from %v to %v, hop limit %d", name, ip.SrcIP, ip.DstIP, ip.HopLimit)
+		}
+		got := packet.Layer(test.want.LayerType())
+		if diff := cmp.Diff(test.want, got, cmpopts.IgnoreFields(layers.BaseLayer{}, "Contents", "Payload")); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+		icmp := packet.Layer(layers.LayerTypeICMPv6).(*layers.ICMPv6)
+		sent := icmp.Checksum
+		if err := icmp.SetNetworkLayerForChecksum(ip); err != nil {
+			t.Fatal(err)
+		}
+		b := gopacket.NewSerializeBuffer()
+		if err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{ComputeChecksums: true}, icmp, gopacket.Payload(icmp.Payload)); err != nil {
+			t.Fatal(err)
+		}
+		if icmp.Checksum != sent || icmp.TypeCode.Code() != 0 {
+			t.Errorf("%s: checksum %#x, want %#x, code %d", name, sent, icmp.Checksum, icmp.TypeCode.Code())
+		}
+	}
+	on.Index = 9999
+	if err := nd.Solicit(on, target, nil); err != unix.ENXIO && err != unix.ENODEV {
+		t.Errorf("out of an interface that is not there: %v", err)
+	}
+}
+
+// advertise makes a Neighbor Advertisement.
+func advertise(flags byte, target netip.Addr, options ...byte) []byte {
+	b := target.As16()
+	return append(append([]byte{136, 0, 0, 0, flags, 0, 0, 0}, b[:]...), options...)
+}
+
+func TestParseAdvertisement(t *testing.T) {
+	target, mac := netip.MustParseAddr("2001:db8::42"), schemas.MAC{2, 0, 0, 0, 0, 0x42}
+	option := append([]byte{2, 1}, mac[:]...)
+	for name, test := range map[string]struct {
+		message []byte
+		want    *Advertisement // nil if it is refused
+	}{
+		"full":            {advertise(0xe0, target, option...), &Advertisement{target, true, true, &mac}},
+		"for another":     {advertise(0x40, target, option...), &Advertisement{target, true, false, &mac}},
+		"unsolicited":     {advertise(0x20, target, option...), &Advertisement{target, false, true, &mac}},
+		"no option":       {advertise(0x60, target), &Advertisement{target, true, true, nil}},
+		"other option":    {advertise(0x60, target, append([]byte{1, 1, 9, 9, 9, 9, 9, 9}, option...)...), &Advertisement{target, true, true, &mac}},
+		"longer address":  {advertise(0x60, target, append([]byte{2, 2}, make([]byte, 14)...)...), &Advertisement{target, true, true, nil}},
+		"empty":           {nil, nil},
+		"short":           {advertise(0x60, target)[:23], nil},
+		"code":            {append([]byte{136, 1}, advertise(0x60, target)[2:]...), nil},
+		"type":            {append([]byte{135}, advertise(0x60, target)[1:]...), nil},
+		"multicast":       {advertise(0x60, netip.MustParseAddr("ff02::1")), nil},
+		"option of 0":     {advertise(0x60, target, 2, 0, 0, 0, 0, 0, 0, 0), nil},
+		"option too long": {advertise(0x60, target, 2, 2, 0, 0, 0, 0, 0, 0), nil},
+		"half an option":  {advertise(0x60, target, 2), nil},
+	} {
+		got, ok := parseAdvertisement(test.message)
+		if ok != (test.want != nil) {
+			t.Errorf("%s: accepted is %v", name, ok)
+		} else if ok {
+			if diff := cmp.Diff(*test.want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", name, diff)
+			}
+		}
+	}
+}
+
+func FuzzParseAdvertisement(f *testing.F) {
+	f.Add(advertise(0xe0, netip.MustParseAddr("2001:db8::42"), 2, 1, 2, 0, 0, 0, 0, 0x42))
+	f.Add(advertise(0x60, netip.MustParseAddr("2001:db8::42"), 2, 0))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if a, ok := parseAdvertisement(b); ok && (!a.Target.IsValid() || a.Target.IsMulticast()) {
+			t.Errorf("target is %v", a.Target)
+		}
+		parseReply(netip.IPv6Loopback(), b)
+	})
+}
