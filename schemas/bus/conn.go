@@ -60,6 +60,9 @@ const (
 	connectTimeout  = 5 * time.Second
 )
 
+// logRefusal is the time between two log lines about the same refusal.
+const logRefusal = 30 * time.Second
+
 // Connect makes a connection. It returns an error if the configuration is invalid,
 // but not if the server is unreachable.
 func Connect(cfg Config, o Options) (*Conn, error) {

@@ -124,9 +124,8 @@ type backoff struct {
 }
 
 const (
-	firstWait  = 50 * time.Millisecond
-	longWait   = 2 * time.Second
-	logRefusal = 30 * time.Second // between two log lines about the same trouble
+	firstWait = 50 * time.Millisecond
+	longWait  = 2 * time.Second
 )
 
 func (b *backoff) wait(ctx context.Context, head uint64, log func(next time.Duration)) {
