@@ -11,9 +11,9 @@ const (
 	slaacBits    = 64        // the length of a prefix for autoconfiguration, RFC 4862, section 5.5.3
 )
 
-// check finds the faults of what was decoded, beside those that decoding came
-// across: what hinders it, and those of single options. What is not known of a
-// message that is cut short or goes on in another fragment is no fault.
+// check finds the faults of the decoded message. Faults that hinder decoding, and those of
+// single options, were found before. What is unknown because the message is cut short or
+// continues in another fragment is no fault.
 func (d *Decoder) check() {
 	c, f := &d.checked, &d.fault
 	d.found(&f.EthernetDestination, !carries(d.ethernet.Destination, c.to))
@@ -72,18 +72,17 @@ func (d *Decoder) checkNS() {
 	if c.rerouted {
 		return
 	}
-	// From ::, any solicited-node group will do for receivers.
+	// From ::, receivers accept any solicited-node group.
 	nowhere := unspecified && !c.to.IsSolicitedNode()
 	solicited := c.to.IsGroup(addr.SolicitedNode | c.target.Low&0xff_ffff)
 	d.refused(&f.Unspecified, nowhere)
 	d.found(&f.SolicitedNode, !nowhere && !solicited && c.to.IsMulticast())
-	// To a router, a host sends one to register its address (RFC 8505, section 5.6).
+	// A host sends an NS to a router to register its address (RFC 8505, section 5.6).
 	d.found(&f.Destination, !c.to.IsMulticast() && c.to != c.target && c.complete && !c.seen.has(optRegistration))
 }
 
-// checkTarget checks the target of an NS or NA (RFC 4861, sections 7.1.1 and
-// 7.1.2). Receivers have no use for :: and loopback, but no condition forbids
-// them.
+// checkTarget checks the target of an NS or NA (RFC 4861, sections 7.1.1 and 7.1.2). :: and
+// loopback addresses are useless, but those sections do not forbid them.
 func (d *Decoder) checkTarget() {
 	target := d.checked.target
 	d.refused(&d.fault.Target, target.IsMulticast())
@@ -94,7 +93,7 @@ func (d *Decoder) checkTarget() {
 func (d *Decoder) checkNA() {
 	c, f, flag := &d.checked, &d.fault, d.na.Flag
 	d.found(&f.Source, c.from.IsUnspecified())
-	// To all routers, a host sends one when it has a new address (RFC 9131).
+	// A host sends an NA to all routers when it has a new address (RFC 9131).
 	d.found(&f.Destination, c.toGroup() && !c.to.IsGroup(addr.AllNodes) && !c.to.IsGroup(addr.AllRouters))
 	if d.nd.NA == nil {
 		return
@@ -117,8 +116,8 @@ func (d *Decoder) checkRD() {
 	d.refused(&f.Target, c.destination.IsMulticast() || c.target != c.destination && !c.target.IsLinkLocal())
 }
 
-// checkLinkLayer checks a link-layer address option of a type, in which the
-// sender gives its own address or that of somebody else.
+// checkLinkLayer checks a link-layer address option, which has the sender's own address or
+// that of another station.
 func (d *Decoder) checkLinkLayer(option uint8, address schemas.MAC) {
 	own := d.icmp6.Type <= neighborSolicitation
 	if option == optTargetLinkLayer {
@@ -128,15 +127,15 @@ func (d *Decoder) checkLinkLayer(option uint8, address schemas.MAC) {
 	d.found(&d.fault.LinkLayer, address == schemas.MAC{} || address.IsMulticast())
 }
 
-// checkRedirected checks the addresses of the packet in a Redirected Header
-// option, which the receiver must have sent (RFC 4861, section 8.2).
+// checkRedirected checks the addresses of the packet in a Redirected Header option, which the
+// receiver of the Redirect must have sent (RFC 4861, section 8.2).
 func (d *Decoder) checkRedirected(from, to addr.IP) {
 	c := &d.checked
 	d.found(&d.fault.RedirectedHeader, d.nd.RD != nil && (to != c.destination || from != c.to && !c.rerouted))
 }
 
-// checkPrefix checks a Prefix Information option of an RA, with its prefix (RFC
-// 4861, section 4.6.2; RFC 4862, section 5.5.3).
+// checkPrefix checks a Prefix Information option of an RA and its prefix (RFC 4861, section
+// 4.6.2; RFC 4862, section 5.5.3).
 func (d *Decoder) checkPrefix(o *schemas.PrefixInfo, address addr.IP) {
 	f, prefix := &d.fault, address.Masked(o.PrefixLength)
 	d.foundInRA(&f.Prefix, prefix.IsLinkLocal() || prefix.IsMulticast() || prefix != address && !o.Flag.Router)
@@ -144,17 +143,17 @@ func (d *Decoder) checkPrefix(o *schemas.PrefixInfo, address addr.IP) {
 	d.foundInRA(&f.PrefixLifetime, o.PreferredLifetime > o.ValidLifetime)
 }
 
-// checkRoute checks a Route Information option of an RA, with its prefix (RFC
-// 4191, section 2.3).
+// checkRoute checks a Route Information option of an RA and its prefix (RFC 4191, section
+// 2.3).
 func (d *Decoder) checkRoute(o *schemas.RouteInfo, address addr.IP) {
 	prefix := address.Masked(o.PrefixLength)
 	d.foundInRA(&d.fault.Route, prefix.IsLinkLocal() || prefix.IsMulticast())
 	d.foundInRA(&d.fault.Preference, o.Preference == schemas.PreferenceReserved)
 }
 
-// carries reports whether a frame to an Ethernet address may hold a packet to an
-// IPv6 address: a group's frame only one to that group (RFC 2464, section 7), a
-// station's frame any (RFC 6085).
+// carries reports whether a frame to an Ethernet address may contain a packet to an IPv6
+// address: to a group only a packet to that group (RFC 2464, section 7), to a station any
+// packet (RFC 6085).
 func carries(frame schemas.MAC, packet addr.IP) bool {
 	return !frame.IsMulticast() ||
 		packet.IsMulticast() && frame.Uint64() == 0x3333_0000_0000|packet.Low&0xffff_ffff

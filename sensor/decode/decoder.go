@@ -1,6 +1,9 @@
-// Package decode reads Neighbor Discovery frames into events: RFC 4861 on
-// Ethernet and IPv6, with the extension headers that may stand before it. It
-// trusts nothing in a frame; what is wrong with a message is said in the event.
+// Package decode reads Neighbor Discovery frames into events: the messages of RFC 4861 on
+// Ethernet and IPv6, also after extension headers. It trusts nothing in a frame, and reports in
+// the event what is wrong with a message. What depends on more than one frame is for ruled.
+//
+// A frame passes through the files decoder.go (Ethernet), inet6.go, message.go, options.go, the
+// files of the options (router.go, dns.go, other.go), and checks.go.
 package decode
 
 import (
@@ -19,26 +22,24 @@ const (
 	vlanMask      = 0x0fff // the identifier in a tag's control information
 	priority      = 0      // the identifier of a tag that is only a priority, IEEE 802.1Q
 
-	// maxLength is the greatest value that is no EtherType. LLC and SNAP headers
-	// stand behind it. A length is 1500 at most, and EtherTypes begin at 1536 (IEEE
-	// 802.3, section 3.2.6); what lies between is nothing, but some switches let it
-	// pass and some hosts take it for a length (CVE-2021-27861).
+	// maxLength is the greatest value in place of the EtherType that LLC and SNAP headers may
+	// follow. A length is 1500 at most, and EtherTypes begin at 1536 (IEEE 802.3, section
+	// 3.2.6). The values between are undefined, but some switches forward such a frame and
+	// some hosts read a length (CVE-2021-27861).
 	maxLength = 1535
-	// snapIPv6 are those headers before IPv6 (RFC 1042).
+	// snapIPv6 are LLC and SNAP headers before IPv6 (RFC 1042).
 	snapIPv6 = "\xaa\xaa\x03\x00\x00\x00\x86\xdd"
 )
 
-// Decode decodes an Ethernet frame of which length bytes were on the wire, and
-// len(frame) of them were captured. It returns false when the frame is no
-// Neighbor Discovery: anything but ICMPv6 of the types 133 to 137 behind at
-// most two VLAN tags and any number of priority tags, LLC and SNAP headers or
-// none, and any IPv6 extension headers. A packet whose headers are cut short
-// before they show what they lead to may be Neighbor Discovery, and is an event
-// without ICMP6; so is a later fragment of a packet to one of the groups that
-// Neighbor Discovery uses.
+// Decode decodes an Ethernet frame that had length bytes on the wire, of which len(frame) were
+// captured. It returns false if the frame is not Neighbor Discovery: ICMPv6 of the types 133 to
+// 137 after at most two VLAN tags and any number of priority tags, possibly LLC and SNAP
+// headers, and any IPv6 extension headers. A packet whose header chain is cut short may be
+// Neighbor Discovery, and is an event without ICMP6; so is a later fragment of a packet to one
+// of the groups that Neighbor Discovery uses.
 //
-// The event has Ethernet, Inet6, ICMP6, ND, Fault and Frame; the rest is the
-// caller's to fill in. It is valid until the next call and refers to frame.
+// The event has Ethernet, Inet6, ICMP6, ND, Fault and Frame; the caller adds the rest. It is
+// valid until the next call and refers to frame.
 func (d *Decoder) Decode(frame []byte, length int) (*schemas.Event, bool) {
 	if d.table == nil {
 		d.table = optionKinds()
@@ -59,19 +60,18 @@ func (d *Decoder) Decode(frame []byte, length int) (*schemas.Event, bool) {
 	return &d.event, true
 }
 
-// SetVLAN adds a tag to the event that Decode returned last, one that is not in
-// the frame because the kernel has taken it out. Of the tag's control
-// information the lower 12 bits count. It is the outer tag, so those that Decode
-// found in the frame are moved inwards. If none of three is only a priority, the
-// innermost is left out.
+// SetVLAN adds a tag that the kernel has removed from the frame to the event that Decode
+// returned last. Only the lower 12 bits of the tag's control information count. It becomes the
+// outer tag, and those that Decode found in the frame move inwards. Of three tags the innermost
+// one is omitted, unless one of them is only a priority.
 func (d *Decoder) SetVLAN(tag uint16) { d.addTag(0, tag) }
 
-// addTag adds a VLAN tag at a place among those found so far, 0 for the
-// outermost. It returns false for a third one none of which is only a priority.
+// addTag inserts a VLAN tag among those found so far, at 0 for the outermost. It returns false
+// for the third of three tags none of which is only a priority.
 //
-// A tag that is only a priority makes no sense next to another, whose priority it
-// would repeat. Hosts pass over any number of them, and filters look for the
-// EtherType right behind the first (CVE-2021-27853).
+// A tag that is only a priority is useless next to another tag, which has a priority itself.
+// Hosts skip any number of them, but filters expect the EtherType after the first
+// (CVE-2021-27853).
 func (d *Decoder) addTag(at int, tag uint16) (ok bool) {
 	tags := slices.Insert(d.vlan[:d.tags], at, tag&vlanMask)
 	d.found(&d.fault.Encapsulation, len(tags) > 1 && slices.Contains(tags, priority))
@@ -108,12 +108,11 @@ func (d *Decoder) ethernetHeader(frame []byte) ([]byte, bool) {
 	return d.unwrap(etherType, rest)
 }
 
-// unwrap returns the IPv6 packet behind VLAN tags, LLC and SNAP headers, or both.
+// unwrap returns the IPv6 packet after VLAN tags, LLC and SNAP headers, or both.
 //
-// A filter that asks the EtherType for IPv6 does not find it there
-// (CVE-2021-27853, CVE-2021-27854), and IPv6 on Ethernet is sent without LLC and
-// SNAP (RFC 2464). Whether the length before those is right is not asked, for
-// receivers do not ask either (CVE-2021-27861).
+// A filter that compares the EtherType does not recognise IPv6 there (CVE-2021-27853,
+// CVE-2021-27854), and IPv6 on Ethernet is sent without LLC and SNAP (RFC 2464). The length
+// before those headers is not checked, because receivers do not check it (CVE-2021-27861).
 func (d *Decoder) unwrap(etherType uint16, rest []byte) ([]byte, bool) {
 	for etherType == etherTypeVLAN || etherType == etherTypeQinQ {
 		if len(rest) < vlanTagSize || !d.addTag(d.tags, binary.BigEndian.Uint16(rest)) {

@@ -9,8 +9,7 @@ import (
 	"github.com/ndmon/ndmon/sensor/decode/internal/dns"
 )
 
-// servers decodes the addresses of DNS servers that b holds. What is left behind
-// the last whole address is passed over.
+// servers decodes the addresses of DNS servers in b. It ignores an incomplete last address.
 func (d *Decoder) servers(b []byte) []netip.Addr {
 	first := len(d.memory.addresses)
 	for ; len(b) >= 16; b = b[16:] {
@@ -28,9 +27,8 @@ func (d *Decoder) rdnss(lists *schemas.Options, o []byte) (fault string) {
 	return ""
 }
 
-// dnssl decodes a DNS Search List option: the domains before the first that is
-// bad. They are looked for behind padding too, because there are hosts that take
-// them from there.
+// dnssl decodes a DNS Search List option: the domains before the first bad one. It also reads
+// domains after padding, because some hosts use them.
 func (d *Decoder) dnssl(lists *schemas.Options, o []byte) (fault string) {
 	first := len(d.memory.texts)
 	for rest := o[8:]; len(rest) > 0 && fault == ""; {
@@ -55,8 +53,8 @@ func (d *Decoder) dnssl(lists *schemas.Options, o []byte) (fault string) {
 	return fault
 }
 
-// domain decodes the domain name that b starts with: its text, without the final
-// dot, and its size in b in bytes, which is 0 for one that is bad.
+// domain decodes the domain name at the start of b. It returns its text without the final dot,
+// and its size in b in bytes, which is 0 for a bad one.
 func (d *Decoder) domain(b []byte) (text string, size int, fault string) {
 	var hostName bool
 	d.memory.text, size, hostName, fault = dns.AppendDomain(d.memory.text[:0], b)
@@ -67,8 +65,8 @@ func (d *Decoder) domain(b []byte) (text string, size int, fault string) {
 	return string(d.memory.text), size, ""
 }
 
-// encryptedDNS decodes an Encrypted DNS option. Behind the domain name, the
-// lengths of 0 of what is not there are the same as padding.
+// encryptedDNS decodes an Encrypted DNS option. After the domain name, a length of 0 of a part
+// that is absent cannot be distinguished from padding.
 func (d *Decoder) encryptedDNS(lists *schemas.Options, o []byte) (fault string) {
 	name, rest, ok := counted(o[8:])
 	if !ok {
@@ -108,9 +106,9 @@ func (d *Decoder) encryptedDNS(lists *schemas.Options, o []byte) (fault string) 
 	return fault
 }
 
-// counted takes what stands behind its length of 16 bits, and returns what
-// follows it. Without a length there is nothing. When less is there than the
-// length says, it returns what is there and is not ok.
+// counted returns the content after a length of 16 bits, and the rest after the content.
+// Without a length both are empty. If b is shorter than the length, the content is all that
+// there is, and not ok.
 func counted(b []byte) (content, rest []byte, ok bool) {
 	if len(b) < 2 {
 		return nil, nil, true
@@ -122,8 +120,7 @@ func counted(b []byte) (content, rest []byte, ok bool) {
 	return b[:length], b[length:], true
 }
 
-// parameters decodes service parameters (RFC 9460, section 2.2), as many as are
-// whole.
+// parameters decodes the complete ones of service parameters (RFC 9460, section 2.2).
 func (d *Decoder) parameters(b []byte) (list []string, fault string) {
 	first := len(d.memory.texts)
 	last := -1

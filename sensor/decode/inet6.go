@@ -10,23 +10,22 @@ import (
 	"github.com/ndmon/ndmon/sensor/decode/internal/addr"
 )
 
-// upper is what a chain of IPv6 headers leads to.
+// upper is the result of walking a chain of IPv6 headers.
 type upper struct {
-	// message is the ICMPv6 message, as far as the packet holds it.
+	// message is the ICMPv6 message, as far as the packet contains it.
 	message []byte
-	// cut says how the chain ends before it shows a message, if it does: cut
-	// short, or in a later fragment.
+	// cut describes how the chain ends before a message, cut short or in a later fragment; it
+	// is empty if there is a message.
 	cut string
-	// more is set when the message goes on in other fragments.
+	// more says that the message continues in other fragments.
 	more bool
-	// rerouted is set when the packet has more stops ahead, so that its
-	// destination is not the one that the checksum covers.
+	// rerouted says that a routing header has segments left, so that the destination is not
+	// the one that the checksum covers.
 	rerouted bool
 }
 
-// packet decodes an IPv6 packet and what it carries; on the wire, uncaptured
-// bytes follow it. It returns false when the packet is not Neighbor Discovery
-// and hides none.
+// packet decodes an IPv6 packet. uncaptured is the number of bytes that followed b on the wire.
+// It returns false if the packet neither is Neighbor Discovery nor can hide it.
 func (d *Decoder) packet(b []byte, uncaptured int) bool {
 	if len(b) < inet6Size {
 		return false
@@ -37,8 +36,8 @@ func (d *Decoder) packet(b []byte, uncaptured int) bool {
 	d.inet6.NextHeader = header[6]
 	d.inet6.HopLimit = header[7]
 
-	// Before a hop-by-hop header, 0 is no length (RFC 2675). Linux takes such a
-	// packet to end with the frame, so that is where a message may hide.
+	// Before a hop-by-hop header, 0 is no length (RFC 2675). For Linux such a packet ends with
+	// the frame, so a message may follow.
 	jumbogram := length == 0 && d.inet6.NextHeader == hopByHop
 	if jumbogram {
 		length = min(len(payload)+uncaptured, math.MaxUint16)
@@ -88,19 +87,17 @@ func (d *Decoder) packet(b []byte, uncaptured int) bool {
 	return true
 }
 
-// chain walks the extension headers, of which next is the first. It returns
-// false when they lead to another protocol, when the packet is a later fragment
-// to none of the groups that ND messages go to, and when there is nothing at all
-// behind the IPv6 header of an ICMPv6 packet.
+// chain walks the extension headers from the first one, next. It returns false if they lead to
+// another protocol, if the packet is a later fragment that is not sent to one of the groups of
+// ND messages, or if nothing follows the IPv6 header of an ICMPv6 packet.
 //
-// What a later fragment holds is no chain of headers, and shows only when the
-// packet is put together: a message that its first fragment does not begin
-// (RFC 7112), or one that is laid over a harmless beginning (RFC 5722). Nodes
-// send nothing to those groups that needs fragments, but for a large ping. To a
-// host they do: ordinary traffic is full of its later fragments, so an ND message
-// that hides in them is not seen. Nor is one behind a next header that does not
-// lead to ICMPv6, although receivers look only at that of the first fragment (RFC
-// 8200, section 4.5).
+// The content of a later fragment is not a chain of headers. Only the reassembled packet shows
+// it: a message that the first fragment does not begin (RFC 7112), or one that overwrites a
+// harmless beginning (RFC 5722). To those groups, nodes send nothing that needs fragments
+// except a large ping. To a host they do: later fragments are common in ordinary traffic, so
+// an ND message that hides in them is not detected. Neither is one after a next header that
+// does not lead to ICMPv6, although receivers use only the next header of the first fragment
+// (RFC 8200, section 4.5).
 func (d *Decoder) chain(next uint8, rest []byte) (u upper, ok bool) {
 	if !leadsToICMP6(next) || next == icmp6 && len(rest) == 0 {
 		return u, false
@@ -146,8 +143,8 @@ func (d *Decoder) chain(next uint8, rest []byte) (u upper, ok bool) {
 	return u, true
 }
 
-// extensionSize returns the size in bytes of an extension header of which at
-// least a byte is there: more than are there when its length is not.
+// extensionSize returns the size in bytes of an extension header of which b has at least one
+// byte. If b does not include its length, the size is more than b has.
 func extensionSize(header uint8, b []byte) int {
 	if header == fragment || len(b) < 2 {
 		return 8
@@ -155,9 +152,9 @@ func extensionSize(header uint8, b []byte) int {
 	return 8 * (int(b[1]) + 1) // RFC 8200, section 4.3
 }
 
-// fragmentHeader decodes a fragment header. Of several that of the later
-// fragment, which ends the chain, is kept, or else the first that says that more
-// fragments follow, or else the first.
+// fragmentHeader decodes a fragment header. Of several, the event has the one of a later
+// fragment, which ends the chain, or else the first one after which more fragments follow, or
+// else the first.
 func (d *Decoder) fragmentHeader(b []byte) {
 	f := schemas.Fragment{
 		ID:     binary.BigEndian.Uint32(b[4:]),
@@ -170,8 +167,8 @@ func (d *Decoder) fragmentHeader(b []byte) {
 	}
 }
 
-// cutShort notes and words the fault of a chain that ends in a header that is
-// missing or not whole.
+// cutShort sets the fault of a chain that ends in a header that is missing or not whole, and
+// returns it in words.
 func (d *Decoder) cutShort(header uint8, how string, first bool) string {
 	d.cut()
 	name := "ICMPv6"
@@ -192,8 +189,8 @@ func (d *Decoder) cutShort(header uint8, how string, first bool) string {
 	return fmt.Sprintf("IPv6 header chain is cut short%s: header %d (%s) is %s", where, header, name, how)
 }
 
-// checksumOK checks an ICMPv6 message (RFC 4443, section 2.3; RFC 8200, section
-// 8.1). addresses are the source and the destination, 32 bytes.
+// checksumOK reports whether an ICMPv6 message has the right checksum (RFC 4443, section 2.3;
+// RFC 8200, section 8.1). addresses are the source and the destination, 32 bytes.
 func checksumOK(addresses, message []byte) bool {
 	sum := uint64(len(message)) + icmp6
 	sum += sum32(addresses) + sum32(message)

@@ -1,22 +1,19 @@
 package decode
 
-import (
-	"fmt"
-)
+import "fmt"
 
-// maxFaults is how many faults of a message are put into words.
+// maxFaults is how many faults of a message are described.
 const maxFaults = 3
 
-// malformed collects what is wrong with a message, in words for a person.
+// malformed describes the faults of a message in words.
 type malformed struct {
 	text  string
 	count int
-	// pvd is where the PvD option stands whose options are decoded, 0 for those of
-	// the message.
+	// pvd is the position of the PvD option whose options are being decoded, or 0.
 	pvd int
 }
 
-// add notes a fault.
+// add adds a fault.
 func (m *malformed) add(format string, args ...any) {
 	m.count++
 	if m.count > maxFaults {
@@ -31,8 +28,8 @@ func (m *malformed) add(format string, args ...any) {
 	m.text += fmt.Sprintf(format, args...)
 }
 
-// addOption notes what is wrong with an option. A message may have thousands
-// that are, so only those that are put into words cost anything.
+// addOption adds a fault of an option. A message may have thousands of bad options, so those
+// that are not described are only counted.
 func (m *malformed) addOption(option uint8, at, size int, fault string) {
 	if m.count >= maxFaults {
 		m.count++
@@ -41,7 +38,7 @@ func (m *malformed) addOption(option uint8, at, size int, fault string) {
 	m.add("option %d%s at byte %d, %d bytes long: %s", option, optionName(option), at, size, fault)
 }
 
-// String returns the first faults, and how many there are beside them.
+// String returns the first faults and the number of all others.
 func (m *malformed) String() string {
 	if m.count <= maxFaults {
 		return m.text

@@ -5,8 +5,8 @@ import (
 	"github.com/ndmon/ndmon/sensor/decode/internal/addr"
 )
 
-// message decodes an ICMPv6 message of a Neighbor Discovery type, of which at
-// least a byte is there. Unless it is whole, more of it is elsewhere.
+// message decodes an ICMPv6 message of a Neighbor Discovery type, which has at least one byte.
+// If it is not whole, the rest is in other fragments or was cut.
 func (d *Decoder) message(m []byte, whole bool) {
 	d.icmp6 = schemas.ICMP6{Type: m[0]}
 	d.event.ICMP6 = &d.icmp6
@@ -19,8 +19,7 @@ func (d *Decoder) message(m []byte, whole bool) {
 	}
 	name, size := fixedPart(d.icmp6.Type)
 	if len(m) < size {
-		// The rest may be in another fragment, from where some hosts take it in spite
-		// of RFC 6980.
+		// The rest may be in another fragment, which some hosts accept in spite of RFC 6980.
 		d.found(&d.fault.Length, !d.checked.snapped)
 		d.found(&d.fault.Discarded, whole)
 		d.malformed.add("%s is cut short: %d of its first %d bytes are there", name, len(m), size)
@@ -50,8 +49,8 @@ func (d *Decoder) message(m []byte, whole bool) {
 	d.checked.complete = d.walkOptions(&d.options, m, size, whole)
 }
 
-// fixedPart returns the name of a message and the size of the part before its
-// options, in bytes.
+// fixedPart returns the name of a message and the size in bytes of the part before its
+// options.
 func fixedPart(icmp6Type uint8) (name string, size int) {
 	switch icmp6Type {
 	case routerSolicitation:

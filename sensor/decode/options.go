@@ -6,11 +6,10 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// walkOptions decodes the options of a message, the first of which stands at
-// the offset at, into lists: those of the event or those of a PvD option. What is
-// good in an option that has a fault is listed all the same, because there are
-// receivers that take it. What runs past the end is a fault only in a whole
-// message. It reports whether every option was there to be seen.
+// walkOptions decodes the options of a message from the offset at into lists: those of the
+// event or those of a PvD option. It also lists the good parts of an option with a fault,
+// because some receivers use them. An option that runs past the end is a fault only in a
+// whole message. It reports whether all options were read.
 func (d *Decoder) walkOptions(lists *schemas.Options, m []byte, at int, whole bool) (complete bool) {
 	outer := lists == &d.options
 	for at < len(m) {
@@ -49,8 +48,8 @@ func (d *Decoder) walkOptions(lists *schemas.Options, m []byte, at int, whole bo
 	return whole
 }
 
-// noEnd notes an option that does not say where it ends in the message. In one
-// that is not whole it may end behind what is there, unless its length is 0.
+// noEnd adds the fault of an option that does not end in the message. In a message that is not
+// whole, the option may end after what was received, unless its length is 0.
 func (d *Decoder) noEnd(m []byte, at int, outer, whole bool) {
 	option := m[at:]
 	if !whole && (len(option) < 2 || option[1] != 0) {
@@ -74,7 +73,7 @@ func (d *Decoder) noEnd(m []byte, at int, outer, whole bool) {
 	}
 }
 
-// content decodes an option of a size that its type has. It returns what is wrong with it.
+// content decodes an option of a size that its type allows. It returns its fault, or empty.
 func (d *Decoder) content(lists *schemas.Options, m []byte, at, size int) (fault string) {
 	o := m[at : at+size]
 	if lists != &d.options && !inPvD(o[0]) {
@@ -155,7 +154,7 @@ func (d *Decoder) content(lists *schemas.Options, m []byte, at, size int) (fault
 	return ""
 }
 
-// pvd decodes a PvD option, with the options in it.
+// pvd decodes a PvD option and the options in it.
 func (d *Decoder) pvd(m []byte, at, size int) (fault string) {
 	o := m[at : at+size]
 	id, length, fault := d.domain(o[6:])
@@ -171,7 +170,7 @@ func (d *Decoder) pvd(m []byte, at, size int) (fault string) {
 	if id == "" {
 		fault = "holds no name"
 	}
-	header := (6 + length + 7) &^ 7 // behind the padding
+	header := (6 + length + 7) &^ 7 // after the padding
 	if pvd.Flag.RA {
 		if len(o)-header < raSize {
 			return "RA header runs past the end"
@@ -190,7 +189,7 @@ func (d *Decoder) pvd(m []byte, at, size int) (fault string) {
 			PrefixInfo: in.PrefixInfo, MTU: in.MTU, RouteInfo: in.RouteInfo, RDNSS: in.RDNSS, DNSSL: in.DNSSL,
 			PREF64: in.PREF64, CaptivePortal: in.CaptivePortal, EncryptedDNS: in.EncryptedDNS, Unknown: in.Unknown,
 		}
-		d.inner = schemas.Options{} // the lists have changed hands
+		d.inner = schemas.Options{} // the event has the lists now
 	}
 	return fault
 }

@@ -8,15 +8,14 @@ import (
 	"github.com/ndmon/ndmon/sensor/decode/internal/addr"
 )
 
-// This file decodes options of Redirects, of SEND, of mobile nodes and of
-// 6LoWPAN.
+// This file decodes the options of Redirects, SEND, mobile nodes and 6LoWPAN.
 
 func (d *Decoder) unknown(lists *schemas.Options, o []byte) {
 	addTo(d, &lists.Unknown, schemas.UnknownOption{Type: o[0], Length: uint16(len(o)), Content: d.hex(o[2:])})
 }
 
-// redirectedHeader decodes a Redirected Header option. What is sent back is as
-// much as there was room for, maybe not even an IPv6 header.
+// redirectedHeader decodes a Redirected Header option. It contains as much of the redirected
+// packet as fits, possibly less than an IPv6 header.
 func (d *Decoder) redirectedHeader(o []byte) {
 	packet := o[8:]
 	if len(packet) < inet6Size || packet[0]>>4 != inet6Version {
@@ -32,8 +31,8 @@ func (d *Decoder) redirectedHeader(o []byte) {
 	d.checkRedirected(addr.Of(packet[8:24]), addr.Of(packet[24:40]))
 }
 
-// echo decodes the ICMPv6 echo that stands right behind the IPv6 header of a
-// redirected packet, if one does (RFC 4443, sections 4.1 and 4.2).
+// echo decodes the ICMPv6 echo that follows the IPv6 header of a redirected packet, if there
+// is one (RFC 4443, sections 4.1 and 4.2).
 func (d *Decoder) echo(packet []byte) *schemas.Echo {
 	m := packet[inet6Size:]
 	if packet[6] != icmp6 || len(m) < 8 || m[0] != echoRequest && m[0] != echoReply {
@@ -46,8 +45,7 @@ func (d *Decoder) echo(packet []byte) *schemas.Echo {
 	return &d.memory.echoes[len(d.memory.echoes)-1]
 }
 
-// longPadding is the fault of an option whose padding is longer than what it
-// pads.
+// longPadding is the fault of an option with more padding than bytes.
 const longPadding = "padding is longer than the option"
 
 func (d *Decoder) cga(o []byte) (fault string) {
@@ -60,15 +58,14 @@ func (d *Decoder) cga(o []byte) (fault string) {
 	return ""
 }
 
-// timestamp decodes a time stamp: seconds since 1970, the last 16 bits of 64
-// behind the point (RFC 3971, section 5.3.1).
+// timestamp decodes a time stamp: seconds since 1970 in 64 bits, of which the last 16 are the
+// fraction (RFC 3971, section 5.3.1).
 func (d *Decoder) timestamp(b []byte) string {
 	t := binary.BigEndian.Uint64(b)
 	return fmt.Sprintf("%d.%06d", t>>16, t&0xffff*1_000_000>>16)
 }
 
-// domainName is the type of a trust anchor's name that is a domain name (RFC
-// 3971, section 6.4.3).
+// domainName is the name type of a trust anchor for a domain name (RFC 3971, section 6.4.3).
 const domainName = 2
 
 func (d *Decoder) trustAnchor(o []byte) (fault string) {
@@ -151,7 +148,7 @@ func (d *Decoder) borderRouter(o []byte) {
 	})
 }
 
-// lengthMask is the length of what stands behind it in the options of RFC 8928.
+// lengthMask masks the length of the variable part in the options of RFC 8928.
 const lengthMask = 0x07ff
 
 func (d *Decoder) cryptoID(o []byte) (fault string) {

@@ -9,10 +9,9 @@ import (
 	"github.com/ndmon/ndmon/sensor/decode/internal/dns"
 )
 
-// This file decodes what routers tell hosts; see dns.go for names.
+// This file decodes what RAs contain, except names; for those see dns.go.
 
-// decodeRA decodes the fixed part of an RA (RFC 4861, section 4.2;
-// flags by RFC 5175).
+// decodeRA decodes the fixed part of an RA (RFC 4861, section 4.2; flags: RFC 5175).
 func (d *Decoder) decodeRA(m []byte) schemas.RA {
 	return schemas.RA{
 		CurHopLimit:    m[4],
@@ -39,10 +38,10 @@ func (d *Decoder) prefixInfo(lists *schemas.Options, o []byte) (fault string) {
 	return ""
 }
 
-// routeInfo decodes a Route Information option. Where it is too short for its
-// prefix, the bits that it lacks are those that follow it in the message: Linux
-// (6.18) reads them there, and takes such a route. What it reads behind the
-// message cannot be known, so that is zero here.
+// routeInfo decodes a Route Information option. If it is too short for its prefix, the missing
+// bits are read from what follows it in the message, as Linux (6.18) does, which installs
+// such a route. After the end of the message they are zero, because what Linux reads there is
+// unknown.
 func (d *Decoder) routeInfo(lists *schemas.Options, m []byte, at, size int) (fault string) {
 	o := m[at : at+size]
 	if o[2] > 128 {
@@ -66,8 +65,8 @@ func (d *Decoder) routeInfo(lists *schemas.Options, m []byte, at, size int) (fau
 	return fault
 }
 
-// pref64Length returns the prefix length in bits that a prefix length code stands
-// for (RFC 8781, section 4); the codes 6 and 7 are reserved.
+// pref64Length returns the prefix length in bits of a prefix length code (RFC 8781, section
+// 4); the codes 6 and 7 are reserved.
 func pref64Length(code uint8) (bits uint8, ok bool) {
 	switch code {
 	case 0:
@@ -116,7 +115,7 @@ func (d *Decoder) captivePortal(lists *schemas.Options, o []byte) (fault string)
 	return ""
 }
 
-// inURI reports whether a byte may stand in a URI (RFC 3986, section 2).
+// inURI reports whether a URI can contain a byte (RFC 3986, section 2).
 func inURI(c byte) bool {
 	return '!' <= c && c <= '~' && bytes.IndexByte([]byte("\"<>\\^`{|}"), c) < 0
 }

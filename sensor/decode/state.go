@@ -13,14 +13,14 @@ import (
 // are only a priority are omitted.
 const maxTags = 2
 
-// Decoder decodes frames one after the other. It owns the events that it
-// returns and uses their memory again, so it needs no allocation for most
-// frames. The zero value is ready; it is not for concurrent use.
+// Decoder decodes frames one after the other. It owns the events that it returns and reuses
+// their memory, so most frames need no allocation. The zero value is ready to use. A Decoder
+// must not be used concurrently.
 type Decoder struct {
 	event    schemas.Event
 	ethernet schemas.Ethernet
-	vlan     [maxTags + 1]uint16 // the tags, and room for one more
-	tags     int                 // how many there are
+	vlan     [maxTags + 1]uint16 // the tags, and space for one more
+	tags     int                 // how many of vlan are used
 	inet6    schemas.Inet6
 	fragment schemas.Fragment
 	icmp6    schemas.ICMP6
@@ -30,11 +30,11 @@ type Decoder struct {
 	ns       schemas.NS
 	na       schemas.NA
 	rd       schemas.RD
-	// options has the lists of all options. Those that the message does not have
-	// are empty, with the memory of an earlier one.
+	// options has a list of each option. The lists of options that the message does not have
+	// are empty and keep the memory of an earlier message.
 	options schemas.Options
-	used    []list          // the lists of options that are not empty
-	inner   schemas.Options // those of the PvD option that is being decoded
+	used    []list          // the lists that are not empty
+	inner   schemas.Options // the options in the PvD option that is being decoded
 
 	memory    memory
 	table     *optionTable // nil before the first frame
@@ -43,7 +43,7 @@ type Decoder struct {
 	checked   checked
 }
 
-// reset forgets the last frame but not the memory.
+// reset clears the state of the last frame and keeps its memory.
 func (d *Decoder) reset() {
 	if d.event.Fault != nil {
 		d.fault = schemas.Fault{}
@@ -62,7 +62,7 @@ func (d *Decoder) reset() {
 	d.checked.reset()
 }
 
-// list is a list of options whose memory is used again.
+// list is a list of options whose memory is reused.
 type list interface{ empty() }
 
 type listOf[T any] []T
@@ -79,7 +79,7 @@ func addTo[T any](d *Decoder, options *[]T, option T) *T {
 	return &(*options)[len(*options)-1]
 }
 
-// memory is what the lists in an event's options and headers are made of.
+// memory backs the lists in the options and headers of an event.
 type memory struct {
 	extensions []schemas.Extension
 	addresses  []netip.Addr
@@ -103,34 +103,34 @@ func (d *Decoder) hex(b []byte) string {
 // address reads an IPv6 address of 16 bytes.
 func address(b []byte) netip.Addr { return netip.AddrFrom16([16]byte(b)) }
 
-// checked is what the checks need to know of a message beside its event.
+// checked is what the checks need to know about a message besides its event.
 type checked struct {
-	// from and to are the packet's addresses; target and destination those in an
-	// NS, NA or Redirect.
+	// from and to are the addresses of the packet; target and destination are those in an NS,
+	// NA or Redirect.
 	from, to, target, destination addr.IP
-	// snapped is set when the packet is cut short in the capture alone.
+	// snapped says that the packet is cut short only in the capture.
 	snapped bool
-	// rerouted is set when the packet has more stops ahead, so that nobody
-	// knows its last destination.
+	// rerouted says that a routing header has segments left, so that the final destination is
+	// not known.
 	rerouted bool
-	// complete is set when no option of the message is elsewhere or unreadable,
-	// so that one that was not seen is not there.
+	// complete says that all options of the message were read: one that was not seen does not
+	// exist.
 	complete bool
-	// seen has the types of the options, those with bad content too.
+	// seen has the types of the options, also of those with bad content.
 	seen optionSet
-	// first is where the first one of a type that a message has once stands, in
-	// bytes from the message's start.
+	// first is the position in the message, in bytes, of the first option of each type that a
+	// message has at most once.
 	first [256]uint16
 }
 
-// reset forgets the last message. The rest is not read before it is set.
+// reset clears what is read before it is set.
 func (c *checked) reset() { c.rerouted, c.complete, c.seen = false, false, optionSet{} }
 
-// toGroup reports whether the message is known to go to a multicast group.
+// toGroup reports whether the final destination of the message is a multicast group.
 func (c *checked) toGroup() bool { return c.to.IsMulticast() && !c.rerouted }
 
-// repeats notes an option that a message has once. It reports whether it is
-// there again and not the same.
+// repeats records an option that a message has at most once. It reports whether the message
+// has another one with other content.
 func (c *checked) repeats(m []byte, at, size int) bool {
 	kind := m[at]
 	if !c.seen.has(kind) {
@@ -141,7 +141,7 @@ func (c *checked) repeats(m []byte, at, size int) bool {
 	return !bytes.Equal(first[:8*int(first[1])], m[at:at+size])
 }
 
-// found notes a fault, one of the members of d.fault, if it is there.
+// found sets a fault, a member of d.fault, if a condition holds.
 func (d *Decoder) found(fault *bool, is bool) {
 	if is {
 		*fault = true
@@ -149,7 +149,7 @@ func (d *Decoder) found(fault *bool, is bool) {
 	}
 }
 
-// refused is found for a fault for which receivers discard the message.
+// refused is found for a fault that makes receivers discard the message.
 func (d *Decoder) refused(fault *bool, is bool) {
 	if is {
 		*fault = true
@@ -158,8 +158,8 @@ func (d *Decoder) refused(fault *bool, is bool) {
 	}
 }
 
-// foundInRA is found for a fault of an option in an RA.
+// foundInRA is found for a fault of an option in an RA; in other messages it does nothing.
 func (d *Decoder) foundInRA(fault *bool, is bool) { d.found(fault, is && d.nd.RA != nil) }
 
-// cut notes that the packet or the message is cut short, if it was sent so.
+// cut sets the fault of a packet or message that is cut short, unless only the capture cut it.
 func (d *Decoder) cut() { d.refused(&d.fault.Length, !d.checked.snapped) }

@@ -7,7 +7,7 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// Option types that are decoded; schemas.OptionTypes has all, with their names,
+// Types of the options that are decoded; schemas.OptionTypes has all types with their names,
 // sizes and RFCs.
 const (
 	optSourceLinkLayer   = 1
@@ -65,18 +65,17 @@ func (s *optionSet) meets(t *optionSet) bool {
 // maxOption is the greatest size of an option in bytes.
 const maxOption = 8 * 255
 
-// optionKind is what the table of options says of a type, ready for use.
+// optionKind is a row of schemas.OptionTypes, prepared for decoding.
 type optionKind struct {
 	min, max int    // bytes
 	size     string // the fault of another size, in words
-	once     bool
-	listed   bool   // in a list of its own, and not with the unknown ones
-	name     string // as it follows the type in a sentence
+	once     bool   // a message has at most one
+	listed   bool   // in a list of its own, not with the unknown options
+	name     string // in parentheses, as it follows the type in a sentence
 }
 
-// optionTable is the table of options by type, and the options that a message
-// does not have by ICMPv6 type, from routerSolicitation on. Those that may stand
-// in any, and those that no RFC defines, are never among them.
+// optionTable has the options by type and, by ICMPv6 type from routerSolicitation on, the
+// options that are not allowed in a message. An option that no RFC defines is allowed in all.
 type optionTable struct {
 	kinds      [256]optionKind
 	notAllowed [redirect - routerSolicitation + 1]optionSet
@@ -106,8 +105,8 @@ var optionKinds = sync.OnceValue(func() *optionTable {
 	return t
 })
 
-// sizeFault words the fault of an option that has none of the sizes from low to
-// high.
+// sizeFault returns in words the fault of an option with a size outside the range from low
+// to high; high is 0 for no limit.
 func sizeFault(low, high uint16) string {
 	switch high {
 	case 0:
@@ -118,6 +117,5 @@ func sizeFault(low, high uint16) string {
 	return fmt.Sprintf("must be %d to %d bytes long", low, high)
 }
 
-// optionName returns the name of an option type as it follows the type in a
-// sentence, or nothing.
+// optionName returns the name of an option type in parentheses, or empty if it has none.
 func optionName(option uint8) string { return optionKinds().kinds[option].name }

@@ -27,13 +27,14 @@ const (
 	icmp6              = 58
 	destinationOptions = 60
 
-	// In the fragment header's third and fourth byte (RFC 8200, section 4.5). The
-	// offset counts units of 8 bytes, so that in its place it is one in bytes.
+	// Masks of the third and fourth byte of a fragment header (RFC 8200, section 4.5). The
+	// offset counts units of 8 bytes; its bits are placed so that, without a shift, they are
+	// the offset in bytes.
 	offsetMask = 0xfff8
 	moreMask   = 0x0001
 
-	// maxExtensions is how many extension headers are listed. A frame of 1500
-	// bytes has room for 182; the longest packet for 8190, and Linux walks them all.
+	// maxExtensions is how many extension headers an event lists. A frame of 1500 bytes can
+	// have 182 and the longest packet 8190; Linux walks them all.
 	maxExtensions = 256
 )
 
@@ -42,8 +43,8 @@ func isND(icmp6Type uint8) bool {
 	return routerSolicitation <= icmp6Type && icmp6Type <= redirect
 }
 
-// leadsToICMP6 tells ICMPv6 and the extension headers that are walked from
-// other protocols.
+// leadsToICMP6 reports whether a protocol number is that of ICMPv6 or of an extension header
+// that is walked.
 func leadsToICMP6(header uint8) bool {
 	switch header {
 	case hopByHop, routing, fragment, icmp6, destinationOptions:

@@ -7,40 +7,45 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// The link-local groups that messages go to (RFC 4291, section 2.7.1), each the
-// lower half of its address.
+// The lower halves of the link-local groups of Neighbor Discovery (RFC 4291, section 2.7.1).
 const (
 	AllNodes      = 1
 	AllRouters    = 2
-	SolicitedNode = 0x1_ff00_0000 // and the last 24 bits of the target
+	SolicitedNode = 0x1_ff00_0000 // plus the last 24 bits of the target
 )
 
-// IP is an IPv6 address as a number. It is quicker to ask than a netip.Addr,
-// whose methods also take an IPv4-mapped address for the IPv4 address in it, as
-// no receiver does.
+// IP is an IPv6 address as a number. Its methods are faster than those of netip.Addr, which
+// also treat an IPv4-mapped address as the IPv4 address in it. No receiver does that.
 type IP struct{ High, Low uint64 }
 
 // Of reads an IPv6 address of 16 bytes.
 func Of(b []byte) IP { return IP{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])} }
 
+// IsUnspecified reports whether the address is ::.
 func (a IP) IsUnspecified() bool { return a == IP{} }
-func (a IP) IsLoopback() bool    { return a == IP{0, 1} }
-func (a IP) IsMulticast() bool   { return a.High>>56 == 0xff }      // ff00::/8
-func (a IP) IsLinkLocal() bool   { return a.High>>54 == 0xfe80>>6 } // fe80::/10
-func (a IP) IsEUI64() bool       { return a.Low>>24&0xffff == 0xfffe && !a.IsMulticast() }
 
-// IsNoHost reports whether no other host can have the address.
+// IsLoopback reports whether the address is ::1.
+func (a IP) IsLoopback() bool { return a == IP{0, 1} }
+
+// IsMulticast reports whether the address is in ff00::/8.
+func (a IP) IsMulticast() bool { return a.High>>56 == 0xff }
+
+// IsLinkLocal reports whether the address is in fe80::/10.
+func (a IP) IsLinkLocal() bool { return a.High>>54 == 0xfe80>>6 }
+
+// IsEUI64 reports whether the interface identifier looks like one of EUI64.
+func (a IP) IsEUI64() bool { return a.Low>>24&0xffff == 0xfffe && !a.IsMulticast() }
+
+// IsNoHost reports whether no host can have the address on a link.
 func (a IP) IsNoHost() bool { return a.IsMulticast() || a.IsUnspecified() || a.IsLoopback() }
 
-// IsGroup reports whether the address is that of a link-local group.
+// IsGroup reports whether the address is the link-local group with a lower half.
 func (a IP) IsGroup(low uint64) bool { return a == IP{0xff02 << 48, low} }
 
-// IsSolicitedNode reports whether the address is the solicited-node group of any
-// target.
+// IsSolicitedNode reports whether the address is the solicited-node group of any target.
 func (a IP) IsSolicitedNode() bool { return a.IsGroup(SolicitedNode | a.Low&0xff_ffff) }
 
-// GroupOfND names the group if it is one that ND messages go to, and is "" for
-// any other address.
+// GroupOfND returns the name of a group of ND messages, or empty for any other address.
 func (a IP) GroupOfND() string {
 	switch {
 	case a.IsGroup(AllNodes):
@@ -60,7 +65,7 @@ func (a IP) Bytes() (b [16]byte) {
 	return b
 }
 
-// Masked clears the bits behind a prefix.
+// Masked returns the prefix with a length: the address without the bits after it.
 func (a IP) Masked(bits uint8) IP {
 	if bits <= 64 {
 		return IP{a.High >> (64 - bits) << (64 - bits), 0}
@@ -68,8 +73,8 @@ func (a IP) Masked(bits uint8) IP {
 	return IP{a.High, a.Low >> (128 - bits) << (128 - bits)}
 }
 
-// EUI64 returns the interface identifier that is made of an Ethernet address
-// (RFC 4291, appendix A).
+// EUI64 returns the modified EUI-64 interface identifier of an Ethernet address (RFC 4291,
+// appendix A).
 func EUI64(m schemas.MAC) uint64 {
 	n := m.Uint64() ^ 0x0200_0000_0000 // the U/L bit
 	return n>>24<<40 | 0xfffe<<24 | n&0xff_ffff
