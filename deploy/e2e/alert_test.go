@@ -82,6 +82,15 @@ func parse[T any](t *testing.T, data []byte) T {
 	return v
 }
 
+// marshal returns a message as JSON.
+func marshal(v any) []byte {
+	data, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // a mistake in the test
+	}
+	return data
+}
+
 // printed returns the alerts that a program has printed so far, in the format
 // json.
 func printed(t *testing.T, p *lab.Process) []alert {

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -160,10 +159,7 @@ func TestForgedCommandsStayWithinTheBudget(t *testing.T) {
 				c := command{Type: "nd.relay.v1", ID: fmt.Sprint("forged-", n), Time: now.Format(time.RFC3339Nano),
 					Expires: now.Add(time.Minute).Format(time.RFC3339Nano), Host: "r1", Rule: "relay-ns", Event: "e"}
 				tc.forge(n, &c)
-				data, err := json.Marshal(c)
-				if err != nil {
-					t.Fatal(err)
-				}
+				data := marshal(c)
 				if err := nc.Publish("nd.relay.r1", data); err != nil {
 					t.Fatalf("publish: %v", err)
 				}

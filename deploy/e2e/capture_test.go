@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"bytes"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -31,10 +30,7 @@ type captured struct {
 // readCapture reads a file of the corpus.
 func readCapture(t *testing.T, path string) []captured {
 	t.Helper()
-	file, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := readFile(t, path)
 	r, err := pcapgo.NewReader(bytes.NewReader(file))
 	if err != nil {
 		t.Fatalf("%s: %v", path, err)
@@ -64,13 +60,9 @@ func pcap(t *testing.T, list ...captured) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	w := pcapgo.NewWriterNanos(&b)
-	if err := w.WriteFileHeader(1<<16, layers.LinkTypeEthernet); err != nil {
-		t.Fatal(err)
-	}
+	must(t, w.WriteFileHeader(1<<16, layers.LinkTypeEthernet))
 	for _, c := range list {
-		if err := w.WritePacket(c.info(0), c.data); err != nil {
-			t.Fatal(err)
-		}
+		must(t, w.WritePacket(c.info(0), c.data))
 	}
 	return b.Bytes()
 }
@@ -86,13 +78,9 @@ func pcapng(t *testing.T, iface string, list ...captured) []byte {
 		t.Fatal(err)
 	}
 	for _, c := range list {
-		if err := w.WritePacket(c.info(0), c.data); err != nil {
-			t.Fatal(err)
-		}
+		must(t, w.WritePacket(c.info(0), c.data))
 	}
-	if err := w.Flush(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, w.Flush())
 	return b.Bytes()
 }
 

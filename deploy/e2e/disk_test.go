@@ -48,10 +48,7 @@ func into(path string, c lab.Command) lab.Command {
 // written returns the alerts in a file of such runs.
 func written(t *testing.T, path string) (list []alert) {
 	t.Helper()
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	data := readFile(t, path)
 	for line := range bytes.Lines(data) {
 		if !bytes.HasSuffix(line, []byte("\n")) {
 			continue // it is being written
@@ -167,9 +164,7 @@ func TestDiskOfTheServerIsFull(t *testing.T) {
 	b.start()
 	const metrics = "127.0.0.1:9102"
 	startRuled(r.Namespace, "RULED_METRICS="+metrics, "RULED_EVENTS_BYTES=41943040", "RULED_ALERTS_BYTES=83886080")
-	if err := os.WriteFile(filepath.Join(dir, "of another"), make([]byte, 193<<20), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(filepath.Join(dir, "of another"), make([]byte, 193<<20), 0o600))
 	startSensor(r, "SENSOR_METRICS=127.0.0.1:9101").Stderr.WaitFor("connected to NATS")
 	f := startFlow(t, r.Upstream.Wire("eth0"))
 	well := func(name, variable, address string) (bool, string) {

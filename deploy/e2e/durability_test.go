@@ -3,7 +3,6 @@ package e2e
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -108,9 +107,7 @@ func TestStreamsAreDeleted(t *testing.T) {
 
 func deleteStream(t *testing.T, js jetstream.JetStream, name string) {
 	t.Helper()
-	if err := js.DeleteStream(t.Context(), name); err != nil {
-		t.Fatal(err)
-	}
+	must(t, js.DeleteStream(t.Context(), name))
 }
 
 // spoiling loses the newest of what was stored: of a server that runs, through its
@@ -126,14 +123,10 @@ type spoiling struct {
 func TestNewestIsGone(t *testing.T) {
 	for _, lost := range []spoiling{
 		{name: "deleted", running: func(t *testing.T, s jetstream.Stream) {
-			if err := s.DeleteMsg(t.Context(), s.CachedInfo().State.LastSeq); err != nil {
-				t.Fatal(err)
-			}
+			must(t, s.DeleteMsg(t.Context(), s.CachedInfo().State.LastSeq))
 		}},
 		{name: "purged", running: func(t *testing.T, s jetstream.Stream) {
-			if err := s.Purge(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			must(t, s.Purge(t.Context()))
 		}},
 		{name: "torn alerts", ended: "ND_ALERTS"},
 		{name: "torn events", ended: "ND_EVENTS"},
@@ -230,9 +223,7 @@ func tear(t *testing.T, dir, stream string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Truncate(block, info.Size()*2/3); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.Truncate(block, info.Size()*2/3))
 	}
 }
 
@@ -245,11 +236,8 @@ func TestAlertsShowsAlertsAlone(t *testing.T) {
 	p := c.Start(with(program("ndmon", "alerts"), "ALERTS_OUTPUT=text"))
 	p.Stderr.WaitFor("connected to NATS")
 	js := jet(t, c.nc)
-	good, err := json.Marshal(map[string]any{"type": "nd.alert.v1", "time": "2026-01-02T03:04:05Z", "severity": "info", "host": "x", "interface": "y",
+	good := marshal(map[string]any{"type": "nd.alert.v1", "time": "2026-01-02T03:04:05Z", "severity": "info", "host": "x", "interface": "y",
 		"rule": "good", "summary": "s", "id": "x", "event": map[string]any{}})
-	if err != nil {
-		t.Fatal(err)
-	}
 	publish := func(data []byte) {
 		t.Helper()
 		if _, err := js.Publish(context.Background(), schemas.SubjectAlerts, data); err != nil {

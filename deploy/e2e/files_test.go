@@ -65,9 +65,7 @@ func members(t *testing.T, object []byte) []string {
 		}
 		names = append(names, name.(string))
 		var value json.RawMessage
-		if err := d.Decode(&value); err != nil {
-			t.Fatal(err)
-		}
+		must(t, d.Decode(&value))
 	}
 	return names
 }
@@ -123,10 +121,7 @@ func TestReadCaptureFiles(t *testing.T) {
 func TestReadStandardInput(t *testing.T) {
 	t.Parallel()
 	file := corpus(t, "radvd-minimal")
-	content, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	content := readFile(t, file)
 	c := program("ndmon", "-r", "-", "-R", write(t, "everything.xml", []byte(everything)))
 	c.Stdin = bytes.NewReader(content)
 	p := lab.Start(t, c)
@@ -185,10 +180,7 @@ func TestOutputFormats(t *testing.T) {
 func TestReadBadFiles(t *testing.T) {
 	t.Parallel()
 	file := corpus(t, "linux-unresolved")
-	content, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	content := readFile(t, file)
 	frames := dataOf(readCapture(t, file))
 	good := corpus(t, "si6-ra6_life0")
 	after := dataOf(readCapture(t, good))
@@ -264,9 +256,7 @@ func TestReadLeavesNothingBehind(t *testing.T) {
 	// Pipes without a writer keep ndmon waiting until it gets a signal.
 	empty, closed := filepath.Join(t.TempDir(), "empty"), filepath.Join(t.TempDir(), "closed")
 	for _, pipe := range []string{empty, closed} {
-		if err := syscall.Mkfifo(pipe, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, syscall.Mkfifo(pipe, 0o600))
 	}
 	writer, err := os.OpenFile(empty, os.O_RDWR, 0)
 	if err != nil {

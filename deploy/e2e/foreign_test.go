@@ -108,9 +108,7 @@ func TestRelayWithARouteOfAnother(t *testing.T) {
 			r := lab.NewRouter(t)
 			route := netlink.Route{LinkIndex: r.Link(through).Attrs().Index, Protocol: admin,
 				Dst: &net.IPNet{IP: lab.Host2Address.AsSlice(), Mask: net.CIDRMask(128, 128)}}
-			if err := r.Netlink.RouteAdd(&route); err != nil {
-				t.Fatal(err)
-			}
+			must(t, r.Netlink.RouteAdd(&route))
 			before := r.Routes(byAdmin)
 			p := startRelay(t, r)
 			results := collect(t, connect(t, r.Namespace, localNATS), "nd.results.r1")

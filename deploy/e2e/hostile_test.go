@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,10 +22,7 @@ func madeEvent(change func(map[string]any)) []byte {
 		"nd":       map[string]any{"ns": map[string]any{"targetaddress": "2001:db8::42"}},
 	}
 	change(e)
-	data, err := json.Marshal(e)
-	if err != nil {
-		panic(err)
-	}
+	data := marshal(e)
 	return data
 }
 
@@ -117,11 +113,7 @@ func relayCommand(t *testing.T, change func(*command)) []byte {
 	c := command{Type: "nd.relay.v1", ID: "c1", Time: now.Format(time.RFC3339Nano), Expires: now.Add(time.Minute).Format(time.RFC3339Nano),
 		Host: "r1", Target: lab.Host2Address.String(), Rule: "test", Event: "e1"}
 	change(&c)
-	data, err := json.Marshal(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
+	return marshal(c)
 }
 
 // The pinger carries out what is a command for its host, and nothing else.
@@ -214,11 +206,8 @@ func TestGarbageOnAlerts(t *testing.T) {
 		publish(t, nc, "nd.alerts", data)
 	}
 	hostile := "a\x1b[2Jb\rc\nd\u202e"
-	data, err := json.Marshal(map[string]any{"type": "nd.alert.v1", "time": time.Now().UTC(), "severity": "info\x1b[31m",
+	data := marshal(map[string]any{"type": "nd.alert.v1", "time": time.Now().UTC(), "severity": "info\x1b[31m",
 		"host": hostile, "interface": hostile, "rule": hostile, "summary": hostile, "id": "x", "event": map[string]any{}})
-	if err != nil {
-		t.Fatal(err)
-	}
 	publish(t, nc, "nd.alerts", data)
 	r.Upstream.Wire("eth0").Send(numbered(1))
 	p.Stdout.WaitFor("ra-lifetime-zero")

@@ -259,9 +259,7 @@ func TestHostRouteGoesWithTheHost(t *testing.T) {
 	// No one answers for the host now. The gateway keeps its neighbour entry longer
 	// than the test lasts, so the test deletes it.
 	neighbour := netlink.Neigh{LinkIndex: r.Upstream.Link("eth0").Attrs().Index, IP: lab.Host2Address.AsSlice(), Family: netlink.FAMILY_V6}
-	if err := r.Upstream.Netlink.NeighDel(&neighbour); err != nil {
-		t.Fatal(err)
-	}
+	must(t, r.Upstream.Netlink.NeighDel(&neighbour))
 	lab.Eventually(t, "the gateway finds no neighbour", func() bool {
 		state := r.Upstream.NeighbourState("eth0", lab.Host2Address)
 		return state == "FAILED" || state == "INCOMPLETE"

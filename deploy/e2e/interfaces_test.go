@@ -48,9 +48,7 @@ func TestInterfaceIsDeletedAndMadeAgain(t *testing.T) {
 	at = p.Stderr.WaitForAfter(at, "interface is up", "interface="+lab.Master)
 	number = alertsFrom(t, p, r.Upstream.Wire("eth0"), number)
 
-	if err := r.Netlink.LinkSetHardwareAddr(r.Link(lab.Master), macOf("02:00:00:00:77:01")); err != nil {
-		t.Fatal(err)
-	}
+	must(t, r.Netlink.LinkSetHardwareAddr(r.Link(lab.Master), macOf("02:00:00:00:77:01")))
 	p.Stderr.WaitForAfter(at, "interface changed its Ethernet address", "interface="+lab.Master, "to=02:00:00:00:77:01")
 	alertsFrom(t, p, r.Upstream.Wire("eth0"), number)
 	stop(t, p)

@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/json"
 	"encoding/pem"
 	"math/big"
 	"net"
@@ -66,10 +65,7 @@ func as(t *testing.T, from *lab.Namespace, seedFile, ca string, opts ...nats.Opt
 	if err != nil {
 		t.Fatal(err)
 	}
-	seed, err := os.ReadFile(seedFile)
-	if err != nil {
-		t.Fatal(err)
-	}
+	seed := readFile(t, seedFile)
 	pair, err := nkeys.FromSeed([]byte(strings.TrimSpace(string(seed))))
 	if err != nil {
 		t.Fatal(err)
@@ -184,12 +180,9 @@ func (k *keyed) works() {
 	k.r.Solicit(lab.Host2Address)
 	k.wait("the result of a solicitation", func(r result) bool { return r.Slave == lab.Slave2 && r.Status == "reachable" })
 	now := time.Now().UTC()
-	var err error
-	if k.byHand, err = json.Marshal(schemas.Relay{
+	k.byHand = marshal(schemas.Relay{
 		Type: schemas.TypeRelay, ID: "by-hand", Time: now, Expires: now.Add(time.Minute), Host: keysHost, Target: lab.Host1Address,
-	}); err != nil {
-		k.t.Fatal(err)
-	}
+	})
 	publish(k.t, k.operator, "nd.relay."+keysHost, k.byHand)
 	k.wait("the result of an operator's command", func(r result) bool { return r.Relay == "by-hand" && r.Status == "reachable" })
 	find := k.r.Start(k.as("operator", program("ndmon", "find", lab.Host1Address.String(), "--nats", localNATS)))

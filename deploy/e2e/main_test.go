@@ -168,9 +168,7 @@ func public(t *testing.T) string {
 	dir := t.TempDir()
 	// The folder and its parent are private to the test's user.
 	for _, d := range []string{dir, filepath.Dir(dir)} {
-		if err := os.Chmod(d, 0o777); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.Chmod(d, 0o777))
 	}
 	return dir
 }
@@ -180,8 +178,20 @@ func public(t *testing.T) string {
 func write(t *testing.T, name string, content []byte) string {
 	t.Helper()
 	path := filepath.Join(public(t), name)
-	if err := os.WriteFile(path, content, 0o644); err != nil {
+	must(t, os.WriteFile(path, content, 0o644))
+	return path
+}
+
+func readFile(t *testing.T, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	must(t, err)
+	return data
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
 		t.Fatal(err)
 	}
-	return path
 }

@@ -53,9 +53,7 @@ func (p *pipeline) end(t *testing.T) int {
 // subscribed returns the alerts that the subscriber without JetStream got.
 func (p *pipeline) subscribed(t *testing.T) []alert {
 	t.Helper()
-	if err := p.nc.FlushTimeout(lab.Patience); err != nil {
-		t.Fatal(err)
-	}
+	must(t, p.nc.FlushTimeout(lab.Patience))
 	var list []alert
 	for len(p.alerts) > 0 {
 		list = append(list, parseAlert(t, (<-p.alerts).Data))

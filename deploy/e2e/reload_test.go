@@ -62,9 +62,7 @@ func TestRulesAreReadAgain(t *testing.T) {
 	log = p.Stderr.WaitForAfter(log, "refused")
 	r.inForce("third")
 
-	if err := os.Remove(path); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Remove(path))
 	log = p.Stderr.WaitForAfter(log, "no such file", "refused")
 	r.inForce("third")
 
@@ -74,12 +72,8 @@ func TestRulesAreReadAgain(t *testing.T) {
 
 	// A pipe without a writer stops neither the evaluation nor the end.
 	replacement := path + ".new"
-	if err := syscall.Mkfifo(replacement, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(replacement, path); err != nil {
-		t.Fatal(err)
-	}
+	must(t, syscall.Mkfifo(replacement, 0o644))
+	must(t, os.Rename(replacement, path))
 	p.Stderr.WaitForAfter(log, path+" is not a regular file", "refused")
 	r.inForce("fourth")
 	stop(t, p)
@@ -92,9 +86,7 @@ func TestHangupReadsRulesAgain(t *testing.T) {
 	startBroker(t, network.Namespace)
 	target := write(t, "target.xml", ruleNamed("first"))
 	path := filepath.Join(t.TempDir(), "rules.xml")
-	if err := os.Symlink(target, path); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Symlink(target, path))
 	ruled := startRuled(network.Namespace, "RULED_RULES="+path)
 	startSensor(network)
 	r := &reloader{t: t, wire: network.Upstream.Wire("eth0"), alerts: collect(t, connect(t, network.Namespace, localNATS), "nd.alerts")}
@@ -122,14 +114,10 @@ func replace(t *testing.T, path string, content []byte) {
 	t.Helper()
 	replacement := path + ".new"
 	overwrite(t, replacement, content)
-	if err := os.Rename(replacement, path); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Rename(replacement, path))
 }
 
 func overwrite(t *testing.T, path string, content []byte) {
 	t.Helper()
-	if err := os.WriteFile(path, content, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(path, content, 0o644))
 }

@@ -33,9 +33,7 @@ func messageSchemas(t *testing.T) map[string]*jsonschema.Schema {
 			t.Fatal(err)
 		}
 		ids[messageType] = doc.(map[string]any)["$id"].(string)
-		if err := c.AddResource(ids[messageType], doc); err != nil {
-			t.Fatal(err)
-		}
+		must(t, c.AddResource(ids[messageType], doc))
 	}
 	compiled := map[string]*jsonschema.Schema{}
 	for messageType, id := range ids {

@@ -65,9 +65,7 @@ func TestRelayWhenTheMastersAddressChanges(t *testing.T) {
 	t.Parallel()
 	r := lab.NewRouter(t)
 	p := startRelay(t, r)
-	if err := r.Netlink.LinkSetHardwareAddr(r.Link(lab.Master), macOf("02:00:00:00:77:01")); err != nil {
-		t.Fatal(err)
-	}
+	must(t, r.Netlink.LinkSetHardwareAddr(r.Link(lab.Master), macOf("02:00:00:00:77:01")))
 	p.Stderr.WaitFor("interface changed its Ethernet address")
 	r.Solicit(lab.Host2Address)
 	lab.Eventually(t, "the host is reachable behind slave 2", func() bool {

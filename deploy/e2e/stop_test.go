@@ -86,10 +86,7 @@ func TestDaemon(t *testing.T) {
 		Env: program("ndmon").Env,
 	})
 	status := p.Wait()
-	log, err := os.ReadFile(filepath.Join(dir, "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	log := readFile(t, filepath.Join(dir, "log"))
 	m := regexp.MustCompile(`running in the background, process (\d+)`).FindSubmatch(log)
 	if status != 0 || m == nil {
 		t.Fatalf("exit status %d of ndmon -d: %s", status, log)
@@ -110,15 +107,10 @@ func TestDaemon(t *testing.T) {
 	if n := numberOf(t, parseAlert(t, next(t, alerts, "the alert").Data)); n != 5 {
 		t.Errorf("alert for frame %d", n)
 	}
-	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	must(t, syscall.Kill(pid, syscall.SIGTERM))
 	lab.Eventually(t, "the daemon has ended", func() bool { return !runs(pid) })
 	// Its output is still that of the command line.
-	written, err := os.ReadFile(filepath.Join(dir, "alerts"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	written := readFile(t, filepath.Join(dir, "alerts"))
 	if n := numberOf(t, parseAlert(t, written)); n != 5 {
 		t.Errorf("alert for frame %d in the file", n)
 	}

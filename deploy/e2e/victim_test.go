@@ -46,9 +46,7 @@ func newVictim(t *testing.T, k *kind) *victim {
 	}
 	v.Veth("eth0", other, "eth0")
 	for _, n := range []*lab.Namespace{v.Namespace, other} { // jumbo frames
-		if err := n.Netlink.LinkSetMTU(n.Link("eth0"), 9000); err != nil {
-			t.Fatal(err)
-		}
+		must(t, n.Netlink.LinkSetMTU(n.Link("eth0"), 9000))
 	}
 	for name, value := range map[string]string{
 		"conf.eth0.accept_ra":                  "1",
@@ -84,18 +82,14 @@ func pin(t *testing.T) {
 	t.Helper()
 	runtime.LockOSThread() // the thread ends with the test
 	var one, all unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &all); err != nil {
-		t.Fatal(err)
-	}
+	must(t, unix.SchedGetaffinity(0, &all))
 	for i := range len(all) * 64 {
 		if all.IsSet(i) {
 			one.Set(i)
 			break
 		}
 	}
-	if err := unix.SchedSetaffinity(0, &one); err != nil {
-		t.Fatal(err)
-	}
+	must(t, unix.SchedSetaffinity(0, &one))
 }
 
 // neighbour gives the host an entry of its neighbour table.
