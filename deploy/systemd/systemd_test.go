@@ -10,10 +10,10 @@ import (
 	"testing"
 )
 
-// programs are those that the units run, in /usr/local/bin.
+// programs are the programs of the units in /usr/local/bin.
 var programs = []string{"nats-server", "nd-ruled", "nd-sensor", "nd-pinger", "ndmon"}
 
-// verify returns what systemd-analyze has to say of a unit, on a system that has
+// verify returns the complaints of systemd-analyze about a unit, on a system that has
 // the programs.
 func verify(t *testing.T, unit string) string {
 	t.Helper()
@@ -48,7 +48,7 @@ func TestUnits(t *testing.T) {
 		if said := verify(t, unit); said != "" {
 			t.Errorf("%s: %s", unit, said)
 		}
-		// It would say so, if something were wrong.
+		// A mistake in the unit is reported.
 		data, err := os.ReadFile(unit)
 		if err != nil {
 			t.Fatal(err)
@@ -67,8 +67,7 @@ func TestUnits(t *testing.T) {
 	}
 }
 
-// The server's files are copied for it as its unit says, at the start and when it
-// reloads.
+// The commands of the server's unit copy its files at the start and at a reload.
 func TestCopies(t *testing.T) {
 	if os.Geteuid() != 0 {
 		unable := t.Skip
