@@ -31,7 +31,7 @@ func (l Learned) WriteRouters(w io.Writer) error {
 	return rulefile.WriteRouters(w, l.Links)
 }
 
-// nothing says why there is no router.
+// nothing returns why there is no router.
 func (l Learned) nothing() error {
 	const shown = 5
 	from := strings.Join(l.Interfaces[:min(shown, len(l.Interfaces))], ", ")

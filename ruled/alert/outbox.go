@@ -34,14 +34,14 @@ type outbox struct {
 type waiting struct {
 	data []byte
 	at   time.Time
-	// stored says that it is published to be stored.
+	// stored is true if the alert is published to be stored.
 	stored bool
 }
 
 const (
 	// giveAfter is how long an alert waits to be stored before it is handed over.
 	giveAfter = time.Second
-	// stuckAfter is how long a program may take for one alert.
+	// stuckAfter is how long a program may need for one alert.
 	stuckAfter = 2 * time.Second
 )
 
@@ -130,7 +130,7 @@ func (o *outbox) next(now time.Time) (data []byte, seq uint64, wait time.Duratio
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if len(o.queue) == 0 {
-		o.queue = nil // give its memory back
+		o.queue = nil // free its memory
 		return nil, 0, 0
 	}
 	first := &o.queue[0]

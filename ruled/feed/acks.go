@@ -7,8 +7,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// acks acknowledges events to the stream once their alerts are stored.
-// Acknowledging one acknowledges all before it, so it is done for one in many.
+// acks acknowledges events to the stream once their alerts are stored. An acknowledgement also
+// acknowledges all earlier events, so only one in many is sent.
 type acks struct {
 	// stored returns how many alerts are stored without a gap.
 	stored func() uint64
@@ -29,7 +29,7 @@ type done struct {
 
 type ack struct {
 	msg jetstream.Msg
-	// invalid is a message that must never come again, whatever it holds.
+	// invalid is true for a message that must never be delivered again.
 	invalid bool
 }
 
@@ -45,8 +45,7 @@ func newAcks(stored func() uint64) *acks {
 	return a
 }
 
-// finished says that an event was evaluated, after which this many alerts had
-// been published in all.
+// finished notes that an event was evaluated, and how many alerts were published by then.
 func (a *acks) finished(msg jetstream.Msg, alerts uint64, invalid bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -64,14 +63,14 @@ func (a *acks) finished(msg jetstream.Msg, alerts uint64, invalid bool) {
 	a.advance(a.undone >= ackEvery)
 }
 
-// progressed is called when more alerts are stored.
+// progressed notes that more alerts are stored.
 func (a *acks) progressed() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.advance(false)
 }
 
-// flush acknowledges all that is done.
+// flush acknowledges all events that are done.
 func (a *acks) flush() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -81,7 +80,7 @@ func (a *acks) flush() {
 	}
 }
 
-// reset forgets the events of a session that has ended: they come again.
+// reset forgets the events of a session that has ended: they are delivered again.
 func (a *acks) reset() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -107,7 +106,7 @@ func (a *acks) advance(send bool) {
 	}
 }
 
-// send may fail only because the connection is lost, and then all comes again.
+// send only fails if the connection is lost, and then all events are delivered again.
 func (a *acks) send() {
 	switch {
 	case a.newest.msg == nil:

@@ -79,7 +79,7 @@ func (p *parser) values(el markup.Element) []written {
 	return values
 }
 
-// askPresence sees that nothing is asked of a field that has no value.
+// askPresence checks that a condition on a field without a value lists none.
 func (p *parser) askPresence(c *rules.Condition, el markup.Element, attrs map[string]string, values []written) bool {
 	for _, name := range []string{"value", "min", "max"} {
 		text, given := attrs[name]
@@ -123,8 +123,8 @@ func (p *parser) askRange(c *rules.Condition, el markup.Element, attrs map[strin
 	return lowOK && highOK && low <= high
 }
 
-// askValues reads the values that are asked for: those of the attribute and those
-// of the elements in the condition.
+// askValues reads the values that a condition lists: those of the attribute and those of the
+// elements in it.
 func (p *parser) askValues(c *rules.Condition, el markup.Element, value string, given bool, inner []written) bool {
 	f := c.Field
 	var all []written

@@ -14,13 +14,12 @@ import (
 //go:embed builtin.xml
 var builtinXML []byte
 
-// BuiltinXML returns the file of the built-in rules, for somebody who wants to
-// write their own after it.
+// BuiltinXML returns the file of the built-in rules, as a model for one's own.
 func BuiltinXML() []byte { return append([]byte(nil), builtinXML...) }
 
-// Builtin returns the rules that are used when there is no rule file: what
-// leaves a master is relayed, and what comes in where the host answers for
-// others; and what is wrong in a frame raises an alert.
+// Builtin returns the rules that are used without a rule file. They relay solicitations that
+// leave a master, and those that arrive where the host answers for others; and they raise
+// alerts for what is wrong in a frame.
 func Builtin() *Set {
 	p := newParser("builtin.xml", builtinXML)
 	p.builtin.reading = true
@@ -31,7 +30,7 @@ func Builtin() *Set {
 	return set
 }
 
-// builtin says which built-in rules a file includes.
+// builtin is which built-in rules a file includes.
 type builtin struct {
 	// reading is true while the built-in rules themselves are read, which
 	// include none.

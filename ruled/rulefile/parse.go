@@ -103,7 +103,7 @@ func (p *parser) rules(rules markup.Element) {
 	p.Elements(rules, known)
 }
 
-// notices says what the file as a whole gives cause for.
+// notices adds the notices about the whole file.
 func (p *parser) notices() {
 	p.noticeIdle()
 	if len(p.set.Rules) == 0 {

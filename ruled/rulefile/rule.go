@@ -181,7 +181,7 @@ func (p *parser) track(el markup.Element, attrs map[string]string) []*schemas.Fi
 	return track
 }
 
-// defaultTrack is tracked unless the rule says otherwise: a link.
+// defaultTrack returns the fields that are tracked by default: those of a link.
 func defaultTrack() []*schemas.Field {
 	var track []*schemas.Field
 	for _, name := range []string{"host", "interface"} {

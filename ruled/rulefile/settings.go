@@ -8,10 +8,10 @@ import (
 	"github.com/ndmon/ndmon/ruled/rulefile/internal/markup"
 )
 
-// NDPMon's settings are read to be named where they set something that is not
-// acted on. Their values are not checked.
+// NDPMon's settings are read for a notice that lists those with no effect here. Their values
+// are not checked.
 
-// What a setting is called in the notice.
+// The names of settings in the notice.
 const (
 	mailIdle            = "sendmail"
 	syslogIdle          = "syslog"
@@ -22,7 +22,7 @@ const (
 	lookupIdle          = "use_reverse_hostlookups"
 )
 
-// instead says what to use instead of settings.
+// instead is what to use instead of some settings.
 type instead struct {
 	names []string
 	use   string
@@ -37,13 +37,13 @@ func insteads() []instead {
 	}
 }
 
-// idle is what a file sets that is not acted on.
+// idle has the settings of a file that have no effect here.
 type idle struct {
 	names []string
 	line  int // of the first
 }
 
-// idleIf notes a setting that is not acted on if the file makes it active.
+// idleIf notes a setting with no effect here, if the file makes it active.
 func (p *parser) idleIf(active bool, line int, name string) {
 	if !active {
 		return

@@ -13,8 +13,8 @@ import (
 	"github.com/ndmon/ndmon/schemas/glob"
 )
 
-// parseValue reads one value that a field is compared with. The error says what
-// the field takes instead.
+// parseValue reads one value that a field is compared with. The error says what values the
+// field has.
 func parseValue(f *schemas.Field, value string) (rules.Value, error) {
 	switch f.Type {
 	case schemas.EthernetAddress:
@@ -39,7 +39,7 @@ func parseValue(f *schemas.Field, value string) (rules.Value, error) {
 	return exactly(n), nil
 }
 
-// maxPattern is the longest string or pattern that is asked for, in bytes.
+// maxPattern is the longest string or pattern of a condition, in bytes.
 const maxPattern = 1024
 
 func parseString(f *schemas.Field, value string) (rules.Value, error) {

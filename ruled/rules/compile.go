@@ -9,25 +9,24 @@ import (
 	"github.com/ndmon/ndmon/schemas/glob"
 )
 
-// Program is rules made ready to be asked. It does not change and may be shared.
+// Program is compiled rules. It does not change and may be shared.
 //
-// Each rule is filed under one of its conditions, the one that the fewest
-// frames should meet, in an index of that condition's field: under each of the
-// values that it asks for. Where many rules are filed under the same condition
-// they are filed again under another. An event is looked up in the indexes, and
-// only the few rules that are found are checked for their other conditions, so
-// the time for an event hardly depends on the number of rules.
+// Each rule is filed under one of its conditions, the one that the fewest frames should meet,
+// in an index of that condition's field: under each of the listed values. Where many rules are
+// filed under the same condition, they are filed again under another. An event is looked up in
+// the indexes, and only the few rules that are found are checked for their other conditions,
+// so the time for an event hardly depends on the number of rules.
 //
-// A rule all of whose conditions are negated is checked for every event.
+// A rule whose conditions are all negated is checked for every event.
 type Program struct {
 	rules []Rule
 	// checks has, for each rule, the conditions that remain to be checked once
 	// the rule was found in the indexes.
 	checks [][]check
-	// fields are those that the rules ask for; a field's place is its slot.
+	// fields are those of all conditions; the index of a field is its slot.
 	fields []*schemas.Field
-	// gates are those of the fields, a gate's place is its number; gate has, for each
-	// field, the number of its gate.
+	// gates are those of the fields, the index of a gate is its number; gate has the number of
+	// the gate of each field.
 	gates  []*schemas.Gate
 	gate   []int
 	top    *level
@@ -43,8 +42,8 @@ type level struct {
 	unfiled []int32
 }
 
-// group is the indexes of fields with the same gate: most events have nothing of
-// most groups.
+// group has the indexes of fields with the same gate: for most groups, most events have none
+// of the fields.
 type group struct {
 	gate    int // its number, noGate for fields that are always there
 	indexes []*index
@@ -53,7 +52,7 @@ type group struct {
 const noGate = -1
 
 const (
-	// fewRules is how many rules are rather checked one by one than filed again.
+	// fewRules is how many rules are checked one by one instead of filed again.
 	fewRules = 16
 	// maxLevels bounds how often rules are filed again.
 	maxLevels = 8
@@ -62,13 +61,12 @@ const (
 // compiler makes a Program.
 type compiler struct {
 	*Program
-	// settled tells, for each rule, that it is filed in several places or under
-	// more than the frames it is about. It keeps all its checks, and is not
-	// filed again: places would multiply.
+	// settled is true for each rule that is filed several times, or for more frames than it
+	// is about. It keeps all its checks, and is not filed again, which would multiply it.
 	settled []bool
 }
 
-// Compile makes rules ready to be asked. They must not be changed afterwards.
+// Compile prepares rules for evaluation. They must not be changed afterwards.
 func Compile(all []Rule) *Program {
 	p := &Program{rules: all, checks: make([][]check, len(all))}
 	slots := map[*schemas.Field]int{}
@@ -154,7 +152,7 @@ func (l *level) group(gate int) *group {
 	return &l.groups[i]
 }
 
-// sharers counts the rules that may be filed under the same.
+// sharers counts the rules that may be filed under each key.
 func (p *compiler) sharers(rules []int32) map[key]int {
 	sharers := map[key]int{}
 	for _, rule := range rules {
@@ -169,8 +167,7 @@ func (p *compiler) sharers(rules []int32) map[key]int {
 	return sharers
 }
 
-// best returns the place of the condition that a rule is best filed under, -1
-// for none.
+// best returns the index of the condition that a rule is best filed under, -1 for none.
 func (p *compiler) best(rule int32, sharers map[key]int) int {
 	best, least := -1, 0
 	for i := range p.checks[rule] {
@@ -212,9 +209,9 @@ func (p *compiler) divide(b *bucket, depth int) {
 // Len returns the number of rules.
 func (p *Program) Len() int { return len(p.rules) }
 
-// withMessages returns the conditions, preceded by one for each message that
-// they ask about and that none of them asserts: a field of a message fails
-// without the message even when it is negated.
+// withMessages returns the conditions, preceded by one for each message whose fields they use
+// and that none of them asserts: a field of a message fails without the message even when it
+// is negated.
 func withMessages(conditions []Condition) []Condition {
 	asserted := map[string]bool{}
 	for i := range conditions {
@@ -237,7 +234,7 @@ func withMessages(conditions []Condition) []Condition {
 	return append(all, conditions...)
 }
 
-// NeverMatches says why no frame can match the rule, or "".
+// NeverMatches returns why no frame can match the rule, or "".
 func (r *Rule) NeverMatches() string {
 	message := ""
 	for _, c := range withMessages(r.Conditions) {
@@ -269,14 +266,13 @@ func isMessage(field string) bool {
 	return false
 }
 
-// key identifies what holds for the same frames: a value of the field in a slot,
-// or, zero, its presence.
+// key is a value of the field in a slot or, if zero, its presence.
 type key struct {
 	slot  int
 	value Value
 }
 
-// keys yields what the condition asks for.
+// keys yields the values that the condition lists.
 func (c *check) keys() iter.Seq[key] {
 	return func(yield func(key) bool) {
 		if len(c.Values) == 0 {

@@ -13,7 +13,7 @@ type Condition struct {
 	Field *schemas.Field
 	// Negate is true for <no-match>.
 	Negate bool
-	// Values are what is asked for, each once, at most 4096. A field of type
+	// Values are those listed, each once, at most 4096. A field of type
 	// NoValue has none: it matches when it is present.
 	Values []Value
 }
@@ -33,8 +33,8 @@ type Value struct {
 	Glob bool
 }
 
-// matches reports whether a value of a field of the type, which is not NoValue, is
-// what is asked for.
+// matches reports whether a value of a field of the type, which is not NoValue, is one that a
+// accepts.
 func (a *Value) matches(t schemas.FieldType, v *schemas.Value) bool {
 	switch t {
 	case schemas.IPv6Address:
@@ -48,7 +48,7 @@ func (a *Value) matches(t schemas.FieldType, v *schemas.Value) bool {
 	return a.Min <= v.Num && v.Num <= a.Max
 }
 
-// matches reports whether one value of the field is among those asked for.
+// matches reports whether one value of the field is among those listed.
 func (c *Condition) matches(v *schemas.Value) bool {
 	for i := range c.Values {
 		if c.Values[i].matches(c.Field.Type, v) {
@@ -58,8 +58,8 @@ func (c *Condition) matches(v *schemas.Value) bool {
 	return c.Field.Type == schemas.NoValue
 }
 
-// exact reports whether the condition asks for presence, an address, a prefix or
-// one value, of which an index tells for sure whether it is met.
+// exact reports whether the condition is for presence, an address, a prefix or one value, for
+// which an index decides without a further check.
 func (c *Condition) exact() bool {
 	switch len(c.Values) {
 	case 0:

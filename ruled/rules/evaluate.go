@@ -6,14 +6,14 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// Evaluator asks a Program about events. It holds what is needed meanwhile, so
-// that an event costs no memory; it serves one goroutine.
+// Evaluator finds the rules of a Program that events match. It uses its memory again, so that
+// an event allocates nothing. It serves one goroutine.
 type Evaluator struct {
 	program *Program
 	event   *schemas.Event
-	// round counts the events. What bears an older number is void.
+	// round counts the events. Entries with an older number are void.
 	round  uint64
-	values []schemas.Value // of the fields that this event was asked for
+	values []schemas.Value // of the fields that were read from this event
 	slots  []slot
 	gates  []gate
 	levels []uint64 // by level: the round in which it was looked up
@@ -22,21 +22,20 @@ type Evaluator struct {
 	out    []*Rule
 }
 
-// slot says where in values those of a field stand.
+// slot is where in values those of a field are.
 type slot struct {
 	round      uint64
 	begin, end int
 }
 
-// gate says whether one is open, and where it leads.
+// gate records whether a gate is open, and where it leads.
 type gate struct {
 	round  uint64
 	open   bool
 	inside schemas.Inside
 }
 
-// maxScratch is how many values an evaluator keeps room for, far beyond what a
-// frame has.
+// maxScratch is how many values an evaluator keeps memory for, far more than a usual frame has.
 const maxScratch = 4096
 
 // NewEvaluator returns an evaluator for the caller's goroutine.
@@ -50,9 +49,8 @@ func (p *Program) NewEvaluator() *Evaluator {
 	}
 }
 
-// Evaluate returns the rules that the event matches, in the order of the rule
-// file. The slice is good until the next call. An event that stands for no frame
-// matches none.
+// Evaluate returns the rules that the event matches, in the order of the rule file. The slice
+// is valid until the next call. An event without a frame matches none.
 func (ev *Evaluator) Evaluate(e *schemas.Event) []*Rule {
 	if e.Lost != nil || e.Sensor != nil {
 		return nil
@@ -158,7 +156,7 @@ func (ev *Evaluator) bucket(b *bucket) {
 	ev.check(b.rules)
 }
 
-// check notes those of the rules whose remaining conditions hold.
+// check adds those of the rules whose remaining conditions hold.
 func (ev *Evaluator) check(rules []int32) {
 next:
 	for _, rule := range rules {
@@ -176,8 +174,7 @@ next:
 	}
 }
 
-// field returns the values of the field in a slot, read from the event when it
-// is first asked for.
+// field returns the values of the field in a slot. It reads them from the event the first time.
 func (ev *Evaluator) field(i int) []schemas.Value {
 	s := &ev.slots[i]
 	if s.round != ev.round {

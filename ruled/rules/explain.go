@@ -10,9 +10,8 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// Fails says which of the rule's conditions does not hold for an event, the
-// first of them, and what the event has instead. It returns "" for an event that
-// the rule matches.
+// Fails returns the first of the rule's conditions that does not hold for an event, and what
+// the event has instead. It returns "" for an event that the rule matches.
 func (r *Rule) Fails(e *schemas.Event) string {
 	for _, c := range withMessages(r.Conditions) {
 		has := c.Field.AppendValues(nil, e)
@@ -27,7 +26,7 @@ func (r *Rule) Fails(e *schemas.Event) string {
 // mostShown is how many values of a condition, or of an event, are shown.
 const mostShown = 4
 
-// String returns the condition as a file has it, with the first of its values.
+// String returns the condition as in a rule file, with the first of its values.
 func (c *Condition) String() string {
 	element := "match"
 	if c.Negate {
@@ -54,7 +53,7 @@ func (c *Condition) String() string {
 	return fmt.Sprintf("<%s field=%q value=%s/>", element, c.Field.Name, printable.Quote(joinFew(values, ",")))
 }
 
-// found says what a frame has in a field of the type.
+// found describes the values that a frame has in a field of the type.
 func found(t schemas.FieldType, has []schemas.Value) string {
 	switch {
 	case len(has) == 0:
@@ -84,7 +83,7 @@ func shown(t schemas.FieldType, v schemas.Value) string {
 	return strconv.FormatUint(v.Num, 10)
 }
 
-// joinFew joins the first values and says that there are more.
+// joinFew joins the first values, with an ellipsis if there are more.
 func joinFew(values []string, separator string) string {
 	if len(values) > mostShown {
 		values = append(slices.Clip(values[:mostShown]), "…")

@@ -93,8 +93,8 @@ func (ix *index) number(v *Value, rule int32) {
 	}
 }
 
-// numberAddr returns an address that stands for a number of at most 32 bits, so
-// that a range of numbers is a few prefixes.
+// numberAddr returns an address for a number of at most 32 bits, so that a range of numbers is
+// a few prefixes.
 func numberAddr(n uint64) netip.Addr {
 	var a [4]byte
 	binary.BigEndian.PutUint32(a[:], uint32(n))
@@ -126,8 +126,8 @@ func (ix *index) buckets() []*bucket {
 	return all
 }
 
-// prefixes finds the rules of every prefix that covers an address. The table
-// gives the longest one; each knows the next shorter one that covers it.
+// prefixes finds the rules of every prefix that covers an address. The table finds the longest
+// one; each links to the next shorter one that covers it.
 type prefixes struct {
 	table *bart.Fast[*node]
 	nodes []*node

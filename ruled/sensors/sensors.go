@@ -171,7 +171,7 @@ func (t *Table) Reported(w *Watched) {
 	t.silent++
 }
 
-// Loss says that a sensor is silent.
+// Loss describes that a sensor is silent.
 func (w *Watched) Loss() string {
 	if w.Heartbeat.Sensor.Stopped {
 		return fmt.Sprintf("the sensor of %s was stopped at %s: its frames are not seen", w.Heartbeat.Host, stamp(w.Heartbeat.Time))

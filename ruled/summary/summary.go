@@ -1,4 +1,4 @@
-// Package summary says in one line what happened in an event.
+// Package summary describes an event in one line.
 package summary
 
 import (
@@ -17,7 +17,7 @@ import (
 // Max bounds what Of returns, in bytes.
 const Max = 400
 
-// Of says in one line, for a person, what happened in the event:
+// Of describes an event in one line, for a person:
 //
 //	NS fe80::1 (02:00:00:00:00:01) > ff02::1:ff00:42: who has 2001:db8::42, source MAC 02:00:00:00:00:01
 //
@@ -147,7 +147,7 @@ func (s line) head(e *schemas.Event) line {
 	return s
 }
 
-// message appends what the message says.
+// message appends the content of the message.
 func (s line) message(nd *schemas.ND) line {
 	if nd == nil {
 		return s
@@ -239,7 +239,7 @@ func worded(member string) bool {
 }
 
 // unusual appends what sets the frame apart from a valid one. It comes before
-// what the message says, of which a hostile one can say very much.
+// the content, of which a hostile message can have very much.
 func (s line) unusual(e *schemas.Event) line {
 	start := len(s)
 	s = s.text(" [")

@@ -21,14 +21,13 @@ const (
 // Counters keep count of the matches of the rules that have a Threshold. They
 // serve one goroutine.
 //
-// A rule counts separately for each key: the values of the fields that it
-// tracks. Whatever is sent, there are at most as many keys as there is room for.
-// Of the host that has the most keys, there of the interface, and there of the
-// rule that has the most, the one that was matched longest ago makes way for a
-// new one: who makes up values on a link pushes out keys of the same rule there.
+// A rule counts separately for each key: the values of the fields that it tracks. Whatever is
+// sent, the number of keys is bounded. For a new key, the one that was matched longest ago is
+// dropped: of the host that has the most keys, there of the interface that has the most, and
+// there of the rule. So made-up values on a link only push out keys of the same rule there.
 type Counters struct {
 	max int
-	// keys has, for each key, its place in counters.
+	// keys has the index in counters of each key.
 	keys     map[key]int32
 	counters []counter
 	// all has the hosts, these their interfaces, and these their rules.
@@ -46,16 +45,15 @@ type Counters struct {
 // newest is the one before it.
 type ring struct{ newest int32 }
 
-// capped stands for a rule's id where an interface's counters of caps are, so that
-// they are not pushed out by those of a rule.
+// capped replaces the rule's id for the counters of an interface's caps, so that those of a
+// rule do not push them out.
 const capped = ""
 
 // key is a hash, the same in every run, of a rule's id and the tracked
-// values. Senders choose the values, so it is one for which nobody can make up
-// two keys that are alike.
+// values. Senders choose the values, so collisions must be infeasible.
 type key [16]byte
 
-// counter is what is known of a key.
+// counter records the matches of a key.
 type counter struct {
 	key  key
 	of   *share.Node[ring]
@@ -73,17 +71,16 @@ func New(maxKeys int) *Counters {
 	return &Counters{max: max(maxKeys, 1), keys: map[key]int32{}, all: &share.Node[ring]{}}
 }
 
-// Pass counts a match of a rule by an event, at the event's time, and reports
-// whether the rule's threshold lets it act. An alert then stands for count
-// matches: those of its key since the last one that acted, itself included. It
-// is 1 for a rule without a threshold, and 0 when the match is held back.
+// Pass counts a match of a rule by an event, at the event's time, and reports whether the
+// rule's threshold, which may be nil, lets it act. An alert then stands for count matches:
+// those of its key since the last one that acted, itself included. Count is 1 for a rule
+// without a threshold, and 0 if the match does not act.
 //
-// Where the threshold has a cap, what may act by its own key is counted for the
-// cap too. The matches that it stands for are then the cap's: they are added up
-// there, and count is those that the cap has held back since it last let one
-// act, of all keys, and those of this match. So each match is in the count of one
-// alert, or still waits in its key or in the cap. A match about a settled address
-// has that address's cap and then the one of all of them.
+// If the threshold has a cap, a match that may act by its key is counted for the cap too. Then
+// count has the matches of all keys that the cap held back since it last let one act, and
+// those of this match. So each match is in the count of one alert, or still waits in its key
+// or in the cap. A match about a settled address has that address's cap and then the one of
+// all settled addresses.
 func (k *Counters) Pass(rule string, t *Threshold, e *schemas.Event) (count uint64, ok bool) {
 	if t == nil {
 		return 1, true
@@ -112,14 +109,14 @@ func (k *Counters) Pass(rule string, t *Threshold, e *schemas.Event) (count uint
 	return k.passCap(rule, t, e, ofOthers, most, count, now)
 }
 
-// What a cap is of, apart from the rule and the interface.
+// The kinds of caps that a rule has on an interface.
 const (
-	// ofOthers is what is neither a flood's nor about a settled address.
+	// ofOthers is for matches that are neither a flood's nor about a settled address.
 	ofOthers = iota
-	// ofFlood is what was first seen in a flood that is going on.
+	// ofFlood is for what was first seen in a flood that goes on.
 	ofFlood
-	// ofAddress is a settled address that others claim: what is made up does not
-	// use up its cap. ofAddresses is all of these, and as wide as manyCaps.
+	// ofAddress is for one settled address that others claim, so that made-up addresses do
+	// not use up its cap. ofAddresses is for all settled addresses, manyCaps times as large.
 	ofAddress
 	ofAddresses
 
@@ -143,8 +140,8 @@ func (k *Counters) passCap(rule string, t *Threshold, e *schemas.Event, of byte,
 	return count, true
 }
 
-// Dropped returns how many keys had to make way before their window was over:
-// their matches are counted anew.
+// Dropped returns how many keys were dropped before their window was over. Their matches are
+// counted from 0 again.
 func (k *Counters) Dropped() uint64 { return k.dropped }
 
 // How much memory is kept for the values of an event: their number, and their text in bytes.
@@ -239,8 +236,8 @@ func (k *Counters) counter(key key, rule, host, iface string, isCap bool, now in
 	return &k.counters[i]
 }
 
-// forget forgets a counter where one is wanted, which is counted then, and returns
-// its place.
+// forget drops a counter to make one of the wanted ring, counts it there, and returns its
+// index.
 func (k *Counters) forget(wanted *share.Node[ring], now int64) int32 {
 	of := wanted.Most(0)
 	i := k.counters[of.Value.newest].prev // the oldest, for it is a ring
@@ -260,7 +257,7 @@ func (k *Counters) forget(wanted *share.Node[ring], now int64) int32 {
 	return i
 }
 
-// unlink takes a counter out of its ring.
+// unlink removes a counter from its ring.
 func (k *Counters) unlink(i int32) {
 	c := &k.counters[i]
 	k.counters[c.prev].next, k.counters[c.next].prev = c.next, c.prev
@@ -282,7 +279,7 @@ func (k *Counters) link(i int32) {
 	of.newest = i
 }
 
-// State is what is known of one key, to be kept over a restart.
+// State is the counter of one key, as it is stored.
 type State struct {
 	Rule string `json:"rule"`
 	// Host and Interface are where its first match was, Cap is true for a cap's.
@@ -301,7 +298,7 @@ type State struct {
 	Matches uint64 `json:"matches"`
 }
 
-// State returns what is known of all keys, the one matched longest ago first.
+// State returns the counters of all keys, the one matched longest ago first.
 func (k *Counters) State() []State {
 	if len(k.counters) == 0 {
 		return nil
@@ -317,9 +314,8 @@ func (k *Counters) State() []State {
 	return state
 }
 
-// Restore forgets all keys and takes over what State returned, of which the last
-// are kept when it is more than there is room for. What is no state is passed
-// over.
+// Restore replaces all counters by those that State returned. If there are too many, the last
+// ones are kept. It ignores what is no state.
 func (k *Counters) Restore(state []State) {
 	*k = *New(k.max)
 	for _, s := range state[max(0, len(state)-k.max):] {

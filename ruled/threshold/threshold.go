@@ -1,5 +1,5 @@
-// Package threshold holds back some of what a rule does: it counts the matches of each rule
-// by what the rule tracks, in bounded memory, and says which of them act.
+// Package threshold limits how often rules act: it counts the matches of each rule by the
+// values that the rule tracks, in bounded memory, and decides which of them act.
 package threshold
 
 import (
@@ -13,18 +13,16 @@ import (
 // MaxSeconds is the longest window of a threshold, 30 days.
 const MaxSeconds = 30 * 24 * 60 * 60
 
-// Type says what a Threshold lets through, in Suricata's terms.
+// Type is which matches act, in Suricata's terms.
 type Type string
 
 // The types of thresholds.
 const (
-	// TypeLimit lets the first Count matches of a window through.
+	// TypeLimit lets the first Count matches of a window act.
 	TypeLimit Type = "limit"
-	// TypeThreshold lets the match through that is number Count of a window,
-	// which ends there.
+	// TypeThreshold lets match number Count of a window act, and ends the window.
 	TypeThreshold Type = "threshold"
-	// TypeBoth lets the match through that is number Count of a window, and no
-	// other of it.
+	// TypeBoth lets only match number Count of a window act.
 	TypeBoth Type = "both"
 )
 
@@ -39,16 +37,15 @@ type Threshold struct {
 	Count uint32
 	// Seconds is from 1 to MaxSeconds.
 	Seconds uint32
-	// Cap, if not 0, is how many matches may act in a window of Seconds for each
-	// host, interface and value of link.flood, whatever the tracked values are:
-	// senders may make those up. Of those beyond, the one acts whose number is Cap
-	// times a power of two. Matches about a settled address do not count there: they
-	// have a cap for that address, and one ten times as wide for all such addresses
-	// of the interface.
+	// Cap, if not 0, is how many matches may act in a window of Seconds for each host,
+	// interface and value of link.flood, whatever the tracked values are: senders may make
+	// those up. Beyond that, matches whose number is Cap times a power of two act. Matches
+	// about a settled address do not count there: each such address has a cap, and all of an
+	// interface together have one ten times as large.
 	Cap uint32
 }
 
-// String says what the threshold does, for a person.
+// String describes the threshold, for a person.
 func (t *Threshold) String() string {
 	names := make([]string, len(t.Track))
 	for i, f := range t.Track {
@@ -75,8 +72,8 @@ type window struct {
 
 const second = 1_000_000 // microseconds
 
-// open reports whether the window holds matches that count at a time: those of
-// an event whose clock was set back are taken for old ones.
+// open reports whether the matches of the window still count. Those from before the clock of
+// events was set back do not.
 func (w *window) open(now int64, seconds uint32) bool {
 	length := int64(seconds) * second
 	return w.count > 0 && now-w.start < length && w.start-now <= length
@@ -101,7 +98,7 @@ func (t *Threshold) pass(w *window, now int64) bool {
 	return true
 }
 
-// passCap counts a match that may act and reports whether a cap of most lets it.
+// passCap counts a match and reports whether a cap of most lets it act.
 func (t *Threshold) passCap(w *window, most uint64, now int64) bool {
 	if !w.open(now, t.Seconds) {
 		*w = window{start: now}

@@ -114,8 +114,8 @@ var (
 // lines reads all formats but CSV.
 func (p *parser) lines(data []byte) error {
 	number := 0
-	// In oui.txt and its like, a line with (hex) says the 24 bits, and the next,
-	// with (base 16), which part of the block it is about. It is kept until then.
+	// In oui.txt and its like, a line with (hex) has the 24 bits, and the next, with (base
+	// 16), the part of the block that both are about. The block is kept until then.
 	var (
 		isIEEE bool
 		block  key // 0: none
@@ -241,7 +241,7 @@ func (p *parser) clean(name []byte) bool {
 	return len(b) > 0
 }
 
-// add takes the vendor in p.name for the prefix.
+// add assigns the vendor in p.name to the prefix.
 func (p *parser) add(k key, line int) error {
 	p.found = true
 	if k.unassigned() {

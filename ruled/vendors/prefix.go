@@ -14,7 +14,7 @@ const (
 	maxBits = 36
 	// indexBits is how many of a prefix's bits the index goes by.
 	indexBits = 16
-	// keyShift is the room for the length in a key.
+	// keyShift is how many bits of a key the length has.
 	keyShift = 6
 )
 
@@ -22,7 +22,7 @@ const (
 // In order, a prefix comes right before those that lie in it.
 type key uint64
 
-// newKey takes the prefix's bits as a number.
+// newKey returns the key of a prefix whose bits are a number.
 func newKey(prefix uint64, bits int) key {
 	return key(prefix<<(maxBits-bits)<<keyShift | uint64(bits))
 }

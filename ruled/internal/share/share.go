@@ -1,6 +1,6 @@
-// Package share finds who has to give when room is short: the host that has the
-// most, on it the interface that has the most, and so on. What others have is
-// then safe from one that takes ever more.
+// Package share shares a bounded number of things. When they run out, it finds the holder of the
+// most: the host, on it the interface, and so on. So nothing is taken from others for one that
+// keeps demanding more.
 package share
 
 // Classes is how many classes of things a Node counts. Each is shared by itself.
@@ -23,7 +23,7 @@ type Node[T any] struct {
 type class[T any] struct {
 	count int
 	// heap holds the children that have any, the one with the most first, at the
-	// node's own place in its parent's heap.
+	// node's own index in its parent's heap.
 	heap []*Node[T]
 	at   int
 }
@@ -50,8 +50,8 @@ func (n *Node[T]) Child(name string) *Node[T] {
 	return child
 }
 
-// Drop takes a leaf that has nothing out of the tree, and with it each node above
-// that has no other child.
+// Drop removes a leaf without things from the tree, and with it each node above that has no
+// other child.
 func (n *Node[T]) Drop() {
 	for ; n.parent != nil && len(n.children) == 0; n = n.parent {
 		delete(n.parent.children, n.name)
@@ -100,8 +100,8 @@ func (n *Node[T]) Remove(class int) {
 	}
 }
 
-// Most returns the leaf that has to give one thing of a class for a new one of
-// this leaf: the whole has some. It is this leaf itself where no other has more.
+// Most returns the leaf that loses one thing of a class for a new one of this leaf. There must
+// be one in the tree. It is this leaf itself if no other has more.
 func (n *Node[T]) Most(class int) *Node[T] {
 	most := n
 	for at := n; at.parent != nil; at = at.parent {

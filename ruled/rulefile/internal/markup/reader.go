@@ -94,7 +94,7 @@ func (r *Reader) Notices() []Remark {
 
 const utf8BOM = "\ufeff"
 
-// unreadable says why data cannot be XML in an encoding that is read, or "".
+// unreadable returns why data cannot be XML in a supported encoding, or "".
 func unreadable(data []byte) string {
 	switch {
 	case len(data) > MaxSize:
@@ -210,7 +210,7 @@ func (r *Reader) content(parent *Element, visit func(Element)) {
 	})
 }
 
-// readers read the elements that may stand in another, by name.
+// Readers read the elements that another may contain, by name.
 type Readers map[string]func(Element)
 
 // elements reads an element that holds elements, any number of each kind.
@@ -232,7 +232,7 @@ func (r *Reader) Members(parent Element, known Readers) {
 	r.Elements(parent, known)
 }
 
-// once makes a reader that takes one element and no further one.
+// Once returns a reader that accepts one element and no further one.
 func (r *Reader) Once(parent Element, read func(Element)) func(Element) {
 	line := 0
 	return func(el Element) {

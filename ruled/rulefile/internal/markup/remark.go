@@ -9,7 +9,7 @@ import (
 	"github.com/ndmon/ndmon/ruled/internal/printable"
 )
 
-// Remark is something to be said about a line of a rule file.
+// Remark is a message about a line of a rule file.
 type Remark struct {
 	File string
 	// Line counts from 1.
@@ -31,7 +31,7 @@ type Faults struct {
 	More int
 }
 
-// Error returns the faults, one a line.
+// Error returns the faults, one per line.
 func (f *Faults) Error() string {
 	lines := make([]string, 0, len(f.List)+1)
 	for _, r := range f.List {

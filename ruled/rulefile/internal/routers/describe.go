@@ -57,7 +57,7 @@ func describeRouter(w io.Writer, r *router.Router) {
 	}
 }
 
-// known writes a parameter; nil is not known.
+// known returns a parameter as text, or "" if it is not known.
 func known[T uint8 | uint16 | uint32](name string, v *T, unit string) string {
 	if v == nil {
 		return ""

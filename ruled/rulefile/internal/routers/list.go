@@ -23,8 +23,7 @@ const (
 // List is the routers of a file.
 type List struct {
 	links []router.Link
-	// places is where a link stands in links, lines where a router stands in the
-	// file.
+	// places has the index in links of each link, lines the line of each router in the file.
 	places map[linkKey]int
 	lines  map[routerKey]int
 }
@@ -69,7 +68,7 @@ func Sort(links []router.Link) {
 }
 
 // add adds a router of a link, unless it is there already: then it returns the
-// line of that. It does not look whether there is room.
+// line of that. See full.
 func (l *List) add(k linkKey, r router.Router, line int) (first int) {
 	place, known := l.places[k]
 	if !known {
@@ -86,7 +85,7 @@ func (l *List) add(k linkKey, r router.Router, line int) (first int) {
 	return 0
 }
 
-// full says what there is no room for, or "".
+// full returns what there are too many of to add another router of a link, or "".
 func (l *List) full(k linkKey) string {
 	place, known := l.places[k]
 	switch {

@@ -69,7 +69,7 @@ func (p reader) router(el markup.Element) {
 	}
 }
 
-// addRouter takes a router without a fault.
+// addRouter adds a router without a fault.
 func (p reader) addRouter(el markup.Element, k linkKey, r router.Router) {
 	if r.MAC == (schemas.MAC{}) {
 		p.Faultf(el.Line, "the router has no <mac>, its Ethernet address")
@@ -88,8 +88,8 @@ func (p reader) addRouter(el markup.Element, k linkKey, r router.Router) {
 	}
 }
 
-// list makes a reader of an element that holds a list. What read takes for no
-// element is left out.
+// list returns a reader of an element that holds a list. It leaves out elements for which read
+// returns false.
 func list[T any](p reader, name string, into *[]T, read func(markup.Element) (T, bool)) func(markup.Element) {
 	return func(el markup.Element) {
 		p.Attributes(el)
