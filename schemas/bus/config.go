@@ -54,36 +54,29 @@ func (c Config) options() ([]nats.Option, error) {
 		}
 	}
 	var opts []nats.Option
-	if c.Creds != "" {
-		opts = append(opts, nats.UserCredentials(c.Creds))
+	add := func(setting string, opt ...nats.Option) {
+		if setting != "" {
+			opts = append(opts, opt...)
+		}
 	}
 	if c.NKey != "" {
 		opt, err := nats.NkeyOptionFromSeed(c.NKey)
+		var found nats.Options
+		if err == nil {
+			err = opt(&found)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("NATS_NKEY: read seed from %s: %w", c.NKey, err)
 		}
-		var found nats.Options
-		if err := opt(&found); err != nil {
-			return nil, fmt.Errorf("NATS_NKEY: read seed from %s: %w", c.NKey, err)
-		}
-		opts = append(opts, opt, nats.CustomInboxPrefix(inboxPrefix(found.Nkey)))
+		// Each user with an nkey has inboxes of its own, so that a server can forbid
+		// users to read the replies to others. A server that allows "_INBOX.>" allows
+		// these too.
+		add(c.NKey, opt, nats.CustomInboxPrefix(nats.InboxPrefix+found.Nkey))
 	}
-	if c.User != "" {
-		opts = append(opts, nats.UserInfo(c.User, c.Password))
-	}
-	if c.Token != "" {
-		opts = append(opts, nats.Token(c.Token))
-	}
-	if c.CA != "" {
-		opts = append(opts, nats.RootCAs(c.CA))
-	}
-	if c.Cert != "" {
-		opts = append(opts, nats.ClientCert(c.Cert, c.Key))
-	}
+	add(c.Creds, nats.UserCredentials(c.Creds))
+	add(c.User, nats.UserInfo(c.User, c.Password))
+	add(c.Token, nats.Token(c.Token))
+	add(c.CA, nats.RootCAs(c.CA))
+	add(c.Cert, nats.ClientCert(c.Cert, c.Key))
 	return opts, nil
 }
-
-// inboxPrefix is the prefix of the inboxes of a user with an nkey. Each user has
-// its own, so that a server can forbid users to read the replies to others. A
-// server that allows "_INBOX.>" allows it too.
-func inboxPrefix(publicKey string) string { return nats.InboxPrefix + publicKey }

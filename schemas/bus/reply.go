@@ -13,25 +13,17 @@ import (
 
 // replySlot reads the subject of a reply, <inbox>.<epoch>.<slot>.
 func replySlot(subject string) (epoch, slot int, ok bool) {
-	rest, last, ok := cutLast(subject)
-	if !ok {
-		return 0, 0, false
-	}
-	_, first, ok := cutLast(rest)
-	if !ok {
-		return 0, 0, false
-	}
+	rest, last := cutLast(subject)
+	_, first := cutLast(rest)
 	epoch, err1 := strconv.Atoi(first)
 	slot, err2 := strconv.Atoi(last)
 	return epoch, slot, err1 == nil && err2 == nil && slot >= 0
 }
 
-func cutLast(s string) (before, after string, ok bool) {
+// cutLast cuts around the last dot.
+func cutLast(s string) (before, after string) {
 	i := strings.LastIndexByte(s, '.')
-	if i < 0 {
-		return "", "", false
-	}
-	return s[:i], s[i+1:], true
+	return s[:max(i, 0)], s[i+1:]
 }
 
 // storedAs returns the sequence number in an acknowledgement, 0 if it has none.

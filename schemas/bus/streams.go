@@ -36,28 +36,16 @@ const duplicates = 15 * time.Second
 // limits the size of messages if that is unlimited. It returns the names of the
 // streams that it has made.
 func EnsureStreams(ctx context.Context, js jetstream.JetStream, cfg StreamConfig) (made []string, err error) {
-	events := jetstream.StreamConfig{
-		Name:        schemas.StreamEvents,
-		Description: "decoded ND frames",
-		Subjects:    []string{schemas.SubjectEvents},
-		Discard:     jetstream.DiscardOld,
-		MaxBytes:    cfg.EventsBytes,
-		MaxAge:      cfg.EventsAge,
-		MaxMsgSize:  maxMessage,
-		Duplicates:  min(duplicates, cfg.EventsAge),
+	stream := func(name, description, subjects string, bytes int64, age time.Duration) jetstream.StreamConfig {
+		return jetstream.StreamConfig{
+			Name: name, Description: description, Subjects: []string{subjects}, Discard: jetstream.DiscardOld,
+			MaxBytes: bytes, MaxAge: age, MaxMsgSize: maxMessage, Duplicates: min(duplicates, age),
+		}
 	}
+	events := stream(schemas.StreamEvents, "decoded ND frames", schemas.SubjectEvents, cfg.EventsBytes, cfg.EventsAge)
+	alerts := stream(schemas.StreamAlerts, "alerts", schemas.SubjectAlerts, cfg.AlertsBytes, cfg.AlertsAge)
 	if cfg.EventsInMemory {
 		events.Storage = jetstream.MemoryStorage
-	}
-	alerts := jetstream.StreamConfig{
-		Name:        schemas.StreamAlerts,
-		Description: "alerts",
-		Subjects:    []string{schemas.SubjectAlerts},
-		Discard:     jetstream.DiscardOld,
-		MaxBytes:    cfg.AlertsBytes,
-		MaxAge:      cfg.AlertsAge,
-		MaxMsgSize:  maxMessage,
-		Duplicates:  min(duplicates, cfg.AlertsAge),
 	}
 	for _, c := range []jetstream.StreamConfig{events, alerts} {
 		isNew, err := ensureStream(ctx, js, c)
