@@ -12,28 +12,16 @@ import (
 	"github.com/ndmon/ndmon/schemas/bus"
 )
 
-// JetStream that has stopped, or stores nothing any more, is started again with what is
-// on the disk.
+// JetStream that has stopped, or no longer stores, is restarted with the messages on the
+// disk.
 func TestReviver(t *testing.T) {
 	s, err := startServer(Config{Data: t.TempDir()}, limitsFor(0), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.stop()
-	key, err := nats.NkeyOptionFromSeed(s.seedFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	nc, err := nats.Connect("", nats.InProcessServer(s), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// One on the disk, and one in memory, by which a start shows.
+	_, js := connectTo(t, s, key(t, s), nats.InProcessServer(s))
+	// One stream is on the disk, and one in memory, which a restart loses.
 	kept, lost := jetstream.StreamConfig{Name: "KEPT", Subjects: []string{"kept"}}, jetstream.StreamConfig{Name: "LOST", Storage: jetstream.MemoryStorage}
 	for _, c := range []jetstream.StreamConfig{kept, lost} {
 		if _, err := js.CreateStream(t.Context(), c); err != nil {
@@ -57,34 +45,34 @@ func TestReviver(t *testing.T) {
 	health := error(nil)
 	var log strings.Builder
 	r := newReviver(s, func() error { return health }, slog.New(slog.NewTextHandler(&log, nil)))
-	look := func(want bool) {
+	check := func(want bool) {
 		t.Helper()
 		if err := r.check(); err != nil {
 			t.Fatal(err)
 		}
 		if got := started(); got != want {
-			t.Errorf("JetStream was started again: %v, want %v", got, want)
+			t.Errorf("JetStream was restarted: %v, want %v", got, want)
 		}
 		if _, err := js.Publish(t.Context(), "kept", nil); err != nil {
 			t.Error(err)
 		}
 	}
-	look(false)
+	check(false)
 	health = errors.New("the disk is full") // which passes
 	for range 2 * maxUnanswered {
-		look(false)
+		check(false)
 	}
 	health = fmt.Errorf("stuck: %w", bus.ErrNoAnswer)
 	for range maxUnanswered - 1 {
-		look(false)
+		check(false)
 	}
-	look(true)
-	look(false)
+	check(true)
+	check(false)
 	health = nil
 	if err := s.DisableJetStream(); err != nil {
 		t.Fatal(err)
 	}
-	look(true)
+	check(true)
 	stream, err := js.Stream(t.Context(), kept.Name)
 	if err != nil {
 		t.Fatal(err)

@@ -37,7 +37,7 @@ func TestServer(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := startServer(Config{Listen: "127.0.0.1:0", Data: dir}, limitsFor(0), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "--data") {
-		t.Errorf("a second server in the folder: %v", err)
+		t.Errorf("a second server in the directory: %v", err)
 	}
 }
 
@@ -52,7 +52,7 @@ func TestServerPortTaken(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	if _, err = startServer(Config{Listen: "192.0.2.1:1", Data: t.TempDir()}, limitsFor(0), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "--listen") {
-		t.Errorf("an address that is not ours: %v", err)
+		t.Errorf("an address of another host: %v", err)
 	}
 }
 
@@ -71,33 +71,58 @@ func TestServerInProcessIsTemporary(t *testing.T) {
 	}
 }
 
-// The folder is ours alone, for it has a key.
+// No other user may change the directory, because it has a key.
 func TestDataOfOthers(t *testing.T) {
 	open := t.TempDir()
 	if err := os.Chmod(open, 0o777); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := startServer(Config{Data: open}, limitsFor(0), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "mode 0777") {
-		t.Errorf("a folder that all may change: %v", err)
+		t.Errorf("a directory that all may change: %v", err)
 	}
 	if os.Geteuid() != 0 {
 		unable := t.Skip
 		if os.Getenv("CI") == "true" {
 			unable = t.Fatal
 		}
-		unable("this needs root, to make a folder of another user")
+		unable("this needs root, to make a directory of another user")
 	}
 	other := t.TempDir()
 	if err := os.Chown(other, 4711, 4711); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := startServer(Config{Data: other}, limitsFor(0), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "4711") {
-		t.Errorf("a folder of another user: %v", err)
+		t.Errorf("a directory of another user: %v", err)
 	}
 }
 
-// Without a key, a client reads alerts and events, and nothing it does is stored.
-// Whoever may read the key in the folder does everything.
+// connectTo connects to a server, as a guest or with the options of another user.
+func connectTo(t *testing.T, s *natsServer, opts ...nats.Option) (*nats.Conn, jetstream.JetStream) {
+	t.Helper()
+	nc, err := nats.Connect(s.ClientURL(), append(opts, nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return nc, js
+}
+
+// key returns the option for all rights at a server.
+func key(t *testing.T, s *natsServer) nats.Option {
+	t.Helper()
+	option, err := nats.NkeyOptionFromSeed(s.seedFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return option
+}
+
+// A client without a key reads alerts and events, and stores nothing. A client with the key
+// in the directory has all rights.
 func TestServerRights(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	s, err := startServer(Config{Listen: "127.0.0.1:0", Data: dir}, limitsFor(0), slog.New(slog.DiscardHandler))
@@ -108,56 +133,47 @@ func TestServerRights(t *testing.T) {
 	if info, err := os.Stat(s.seedFile); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the key: %v, %v", info, err)
 	}
-	key, err := nats.NkeyOptionFromSeed(s.seedFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	connect := func(opts ...nats.Option) (*nats.Conn, jetstream.JetStream) {
-		nc, err := nats.Connect(s.ClientURL(), append(opts, nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(nc.Close)
-		js, err := jetstream.New(nc)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return nc, js
-	}
-	_, admin := connect(key)
+	_, admin := connectTo(t, s, key(t, s))
 	if _, err := bus.EnsureStreams(t.Context(), admin, bus.StreamConfig{EventsInMemory: true, EventsBytes: 1 << 20, EventsAge: time.Hour, AlertsBytes: 1 << 20, AlertsAge: time.Hour}); err != nil {
 		t.Fatal(err)
 	}
-	guest, stranger := connect()
-	heard := map[string]*nats.Subscription{}
+	guest, reader := connectTo(t, s)
+	received := map[string]*nats.Subscription{}
 	for _, subject := range []string{schemas.SubjectAlerts, schemas.SubjectEvents} {
-		if heard[subject], err = guest.SubscribeSync(subject); err != nil {
+		if received[subject], err = guest.SubscribeSync(subject); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if err := guest.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	const event = "nd.events.r1.eth0.ns"
-	for _, subject := range []string{schemas.SubjectAlerts, event} {
+	for _, subject := range []string{schemas.SubjectAlerts, "nd.events.r1.eth0.ns"} {
 		if _, err := admin.Publish(t.Context(), subject, []byte("good")); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for subject, sub := range heard {
+	for subject, sub := range received {
 		if m, err := sub.NextMsg(10 * time.Second); err != nil || string(m.Data) != "good" {
 			t.Errorf("%s: %v, %v", subject, m, err)
 		}
 	}
-	consumer, err := stranger.OrderedConsumer(t.Context(), schemas.StreamAlerts, jetstream.OrderedConsumerConfig{})
+	consumer, err := reader.OrderedConsumer(t.Context(), schemas.StreamAlerts, jetstream.OrderedConsumerConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if m, err := consumer.Next(jetstream.FetchMaxWait(10 * time.Second)); err != nil || string(m.Data()) != "good" {
 		t.Errorf("the stored alert: %v, %v", m, err)
 	}
+	guestIsRefused(t, guest)
+	stream, err := admin.Stream(t.Context(), schemas.StreamAlerts)
+	if err != nil || stream.CachedInfo().State.Msgs != 1 {
+		t.Errorf("alerts that are stored: %+v, %v", stream, err)
+	}
+}
 
-	for _, subject := range []string{schemas.SubjectAlerts, event, schemas.SubjectRelayAll, "nd.relay.r1", schemas.StateSubject("ndmon"),
+func guestIsRefused(t *testing.T, guest *nats.Conn) {
+	t.Helper()
+	for _, subject := range []string{schemas.SubjectAlerts, "nd.events.r1.eth0.ns", schemas.SubjectRelayAll, "nd.relay.r1", schemas.StateSubject("ndmon"),
 		"$JS.API.STREAM.PURGE.ND_ALERTS", "$JS.API.STREAM.DELETE.ND_ALERTS", "$JS.API.STREAM.CREATE.X", "$JS.API.STREAM.MSG.DELETE.ND_ALERTS"} {
 		if err := guest.PublishRequest(subject, schemas.SubjectAlerts, nil); err != nil {
 			t.Fatal(err)
@@ -180,13 +196,9 @@ func TestServerRights(t *testing.T) {
 			t.Errorf("subscribing to %s: %v", subject, err)
 		}
 	}
-	stream, err := admin.Stream(t.Context(), schemas.StreamAlerts)
-	if err != nil || stream.CachedInfo().State.Msgs != 1 {
-		t.Errorf("alerts that are stored: %+v, %v", stream, err)
-	}
 }
 
-// With the keys of a fleet, no one comes in without.
+// With the keys of a fleet, a client without a key cannot connect.
 func TestServerWithKeys(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "keys")
 	if err := keys.Init(dir, []string{"r1"}, keys.Server{Data: keys.DefaultData}, keys.Client{URL: keys.DefaultURL}, false); err != nil {
@@ -199,7 +211,7 @@ func TestServerWithKeys(t *testing.T) {
 	defer s.stop()
 	if nc, err := nats.Connect(s.ClientURL()); err == nil {
 		nc.Close()
-		t.Error("a client without a key is let in")
+		t.Error("a client without a key can connect")
 	}
 	for _, seed := range []string{s.seedFile, filepath.Join(dir, "sensor-r1.nk"), filepath.Join(dir, "viewer.nk")} {
 		key, err := nats.NkeyOptionFromSeed(seed)
@@ -218,7 +230,7 @@ func TestServerWithKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := startServer(Config{Data: t.TempDir(), Keys: empty}, limitsFor(0), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "ndmon keys init") {
-		t.Errorf("a folder without keys: %v", err)
+		t.Errorf("a directory without keys: %v", err)
 	}
 }
 
