@@ -196,6 +196,11 @@ func TestNeighbors(t *testing.T) {
 	if status := p.Wait(); status != 0 || !strings.Contains(p.Stderr.String(), "does not run") || !strings.Contains(p.Stdout.String(), "doubted") {
 		t.Errorf("exit status %d: %s%s", status, p.Stdout.String(), p.Stderr.String())
 	}
+	// ndmon has the same command. A filter selects the bindings of an address.
+	p = r.Start(builtin("ndmon", "neighbors", "-o", "json", second.address.String()))
+	if status := p.Wait(); status != 0 || strings.Count(p.Stdout.String(), "\n") != 1 || !strings.Contains(p.Stdout.String(), second.mac.String()) {
+		t.Errorf("exit status %d: %s%s", status, p.Stdout.String(), p.Stderr.String())
+	}
 }
 
 // --learn prints a configuration that ndmon accepts and that lists the routers heard.
@@ -274,8 +279,10 @@ func TestRuleWritersTools(t *testing.T) {
 		{"no arguments", []string{"ndmon", "rules", "test"}, 2, []string{"ndmon rules test RULES CAPTURE"}},
 		{"frame 0", []string{"ndmon", "rules", "test", "builtin", capture, "--why", "0"}, 2, []string{"frames count from 1"}},
 		{"built-in rules", []string{"nd-ruled", "builtin"}, 0, []string{`<rule id="ra-from-unknown-router"`}},
+		{"built-in rules by ndmon", []string{"ndmon", "rules", "builtin"}, 0, []string{`<rule id="ra-from-unknown-router"`}},
 		{"fields", []string{"nd-ruled", "fields"}, 0, []string{"link.claim.changed", "fault.solicitednode"}},
 		{"nobody to ask", []string{"nd-ruled", "neighbors"}, 1, []string{"does not answer"}},
+		{"no filter", []string{"ndmon", "neighbours", "host"}, 2, []string{`"host" is not an IPv6 address`}},
 		{"unknown format", []string{"nd-ruled", "neighbors", "-o", "xml"}, 2, []string{"use table or json"}},
 		{"bad time", []string{"nd-ruled", "--learn", "long"}, 2, []string{"is not a duration such as 1h"}},
 		{"no time", []string{"nd-ruled", "--learn"}, 2, []string{"--learn: needs a value"}},

@@ -179,7 +179,7 @@ func TestFindFinds(t *testing.T) {
 	}
 }
 
-// What no host has is told with what kept hosts from looking.
+// For an address that no host has, the reasons why hosts did not look are written.
 func TestFindNothing(t *testing.T) {
 	t.Parallel()
 	s := bustest.Start(t, t.TempDir(), -1)

@@ -227,8 +227,8 @@ func TestAmplification(t *testing.T) {
 		}
 	}
 	a.settled(c, other)
-	if heard := a.messages(); len(heard) > 0 {
-		t.Errorf("messages on %v", heard)
+	if received := a.messages(); len(received) > 0 {
+		t.Errorf("messages on %v", received)
 	}
 	if diff := cmp.Diff(before, a.stored("")); diff != "" {
 		t.Errorf("what is stored (-before +after):\n%s", diff)

@@ -21,7 +21,7 @@ var plain = Server{Data: DefaultData}
 // local is its clients.
 var local = Client{URL: DefaultURL}
 
-// snapshot returns the files of a folder.
+// snapshot returns the files of a directory.
 func snapshot(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)

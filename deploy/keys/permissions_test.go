@@ -62,7 +62,7 @@ func subjects(users map[string]user) []subject {
 		{"READERS.API.STREAM.PURGE.ND_ALERTS", "", ""},
 		{"NDMON.API.CONSUMER.CREATE.ND_ALERTS", "", ""},
 		{"READERS.COPY.x", "", ""},
-		{"_INBOX.nobody.x", "", ""},
+		{"_INBOX.other.x", "", ""},
 	}
 	for _, all := range []string{">", "*", "nd.>", "READERS.COPY.>", "nd.events.>", "nd.relay.>", "nd.relay.*", "nd.results.>", "nd.state.*", "_INBOX.>", "$JS.>", "$JS.API.>", "$SYS.>", "$O.>"} {
 		s := subject{name: all}

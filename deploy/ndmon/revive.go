@@ -31,7 +31,7 @@ const (
 
 func newReviver(s *natsServer, stored func() error, log *slog.Logger) *reviver {
 	config := *s.JetStreamConfig()
-	config.StoreDir = s.dir // to which the server adds its own folder
+	config.StoreDir = s.dir // to which the server adds its own directory
 	return &reviver{server: s, stored: stored, log: log, config: config}
 }
 

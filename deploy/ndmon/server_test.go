@@ -20,7 +20,7 @@ import (
 )
 
 func TestServer(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "new", "folder")
+	dir := filepath.Join(t.TempDir(), "new", "directory")
 	s, err := startServer(Config{Listen: "127.0.0.1:0", Data: dir}, limitsFor(0), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

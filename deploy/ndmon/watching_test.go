@@ -94,7 +94,7 @@ func TestWatchingOnABadDisk(t *testing.T) {
 // There is no file where nothing is watched for alerts, or the server is another's.
 func TestWatchingNothing(t *testing.T) {
 	for name, edit := range map[string]func(*parts){
-		"no folder":      func(p *parts) { p.cfg.Data = "" },
+		"no directory":   func(p *parts) { p.cfg.Data = "" },
 		"another server": func(p *parts) { p.server = nil },
 		"learning":       func(p *parts) { p.cfg.Learn = time.Hour },
 		"files":          func(p *parts) { p.cfg.Files = []string{"a.pcap"} },
