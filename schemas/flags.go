@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/bits"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -114,18 +113,27 @@ const (
 // Route Information option (RFC 4191, sections 2.2 and 2.3).
 const PreferenceMask = 0x18
 
-// preferences are in the order of their values in those bits (RFC 4191, section
+// DecodePreference returns the preference in an octet of flags (RFC 4191, section
 // 2.1).
-func preferences() [4]string {
-	return [...]string{PreferenceMedium, PreferenceHigh, PreferenceReserved, PreferenceLow}
+func DecodePreference(octet uint8) string {
+	switch octet & PreferenceMask {
+	case 0x08:
+		return PreferenceHigh
+	case 0x10:
+		return PreferenceReserved
+	case 0x18:
+		return PreferenceLow
+	}
+	return PreferenceMedium
 }
-
-// DecodePreference returns the preference in an octet of flags.
-func DecodePreference(octet uint8) string { return preferences()[octet&PreferenceMask>>3] }
 
 // EncodePreference returns the bits of a preference in an octet of flags, those of
 // PreferenceMedium if there is no such preference.
 func EncodePreference(preference string) uint8 {
-	all := preferences()
-	return uint8(max(0, slices.Index(all[:], preference))) << 3
+	for octet := uint8(0x08); octet <= PreferenceMask; octet += 0x08 {
+		if DecodePreference(octet) == preference {
+			return octet
+		}
+	}
+	return 0
 }
