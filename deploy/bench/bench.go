@@ -7,33 +7,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"slices"
-	"time"
 
 	"github.com/ndmon/ndmon/deploy/bench/figure"
 	"github.com/ndmon/ndmon/deploy/lab"
 )
-
-// Config selects what is measured and how.
-type Config struct {
-	// Bin is the folder of the binaries that are measured.
-	Bin string
-	// Server is the command that runs ServeNATS. An address and a folder are
-	// appended.
-	Server []string
-	// Duration is how long a scenario measures, above 0.
-	Duration time.Duration
-	// Rate replaces the rate of every scenario, in frames or solicitations per
-	// second. 0 keeps the scenarios' own.
-	Rate int
-	// Scenarios are names. Empty selects all.
-	Scenarios []string
-	// Log receives the output of the programs when a scenario fails.
-	Log io.Writer
-}
 
 // Validate returns an error for the first invalid setting.
 func (c Config) Validate() error {
@@ -99,92 +78,6 @@ func find(name string) (Scenario, error) {
 		}
 	}
 	return Scenario{}, fmt.Errorf("there is no scenario %q, see --help", name)
-}
-
-// run is one run of a scenario. A failure ends it (lab.TB).
-type run struct {
-	lab.TB
-	Config
-	ctx       context.Context
-	scenario  string
-	rate      int
-	dir       string // for files, removed at the end
-	report    func(figure.Figure)
-	processes []*lab.Process
-}
-
-// add reports a figure of the scenario.
-func (r *run) add(f figure.Figure) {
-	f.Scenario = r.scenario
-	f.Met = f.Verdict()
-	r.report(f)
-}
-
-// spread adds the minimum, median, 99th percentile and maximum of durations. A nil
-// target is none.
-func (r *run) spread(what string, took []time.Duration, median, p99 *figure.Target) {
-	r.Helper()
-	if len(took) == 0 {
-		r.Fatalf("nothing was measured of %s", what)
-	}
-	slices.Sort(took)
-	at := func(share float64) float64 { return took[int(share*float64(len(took)-1)+0.5)].Seconds() }
-	r.add(figure.Figure{Name: what + ", minimum", Value: at(0), Unit: figure.Seconds})
-	r.add(figure.Figure{Name: what + ", median", Value: at(0.5), Unit: figure.Seconds, Target: median})
-	r.add(figure.Figure{Name: what + ", p99", Value: at(0.99), Unit: figure.Seconds, Target: p99})
-	r.add(figure.Figure{Name: what + ", maximum", Value: at(1), Unit: figure.Seconds})
-}
-
-func (r *run) must(err error, what string) {
-	r.Helper()
-	if err != nil {
-		r.Fatalf("%s: %v", what, err)
-	}
-}
-
-// patience is the time limit of eventually.
-const patience = 30 * time.Second
-
-// until polls done while the processes run and the run is not cancelled. It reports
-// whether done returned true within wait.
-func (r *run) until(wait time.Duration, done func() bool) bool {
-	r.Helper()
-	deadline := time.Now().Add(wait)
-	ticker := time.NewTicker(5 * time.Millisecond)
-	defer ticker.Stop()
-	for !done() {
-		r.alive()
-		if time.Now().After(deadline) {
-			return false
-		}
-		<-ticker.C
-	}
-	return true
-}
-
-// eventually fails the run if done does not return true within patience.
-func (r *run) eventually(what string, done func() bool) {
-	r.Helper()
-	if !r.until(patience, done) {
-		r.Fatalf("not within %v: %s", patience, what)
-	}
-}
-
-// pause waits while the processes run.
-func (r *run) pause(d time.Duration) { r.until(d, func() bool { return false }) }
-
-func (r *run) alive() {
-	r.Helper()
-	if r.ctx.Err() != nil {
-		r.Fatalf("%v", context.Cause(r.ctx))
-	}
-	for _, p := range r.processes {
-		select {
-		case <-p.Done():
-			r.Fatalf("process %d has ended: %v", p.PID(), p.ProcessState())
-		default:
-		}
-	}
 }
 
 // Run measures the scenarios in order and reports each figure immediately. It goes

@@ -12,7 +12,6 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/ndmon/ndmon/schemas/process"
 	"github.com/spf13/pflag"
 )
 
@@ -69,8 +68,4 @@ func Command(ctx context.Context, args []string, out io.Writer, log *slog.Logger
 		return t.run(ctx, args[1:])
 	}
 	return usageError("use hold, ready, keys or traffic with their arguments, see ndlab --help")
-}
-
-func usageError(format string, args ...any) error {
-	return process.UsageError{Err: fmt.Errorf(format, args...)}
 }

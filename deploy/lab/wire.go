@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 
+	"github.com/google/gopacket"
+	"github.com/google/gopacket/layers"
 	"golang.org/x/sys/unix"
 )
 
@@ -131,4 +134,47 @@ func (w *Wire) Frames() []Frame {
 		w.n.t.Fatalf("namespace %s: %d frames on %s were not seen", w.n.name, stats.Drops, w.name)
 	}
 	return frames
+}
+
+// EchoRequest is an ICMPv6 echo request in a frame.
+type EchoRequest struct {
+	Source, Target netip.Addr
+	HopLimit       uint8
+}
+
+// EchoRequests returns the echo requests among the frames that a Wire has
+// received.
+func EchoRequests(frames []Frame) []EchoRequest {
+	var echoes []EchoRequest
+	each(frames, layers.LayerTypeICMPv6Echo, func(ip *layers.IPv6, icmp *layers.ICMPv6, _ gopacket.Layer) {
+		if icmp.TypeCode.Type() == layers.ICMPv6TypeEchoRequest {
+			echoes = append(echoes, EchoRequest{addressOf(ip.SrcIP), addressOf(ip.DstIP), ip.HopLimit})
+		}
+	})
+	return echoes
+}
+
+// Solicited returns the targets of the Neighbor Solicitations among the frames
+// that a Wire has received.
+func Solicited(frames []Frame) []netip.Addr {
+	var targets []netip.Addr
+	each(frames, layers.LayerTypeICMPv6NeighborSolicitation, func(_ *layers.IPv6, _ *layers.ICMPv6, l gopacket.Layer) {
+		targets = append(targets, addressOf(l.(*layers.ICMPv6NeighborSolicitation).TargetAddress))
+	})
+	return targets
+}
+
+// each calls f for the received frames whose ICMPv6 message is of a type.
+func each(frames []Frame, kind gopacket.LayerType, f func(*layers.IPv6, *layers.ICMPv6, gopacket.Layer)) {
+	for _, frame := range frames {
+		packet := gopacket.NewPacket(frame.Data, layers.LayerTypeEthernet, gopacket.NoCopy)
+		if l := packet.Layer(kind); l != nil && !frame.Out {
+			f(packet.Layer(layers.LayerTypeIPv6).(*layers.IPv6), packet.Layer(layers.LayerTypeICMPv6).(*layers.ICMPv6), l)
+		}
+	}
+}
+
+func addressOf(ip net.IP) netip.Addr {
+	a, _ := netip.AddrFromSlice(ip)
+	return a
 }
