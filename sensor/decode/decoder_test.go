@@ -16,7 +16,7 @@ func decodeFrame(frame []byte) (*schemas.Event, bool) {
 	return new(decode.Decoder).Decode(frame, len(frame))
 }
 
-// asJSON returns what is in an event, for comparing with what should be.
+// asJSON returns a value as JSON, for comparison.
 func asJSON(t testing.TB, v any) string {
 	t.Helper()
 	var b strings.Builder
@@ -103,7 +103,7 @@ func TestEthernet(t *testing.T) {
 	}
 }
 
-// What is in one frame is not in the next event.
+// An event has nothing of the frame before.
 func TestReuse(t *testing.T) {
 	var d decode.Decoder
 	frames := [][]byte{

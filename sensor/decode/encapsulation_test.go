@@ -104,8 +104,7 @@ func TestEncapsulation(t *testing.T) {
 	}
 }
 
-// What is wrapped otherwise is no event, nor is what is cut before its IPv6
-// header is whole.
+// A frame that is wrapped otherwise, or cut within its IPv6 header, is no event.
 func TestNotEncapsulated(t *testing.T) {
 	const q, ad = 0x8100, 0x88a8
 	ipv6, llc := be16(0x86dd), snap(72, 0x86dd)

@@ -2,8 +2,8 @@ package decode
 
 import "reflect"
 
-// MemorySizes returns how much room the decoder's lists have: first those that
-// stand in others, then the lists of options in their order.
+// MemorySizes returns the capacities of the decoder's lists: first of those within others,
+// then of the lists of options in their order.
 func (d *Decoder) MemorySizes() []int {
 	sizes := []int{cap(d.memory.extensions), cap(d.memory.addresses), cap(d.memory.echoes), cap(d.memory.texts), cap(d.memory.text), cap(d.used)}
 	options := reflect.ValueOf(d.options)

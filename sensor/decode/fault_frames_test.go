@@ -251,7 +251,7 @@ func raFaults() []faultTest {
 		{"route to everywhere, written otherwise", raOptions(routeOf(0, 0, "ff02::1")), ""},
 		{"route to half of everywhere", raOptions(routeOf(1, 0, "8000::")), ""},
 
-		// What an RA must not say is not said by another message.
+		// These are faults only in an RA.
 		{"what an RA must not say in an NS", nsTo(ns(prefixOf(63, 0xc0, 1, 2, "fe80::1"), mtu(1), server("::1"), routeOf(64, 0x10, "fe80::"))), "notallowed"},
 
 		{"packet of another redirected", rdTo(rdFor("fe80::2", "2001:db8:1::1", redirected("2001:db8::8", "2001:db8:1::1"))), "redirectedheader"},

@@ -7,8 +7,7 @@ import (
 	"slices"
 )
 
-// Hand-made frames: every function returns the bytes of one layer, which the
-// next one out takes.
+// Hand-made frames: each function returns the bytes of one layer, for the next outer one.
 
 var (
 	macSource      = []byte{2, 0, 0, 0, 0, 1}
@@ -40,14 +39,13 @@ func tagged(packet []byte, tags ...[]byte) []byte {
 
 func tag(etherType, control uint16) []byte { return cat(be16(etherType), be16(control)) }
 
-// snap are LLC and SNAP headers (RFC 1042) behind a length and before an
-// EtherType.
+// snap are LLC and SNAP headers (RFC 1042) after a length and before an EtherType.
 func snap(length, etherType uint16) []byte {
 	return cat(be16(length), []byte{0xaa, 0xaa, 3, 0, 0, 0}, be16(etherType))
 }
 
-// behind puts headers, of which the last ends with an EtherType, behind the
-// addresses of an untagged IPv6 frame.
+// behind puts headers, the last of which ends with an EtherType, after the addresses of an
+// untagged IPv6 frame.
 func behind(frame []byte, headers ...[]byte) []byte {
 	return cat(frame[:12], cat(headers...), frame[14:])
 }

@@ -42,7 +42,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// What is true of every event is true of those of the corpus.
+// The invariants of events hold for the corpus.
 func TestCorpus(t *testing.T) {
 	var used decode.Decoder
 	for _, name := range captures(t) {
@@ -54,7 +54,7 @@ func TestCorpus(t *testing.T) {
 	}
 }
 
-// checkFrame checks what is true of the event of every frame.
+// checkFrame checks the invariants of the event of a frame.
 func checkFrame(t *testing.T, used *decode.Decoder, frame []byte, uncaptured int) {
 	t.Helper()
 	before := bytes.Clone(frame)
@@ -89,7 +89,7 @@ func checkFrame(t *testing.T, used *decode.Decoder, frame []byte, uncaptured int
 	}
 }
 
-// check checks what is true of every event.
+// check checks the invariants of an event.
 func check(t *testing.T, event *schemas.Event, frame []byte) {
 	t.Helper()
 	if event.Ethernet == nil || event.Inet6 == nil || event.ND == nil || !bytes.Equal(event.Frame, frame) {
@@ -153,7 +153,7 @@ func check(t *testing.T, event *schemas.Event, frame []byte) {
 	}
 }
 
-// checkFault checks what is true of the faults of every event.
+// checkFault checks the invariants of the faults of an event.
 func checkFault(t *testing.T, event *schemas.Event) {
 	t.Helper()
 	if event.Fault != nil && *event.Fault == (schemas.Fault{}) {

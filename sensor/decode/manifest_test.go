@@ -18,9 +18,9 @@ type counts struct {
 	// Class is harmless, attack or probe, or fuzz.
 	Class  string
 	Frames int
-	// ND counts the messages that are decoded, those with a bad code too.
+	// ND counts the messages that are decoded, also those with a bad code.
 	ND int
-	// Cut counts what claims to be one and cannot be decoded alone.
+	// Cut counts frames that seem to be messages and cannot be decoded alone.
 	Cut int
 }
 
@@ -46,7 +46,7 @@ func manifest(t *testing.T) map[string]counts {
 }
 
 func TestManifest(t *testing.T) {
-	// Where the manifest counts what is no event, or does not count what is one.
+	// Captures for which the manifest counts differently.
 	differences := map[string]struct {
 		cut    int // events less the manifest's count
 		reason string

@@ -26,12 +26,32 @@ func rdnss() []byte {
 	return option(25, make([]byte, 2), be32(900), addr("2001:db8::53"), addr("2001:db8::54"))
 }
 
-// Each message and option, and the members that come of it.
-func TestND(t *testing.T) {
-	tests := map[string]struct {
-		message []byte
-		want    string
-	}{
+// ndTest is a message and the member nd of its event.
+type ndTest struct {
+	message []byte
+	want    string
+}
+
+func checkND(t *testing.T, tests map[string]ndTest) {
+	t.Helper()
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			event, ok := decodeFrame(ether(ip6(58, test.message)))
+			if !ok {
+				t.Fatal("no event")
+			}
+			if diff := cmp.Diff(test.want, asJSON(t, event.ND)); diff != "" {
+				t.Errorf("nd (-want +got):\n%s", diff)
+			}
+			if got, want := event.ICMP6.Type, test.message[0]; got != want {
+				t.Errorf("ICMPv6 type %d, want %d", got, want)
+			}
+		})
+	}
+}
+
+func TestMessages(t *testing.T) {
+	checkND(t, map[string]ndTest{
 		"RS":           {rs(), `{"rs":{}}`},
 		"RA":           {ra(), `{` + isRA + `}`},
 		"NS":           {ns(), `{` + isNS + `}`},
@@ -51,7 +71,11 @@ func TestND(t *testing.T) {
 		"RA, reserved":     {raFlags(0x10), raWith(`{}`, "reserved")},
 		"RA, SNAC":         {raFlags(0x02), raWith(`{"snac":true}`, "medium")},
 		"RA, reserved bit": {raFlags(0x01), raWith(`{"reserved":true}`, "medium")},
+	})
+}
 
+func TestOptionMembers(t *testing.T) {
+	checkND(t, map[string]ndTest{
 		"source link-layer address": {ns(slla()), nsWith(`"sourcelinklayer":[{"address":"02:00:00:00:00:01"}]`)},
 		"target link-layer address": {ns(option(2, macDestination)), nsWith(`"targetlinklayer":[{"address":"33:33:ff:00:00:42"}]`)},
 		"several of a kind, and between them": {ns(slla(), option(5, make([]byte, 2), be32(1500)), option(1, macDestination)),
@@ -112,21 +136,7 @@ func TestND(t *testing.T) {
 		"PREF64 /40":               {pref64(4), nsWith(`"pref64":[{"prefix":"2001:db8:1:2:3:4::","prefixlength":40,"lifetime":65528}]`)},
 		"PREF64 /32":               {pref64(5), nsWith(`"pref64":[{"prefix":"2001:db8:1:2:3:4::","prefixlength":32,"lifetime":65528}]`)},
 		"options that are unknown": {ns(option(0, make([]byte, 6)), option(255, make([]byte, 2038))), nsWith(`"unknown":[{"type":0,"length":8,"content":"000000000000"},{"type":255,"length":2040,"content":"` + strings.Repeat("00", 2038) + `"}]`)},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			event, ok := decodeFrame(ether(ip6(58, test.message)))
-			if !ok {
-				t.Fatal("no event")
-			}
-			if diff := cmp.Diff(test.want, asJSON(t, event.ND)); diff != "" {
-				t.Errorf("nd (-want +got):\n%s", diff)
-			}
-			if got, want := event.ICMP6.Type, test.message[0]; got != want {
-				t.Errorf("ICMPv6 type %d, want %d", got, want)
-			}
-		})
-	}
+	})
 }
 
 func raWith(flags, preference string) string {

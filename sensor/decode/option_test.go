@@ -12,13 +12,13 @@ import (
 	"github.com/ndmon/ndmon/sensor/decode"
 )
 
-// optionTest is an option in an RA and what becomes of it.
+// optionTest is an option in an RA and the members of its event.
 type optionTest struct {
 	name   string
 	option []byte
 	// want are the options of the event.
 	want string
-	// malformed is the sentence behind the option's type, name, place and size.
+	// malformed is the fault after the option's type, name, position and size.
 	malformed string
 	// fault are the faults other than badoption and notallowed.
 	fault string
@@ -53,7 +53,7 @@ func pvd(flags, delay byte, sequence uint16, id []byte, rest ...[]byte) []byte {
 	return padded(21, []byte{flags, delay}, be16(sequence), id, make([]byte, -(6+len(id))&7), cat(rest...))
 }
 
-// goodPvD has all that may stand in a PvD option.
+// goodPvD has every option that a PvD option may contain.
 func goodPvD() []byte {
 	return pvd(0xe0, 5, 7, name("pvd", "example", "org"), raOf(0xc8, 1800, 30000), prefixInfo(), mtu(1400), routeOf(48, 8, "2001:db8:1::"),
 		server("2001:db8::53"), dnssl("\x01a\x00"), padded(37, []byte("https://a.example")), option(38, be16(1800), addr("64:ff9b::")[:12]),
@@ -61,7 +61,10 @@ func goodPvD() []byte {
 }
 
 // goodOptions has an option of each type that is decoded.
-func goodOptions() []optionTest {
+func goodOptions() []optionTest { return slices.Concat(plainOptions(), nestedOptions()) }
+
+// plainOptions are those without other options in them.
+func plainOptions() []optionTest {
 	key := []byte{0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00}
 	return []optionTest{
 		{"source link-layer address", slla(), `"sourcelinklayer":[{"address":"02:00:00:00:00:01"}]`, "", ""},
@@ -89,23 +92,6 @@ func goodOptions() []optionTest {
 		{"neighbor advertisement acknowledgment", option(20, []byte{0, 1}, make([]byte, 4)), `"naack":[{"code":0,"status":1}]`, "", ""},
 		{"neighbor advertisement acknowledgment with an address", option(20, []byte{0, 2}, make([]byte, 4), addr(host)),
 			`"naack":[{"code":0,"status":2,"address":"2001:db8::7"}]`, "", ""},
-		{"PvD", pvd(0, 0, 0, name("x")), `"pvd":[{"id":"x","flag":{},"delay":0,"sequence":0}]`, "", ""},
-		{"PvD, H", pvd(0x80, 0xf0, 0xffff, name("pvd", "example", "org")),
-			`"pvd":[{"id":"pvd.example.org","flag":{"http":true},"delay":0,"sequence":65535}]`, "", ""},
-		{"PvD, L", pvd(0x5f, 0xff, 1, name("pvd", "example", "org")),
-			`"pvd":[{"id":"pvd.example.org","flag":{"legacy":true},"delay":15,"sequence":1}]`, "", ""},
-		{"PvD, R", pvd(0x20, 0, 1, name("a", "b"), raOf(0x48, 900, 30000)),
-			`"pvd":[{"id":"a.b","flag":{"ra":true},"delay":0,"sequence":1,"ra":{"curhoplimit":64,"flag":{"other":true},"preference":"high","lifetime":900,"reachabletimer":30000,"retranstimer":0}}]`, "", ""},
-		{"PvD with all that it may have", goodPvD(),
-			`"pvd":[{"id":"pvd.example.org","flag":{"http":true,"legacy":true,"ra":true},"delay":5,"sequence":7,` +
-				`"ra":{"curhoplimit":64,"flag":{"managed":true,"other":true},"preference":"high","lifetime":1800,"reachabletimer":30000,"retranstimer":0},"opt":{` +
-				`"prefixinfo":[{"prefix":"2001:db8:0:1::","prefixlength":64,"flag":{"onlink":true,"autoconf":true,"router":true},"validlifetime":86400,"preferredlifetime":14400}],` +
-				`"mtu":[{"mtu":1400}],"routeinfo":[{"prefix":"2001:db8:1::","prefixlength":48,"preference":"high","lifetime":1800}],` +
-				`"rdnss":[{"lifetime":900,"address":["2001:db8::53"]}],"dnssl":[{"lifetime":900,"domain":["a"]}],` +
-				`"pref64":[{"prefix":"64:ff9b::","prefixlength":96,"lifetime":1800}],"captiveportal":[{"uri":"https://a.example"}],` +
-				`"encrypteddns":[{"priority":1,"lifetime":1800,"domain":"dns.example"}],"unknown":[{"type":200,"length":8,"content":"000001020304"}]}}]`, "", ""},
-		{"PvD with an option that others do not have", pvd(0, 0, 1, name("a", "b"), slla(), option(14, make([]byte, 6))),
-			`"pvd":[{"id":"a.b","flag":{},"delay":0,"sequence":1,"opt":{"unknown":[{"type":1,"length":8,"content":"020000000001"},{"type":14,"length":8,"content":"000000000000"}]}}]`, "", ""},
 		{"two PvDs", cat(pvd(0, 0, 1, name("a"), mtu(1400)), pvd(0, 0, 1, name("b"), mtu(1300))),
 			`"pvd":[{"id":"a","flag":{},"delay":0,"sequence":1,"opt":{"mtu":[{"mtu":1400}]}},{"id":"b","flag":{},"delay":0,"sequence":1,"opt":{"mtu":[{"mtu":1300}]}}]`, "", ""},
 		{"route information", routeOf(48, 8, "2001:db8:1::"), `"routeinfo":[{"prefix":"2001:db8:1::","prefixlength":48,"preference":"high","lifetime":1800}]`, "", ""},
@@ -151,21 +137,42 @@ func goodOptions() []optionTest {
 	}
 }
 
-// badOptions has what is wrong with each type, and what is listed of it.
-func badOptions() []optionTest {
-	const (
-		long     = "domain is longer than 255 bytes"
-		past     = "domain runs past the end"
-		label    = "domain has a label that is compressed or longer than 63 bytes"
-		badValue = "service parameter has a value that its key does not have"
-	)
-	resolver := func(rest string) string {
-		return `"encrypteddns":[{"priority":1,"lifetime":1800,"domain":"a"` + rest + `}]`
+// nestedOptions are PvD options.
+func nestedOptions() []optionTest {
+	return []optionTest{
+		{"PvD", pvd(0, 0, 0, name("x")), `"pvd":[{"id":"x","flag":{},"delay":0,"sequence":0}]`, "", ""},
+		{"PvD, H", pvd(0x80, 0xf0, 0xffff, name("pvd", "example", "org")),
+			`"pvd":[{"id":"pvd.example.org","flag":{"http":true},"delay":0,"sequence":65535}]`, "", ""},
+		{"PvD, L", pvd(0x5f, 0xff, 1, name("pvd", "example", "org")),
+			`"pvd":[{"id":"pvd.example.org","flag":{"legacy":true},"delay":15,"sequence":1}]`, "", ""},
+		{"PvD, R", pvd(0x20, 0, 1, name("a", "b"), raOf(0x48, 900, 30000)),
+			`"pvd":[{"id":"a.b","flag":{"ra":true},"delay":0,"sequence":1,"ra":{"curhoplimit":64,"flag":{"other":true},"preference":"high","lifetime":900,"reachabletimer":30000,"retranstimer":0}}]`, "", ""},
+		{"PvD with all that it may have", goodPvD(),
+			`"pvd":[{"id":"pvd.example.org","flag":{"http":true,"legacy":true,"ra":true},"delay":5,"sequence":7,` +
+				`"ra":{"curhoplimit":64,"flag":{"managed":true,"other":true},"preference":"high","lifetime":1800,"reachabletimer":30000,"retranstimer":0},"opt":{` +
+				`"prefixinfo":[{"prefix":"2001:db8:0:1::","prefixlength":64,"flag":{"onlink":true,"autoconf":true,"router":true},"validlifetime":86400,"preferredlifetime":14400}],` +
+				`"mtu":[{"mtu":1400}],"routeinfo":[{"prefix":"2001:db8:1::","prefixlength":48,"preference":"high","lifetime":1800}],` +
+				`"rdnss":[{"lifetime":900,"address":["2001:db8::53"]}],"dnssl":[{"lifetime":900,"domain":["a"]}],` +
+				`"pref64":[{"prefix":"64:ff9b::","prefixlength":96,"lifetime":1800}],"captiveportal":[{"uri":"https://a.example"}],` +
+				`"encrypteddns":[{"priority":1,"lifetime":1800,"domain":"dns.example"}],"unknown":[{"type":200,"length":8,"content":"000001020304"}]}}]`, "", ""},
+		{"PvD with an option that others do not have", pvd(0, 0, 1, name("a", "b"), slla(), option(14, make([]byte, 6))),
+			`"pvd":[{"id":"a.b","flag":{},"delay":0,"sequence":1,"opt":{"unknown":[{"type":1,"length":8,"content":"020000000001"},{"type":14,"length":8,"content":"000000000000"}]}}]`, "", ""},
 	}
-	domainOf := func(name string) string {
-		return `"encrypteddns":[{"priority":1,"lifetime":1800,"domain":"` + name + `"}]`
-	}
-	parameters := func(b ...[]byte) []byte { return encrypted(name("a"), nil, cat(b...)) }
+}
+
+// Faults of names and parameters.
+const (
+	long     = "domain is longer than 255 bytes"
+	past     = "domain runs past the end"
+	label    = "domain has a label that is compressed or longer than 63 bytes"
+	badValue = "service parameter has a value that its key does not have"
+)
+
+// badOptions has the faults of each type, and what the event lists of such an option.
+func badOptions() []optionTest { return slices.Concat(badContents(), badResolvers()) }
+
+// badContents are bad options other than Encrypted DNS.
+func badContents() []optionTest {
 	return []optionTest{
 		{"advertisement interval too long", option(7, make([]byte, 2), be32(600_000), make([]byte, 8)), `"advinterval":[{"interval":600000}]`, "must be 8 bytes long", ""},
 		{"home agent information too long", option(8, make([]byte, 2), be16(10), be16(1800), make([]byte, 8)), `"homeagent":[{"preference":10,"lifetime":1800}]`, "must be 8 bytes long", ""},
@@ -223,7 +230,19 @@ func badOptions() []optionTest {
 		{"PvD with a DNS server at a group", pvd(0, 0, 1, name("a"), server("ff02::1")), `"pvd":[{"id":"a","flag":{},"delay":0,"sequence":1,"opt":{"rdnss":[{"lifetime":900,"address":["ff02::1"]}]}}]`, "", "dns"},
 		{"PvD with a bad URI and a bad domain", pvd(0, 0, 1, name("a"), padded(37, []byte("a b")), dnssl("\x02a;\x00")),
 			`"pvd":[{"id":"a","flag":{},"delay":0,"sequence":1,"opt":{"dnssl":[{"lifetime":900,"domain":["a;"]}],"captiveportal":[{"uri":"a\\032b"}]}}]`, "", "dnsname uri"},
+	}
+}
 
+// badResolvers are bad Encrypted DNS options.
+func badResolvers() []optionTest {
+	resolver := func(rest string) string {
+		return `"encrypteddns":[{"priority":1,"lifetime":1800,"domain":"a"` + rest + `}]`
+	}
+	domainOf := func(name string) string {
+		return `"encrypteddns":[{"priority":1,"lifetime":1800,"domain":"` + name + `"}]`
+	}
+	parameters := func(b ...[]byte) []byte { return encrypted(name("a"), nil, cat(b...)) }
+	return []optionTest{
 		{"encrypted DNS too short", some(144), ``, "must be 16 bytes long or more", ""},
 		{"encrypted DNS without a domain", padded(144, be16(1), be32(1800), be16(0), counted(addr(host))),
 			`"encrypteddns":[{"priority":1,"lifetime":1800,"domain":"","address":["2001:db8::7"]}]`, "holds no domain", ""},
@@ -319,7 +338,7 @@ func memberOf(row *schemas.OptionType) string {
 	return row.Member
 }
 
-// What is wrong with an option in a PvD option is told with where it is.
+// A fault of an option in a PvD option is described with its position.
 func TestFaultsInPvD(t *testing.T) {
 	const bigMTU = "option 5 (MTU) at byte 32, 16 bytes long: must be 8 bytes long"
 	tests := map[string]struct {

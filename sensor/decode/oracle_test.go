@@ -14,9 +14,9 @@ import (
 	"github.com/ndmon/ndmon/sensor/decode"
 )
 
-// Another decoder sees the same in every well-formed message of the corpus that
-// stands right behind the IPv6 header: gopacket knows all five messages, the
-// options of RFC 4861, and the types and lengths of the others.
+// Another decoder, gopacket, reads the same from every well-formed message of the corpus that
+// follows the IPv6 header. It knows all five messages, the options of RFC 4861, and the types
+// and lengths of the others.
 func TestOracle(t *testing.T) {
 	compared := make(map[schemas.Kind]int)
 	var d decode.Decoder

@@ -115,114 +115,142 @@ func runTshark(t *testing.T, tshark string, frames [][]byte, fields []string) []
 	return strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
 }
 
-// tsharkFields returns what an event of an RA says, by the fields that tshark has
-// for it. The frame must have one option at most.
-func tsharkFields(event *schemas.Event) map[string]string {
-	fields := map[string]string{}
-	set := func(name string, value any) { fields["icmpv6."+name] = fmt.Sprint(value) }
-	bits := func(name string, value uint64, set ...bool) {
-		for i, is := range set {
-			if is {
-				value |= 0x80 >> i
-			}
-		}
-		fields["icmpv6."+name] = fmt.Sprintf("0x%02x", value)
-	}
-	preference := map[string]uint64{"medium": 0, "high": 0x08, "reserved": 0x10, "low": 0x18}
+// fields are values by the names of tshark's fields.
+type fields map[string]string
 
-	ra := event.ND.RA
-	bits("nd.ra.flag", preference[ra.Preference], ra.Flag.Managed, ra.Flag.Other, ra.Flag.HomeAgent, false, false, ra.Flag.Proxy, ra.Flag.SNAC, ra.Flag.Reserved)
-	set("nd.ra.router_lifetime", ra.Lifetime)
-	o := event.ND.Opt
-	if o == nil {
-		return fields
+func (f fields) set(name string, value any) { f["icmpv6."+name] = fmt.Sprint(value) }
+
+// bits sets an octet: a value and flags from the highest bit on.
+func (f fields) bits(name string, value uint64, flags ...bool) {
+	for i, is := range flags {
+		if is {
+			value |= 0x80 >> i
+		}
 	}
+	f["icmpv6."+name] = fmt.Sprintf("0x%02x", value)
+}
+
+func preferences() map[string]uint64 {
+	return map[string]uint64{"medium": 0, "high": 0x08, "reserved": 0x10, "low": 0x18}
+}
+
+// tsharkFields returns the content of an event of an RA, by the fields that tshark has for it.
+// The frame must have one option at most.
+func tsharkFields(event *schemas.Event) map[string]string {
+	f := fields{}
+	ra := event.ND.RA
+	f.bits("nd.ra.flag", preferences()[ra.Preference], ra.Flag.Managed, ra.Flag.Other, ra.Flag.HomeAgent, false, false, ra.Flag.Proxy, ra.Flag.SNAC, ra.Flag.Reserved)
+	f.set("nd.ra.router_lifetime", ra.Lifetime)
+	if o := event.ND.Opt; o != nil {
+		f.redirect(event)
+		f.secured(o)
+		f.router(o)
+		f.lowpan(o)
+	}
+	return f
+}
+
+// redirect adds the options of addresses and redirected packets.
+func (f fields) redirect(event *schemas.Event) {
+	o := event.ND.Opt
 	for _, o := range o.SourceLinkLayer {
-		set("opt.src_linkaddr", o.Address)
+		f.set("opt.src_linkaddr", o.Address)
 	}
 	for _, o := range o.TargetLinkLayer {
-		set("opt.target_linkaddr", o.Address)
+		f.set("opt.target_linkaddr", o.Address)
 	}
 	for _, o := range o.PrefixInfo {
-		set("opt.prefix", o.Prefix)
-		set("opt.prefix.length", o.PrefixLength)
-		bits("opt.prefix.flag", uint64(o.Flag.Reserved), o.Flag.OnLink, o.Flag.Autoconf, o.Flag.Router, o.Flag.PDPreferred)
-		set("opt.prefix.valid_lifetime", o.ValidLifetime)
-		set("opt.prefix.preferred_lifetime", o.PreferredLifetime)
+		f.set("opt.prefix", o.Prefix)
+		f.set("opt.prefix.length", o.PrefixLength)
+		f.bits("opt.prefix.flag", uint64(o.Flag.Reserved), o.Flag.OnLink, o.Flag.Autoconf, o.Flag.Router, o.Flag.PDPreferred)
+		f.set("opt.prefix.valid_lifetime", o.ValidLifetime)
+		f.set("opt.prefix.preferred_lifetime", o.PreferredLifetime)
 	}
 	for _, o := range o.RedirectedHeader {
-		fields["ipv6.src"] = event.Inet6.Source.String() + "," + o.Source.String()
-		fields["ipv6.dst"] = event.Inet6.Destination.String() + "," + o.Destination.String()
+		f["ipv6.src"] = event.Inet6.Source.String() + "," + o.Source.String()
+		f["ipv6.dst"] = event.Inet6.Destination.String() + "," + o.Destination.String()
 		if o.Echo != nil {
-			set("echo.identifier", fmt.Sprintf("0x%04x", o.Echo.Identifier))
-			set("echo.sequence_number", o.Echo.Sequence)
+			f.set("echo.identifier", fmt.Sprintf("0x%04x", o.Echo.Identifier))
+			f.set("echo.sequence_number", o.Echo.Sequence)
 		}
 	}
+}
+
+// secured adds the options of home agents, SEND and mobile nodes, and the MTU.
+func (f fields) secured(o *schemas.Options) {
 	for _, o := range o.MTU {
-		set("opt.mtu", o.MTU)
+		f.set("opt.mtu", o.MTU)
 	}
 	for _, o := range o.AdvInterval {
-		set("opt.advertisement_interval", o.Interval)
+		f.set("opt.advertisement_interval", o.Interval)
 	}
 	for _, o := range o.HomeAgent {
-		set("opt.home_agent_preference", o.Preference)
-		set("opt.home_agent_lifetime", o.Lifetime)
+		f.set("opt.home_agent_preference", o.Preference)
+		f.set("opt.home_agent_lifetime", o.Lifetime)
 	}
 	for _, o := range o.CGA {
-		set("opt.cga", o.Parameters)
+		f.set("opt.cga", o.Parameters)
 	}
 	for _, o := range o.RSA {
-		set("opt.rsa.key_hash", o.KeyHash)
+		f.set("opt.rsa.key_hash", o.KeyHash)
 	}
 	for _, o := range o.Timestamp {
 		seconds, fraction, _ := strings.Cut(o.Time, ".")
 		n, _ := strconv.ParseInt(seconds, 10, 64)
-		set("opt.timestamp", time.Unix(n, 0).UTC().Format("Jan _2, 2006 15:04:05.")+fraction+"000 UTC")
+		f.set("opt.timestamp", time.Unix(n, 0).UTC().Format("Jan _2, 2006 15:04:05.")+fraction+"000 UTC")
 	}
 	for _, o := range o.Nonce {
-		set("opt.nonce", o.Value)
+		f.set("opt.nonce", o.Value)
 	}
 	for _, o := range o.TrustAnchor {
-		set("opt.name_type", o.NameType)
+		f.set("opt.name_type", o.NameType)
 		if o.NameType == 1 {
-			set("opt.name_x501", o.Name)
-		} // the other it takes for plain text
+			f.set("opt.name_x501", o.Name)
+		} // tshark reads the other as plain text
 	}
 	for _, o := range o.Certificate {
-		set("opt.name_type", o.CertType) // so it is called
+		f.set("opt.name_type", o.CertType) // tshark's name for it
 	}
 	for _, o := range o.AddressPrefix {
-		set("opt.ipa.option_code", o.Code)
-		set("opt.ipa.prefix_len", o.PrefixLength)
-		set("opt.ipa.ipv6_address", o.Address)
+		f.set("opt.ipa.option_code", o.Code)
+		f.set("opt.ipa.prefix_len", o.PrefixLength)
+		f.set("opt.ipa.ipv6_address", o.Address)
 	}
 	for _, o := range o.NAAck {
 		// It reads an address from where the four reserved bytes are (RFC 5568,
 		// section 6.4.6), so that four are left over.
-		set("opt.naack.option_code", o.Code)
-		set("opt.naack.status", o.Status)
+		f.set("opt.naack.option_code", o.Code)
+		f.set("opt.naack.status", o.Status)
 	}
+}
+
+// router adds the options of routers.
+func (f fields) router(o *schemas.Options) {
 	for _, o := range o.RouteInfo {
-		set("opt.prefix", o.Prefix)
-		set("opt.prefix.length", o.PrefixLength)
-		bits("opt.route_info.flag", preference[o.Preference]|uint64(o.Reserved))
-		set("opt.route_lifetime", o.Lifetime)
+		f.set("opt.prefix", o.Prefix)
+		f.set("opt.prefix.length", o.PrefixLength)
+		f.bits("opt.route_info.flag", preferences()[o.Preference]|uint64(o.Reserved))
+		f.set("opt.route_lifetime", o.Lifetime)
 	}
 	for _, o := range o.RDNSS {
 		var addresses []string
 		for _, address := range o.Address {
 			addresses = append(addresses, address.String())
 		}
-		set("opt.rdnss.lifetime", o.Lifetime)
-		set("opt.rdnss", strings.Join(addresses, ","))
+		f.set("opt.rdnss.lifetime", o.Lifetime)
+		f.set("opt.rdnss", strings.Join(addresses, ","))
 	}
 	for _, o := range o.FlagsExtension {
-		set("opt.efo", "0x"+o.Bits[:4]) // of the others it knows nothing
+		f.set("opt.efo", "0x"+o.Bits[:4]) // tshark does not know the others
 	}
 	for _, o := range o.DNSSL {
-		set("opt.dnssl.lifetime", o.Lifetime)
-		set("opt.dnssl", strings.Join(o.Domain, ","))
+		f.set("opt.dnssl.lifetime", o.Lifetime)
+		f.set("opt.dnssl", strings.Join(o.Domain, ","))
 	}
+}
+
+// lowpan adds the options of 6LoWPAN, captive portals and PREF64.
+func (f fields) lowpan(o *schemas.Options) {
 	for _, o := range o.Registration {
 		// It knows RFC 6775 and not RFC 8505.
 		eui64, _ := hex.DecodeString(o.ROVR[:16])
@@ -230,31 +258,31 @@ func tsharkFields(event *schemas.Event) map[string]string {
 		for _, b := range eui64 {
 			groups = append(groups, fmt.Sprintf("%02x", b))
 		}
-		set("opt.aro.status", o.Status)
-		set("opt.aro.registration_lifetime", o.Lifetime)
-		set("opt.aro.eui64", strings.Join(groups, ":"))
+		f.set("opt.aro.status", o.Status)
+		f.set("opt.aro.registration_lifetime", o.Lifetime)
+		f.set("opt.aro.eui64", strings.Join(groups, ":"))
 	}
 	for _, o := range o.Context {
-		set("opt.6co.context_length", o.Length)
-		set("opt.6co.flag.cid", o.CID)
-		set("opt.6co.valid_lifetime", o.Lifetime)
-		set("opt.6co.context_prefix", o.Prefix)
-		fields["icmpv6.opt.6co.flag.c"] = map[bool]string{true: "1", false: "0"}[o.Compression]
+		f.set("opt.6co.context_length", o.Length)
+		f.set("opt.6co.flag.cid", o.CID)
+		f.set("opt.6co.valid_lifetime", o.Lifetime)
+		f.set("opt.6co.context_prefix", o.Prefix)
+		f["icmpv6.opt.6co.flag.c"] = map[bool]string{true: "1", false: "0"}[o.Compression]
 	}
 	for _, o := range o.BorderRouter {
-		set("opt.abro.version_low", o.Version&0xffff)
-		set("opt.abro.version_high", o.Version>>16)
-		set("opt.abro.valid_lifetime", o.Lifetime)
-		set("opt.abro.6lbr_address", o.Address)
+		f.set("opt.abro.version_low", o.Version&0xffff)
+		f.set("opt.abro.version_high", o.Version>>16)
+		f.set("opt.abro.valid_lifetime", o.Lifetime)
+		f.set("opt.abro.6lbr_address", o.Address)
 	}
 	for _, o := range o.CaptivePortal {
-		set("opt.captive_portal", o.URI)
+		f.set("opt.captive_portal", o.URI)
 	}
 	for _, o := range o.PREF64 {
 		code := map[uint8]int{96: 0, 64: 1, 56: 2, 48: 3, 40: 4, 32: 5}[o.PrefixLength]
-		set("opt.pref64.scaled_lifetime", o.Lifetime/8)
-		set("opt.pref64.plc", fmt.Sprintf("0x%04x", code))
-		set("opt.pref64.prefix", o.Prefix)
+		f.set("opt.pref64.scaled_lifetime", o.Lifetime/8)
+		f.set("opt.pref64.plc", fmt.Sprintf("0x%04x", code))
+		f.set("opt.pref64.prefix", o.Prefix)
 	}
-	return fields
 }
+
