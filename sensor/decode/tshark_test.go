@@ -285,4 +285,3 @@ func (f fields) lowpan(o *schemas.Options) {
 		f.set("opt.pref64.prefix", o.Prefix)
 	}
 }
-
