@@ -83,7 +83,6 @@ func (o *options) define(c *cobra.Command) (level *string) {
 	flags.StringVar(&o.Host, "host", "", "`NAME` of this host in events (default: its hostname)")
 	flags.DurationVar(&o.Learn, "learn", 0, "learn the routers for this `TIME`, such as 1h, print a configuration that lists them, and exit")
 	flags.StringVar(&o.Metrics, "metrics", "", "`ADDRESS` that serves Prometheus metrics and the health (default: none)")
-	flags.Lookup("learn").DefValue = "0s" // not shown
 	for option, values := range map[string][]string{"output": {"text", "json"}, "log-level": process.LogLevels()} {
 		c.RegisterFlagCompletionFunc(option, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 	}

@@ -80,8 +80,8 @@ func Neighbors() *cobra.Command {
 			return err
 		}
 		var server bus.Config
-		if err := process.Environment("", &server); err != nil {
-			return process.UsageError{Err: err}
+		if err := process.Load("", &server); err != nil {
+			return err
 		}
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		defer stop()

@@ -77,14 +77,10 @@ func ReadRules(file string, w io.Writer) (*rulefile.Set, error) {
 // vendors that it names. Errors are a process.UsageError.
 func Settings() (ruled.Config, *vendors.Table, error) {
 	var cfg ruled.Config
-	err := process.Environment("RULED", &cfg)
-	if err == nil {
-		err = cfg.Validate()
+	if err := process.Load("RULED", &cfg); err != nil {
+		return cfg, nil, err
 	}
-	var table *vendors.Table
-	if err == nil {
-		table, err = cfg.VendorTable()
-	}
+	table, err := cfg.VendorTable()
 	if err != nil {
 		return cfg, nil, process.UsageError{Err: err}
 	}

@@ -51,8 +51,8 @@ func Execute(root *cobra.Command, args []string, stdout, stderr io.Writer) int {
 	root.AddCommand(versionCommand(), completionCommand())
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(optionError)
-	addMissing(root)
-	addMissing(help)
+	prepare(root)
+	prepare(help)
 	// The word for flags is options, as in NS-Monitor and in the errors.
 	root.SetUsageTemplate(strings.NewReplacer("Flags:", "Options:", "Available Commands:", "Commands:", "[command]", "COMMAND").Replace(root.UsageTemplate()))
 	parsed := false
@@ -88,13 +88,13 @@ func printError(w io.Writer, c *cobra.Command, err error) {
 	}
 }
 
-// addMissing has each command that only groups others refuse to run without one of them,
-// and sets the description of --help.
-func addMissing(c *cobra.Command) {
+// prepare sets what cobra lacks in a command and its commands: the description of --help, and
+// that a command which only groups others needs one of them.
+func prepare(c *cobra.Command) {
 	c.Flags().BoolP("help", "h", false, "show this help")
 	c.DisableFlagsInUseLine = true
 	for _, sub := range c.Commands() {
-		addMissing(sub)
+		prepare(sub)
 	}
 	if c.Runnable() {
 		return

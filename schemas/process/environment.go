@@ -25,6 +25,19 @@ func Environment(prefix string, spec any) error {
 	return nil
 }
 
+// Load does what Environment does, and calls the method Validate() error of the struct if it
+// has one. Its error is a UsageError.
+func Load(prefix string, spec any) error {
+	err := Environment(prefix, spec)
+	if v, ok := spec.(interface{ Validate() error }); ok && err == nil {
+		err = v.Validate()
+	}
+	if err != nil {
+		return UsageError{Err: err}
+	}
+	return nil
+}
+
 // describeType says for a user what values of a Go type, or of a pflag type, look like.
 func describeType(name string) string {
 	switch {
@@ -46,18 +59,6 @@ type variables struct {
 	spec   any
 }
 
-// read fills the structs from the environment and validates them.
-func read(list []variables) error {
-	var errs []error
-	for _, v := range list {
-		err := Environment(v.prefix, v.spec)
-		if validator, ok := v.spec.(interface{ Validate() error }); ok && err == nil {
-			err = validator.Validate()
-		}
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
-}
 
 // writeTable writes a table of the variables, each line indented.
 func writeTable(w io.Writer, list []variables) {

@@ -68,8 +68,8 @@ func (p Program) Command() *cobra.Command {
 		Args: Args(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			var shared common
-			if err := Environment(p.Prefix, &shared); err != nil {
-				return UsageError{Err: err}
+			if err := Load(p.Prefix, &shared); err != nil {
+				return err
 			}
 			return CheckHealth(p.Name, p.Prefix+"_METRICS", shared.Metrics, c.OutOrStdout())
 		},
@@ -84,8 +84,12 @@ func (p *Program) variables(c *common) []variables {
 // run reads the environment and runs the program until it ends or gets SIGINT or SIGTERM.
 func (p *Program) run(path string, stderr io.Writer) error {
 	var shared common
-	if err := read(p.variables(&shared)); err != nil {
-		return UsageError{Err: err}
+	var errs []error
+	for _, v := range p.variables(&shared) {
+		errs = append(errs, Load(v.prefix, v.spec))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
 	}
 	level, err := ParseLevel(shared.LogLevel)
 	if err != nil {
