@@ -19,8 +19,9 @@ func TestExamplesOfMessages(t *testing.T) {
 	}
 	compiler := jsonschema.NewCompiler()
 	compiler.AssertFormat()
-	for _, messageType := range schemas.MessageTypes() {
-		data, err := schemas.JSONSchema(messageType)
+	types := []string{schemas.TypeEvent, schemas.TypeAlert, schemas.TypeRelay, schemas.TypeResult}
+	for _, messageType := range types {
+		data, err := os.ReadFile(root + "/schemas/jsonschema/" + messageType + ".json")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,7 +54,7 @@ func TestExamplesOfMessages(t *testing.T) {
 		}
 		seen[message.Type] = true
 	}
-	for _, messageType := range schemas.MessageTypes() {
+	for _, messageType := range types {
 		if !seen[messageType] {
 			t.Errorf("there is no example of %s", messageType)
 		}
