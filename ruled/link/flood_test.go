@@ -9,8 +9,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/ndmon/ndmon/ruled/internal/share"
-	"github.com/ndmon/ndmon/ruled/link/internal/pool"
 	"github.com/ndmon/ndmon/schemas"
 )
 
@@ -132,9 +130,6 @@ func testFlood(t *testing.T, frames int, lasts time.Duration, twice bool, makeUp
 	}
 	if forgotten > 0 {
 		t.Errorf("%d of %d hosts are not known any more", forgotten, hosts)
-	}
-	if err := table.neighbours.Check(); err != nil {
-		t.Errorf("memory of addresses: %v", err)
 	}
 }
 
@@ -258,7 +253,7 @@ func TestPatientFlood(t *testing.T) {
 			}
 		}
 		at += 25 * time.Second
-		if lasts := table.stations.Count(pool.Lasting); lasts > bound-bound/5 {
+		if lasts := classes(table)[1][lasting]; lasts > bound-bound/5 {
 			t.Fatalf("round %d: %d stations are lasting", round, lasts)
 		}
 	}
@@ -297,7 +292,7 @@ func TestFloodHasRoom(t *testing.T) {
 			t.Fatalf("%d before the last: %s", n, facts(e))
 		}
 	}
-	if got := table.stations.Count(pool.Once) + table.stations.Count(pool.Lasting); got < bound*9/10-1 {
+	if got := classes(table)[1][once] + classes(table)[1][lasting]; got < bound*9/10-1 {
 		t.Errorf("%d of those before the flood are left", got)
 	}
 }
@@ -306,11 +301,11 @@ func TestFloodHasRoom(t *testing.T) {
 func TestLinkLasts(t *testing.T) {
 	table := newTable()
 	observe(table, ns(host, global, "2001:db8::1"), ns(host, global, "2001:db8::1"), ns(host, global, "2001:db8::1", on("eth1")))
-	if n := table.known.Count(pool.Lasting); n != 1 {
+	if n := classes(table)[0][lasting]; n != 1 {
 		t.Fatalf("%d links are lasting, want 1", n)
 	}
 	observe(table, ns(host, global, "2001:db8::1", on("eth1")))
-	if n := table.known.Count(pool.Lasting); n != 2 {
+	if n := classes(table)[0][lasting]; n != 2 {
 		t.Errorf("%d links are lasting, want 2", n)
 	}
 }
@@ -347,6 +342,36 @@ func TestFloodsLeaveNothing(t *testing.T) {
 	}
 }
 
+// The classes of entries in a state.
+const (
+	flooded = iota
+	once
+	lasting
+)
+
+// classes counts the links, stations and addresses of a table by class.
+func classes(table *Table) (all [3][3]int) {
+	class := func(isLasting, isFlood bool) int {
+		switch {
+		case isLasting:
+			return lasting
+		case isFlood:
+			return flooded
+		}
+		return once
+	}
+	for _, s := range table.State() {
+		all[0][class(s.Lasting, s.Flood)]++
+		for _, st := range s.Stations {
+			all[1][class(st.Lasting, st.Flood)]++
+		}
+		for _, n := range s.Neighbours {
+			all[2][class(n.Lasting, n.Flood)]++
+		}
+	}
+	return all
+}
+
 // After a restart, what was lasting is, and what was a flood's is.
 func TestStateInAFlood(t *testing.T) {
 	table := newTable()
@@ -358,12 +383,6 @@ func TestStateInAFlood(t *testing.T) {
 		floods["VLANs"](e, n)
 		table.Observe(e)
 	}
-	classes := func(table *Table) (all [3][share.Classes]int) {
-		for class := range share.Classes {
-			all[0][class], all[1][class], all[2][class] = table.known.Count(class), table.stations.Count(class), table.neighbours.Count(class)
-		}
-		return all
-	}
 	again := newTableOf(t, table)
 	if diff := cmp.Diff(classes(table), classes(again)); diff != "" {
 		t.Errorf("(-before +after)\n%s", diff)
@@ -371,7 +390,7 @@ func TestStateInAFlood(t *testing.T) {
 	// The links: 201 and 99 VLANs, eth0 with the latter, and eth1, which nothing was
 	// told of again. The entries: 201 on eth0 and on as many VLANs, 99 on eth0 that
 	// the storm began with, with the host, and 99 on VLANs, with eth1's.
-	want := [3][share.Classes]int{{201, 1, 100}, {402, 100, 100}, {402, 100, 100}}
+	want := [3][3]int{{201, 1, 100}, {402, 100, 100}, {402, 100, 100}}
 	if diff := cmp.Diff(want, classes(table)); diff != "" {
 		t.Errorf("links, stations and addresses by class (-want +got)\n%s", diff)
 	}

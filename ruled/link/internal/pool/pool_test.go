@@ -2,6 +2,7 @@ package pool
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"testing"
 	"time"
 )
@@ -21,15 +22,76 @@ func TestIndexShrinks(t *testing.T) {
 	}
 	room := 0
 	for _, s := range partitions {
-		if err := s.Check(); err != nil {
+		if err := s.check(); err != nil {
 			t.Fatal(err)
 		}
 		room += s.of.Value.most
 	}
-	if err := p.Check(); err != nil {
+	if err := p.check(); err != nil {
 		t.Fatal(err)
 	}
 	if room > 2*bound {
 		t.Errorf("the indexes have had %d entries since they were made, at most %d are used", room, bound)
 	}
+}
+
+// FuzzPool sees that whatever is done to a pool leaves it consistent.
+func FuzzPool(f *testing.F) {
+	f.Add(uint64(1), true)
+	f.Add(uint64(2), false)
+	f.Fuzz(func(t *testing.T, seed uint64, indexed bool) {
+		r := rand.New(rand.NewPCG(seed, 0))
+		type entry struct{ first, last int64 }
+		p := New[uint64](1+r.IntN(100), 1+r.IntN(2), func(e *entry) int64 { return e.last })
+		places := map[uint64]int32{} // of the entries, where the pool has no index
+		if !indexed {
+			p.Forgotten = func(key uint64, _ entry) { delete(places, key) }
+		}
+		partitions := map[uint64]*Partition[uint64, entry]{}
+		now := int64(0)
+		for range 3000 {
+			now += r.Int64N(int64(time.Minute) >> r.IntN(20))
+			n := r.Uint64N(6)
+			s := partitions[n]
+			if s == nil {
+				s = p.Partition(fmt.Sprint(n&1), fmt.Sprint(n&2), fmt.Sprint(n))
+				partitions[n] = s
+			}
+			key := n<<32 | r.Uint64N(60)
+			i := s.Find(key)
+			if at, ok := places[key]; ok {
+				i = at
+			}
+			switch action := r.IntN(200); {
+			case action == 0:
+				s.Drop()
+				delete(partitions, n)
+			case action == 1:
+				s.Doubtful = !s.Doubtful
+			case action < 5:
+				s.Prune(20, func(e *entry) bool { return now-e.last < int64(time.Hour) })
+			case i == None:
+				i = s.Insert(key, s.Classify(now))
+				*s.At(i) = entry{now, now}
+				if !indexed {
+					places[key] = i
+				}
+			case action < 100:
+				s.Renew(i)
+			default:
+				s.SeenAt(i, s.At(i).first, now)
+				s.At(i).last = now
+			}
+		}
+		entries := 0
+		for n, s := range partitions {
+			if err := s.check(); err != nil {
+				t.Fatalf("partition %d: %v", n, err)
+			}
+			entries += s.Len()
+		}
+		if err := p.check(); err != nil || entries != p.Used || !indexed && len(places) != entries {
+			t.Fatalf("%d entries in the partitions, %d in the pool: %v", entries, p.Used, err)
+		}
+	})
 }

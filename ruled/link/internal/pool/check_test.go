@@ -2,13 +2,9 @@ package pool
 
 import "fmt"
 
-// Count returns the number of entries of a class. It is for the tests of the pool's users.
-func (p *Pool[K, V]) Count(class int) int { return p.all.Count(class) }
-
-// Check returns an error if the counts and the memory of the pool do not fit together. It is
-// for the tests of the pool's users.
-func (p *Pool[K, V]) Check() error {
-	if used := p.Count(Flooded) + p.Count(Once) + p.Count(Lasting); used != p.Used || used > p.max {
+// check returns an error if the counts and the memory of the pool do not fit together.
+func (p *Pool[K, V]) check() error {
+	if used := p.all.Count(Flooded) + p.all.Count(Once) + p.all.Count(Lasting); used != p.Used || used > p.max {
 		return fmt.Errorf("%d entries are counted, %d used, at most %d", used, p.Used, p.max)
 	}
 	free := 0
@@ -25,9 +21,8 @@ func (p *Pool[K, V]) Check() error {
 	return nil
 }
 
-// Check returns an error if the lists, counts and index of the partition do not fit together.
-// It is for the tests of the pool's users.
-func (s *Partition[K, V]) Check() error {
+// check returns an error if the lists, counts and index of the partition do not fit together.
+func (s *Partition[K, V]) check() error {
 	entries, branch := 0, &s.of.Value
 	for class, l := range branch.lists {
 		n, before := 0, int32(None)
