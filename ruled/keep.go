@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/ndmon/ndmon/ruled/alert"
 	"github.com/ndmon/ndmon/ruled/judge"
 	"github.com/ndmon/ndmon/ruled/link"
 	"github.com/ndmon/ndmon/ruled/state"
 	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/schemas/bus"
 )
 
 const (
@@ -27,10 +30,21 @@ const (
 	readTries   = 3
 )
 
+// keeper stores what the judge remembers, and restores it.
+type keeper struct {
+	Config
+	log    *slog.Logger
+	conn   *bus.Conn
+	judge  *judge.Judge
+	alerts *alert.Raiser
+	room   func() error // see Deps.Room
+	unread int          // how often the state could not be read
+}
+
 // restore has the judge go on from the stored state. Without one, or with one that cannot be
 // read, it begins with nothing. The stream of events was made at the time.
-func (r *run) restore(ctx context.Context, stream time.Time) (judge.Position, error) {
-	links, head, err := r.readState(ctx)
+func (k *keeper) restore(ctx context.Context, stream time.Time) (judge.Position, error) {
+	links, head, err := k.readState(ctx)
 	if err != nil {
 		return judge.Position{}, err
 	}
@@ -38,88 +52,88 @@ func (r *run) restore(ctx context.Context, stream time.Time) (judge.Position, er
 	if head.Stream.Equal(stream) {
 		memory.Position.Events = head.Events
 	}
-	if err := r.alerts.Recall(ctx, head.Alerts); err != nil {
+	if err := k.alerts.Recall(ctx, head.Alerts); err != nil {
 		return judge.Position{}, err
 	}
-	r.judge.Restore(memory, links)
+	k.judge.Restore(memory, links)
 	if stats := links.Stats(); stats.Links > 0 {
-		r.Log.Info("going on from the stored state", "links", stats.Links, "neighbours", stats.Addresses, "of", head.Time)
+		k.log.Info("going on from the stored state", "links", stats.Links, "neighbours", stats.Addresses, "of", head.Time)
 	}
 	return memory.Position, nil
 }
 
 // readState reads the stored state. It returns an error if another try may succeed, and an
 // empty state if there is none to be read.
-func (r *run) readState(ctx context.Context) (*link.Table, state.Head, error) {
-	links := link.New(r.judge.Link)
-	if !r.keepsState() {
+func (k *keeper) readState(ctx context.Context) (*link.Table, state.Head, error) {
+	links := link.New(k.judge.Link)
+	if !k.keepsState() {
 		return links, state.Head{}, nil
 	}
 	read, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	head, err := state.Read(read, r.Conn.JetStream(), r.Consumer, links.Restore)
+	head, err := state.Read(read, k.conn.JetStream(), k.Consumer, links.Restore)
 	if err == nil {
 		return links, head, nil
 	}
-	r.unread++
-	away := errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrConnectionClosed) || !r.Conn.Connected()
+	k.unread++
+	away := errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrConnectionClosed) || !k.conn.Connected()
 	slow := read.Err() != nil || errors.Is(err, nats.ErrTimeout)
 	switch {
 	case errors.Is(err, state.ErrNone):
-	case ctx.Err() != nil, away, slow && r.unread < readTries:
+	case ctx.Err() != nil, away, slow && k.unread < readTries:
 		return nil, state.Head{}, err
 	default:
-		r.Log.Warn("the state cannot be read: every station is new again", "error", err)
+		k.log.Warn("the state cannot be read: every station is new again", "error", err)
 	}
-	return link.New(r.judge.Link), state.Head{}, nil
+	return link.New(k.judge.Link), state.Head{}, nil
 }
 
 // save stores the state. It waits until the alerts of its events are stored, because a ruled
 // that goes on from it does not raise them.
-func (r *run) save(ctx context.Context) (err error) {
+func (k *keeper) save(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, saveTimeout)
 	defer cancel()
-	alerts, err := r.Conn.JetStream().Stream(ctx, schemas.StreamAlerts)
+	alerts, err := k.conn.JetStream().Stream(ctx, schemas.StreamAlerts)
 	if err != nil {
 		return fmt.Errorf("look up stream %s: %w", schemas.StreamAlerts, err)
 	}
-	memory, ok := r.judge.Snapshot()
+	memory, ok := k.judge.Snapshot()
 	if !ok {
 		return nil
 	}
 	defer func() {
 		if err != nil {
-			r.judge.Outdate()
+			k.judge.Outdate()
 		}
 	}()
-	if r.Room != nil {
-		if err := r.Room(); err != nil {
+	if k.room != nil {
+		if err := k.room(); err != nil {
 			return err
 		}
 	}
-	if err := r.alerts.Wait(ctx, memory.Published); err != nil {
+	if err := k.alerts.Wait(ctx, memory.Published); err != nil {
 		return fmt.Errorf("store the alerts that belong to the state: %w", err)
 	}
-	return state.Write(ctx, r.Conn.JetStream(), r.Consumer, state.Head{
+	return state.Write(ctx, k.conn.JetStream(), k.Consumer, state.Head{
 		Time: time.Now().UTC(), Stream: memory.Position.Stream, Events: memory.Position.Events,
 		Alerts: alerts.CachedInfo().State.LastSeq, Thresholds: memory.Thresholds, Sensors: memory.Sensors,
 	}, memory.Links)
 }
 
-// keepState stores the state at intervals, and when a request for it arrives on NATS.
-func (r *run) keepState(ctx context.Context) error {
-	if !r.keepsState() {
+// run stores the state at intervals, and when a request for it arrives on NATS.
+func (k *keeper) run(ctx context.Context) error {
+	if !k.keepsState() {
 		return nil
 	}
 	// Requests that arrive while a state is stored share the next one. More than maxRequests
 	// are dropped, so that their senders get no answer.
 	incoming := make(chan *nats.Msg, maxRequests)
-	sub, err := r.Conn.NATS().ChanSubscribe(schemas.StateSubject(r.Consumer), incoming)
+	sub, err := k.conn.NATS().ChanSubscribe(schemas.StateSubject(k.Consumer), incoming)
 	if err != nil {
 		return fmt.Errorf("subscribe to requests for the state: %w", err)
 	}
 	defer sub.Unsubscribe() // it fails only if the connection is closed
-	ticker := time.NewTicker(r.StateInterval)
+	ticker := time.NewTicker(k.StateInterval)
 	defer ticker.Stop()
 	var last time.Time
 	for {
@@ -136,28 +150,28 @@ func (r *run) keepState(ctx context.Context) error {
 				requests = append(requests, <-incoming)
 			}
 		case <-ticker.C:
-			if !r.judge.OutOfDate() {
+			if !k.judge.OutOfDate() {
 				continue
 			}
 		}
-		err := r.save(ctx)
+		err := k.save(ctx)
 		last = time.Now()
-		if err != nil && ctx.Err() == nil && r.Conn.Connected() {
-			r.Log.Warn("the state is not stored", "error", err)
+		if err != nil && ctx.Err() == nil && k.conn.Connected() {
+			k.log.Warn("the state is not stored", "error", err)
 		}
-		r.answer(requests, err)
+		k.answer(requests, err)
 	}
 }
 
 // answer answers requests for the state, after it was stored or not.
-func (r *run) answer(requests []*nats.Msg, err error) {
+func (k *keeper) answer(requests []*nats.Msg, err error) {
 	answer := state.Stored
 	if err != nil {
 		answer = err.Error()
 	}
 	for _, request := range requests {
 		if err := request.Respond([]byte(answer)); err != nil {
-			r.Log.Debug("a request for the state is not answered", "error", err)
+			k.log.Debug("a request for the state is not answered", "error", err)
 		}
 	}
 }

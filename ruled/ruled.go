@@ -75,7 +75,7 @@ type run struct {
 	relayer *relay.Relayer
 	judge   *judge.Judge
 	feed    *feed.Feed
-	unread  int // how often the state could not be read
+	keeper  *keeper
 }
 
 // Run evaluates events until the context ends, or as long as Config.Learn says. It returns
@@ -152,9 +152,10 @@ func (r *run) build() (err error) {
 			Neighbours: r.Neighbours, ClaimTimeout: r.ClaimTimeout, Silence: r.Silence, Learn: r.Learn > 0, Vendor: makers.Lookup,
 		},
 	})
+	r.keeper = &keeper{Config: r.Config, log: r.Log, conn: r.Conn, judge: r.judge, alerts: r.alerts, room: r.Room}
 	r.feed = feed.New(feed.Config{
 		Consumer: r.Consumer, Events: r.Events, New: r.Learn > 0, Streams: r.StreamConfig,
-		Log: r.Log, Metrics: r.metrics, Conn: r.Conn, Judge: r.judge, Alerts: r.alerts, Restore: r.restore, Health: r.Health,
+		Log: r.Log, Metrics: r.metrics, Conn: r.Conn, Judge: r.judge, Alerts: r.alerts, Restore: r.keeper.restore, Health: r.Health,
 	})
 	return registerStats(r.Registry, r.judge.Stats)
 }
@@ -179,7 +180,7 @@ func (r *run) work(ctx context.Context) error {
 	g.Go(func() error { return r.rules.Follow(ctx, r.Hangup) })
 	g.Go(func() error { return r.relayer.Run(ctx) })
 	g.Go(func() error { return r.feed.Run(ctx) })
-	g.Go(func() error { return r.keepState(ctx) })
+	g.Go(func() error { return r.keeper.run(ctx) })
 	if r.Learn == 0 {
 		g.Go(func() error { return r.judge.Watch(ctx, ticks, r.feed) })
 	}
@@ -202,7 +203,7 @@ func (r *run) finish(ctx context.Context) {
 	}
 	last, cancel := context.WithTimeout(ctx, lastSave)
 	defer cancel()
-	if err := r.save(last); err != nil {
+	if err := r.keeper.save(last); err != nil {
 		r.Log.Warn("the state is not stored", "error", err)
 	}
 }

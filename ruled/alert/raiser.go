@@ -6,12 +6,10 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
-	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
-	"github.com/ndmon/ndmon/ruled/internal/metrics"
 	"github.com/ndmon/ndmon/ruled/summary"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/bus"
@@ -25,32 +23,9 @@ const (
 	// inFlight is small because subscribers without JetStream get an alert before it is
 	// stored: those that were in flight when the server went down reach them a second time.
 	inFlight = 64
-	// remembered is how many ids of alerts are remembered, far more than the alerts of the
-	// events that a sensor or ruled can have in flight when a connection breaks.
-	remembered = 1 << 16
 	// roomInterval is how often Raise looks for room while alerts wait to be stored.
 	roomInterval = 100 * time.Millisecond
 )
-
-// Config has what a Raiser works with.
-type Config struct {
-	Log     *slog.Logger
-	Metrics *metrics.Metrics
-	Conn    *bus.Conn
-	// Buffer bounds the alerts that wait to be stored, and likewise those that wait to be
-	// handed over, in bytes.
-	Buffer int
-	// Recent is how many of the last alerts may be about events that are delivered again.
-	Recent int
-	// Room, if set, returns an error while there is no room to store alerts.
-	Room func() error
-	// Receive, if set, gets the alerts in their order, with their sequence numbers in the
-	// stream, or 0. See ruled.Deps.Alert.
-	Receive  func(alert []byte, seq uint64)
-	Lossless bool
-	// OnProgress is called when more alerts are stored.
-	OnProgress func()
-}
 
 // Raiser raises alerts.
 type Raiser struct {
@@ -122,6 +97,21 @@ func (r *Raiser) isNew(id string) bool {
 	}
 	r.raised.Add(h, struct{}{})
 	return true
+}
+
+// Recall remembers which alerts a former run stored, so that events that are delivered again
+// do not raise them again. They are the last alerts and, unless behind is 0, all alerts
+// after the one with that sequence number.
+func (r *Raiser) Recall(ctx context.Context, behind uint64) error {
+	return r.c.recall(ctx, behind, func(id string) { r.isNew(id) })
+}
+
+// stored is bus.PublisherConfig.Stored. It fails where there is no stream: alerts that are
+// sent meanwhile only reach subscribers again and again.
+func (r *Raiser) stored(ctx context.Context) (func(string) bool, error) {
+	stored := map[string]struct{}{}
+	err := r.c.recall(ctx, 0, func(id string) { stored[id] = struct{}{} })
+	return func(id string) bool { _, ok := stored[id]; return ok }, err
 }
 
 // Raise publishes an alert, unless it was raised before. It waits while too many alerts are

@@ -76,6 +76,16 @@ type Position struct {
 	Events uint64
 }
 
+// Stats is how much a Judge remembers.
+type Stats struct {
+	link.Stats
+	// ThresholdsDropped counts the counts of thresholds that were dropped before their window
+	// was over, SensorsEvicted the sensors that were dropped, because there were too many.
+	ThresholdsDropped uint64
+	Sensors, Silent   int
+	SensorsEvicted    uint64
+}
+
 // acting is a rule that acts on an event, which stands for so many matches.
 type acting struct {
 	rule  *rules.Rule

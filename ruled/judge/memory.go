@@ -81,16 +81,6 @@ func (j *Judge) Learned() Lessons {
 	return l
 }
 
-// Stats is how much a Judge remembers.
-type Stats struct {
-	link.Stats
-	// ThresholdsDropped counts the counts of thresholds that were dropped before their window
-	// was over, SensorsEvicted the sensors that were dropped, because there were too many.
-	ThresholdsDropped uint64
-	Sensors, Silent   int
-	SensorsEvicted    uint64
-}
-
 // Stats returns how much is remembered or, while an event waits for its alerts to be stored,
 // how much was: the caller must not wait with it.
 func (j *Judge) Stats() Stats {

@@ -31,27 +31,6 @@ func (t *Table) observeSolicitation(l *link, e *schemas.Event, now int64) {
 	}
 }
 
-// search counts the targets of a link that were unknown when they were solicited, and have
-// not answered, since it began.
-type search struct {
-	since int64
-	open  int
-}
-
-// maxOpen is how many targets may be without an answer within solicitedWindow. More are a
-// scan.
-const maxOpen = 100
-
-// ask counts another target, which is open or not.
-func (s *search) ask(open bool, now int64) {
-	if now < s.since || now-s.since > solicitedWindow {
-		*s = search{since: now}
-	}
-	if open {
-		s.open++
-	}
-}
-
 // tested reports whether a station has tested an address for uniqueness within dadWindow,
 // and no other station has claimed the address.
 func (t *Table) tested(l *link, to target, mac uint64, now int64) bool {

@@ -41,20 +41,10 @@ const (
 	DefaultSilence      = 30 * 24 * time.Hour
 )
 
-const second = int64(time.Second)
-
 const (
 	// maxLinks bounds the links: a sender of frames can make up VLANs, and a publisher of
 	// events can make up interfaces and hosts too.
 	maxLinks = 4096
-	// solicitedWindow is how long an NA counts as the answer to an NS.
-	solicitedWindow = 10 * second
-	// dadWindow is how long a tested address is remembered.
-	dadWindow = 60 * second
-	// recently is how long a station takes to start, at most.
-	recently = 60 * second
-	// repeatWindow is the time within which the same act again is no accident.
-	repeatWindow = 600 * second
 )
 
 // Table has the links. It serves one goroutine.

@@ -2,7 +2,6 @@ package rulefile
 
 import (
 	_ "embed"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -17,45 +16,20 @@ var builtinXML []byte
 // BuiltinXML returns the file of the built-in rules, as a model for one's own.
 func BuiltinXML() []byte { return append([]byte(nil), builtinXML...) }
 
-// Builtin returns the rules that are used without a rule file. They relay solicitations that
-// leave a master, and those that arrive where the host answers for others; and they raise
-// alerts for what is wrong in a frame.
-func Builtin() *Set {
-	p := newParser("builtin.xml", builtinXML)
-	p.builtin.reading = true
-	set, err := p.parse()
-	if err != nil {
-		panic(fmt.Sprintf("rules: the built-in rules are faulty, which the tests rule out: %v", err))
-	}
-	return set
-}
-
-// builtin is which built-in rules a file includes.
-type builtin struct {
-	// reading is true while the built-in rules themselves are read, which
-	// include none.
-	reading bool
-	// line is that of <builtin/>, or 0.
-	line int
-	// at is how many rules of the file come before them.
-	at    int
-	rules []rules.Rule
-}
-
 // builtinElement reads <builtin/>: it puts the built-in rules here, but for those
 // that except names.
 func (p *parser) builtinElement(el markup.Element) {
 	attrs := p.Attributes(el, "except")
 	p.Empty(el)
 	switch {
-	case p.builtin.reading:
+	case p.builtin.all == nil:
 		p.Faultf(el.Line, "the built-in rules cannot include themselves")
 		return
 	case p.builtin.line != 0:
 		p.Faultf(el.Line, "second <builtin>; the first is on line %d", p.builtin.line)
 		return
 	}
-	included := Builtin().Rules
+	included := p.builtin.all()
 	var ids []string
 	for _, r := range included {
 		ids = append(ids, r.ID)
@@ -67,14 +41,14 @@ func (p *parser) builtinElement(el markup.Element) {
 		}
 	}
 	included = slices.DeleteFunc(included, func(r rules.Rule) bool { return slices.Contains(except, r.ID) })
-	p.builtin = builtin{line: el.Line, at: len(p.set.Rules), rules: included}
+	p.builtin.line, p.builtin.at, p.builtin.rules = el.Line, len(p.set.Rules), included
 }
 
 // include puts the built-in rules among those of the file. A rule of the file
 // takes the place of the built-in one with its id.
 func (p *parser) include() {
 	if p.builtin.line == 0 && p.wholeLine != 0 {
-		p.builtin.rules = Builtin().Rules
+		p.builtin.rules = p.builtin.all()
 		p.Noticef(p.wholeLine, "NDPMon checks more than its rules say, so the %d built-in rules are in force too; <builtin except=\"…\"/> leaves some of them out", len(p.builtin.rules))
 	}
 	if len(p.builtin.rules) == 0 {

@@ -7,20 +7,7 @@ import (
 	"github.com/ndmon/ndmon/ruled/internal/printable"
 	"github.com/ndmon/ndmon/ruled/rulefile/internal/markup"
 	"github.com/ndmon/ndmon/ruled/rulefile/internal/routers"
-	"github.com/ndmon/ndmon/ruled/rules"
-	"github.com/ndmon/ndmon/schemas"
 )
-
-// conditionsOf returns the conditions that a frame of a probe's link meets.
-func conditionsOf(probe routers.Probe) []rules.Condition {
-	var conditions []rules.Condition
-	for _, c := range []struct{ field, value string }{{"host", probe.Host}, {"interface", probe.Interface}} {
-		if f, ok := schemas.FieldByName(c.field); ok && c.value != "" {
-			conditions = append(conditions, rules.Condition{Field: f, Values: []rules.Value{{Str: c.value}}})
-		}
-	}
-	return conditions
-}
 
 func (p *parser) probes(el markup.Element) {
 	p.Attributes(el)
@@ -74,4 +61,13 @@ func (p *parser) routersElement(el markup.Element) {
 	p.Attributes(el)
 	p.whole(el)
 	p.routers.Read(p.Reader, p.probe, el)
+}
+
+func (p *parser) rules(rules markup.Element) {
+	p.Attributes(rules)
+	known := markup.Readers{"rule": p.rule}
+	if p.probe == (routers.Probe{}) {
+		known["builtin"] = p.builtinElement
+	}
+	p.Elements(rules, known)
 }

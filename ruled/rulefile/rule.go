@@ -8,6 +8,7 @@ import (
 
 	"github.com/ndmon/ndmon/ruled/internal/printable"
 	"github.com/ndmon/ndmon/ruled/rulefile/internal/markup"
+	"github.com/ndmon/ndmon/ruled/rulefile/internal/routers"
 	"github.com/ndmon/ndmon/ruled/rules"
 	"github.com/ndmon/ndmon/ruled/threshold"
 	"github.com/ndmon/ndmon/schemas"
@@ -190,4 +191,15 @@ func defaultTrack() []*schemas.Field {
 		}
 	}
 	return track
+}
+
+// conditionsOf returns the conditions that a frame of a probe's link meets.
+func conditionsOf(probe routers.Probe) []rules.Condition {
+	var conditions []rules.Condition
+	for _, c := range []struct{ field, value string }{{"host", probe.Host}, {"interface", probe.Interface}} {
+		if f, ok := schemas.FieldByName(c.field); ok && c.value != "" {
+			conditions = append(conditions, rules.Condition{Field: f, Values: []rules.Value{{Str: c.value}}})
+		}
+	}
+	return conditions
 }

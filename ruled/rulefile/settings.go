@@ -37,12 +37,6 @@ func insteads() []instead {
 	}
 }
 
-// idle has the settings of a file that have no effect here.
-type idle struct {
-	names []string
-	line  int // of the first
-}
-
 // idleIf notes a setting with no effect here, if the file makes it active.
 func (p *parser) idleIf(active bool, line int, name string) {
 	if !active {

@@ -164,3 +164,19 @@ func (p *prefixes) link() {
 		}
 	}
 }
+
+// level is where rules are filed: all of them, or those under one condition.
+type level struct {
+	number int
+	// groups are the indexes, by the gates of their fields.
+	groups []group
+	// unfiled are the rules that have no condition to be filed under.
+	unfiled []int32
+}
+
+// group has the indexes of fields with the same gate: for most groups, most events have none
+// of the fields.
+type group struct {
+	gate    int // its number, noGate for fields that are always there
+	indexes []*index
+}

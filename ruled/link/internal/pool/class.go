@@ -6,16 +6,6 @@ import (
 	"github.com/ndmon/ndmon/ruled/internal/share"
 )
 
-// Classes of entries, in the order in which they are forgotten.
-const (
-	// Flooded entries were first seen in a storm, and not again long after it.
-	Flooded = iota
-	// Once is the class of entries that were seen once, or did not fit among the next.
-	Once
-	// Lasting entries were seen again. They take at most four fifths of the pool.
-	Lasting
-)
-
 const (
 	// doubtTime is how long a flood's entry is doubted while the flood goes on.
 	doubtTime = int64(600 * time.Second)

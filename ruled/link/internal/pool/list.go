@@ -69,3 +69,13 @@ func (m *nodes[K, V]) unlink(l *list, i int32, n *node[K, V]) {
 	}
 	l.len--
 }
+
+// Classes of entries, in the order in which they are forgotten.
+const (
+	// Flooded entries were first seen in a storm, and not again long after it.
+	Flooded = iota
+	// Once is the class of entries that were seen once, or did not fit among the next.
+	Once
+	// Lasting entries were seen again. They take at most four fifths of the pool.
+	Lasting
+)

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/ndmon/ndmon/ruled/internal/printable"
 )
 
 // Remark is a message about a line of a rule file.
@@ -47,31 +45,6 @@ func sortRemarks(list []Remark) {
 	slices.SortStableFunc(list, func(a, b Remark) int { return cmp.Compare(a.Line, b.Line) })
 }
 
-// MaxMessage bounds a remark, in characters.
-const MaxMessage = 500
-
-// Faultf adds a fault. After MaxRemarks of them it only counts.
-func (r *Reader) Faultf(line int, format string, args ...any) {
-	if len(r.faults.List) == MaxRemarks {
-		r.faults.More++
-		return
-	}
-	// A position at the very end, or behind a lone carriage return, which XML
-	// takes for a line end, may be counted one line too far.
-	line = min(line, r.lastLine)
-	r.faults.List = append(r.faults.List, Remark{r.name, line, printable.Shorten(fmt.Sprintf(format, args...), MaxMessage)})
-}
-
-// FaultCount returns the number of faults up to now.
-func (r *Reader) FaultCount() int { return len(r.faults.List) + r.faults.More }
-
-// Noticef adds a notice, unless there are MaxRemarks of them.
-func (r *Reader) Noticef(line int, format string, args ...any) {
-	if len(r.notices) < MaxRemarks {
-		r.notices = append(r.notices, Remark{r.name, line, fmt.Sprintf(format, args...)})
-	}
-}
-
 // nearest returns the candidate that is written most like name, or "" when none
 // is alike.
 func nearest(name string, candidates []string) string {
@@ -109,16 +82,4 @@ func distance(a, b string) int {
 		before, last, row = last, row, before
 	}
 	return last[len(b)]
-}
-
-// didYouMean ends a message about an unknown name. The form is that of the
-// names, such as "<%s>".
-func (r *Reader) DidYouMean(name string, candidates []string, form string) string {
-	if len(r.faults.List) == MaxRemarks {
-		return "" // it will not be shown
-	}
-	if c := nearest(name, candidates); c != "" {
-		return fmt.Sprintf("; did you mean "+form+"?", c)
-	}
-	return ""
 }

@@ -20,6 +20,12 @@ const (
 	RemoteProbe = "remote"
 )
 
+// Bounds of the routers in a file.
+const (
+	maxLinks   = 10000
+	maxRouters = 1024 // of a link
+)
+
 // List is the routers of a file.
 type List struct {
 	links []router.Link

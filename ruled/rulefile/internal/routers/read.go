@@ -13,8 +13,6 @@ import (
 
 // Bounds of the routers in a file.
 const (
-	maxLinks      = 10000
-	maxRouters    = 1024 // of a link
 	maxRouterList = 1024 // of a router: addresses, prefixes and the like
 	maxDomain     = 1024 // bytes
 	maxVLAN       = 4095

@@ -1,7 +1,22 @@
 package link
 
 import (
+	"time"
+
 	"github.com/ndmon/ndmon/schemas"
+)
+
+const second = int64(time.Second)
+
+const (
+	// solicitedWindow is how long an NA counts as the answer to an NS.
+	solicitedWindow = 10 * second
+	// dadWindow is how long a tested address is remembered.
+	dadWindow = 60 * second
+	// recently is how long a station takes to start, at most.
+	recently = 60 * second
+	// repeatWindow is the time within which the same act again is no accident.
+	repeatWindow = 600 * second
 )
 
 // neighbour records an address on a link, and the stations that use it.
@@ -155,4 +170,69 @@ func (n *neighbour) last() int64 {
 		last = max(last, c.last)
 	}
 	return last
+}
+
+// station records an Ethernet address on a link.
+type station struct {
+	first, last int64
+	// own is an address that the station had before any other station, as a hash.
+	own uint32
+	// taken are the last two stations whose addresses it claimed within repeatWindow, as
+	// hashes, and takenAt is when it did so last.
+	taken   [2]uint32
+	takenAt int64
+	// denied is the last tested address that a stranger denied to the station, denies the
+	// last that the station, a stranger to the address, denied to another.
+	denied, denies denial
+}
+
+// denial records which address was denied, as a hash, and when.
+type denial struct {
+	addr uint32
+	at   int64
+}
+
+// another notes a denial and reports whether another address was denied within
+// repeatWindow before.
+func (d *denial) another(addr uint32, now int64) bool {
+	again := d.addr != 0 && d.addr != addr && now-d.at <= repeatWindow && now >= d.at
+	*d = denial{addr, now}
+	return again
+}
+
+// search counts the targets of a link that were unknown when they were solicited, and have
+// not answered, since it began.
+type search struct {
+	since int64
+	open  int
+}
+
+// maxOpen is how many targets may be without an answer within solicitedWindow. More are a
+// scan.
+const maxOpen = 100
+
+// ask counts another target, which is open or not.
+func (s *search) ask(open bool, now int64) {
+	if now < s.since || now-s.since > solicitedWindow {
+		*s = search{since: now}
+	}
+	if open {
+		s.open++
+	}
+}
+
+// hash shortens what is compared with few others only, so that a collision is unlikely.
+func hash(high, low uint64) uint32 {
+	const odd = 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio
+	h := (high ^ low*odd) * odd
+	return uint32(h>>32) | 1 // 0 stands for none
+}
+
+func hashAddr(a [16]byte) uint32 {
+	var high, low uint64
+	for i := range 8 {
+		high = high<<8 | uint64(a[i])
+		low = low<<8 | uint64(a[8+i])
+	}
+	return hash(high, low)
 }
