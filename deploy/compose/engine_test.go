@@ -211,7 +211,7 @@ func (l *composed) connect(keys, seed string) *nats.Conn {
 	return nc
 }
 
-// freePort returns a port of the loopback that nobody listens on. The engine
+// freePort returns a port of the loopback without a listener. The engine
 // would choose another one with each start.
 func freePort(t *testing.T) string {
 	t.Helper()

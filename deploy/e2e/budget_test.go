@@ -126,7 +126,7 @@ func linkLocal(target string) bool { return netip.MustParseAddr(target).IsLinkLo
 func TestForgedCommandsStayWithinTheBudget(t *testing.T) {
 	t.Parallel()
 	const rate, forged = 300, 10_000
-	somebody := func() *solicitation {
+	requester := func() *solicitation {
 		return &solicitation{Host: "r1", Interface: lab.Master, Direction: "out", Source: absent(rand.Uint32()).String(),
 			Ethernet: fmt.Sprintf("02:00:%02x:%02x:00:01", rand.IntN(256), rand.IntN(256))}
 	}
@@ -134,13 +134,13 @@ func TestForgedCommandsStayWithinTheBudget(t *testing.T) {
 		name  string
 		forge func(n uint32, c *command)
 	}{
-		{"nobody asks", func(n uint32, c *command) { c.Target = absent(rand.Uint32()).String() }},
-		{"everybody asks", func(n uint32, c *command) {
-			c.Target, c.Solicitation = absent(rand.Uint32()).String(), somebody()
+		{"no requester", func(n uint32, c *command) { c.Target = absent(rand.Uint32()).String() }},
+		{"many requesters", func(n uint32, c *command) {
+			c.Target, c.Solicitation = absent(rand.Uint32()).String(), requester()
 		}},
 		{"now", func(n uint32, c *command) { c.Target, c.Now = absent(rand.Uint32()).String(), true }},
 		{"the same targets again and again", func(n uint32, c *command) {
-			c.Target, c.Solicitation = absent(n%5000).String(), somebody()
+			c.Target, c.Solicitation = absent(n%5000).String(), requester()
 		}},
 	} {
 		// One after the other, for each takes much of the machine.
@@ -168,7 +168,7 @@ func TestForgedCommandsStayWithinTheBudget(t *testing.T) {
 			flood(t, forged, send, func() bool {
 				probes += len(probed(wire1, wire2))
 				if asked.IsZero() && probes > rate/2 || !asked.IsZero() && after == 0 && time.Since(asked) > 4*time.Second {
-					asked = time.Now() // the kernel has given up: somebody asks again
+					asked = time.Now() // the kernel has given up: solicit again
 					r.Solicit(lab.Host2Address)
 				}
 				if after == 0 && !asked.IsZero() && r.NeighbourState(lab.Slave2, lab.Host2Address) == "REACHABLE" {

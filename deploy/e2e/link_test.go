@@ -47,7 +47,7 @@ func configuration(probe, kind string, router station) []byte {
         <router><mac>%v</mac><lla>%v</lla><param_curhoplimit>64</param_curhoplimit><params_volatile>0</params_volatile><addresses/><prefixes/></router>
       </routers>
       <rules>
-        <rule id="rs" description="somebody looks for a router"><no_match field="nd.ra"/><match field="nd.rs"/></rule>
+        <rule id="rs" description="a host solicits routers"><no_match field="nd.ra"/><match field="nd.rs"/></rule>
       </rules>
     </probe>
   </probes>

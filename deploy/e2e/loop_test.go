@@ -112,7 +112,7 @@ func TestTwoRoutersOnTheSameLinks(t *testing.T) {
 			}
 			asked.Send(lab.Solicitation(mac, source, lab.UnusedAddress).Frame())
 			count := untilQuiet(t, lab.UnusedAddress, wires)
-			t.Logf("solicitations for nobody: %v", count)
+			t.Logf("solicitations for an unused address: %v", count)
 			if count["link of b"] == 0 {
 				t.Error("nobody was looked for behind the routers")
 			}
@@ -135,9 +135,9 @@ func TestBridgeWhosePortsAreWatched(t *testing.T) {
 	t.Parallel()
 	r := lab.New(t, "router")
 	r.Sysctl("net.ipv6.conf.all.forwarding", "1")
-	upstream, beside, host := lab.New(t, "upstream"), lab.New(t, "beside"), lab.New(t, "host")
+	upstream, neighbour, host := lab.New(t, "upstream"), lab.New(t, "neighbour"), lab.New(t, "host")
 	r.Veth("p0", upstream, "eth0")
-	r.Veth("p1", beside, "eth0")
+	r.Veth("p1", neighbour, "eth0")
 	r.Veth("s1", host, "eth0")
 	r.Bridge("br0", "p0", "p1")
 	r.Address("br0", lab.RouterAddress.String()+"/64")
@@ -151,18 +151,18 @@ func TestBridgeWhosePortsAreWatched(t *testing.T) {
 		p.Stderr.WaitFor("msg=capturing", "interface="+name)
 	}
 	p.Stderr.WaitFor("pinger ready")
-	wires := map[string]*lab.Wire{"slave": host.Wire("eth0"), "upstream": upstream.Wire("eth0"), "beside": beside.Wire("eth0")}
+	wires := map[string]*lab.Wire{"slave": host.Wire("eth0"), "upstream": upstream.Wire("eth0"), "neighbour": neighbour.Wire("eth0")}
 
 	// What comes in on a port is seen there, on the bridge and leaving the other
 	// port.
 	upstream.Wire("eth0").Send(lab.Solicitation(upstream.MAC("eth0"), lab.GatewayAddress, lab.UnusedAddress).Frame())
 	count := untilQuiet(t, lab.UnusedAddress, wires)
-	t.Logf("solicitations for nobody: %v", count)
+	t.Logf("solicitations for an unused address: %v", count)
 	if n := count["slave"]; n == 0 || n > probesOfOne {
 		t.Errorf("%d solicitations behind the slave for one, want 1 to %d", n, probesOfOne)
 	}
 	// The bridge itself brings it to the other port, once.
-	if n := count["beside"]; n != 1 {
+	if n := count["neighbour"]; n != 1 {
 		t.Errorf("%d solicitations on the other port for one", n)
 	}
 	if n := count["upstream"]; n > 0 {

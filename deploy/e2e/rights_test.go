@@ -17,8 +17,8 @@ func TestRelayWithCapNetRawAlone(t *testing.T) {
 	r := lab.NewRouter(t)
 	// Slave 2 has a route to the hosts behind it, slave 1 has none.
 	r.Address(lab.Slave2, "2001:db8:6::1/64")
-	const beside = "2001:db8:6::42"
-	r.Host2.Address("eth0", beside+"/64")
+	const routedAddress = "2001:db8:6::42"
+	r.Host2.Address("eth0", routedAddress+"/64")
 	data := public(t)
 	c := builtin("ndmon", "-m", lab.Master, "-s", lab.Slave1+","+lab.Slave2, "-l", "debug", "--host", "r1", "--data", data+"/ndmon")
 	c.UID, c.Capabilities = nobody, []uintptr{unix.CAP_NET_RAW}
@@ -48,7 +48,7 @@ func TestRelayWithCapNetRawAlone(t *testing.T) {
 	}
 
 	// Where the slave has a route, the echo follows and the kernel learns.
-	routed := netip.MustParseAddr(beside)
+	routed := netip.MustParseAddr(routedAddress)
 	out.Send(lab.Solicitation(r.MAC(lab.Master), lab.RouterAddress, routed).Frame())
 	if found := resultsOf(t, results, routed); found[lab.Slave2].Status != "reachable" {
 		t.Errorf("results: %+v", found)

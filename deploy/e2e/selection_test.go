@@ -28,7 +28,7 @@ func TestInterfacesAreSelected(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			r := lab.NewRouter(t)
-			r.Veth("idle0", lab.New(t, "beside"), "eth0")
+			r.Veth("idle0", lab.New(t, "idle"), "eth0")
 			r.Down("idle0")
 			p := r.Start(program("ndmon", append(tc.args, "--data", t.TempDir(), "--host", "r1")...))
 			// The log names them, and the events confirm it.
