@@ -99,6 +99,7 @@ func TestDirection(t *testing.T) {
 // Both ends look for many addresses of each other at the same time. The router's
 // events come in the order of their times, and each answer behind its question.
 func TestOrder(t *testing.T) {
+	lab.ReserveNeighbours(t, 192)
 	router, host := pair(t)
 	r := start(t, router, config("eth0"))
 	r.capturing(t, "eth0", 1)

@@ -10,8 +10,7 @@ import (
 	"github.com/google/gopacket/layers"
 )
 
-// Message is an ICMPv6 message in an Ethernet frame. Its fields are sent as they
-// are, right or wrong.
+// Message is an ICMPv6 message in an Ethernet frame. Its fields are sent unchecked.
 type Message struct {
 	EthernetSource, EthernetDestination net.HardwareAddr
 	// VLAN is the identifier in an IEEE 802.1Q tag, 0 for no tag.
@@ -39,8 +38,8 @@ func (m Message) Frame() []byte {
 	return serialize(frame...)
 }
 
-// serialize panics on a message that has no form on the wire, such as one with
-// half an address: that is a mistake in the test.
+// serialize panics if a message cannot be encoded, for example with an invalid
+// address, because that is a mistake in the test.
 func serialize(l ...gopacket.SerializableLayer) []byte {
 	b := gopacket.NewSerializeBuffer()
 	if err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, l...); err != nil {

@@ -21,10 +21,10 @@ type Command struct {
 	// Env are its environment variables, besides PATH, HOME=/nonexistent and TMPDIR
 	// if set. It inherits no other variable.
 	Env []string
-	// Dir is its working folder, ours if empty.
+	// Dir is its working folder; empty for that of the test.
 	Dir   string
 	Stdin io.Reader
-	// UID is the user and group that it runs as, 0 for ours.
+	// UID is the user and group that it runs as; 0 for those of the test.
 	UID uint32
 	// Capabilities are the capabilities that it keeps as another user than root,
 	// such as unix.CAP_NET_RAW.
@@ -73,7 +73,7 @@ func start(t TB, c Command, within func(func()), name string) *Process {
 	p.cmd.Env = append(p.cmd.Env, c.Env...)
 	p.cmd.Dir, p.cmd.Stdin = c.Dir, c.Stdin
 	p.cmd.Stdout, p.cmd.Stderr = p.Stdout, p.Stderr
-	// A child that outlives the program, such as a daemon, does not keep us.
+	// Wait does not wait for a child that outlives the program, such as a daemon.
 	p.cmd.WaitDelay = time.Second
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if c.UID != 0 {
@@ -104,7 +104,7 @@ func start(t TB, c Command, within func(func()), name string) *Process {
 	return p
 }
 
-// tail is the end of what a process has written, with its lines cut short.
+// tail returns the last lines of an output, each cut to a length.
 func tail(o *Output) string {
 	const lines, bytes = 15, 300
 	list := strings.Split(strings.TrimSuffix(o.String(), "\n"), "\n")

@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// The kernel has one table of IPv6 neighbours for all namespaces, with room for
-// gc_thresh3 entries, 1024 by default. Half of it is for the tests that need only
-// the few entries of their hosts. The other half is divided into slots for tests
-// that reserve them.
+// The kernel has one table of IPv6 neighbours for all namespaces. It holds
+// gc_thresh3 entries, 1024 by default. Half of them are for tests that need only the
+// few entries of their hosts. The other half are divided into slots, which tests
+// reserve.
 const (
 	slotEntries = 64
 	slots       = 1024 / 2 / slotEntries
 )
 
-// ReserveNeighbours waits until no other test, of any package, needs the part of
-// the kernel's neighbour table that this test is going to fill, and keeps that
-// part until the test ends. A test that makes more than slotEntries entries calls
-// it once, before it makes a Namespace. A test that reserves half the table or
-// more has all that can be reserved.
+// ReserveNeighbours reserves entries of the kernel's neighbour table until the test
+// ends. It waits while other tests, of any package, have reserved too many. A test
+// that makes more than slotEntries entries calls it once, before it makes a
+// Namespace. No more than half the table can be reserved: a larger number reserves
+// that half.
 func ReserveNeighbours(t TB, entries int) {
 	t.Helper()
 	NeedRoot(t)
@@ -36,9 +36,9 @@ func ReserveNeighbours(t TB, entries int) {
 	}
 }
 
-// lockName waits until one of the names is free, and holds it until it is closed
-// or the process ends. Names are abstract Unix sockets: programs of one network
-// namespace share them, and nothing is left of them.
+// lockName waits until one of the names is free. The name is in use until the
+// listener is closed or the process ends. Names are abstract Unix sockets, which all
+// programs of a network namespace share and which leave no files.
 func lockName(t TB, names ...string) net.Listener {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)

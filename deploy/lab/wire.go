@@ -23,8 +23,8 @@ type Wire struct {
 
 // Frame is a frame that a Wire has recorded.
 type Frame struct {
-	// Data is the frame from its Ethernet header on. A VLAN tag that the
-	// interface has taken off is not in it.
+	// Data is the frame from the Ethernet header on, without a VLAN tag that the
+	// interface has removed.
 	Data []byte
 	// Out is true for a frame that this side has sent.
 	Out bool
@@ -82,7 +82,7 @@ func (n *Namespace) Sender(name string) *Sender {
 	return s
 }
 
-// Sender sends frames on an interface, like a Wire, and belongs to no test.
+// Sender sends frames on an interface. It returns errors, so programs can use it.
 type Sender struct {
 	fd, index int
 	name      string

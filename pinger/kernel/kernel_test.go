@@ -215,6 +215,7 @@ func TestHostRoutesNextToThoseOfOthers(t *testing.T) {
 }
 
 func TestTableSize(t *testing.T) {
+	lab.ReserveNeighbours(t, 256)
 	_, peer, k := newRouter(t)
 	// The table is one for all namespaces, and others use it meanwhile.
 	const ours = 200
