@@ -3,7 +3,7 @@ package link
 import (
 	"net/netip"
 
-	"github.com/ndmon/ndmon/ruled/link/internal/pool"
+	"github.com/ndmon/ndmon/ruled/internal/pool"
 	"github.com/ndmon/ndmon/ruled/link/router"
 	"github.com/ndmon/ndmon/schemas"
 )

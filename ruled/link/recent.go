@@ -1,6 +1,6 @@
 package link
 
-import "github.com/ndmon/ndmon/ruled/link/internal/pool"
+import "github.com/ndmon/ndmon/ruled/internal/pool"
 
 // recent remembers for a short time which addresses were solicited. It is bounded for each
 // link, which forgets its own oldest targets, and in all, as every pool is: what a flood

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ndmon/ndmon/ruled/link/internal/pool"
+	"github.com/ndmon/ndmon/ruled/internal/pool"
 	"github.com/ndmon/ndmon/ruled/link/router"
 	"github.com/ndmon/ndmon/schemas"
 )
@@ -76,13 +76,13 @@ type Station struct {
 	Lasting   bool        `json:"lasting,omitempty"`
 	Flood     bool        `json:"flood,omitempty"`
 	// The rest is what it did lately; see the type station.
-	Own      uint32     `json:"own,omitempty"`
-	Taken    [2]uint32  `json:"taken,omitzero"`
-	TakenAt  *time.Time `json:"takenat,omitempty"`
-	Denied   uint32     `json:"denied,omitempty"`
-	DeniedAt *time.Time `json:"deniedat,omitempty"`
-	Denies   uint32     `json:"denies,omitempty"`
-	DeniesAt *time.Time `json:"deniesat,omitempty"`
+	Own      uint32    `json:"own,omitempty"`
+	Taken    [2]uint32 `json:"taken,omitzero"`
+	TakenAt  time.Time `json:"takenat,omitzero"`
+	Denied   uint32    `json:"denied,omitempty"`
+	DeniedAt time.Time `json:"deniedat,omitzero"`
+	Denies   uint32    `json:"denies,omitempty"`
+	DeniesAt time.Time `json:"deniesat,omitzero"`
 }
 
 // Target is an address that was solicited.
@@ -96,17 +96,16 @@ type Target struct {
 	Nonce uint32 `json:"nonce,omitempty"`
 }
 
-func timeOf(ns int64) time.Time { return time.Unix(0, ns).UTC() }
-
-func timePtr(ns int64) *time.Time {
+// timeOf returns the time of Unix nanoseconds, nanoseconds the reverse. 0 is the zero time.
+func timeOf(ns int64) time.Time {
 	if ns == 0 {
-		return nil
+		return time.Time{}
 	}
-	return new(timeOf(ns))
+	return time.Unix(0, ns).UTC()
 }
 
-func nanoseconds(t *time.Time) int64 {
-	if t == nil {
+func nanoseconds(t time.Time) int64 {
+	if t.IsZero() {
 		return 0
 	}
 	return t.UnixNano()
@@ -168,7 +167,7 @@ func (l *link) state() State {
 	l.stations.Each(func(mac uint64, st *station, class int) {
 		s.Stations = append(s.Stations, Station{
 			Ethernet: schemas.MACOf(mac), FirstSeen: timeOf(st.first), LastSeen: timeOf(st.last), Lasting: class == pool.Lasting, Flood: class == pool.Flooded,
-			Own: st.own, Taken: st.taken, TakenAt: timePtr(st.takenAt), Denied: st.denied.addr, DeniedAt: timePtr(st.denied.at), Denies: st.denies.addr, DeniesAt: timePtr(st.denies.at),
+			Own: st.own, Taken: st.taken, TakenAt: timeOf(st.takenAt), Denied: st.denied.addr, DeniedAt: timeOf(st.denied.at), Denies: st.denies.addr, DeniesAt: timeOf(st.denies.at),
 		})
 	})
 	return s
@@ -198,8 +197,8 @@ func (t *Table) Restore(s State) error {
 		return fmt.Errorf("state of %s/%s: the link has a state already", s.Host, s.Interface)
 	}
 	// A state of an older version lacks some members.
-	l := t.addLink(t.known.Partition(key.host, key.iface), key, classOf(s.Flood), unixNano(s.FirstSeen))
-	l.last = unixNano(s.LastSeen)
+	l := t.addLink(t.known.Partition(key.host, key.iface), key, classOf(s.Flood), nanoseconds(s.FirstSeen))
+	l.last = nanoseconds(s.LastSeen)
 	if s.Lasting {
 		l.others.Keep(l.entry, math.MaxInt64)
 	}
@@ -224,7 +223,7 @@ func (l *link) restoreNeighbours(all []Neighbour) {
 			n.before = uint8(s.Before)
 		}
 		for at, b := range s.Bindings {
-			n.bindings[at] = binding{b.Ethernet.Uint64(), b.FirstSeen.UnixNano(), b.LastSeen.UnixNano()}
+			n.bindings[at] = binding{b.Ethernet.Uint64(), nanoseconds(b.FirstSeen), nanoseconds(b.LastSeen)}
 		}
 		if s.Lasting {
 			l.neighbours.Keep(i, math.MaxInt64)
@@ -240,7 +239,7 @@ func (l *link) restoreStations(all []Station) {
 		}
 		i := l.stations.Insert(mac, classOf(s.Flood))
 		*l.stations.At(i) = station{
-			first: s.FirstSeen.UnixNano(), last: s.LastSeen.UnixNano(), own: s.Own,
+			first: nanoseconds(s.FirstSeen), last: nanoseconds(s.LastSeen), own: s.Own,
 			taken: s.Taken, takenAt: nanoseconds(s.TakenAt), denied: denial{s.Denied, nanoseconds(s.DeniedAt)}, denies: denial{s.Denies, nanoseconds(s.DeniesAt)},
 		}
 		if s.Lasting {
@@ -254,13 +253,6 @@ func classOf(flood bool) int {
 		return pool.Flooded
 	}
 	return pool.Once
-}
-
-func unixNano(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixNano()
 }
 
 func (s *State) valid() error {
@@ -297,7 +289,7 @@ func targets(q *queue) []Target {
 
 func (r *recent) restore(q *queue, link int64, list []Target) {
 	for _, t := range list {
-		r.put(q, target{link, t.Address.As16()}, asked{t.Time.UnixNano(), t.Ethernet.Uint64(), t.Open, t.Nonce})
+		r.put(q, target{link, t.Address.As16()}, asked{nanoseconds(t.Time), t.Ethernet.Uint64(), t.Open, t.Nonce})
 	}
 }
 

@@ -1,7 +1,7 @@
 package link
 
 import (
-	"github.com/ndmon/ndmon/ruled/link/internal/pool"
+	"github.com/ndmon/ndmon/ruled/internal/pool"
 	"github.com/ndmon/ndmon/schemas"
 )
 

@@ -13,7 +13,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/ndmon/ndmon/ruled/link/internal/pool"
+	"github.com/ndmon/ndmon/ruled/internal/pool"
 	"github.com/ndmon/ndmon/ruled/link/router"
 	"github.com/ndmon/ndmon/schemas"
 )

@@ -7,7 +7,7 @@ import (
 	"encoding/hex"
 	"slices"
 
-	"github.com/ndmon/ndmon/ruled/internal/share"
+	"github.com/ndmon/ndmon/ruled/internal/pool"
 	"github.com/ndmon/ndmon/schemas"
 )
 
@@ -27,23 +27,21 @@ const (
 // there of the rule. So made-up values on a link only push out keys of the same rule there.
 type Counters struct {
 	max int
-	// keys has the index in counters of each key.
-	keys     map[key]int32
-	counters []counter
-	// all has the hosts, these their interfaces, and these their rules.
-	all *share.Node[ring]
-	// iface is the interface of the last new key.
-	iface   *share.Node[ring]
+	// keys has the index in the pool of each key.
+	keys map[key]int32
+	pool *pool.Pool[key, counter]
+	// rings are the partitions of the pool: one for each rule on an interface.
+	rings   map[ring]*pool.Partition[key, counter]
 	turn    uint64 // counts the matches
+	now     int64  // time of the match that is counted
 	dropped uint64
 
 	values []schemas.Value
 	text   []byte
 }
 
-// ring is the counters of a rule on an interface, by their last match: next of
-// newest is the one before it.
-type ring struct{ newest int32 }
+// ring is a rule on an interface.
+type ring struct{ host, iface, rule string }
 
 // capped replaces the rule's id for the counters of an interface's caps, so that those of a
 // rule do not push them out.
@@ -55,20 +53,22 @@ type key [16]byte
 
 // counter records the matches of a key.
 type counter struct {
-	key  key
-	of   *share.Node[ring]
+	ring ring
+	of   *pool.Partition[key, counter]
 	turn uint64 // of the last match
 	rule string
 	window
 	seconds uint32 // length of the window
 	// matches counts those since the last that acted.
-	matches    uint64
-	next, prev int32
+	matches uint64
 }
 
-// New returns Counters with room for a number of keys, at least 1.
+// New returns Counters for a number of keys, at least 1.
 func New(maxKeys int) *Counters {
-	return &Counters{max: max(maxKeys, 1), keys: map[key]int32{}, all: &share.Node[ring]{}}
+	k := &Counters{max: max(maxKeys, 1), keys: map[key]int32{}, rings: map[ring]*pool.Partition[key, counter]{}}
+	k.pool = pool.New[key](maxKeys, 1, func(c *counter) int64 { return c.start })
+	k.pool.Forgotten = k.forgotten
+	return k
 }
 
 // Pass counts a match of a rule by an event, at the event's time, and reports whether the
@@ -201,82 +201,42 @@ func appendValue(b []byte, t schemas.FieldType, v *schemas.Value) []byte {
 	return binary.AppendUvarint(b, v.Num)
 }
 
-// counter returns the counter of a key, made the newest of its rule on the
-// interface.
+// counter returns the counter of a key, made the newest of its ring.
 func (k *Counters) counter(key key, rule, host, iface string, isCap bool, now int64) *counter {
 	k.turn++
-	i, known := k.keys[key]
-	if known {
-		c := &k.counters[i]
+	k.now = now
+	if i, known := k.keys[key]; known {
+		c := k.pool.At(i)
 		c.turn = k.turn
-		if of := &c.of.Value; of.newest != i {
-			k.unlink(i)
-			k.link(i)
-		}
+		c.of.Renew(i)
 		return c
 	}
-	if at := k.iface; at == nil || at.Name() != iface || at.Parent().Name() != host {
-		k.iface = k.all.Child(host).Child(iface)
-	}
-	name := rule
+	at := ring{host, iface, rule}
 	if isCap {
-		name = capped
+		at.rule = capped
 	}
-	of := k.iface.Child(name)
-	if len(k.counters) < k.max {
-		i = int32(len(k.counters))
-		k.counters = append(k.counters, counter{})
-		of.Add(0)
-	} else {
-		i = k.forget(of, now)
+	of := k.rings[at]
+	if of == nil {
+		of = k.pool.Partition(host, iface, at.rule)
+		k.rings[at] = of
 	}
-	k.counters[i] = counter{key: key, of: of, turn: k.turn, rule: rule}
+	i := of.Insert(key, pool.Once)
 	k.keys[key] = i
-	k.link(i)
-	return &k.counters[i]
+	c := of.At(i)
+	*c = counter{ring: at, of: of, turn: k.turn, rule: rule}
+	return c
 }
 
-// forget drops a counter to make one of the wanted ring, counts it there, and returns its
-// index.
-func (k *Counters) forget(wanted *share.Node[ring], now int64) int32 {
-	of := wanted.Most(0)
-	i := k.counters[of.Value.newest].prev // the oldest, for it is a ring
-	c := &k.counters[i]
-	if c.open(now, c.seconds) {
+// forgotten notes that a counter was dropped for another.
+func (k *Counters) forgotten(key key, c counter) {
+	if c.open(k.now, c.seconds) {
 		k.dropped++
 	}
-	delete(k.keys, c.key)
-	k.unlink(i)
-	if of != wanted {
-		of.Remove(0)
-		if of.Count(0) == 0 {
-			of.Drop() // and perhaps its interface, which is not that of the one wanted
-		}
-		wanted.Add(0)
+	delete(k.keys, key)
+	if c.of.Len() == 0 {
+		c.of.Close()
+		delete(k.rings, c.ring)
 	}
-	return i
-}
-
-// unlink removes a counter from its ring.
-func (k *Counters) unlink(i int32) {
-	c := &k.counters[i]
-	k.counters[c.prev].next, k.counters[c.next].prev = c.next, c.prev
-	if of := &c.of.Value; of.newest == i {
-		of.newest = c.next
-	}
-}
-
-// link puts a counter before the newest of its ring, which makes it the newest.
-func (k *Counters) link(i int32) {
-	c := &k.counters[i]
-	of := &c.of.Value
-	if c.of.Count(0) == 1 { // itself
-		c.next, c.prev = i, i
-	} else {
-		c.next, c.prev = of.newest, k.counters[of.newest].prev
-		k.counters[c.prev].next, k.counters[c.next].prev = i, i
-	}
-	of.newest = i
 }
 
 // State is the counter of one key, as it is stored.
@@ -300,16 +260,18 @@ type State struct {
 
 // State returns the counters of all keys, the one matched longest ago first.
 func (k *Counters) State() []State {
-	if len(k.counters) == 0 {
-		return nil
+	type keyed struct {
+		*counter
+		key key
 	}
-	counters := slices.Clone(k.counters)
-	slices.SortFunc(counters, func(a, b counter) int { return cmp.Compare(a.turn, b.turn) })
-	state := make([]State, len(counters))
-	for i := range counters {
-		c := &counters[i]
-		iface := c.of.Parent()
-		state[i] = State{c.rule, iface.Parent().Name(), iface.Name(), c.of.Name() == capped, hex.EncodeToString(c.key[:]), c.start, c.seconds, c.window.count, c.matches}
+	var counters []keyed
+	for _, of := range k.rings {
+		of.Each(func(key key, c *counter, _ int) { counters = append(counters, keyed{c, key}) })
+	}
+	slices.SortFunc(counters, func(a, b keyed) int { return cmp.Compare(a.turn, b.turn) })
+	var state []State
+	for _, c := range counters {
+		state = append(state, State{c.rule, c.ring.host, c.ring.iface, c.ring.rule == capped, hex.EncodeToString(c.key[:]), c.start, c.seconds, c.window.count, c.matches})
 	}
 	return state
 }
@@ -318,6 +280,7 @@ func (k *Counters) State() []State {
 // ones are kept. It ignores what is no state.
 func (k *Counters) Restore(state []State) {
 	*k = *New(k.max)
+	k.pool.Forgotten = k.forgotten
 	for _, s := range state[max(0, len(state)-k.max):] {
 		hash, err := hex.DecodeString(s.Key)
 		if err != nil || len(hash) != len(key{}) || len(s.Rule) > MaxRule {

@@ -77,8 +77,8 @@ func TestThresholdsBounded(t *testing.T) {
 				}
 			}
 		}
-		if len(th.keys) != room || len(th.counters) != room || th.Dropped() != uint64(1000-room) {
-			t.Errorf("room for %d: %d keys, %d counters, %d dropped", room, len(th.keys), len(th.counters), th.Dropped())
+		if len(th.keys) != room || th.pool.Used != room || th.Dropped() != uint64(1000-room) {
+			t.Errorf("room for %d: %d keys, %d counters, %d dropped", room, len(th.keys), th.pool.Used, th.Dropped())
 		}
 	}
 	th := New(1)

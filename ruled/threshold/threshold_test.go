@@ -228,8 +228,8 @@ func TestThresholdShares(t *testing.T) {
 		for n := range frames {
 			pass(th, flooded, tt.flood(n))
 		}
-		if len(th.counters) != room || len(th.keys) != room {
-			t.Errorf("%s: %d counters, %d keys", name, len(th.counters), len(th.keys))
+		if th.pool.Used != room || len(th.keys) != room {
+			t.Errorf("%s: %d counters, %d keys", name, th.pool.Used, len(th.keys))
 		}
 		if name == "values" && second(5) {
 			t.Errorf("%s: the cap is forgotten", name)

@@ -79,6 +79,9 @@ func (p *Pool[K, V]) Partition(names ...string) *Partition[K, V] {
 	return &Partition[K, V]{pool: p, of: n}
 }
 
+// At returns the value at an index of any partition.
+func (p *Pool[K, V]) At(i int32) *V { return &p.at(i).value }
+
 // Drop forgets all entries of the partition, and closes it.
 func (s *Partition[K, V]) Drop() {
 	for class := range s.of.Value.lists {
