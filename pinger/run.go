@@ -47,10 +47,10 @@ type Deps struct {
 // Run carries out the relay commands for cfg.Host until ctx ends, and then returns
 // nil. It removes its routing rules and routes. It waits for slaves that do not exist.
 //
-// Errors are those of the configuration, a *wire.NoSocketError, another pinger that
-// has the same routing tables, and failures of the kernel or the bus. All sockets
-// are opened on the calling thread, also those of slaves that appear later: a
-// caller that has locked its goroutine to a thread chooses the network namespace.
+// Errors are those of the configuration, missing rights, another pinger that has the same
+// routing tables, and failures of the kernel or the bus. All sockets are opened on the
+// calling thread, also those of slaves that appear later: a caller that has locked its
+// goroutine to a thread chooses the network namespace.
 func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
 	if err := cfg.Validate(); err != nil {
 		return err
@@ -89,11 +89,8 @@ func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
 	}
 	defer w.close()
 	probing := probe.Deps{
-		Log: deps.Log, Metrics: probeMetrics, Ports: ports, Kernel: k, Publish: deps.Bus.Publish,
+		Log: deps.Log, Metrics: probeMetrics, Ports: ports, Kernel: k, Locations: routes, Publish: deps.Bus.Publish,
 		Repair: w.notify, NoTables: tables.Missing, Now: deps.now,
-	}
-	if cfg.keepsHostRoutes() {
-		probing.Locations = routes
 	}
 	if kind == wire.Raw {
 		nd, err := wire.OpenND()
@@ -134,7 +131,6 @@ func serve(ctx context.Context, cfg Config, deps Deps, w *watcher) (err error) {
 		group.Go(func() error { return w.routes.Run(ctx, w.prober) })
 	}
 	w.run(ctx) // on this thread, because it opens sockets
-	w.kernel.StopFollowing()
 	return group.Wait()
 }
 

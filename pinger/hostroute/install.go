@@ -18,18 +18,13 @@ const maxEntries = 4096
 type treatment uint8
 
 const (
-	// ignored: nothing, because no master's link has the target's prefix. Whatever
-	// address a host claims, it attracts only traffic of addresses on-link at a
-	// master.
-	ignored treatment = iota
-	// located: an entry without route and proxy entry, because the kernel looks for
-	// it there by itself.
-	located
-	// routed: a route and proxy entries, because the kernel would look for it on a
-	// master's link.
-	routed
+	ignored treatment = iota // nothing: no master's link has its prefix
+	located                  // an entry without route: the kernel looks for it there by itself
+	routed                   // a route and proxy entries: the kernel would look on a master's link
 )
 
+// treatment ignores addresses that are on-link at no master: whatever address a host
+// claims, it attracts only traffic that could go to a master's link.
 func (k *Keeper) treatment(target netip.Addr, on *port.Port) treatment {
 	link, err := k.kernel.LinkOf(target)
 	switch {
@@ -65,7 +60,7 @@ func (k *Keeper) add(target netip.Addr, at port.Location, now time.Time) *entry 
 	}
 	e := &entry{target: target, at: port.Location{On: at.On}, direct: treatment == located, answered: now}
 	if err := k.install(e, now); err != nil {
-		k.log.Error("adding a host route", "target", target, "slave", at.On.Name, "error", err)
+		k.failed("adding", e, err)
 		return nil
 	}
 	k.setMAC(e, at.MAC)
@@ -83,15 +78,13 @@ func (k *Keeper) add(target netip.Addr, at port.Location, now time.Time) *entry 
 func (k *Keeper) move(e *entry, to port.Location, now time.Time) {
 	from := e.at.On
 	direct, err := k.leave(e, to.On)
-	if err != nil {
-		k.log.Error("removing a host route", "target", e.target, "slave", from.Name, "error", err)
-	}
+	k.failed("removing", e, err)
 	k.change(func() {
 		e.at.On, e.direct, e.answered, e.searching, e.rival = to.On, direct, now, false, nil
 	})
 	k.setMAC(e, to.MAC)
 	if err := k.install(e, now); err != nil {
-		k.log.Error("adding a host route", "target", e.target, "slave", to.On.Name, "error", err)
+		k.failed("adding", e, err)
 		k.remove(e, "its host route cannot be added")
 		return
 	}
@@ -117,9 +110,7 @@ func (k *Keeper) remove(e *entry, why string) {
 	k.change(func() { delete(k.byTarget, e.target) })
 	k.setMAC(e, nil)
 	k.count()
-	if err := k.uninstall(e); err != nil {
-		k.log.Error("removing a host route", "target", e.target, "slave", e.at.On.Name, "error", err)
-	}
+	k.failed("removing", e, k.uninstall(e))
 	if !e.direct {
 		k.log.Info("host route removed", "target", e.target, "slave", e.at.On.Name, "why", why)
 	}
@@ -136,9 +127,12 @@ func (k *Keeper) removeAll() error {
 }
 
 // assure makes sure that the kernel's part of an entry is there.
-func (k *Keeper) assure(e *entry, now time.Time) {
-	if err := k.install(e, now); err != nil {
-		k.log.Error("checking a host route", "target", e.target, "slave", e.at.On.Name, "error", err)
+func (k *Keeper) assure(e *entry, now time.Time) { k.failed("checking", e, k.install(e, now)) }
+
+// failed logs what the kernel has refused, if err is not nil.
+func (k *Keeper) failed(doing string, e *entry, err error) {
+	if err != nil {
+		k.log.Error(doing+" a host route", "target", e.target, "slave", e.at.On.Name, "error", err)
 	}
 }
 

@@ -11,7 +11,8 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// Config says what is kept for a target. Without Route and Proxy nothing is.
+// Config says what is kept for a target. Without Route and Proxy nothing is, and a Keeper
+// need not run.
 type Config struct {
 	Route, Proxy bool
 	// Verify is how often a target is solicited; less often where there are more
@@ -19,28 +20,23 @@ type Config struct {
 	Verify time.Duration
 }
 
-// Kernel is where routes and proxy neighbour entries are made.
+// Kernel is where routes and proxy neighbour entries are made (package kernel).
 type Kernel interface {
-	// LinkOf returns the index of the interface on whose link the kernel itself
-	// looks for a target, 0 if there is none.
-	LinkOf(target netip.Addr) (index int, err error)
-	// OnLink reports whether the target is on-link at an interface.
+	LinkOf(target netip.Addr) (index int, err error) // where the kernel itself looks for it; 0 if nowhere
 	OnLink(target netip.Addr, index int) (bool, error)
 	SetRoute(target netip.Addr, index int) error
 	RemoveRoute(target netip.Addr, index int) error
-	// SetProxy makes a proxy neighbour entry, unless another program has made it.
 	SetProxy(target netip.Addr, index int) error
 	RemoveProxy(target netip.Addr, index int) error
 }
 
-// Prober sends what a Keeper needs sent. Answers come back as calls of Found, Confirm
-// and Silent.
+// Prober sends what a Keeper needs sent (package probe). Answers come back as calls of
+// Found, Confirm and Silent.
 type Prober interface {
 	// Look looks for a target behind ports. An urgent look ignores the hold-down and
 	// takes precedence where the budget is short. It reports whether it has begun.
 	Look(target netip.Addr, behind []*port.Port, urgent bool) bool
-	// Verify makes the station at a location confirm that it has the target. It has
-	// no hold-down.
+	// Verify makes the station at a location confirm that it has the target.
 	Verify(target netip.Addr, at port.Location)
 	// Answer tells a requester that a target is reached through this host.
 	Answer(to port.Requester, target netip.Addr)
@@ -117,10 +113,10 @@ type event struct {
 type eventKind uint8
 
 const (
-	found  eventKind = iota // the target answered a probe
-	hint                    // it may be behind a port
-	doubt                   // it may have left its location
-	silent                  // it answers behind no port
+	targetFound  eventKind = iota // the target answered a probe
+	targetHint                    // it may be behind a port
+	targetDoubt                   // it may have left its location
+	targetSilent                  // it answers behind no port
 )
 
 // New makes a Keeper.
@@ -156,18 +152,18 @@ func (k *Keeper) Confirm(target netip.Addr, from port.Location) {
 
 // Found notes that a target answered a probe, and that requesters wait for it.
 func (k *Keeper) Found(target netip.Addr, at port.Location, requesters []port.Requester) {
-	k.push(event{kind: found, target: target, at: at, requesters: requesters})
+	k.push(event{kind: targetFound, target: target, at: at, requesters: requesters})
 }
 
 // Hint has a target looked for behind a port, unless it is located there.
 func (k *Keeper) Hint(target netip.Addr, on *port.Port) {
 	if at, ok := k.Locate(target); !ok || at.On.Index != on.Index {
-		k.push(event{kind: hint, target: target, at: port.Location{On: on}})
+		k.push(event{kind: targetHint, target: target, at: port.Location{On: on}})
 	}
 }
 
 // Doubt has a target verified that may have left its location.
-func (k *Keeper) Doubt(target netip.Addr) { k.push(event{kind: doubt, target: target}) }
+func (k *Keeper) Doubt(target netip.Addr) { k.push(event{kind: targetDoubt, target: target}) }
 
 // Silent notes that a target that was looked for answers behind no port.
 func (k *Keeper) Silent(target netip.Addr) {
@@ -175,7 +171,7 @@ func (k *Keeper) Silent(target netip.Addr) {
 	_, ok := k.byTarget[target]
 	k.mu.RUnlock()
 	if ok {
-		k.push(event{kind: silent, target: target})
+		k.push(event{kind: targetSilent, target: target})
 	}
 }
 
@@ -190,6 +186,9 @@ func (k *Keeper) Changed() {
 // push passes an event to Run. If there is no space it is only counted: requesters
 // solicit again, and silent targets are verified again.
 func (k *Keeper) push(e event) {
+	if !k.cfg.Route && !k.cfg.Proxy {
+		return
+	}
 	select {
 	case k.events <- e:
 	default:

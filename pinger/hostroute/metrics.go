@@ -17,7 +17,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	return &Metrics{
 		routes: auto.NewGauge(prometheus.GaugeOpts{
 			Name: "nd_pinger_host_routes",
-			Help: "Targets that have a host route or proxy entry (PINGER_ROUTE, PINGER_PROXY), and targets located on masters.",
+			Help: "Targets with a host route or proxy (PINGER_ROUTE, PINGER_PROXY), and targets on masters whose location is cached.",
 		}),
 		moved: auto.NewCounter(prometheus.CounterOpts{
 			Name: "nd_pinger_host_routes_moved_total",

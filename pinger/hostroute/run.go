@@ -53,17 +53,17 @@ func (k *Keeper) Run(ctx context.Context, prober Prober) error {
 func (k *Keeper) process(n *event, now time.Time) {
 	e := k.byTarget[n.target]
 	switch n.kind {
-	case found:
+	case targetFound:
 		k.found(e, n, now)
-	case hint:
+	case targetHint:
 		if k.acceptsHint(now) && (e != nil || k.treatment(n.target, n.at.On) == routed) {
 			k.prober.Look(n.target, []*port.Port{n.at.On}, false)
 		}
-	case doubt:
+	case targetDoubt:
 		if e != nil && !e.searching && now.Sub(e.verified) >= verifyPause {
 			k.verify(e, now)
 		}
-	case silent:
+	case targetSilent:
 		if e != nil && e.searching {
 			k.remove(e, "it does not answer any more")
 			k.prober.Release(n.target)

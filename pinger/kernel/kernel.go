@@ -54,19 +54,14 @@ func Open(neighbours bool) (k *Kernel, err error) {
 
 // Close closes the sockets.
 func (k *Kernel) Close() {
-	k.StopFollowing()
+	if k.neighbours != nil {
+		k.neighbours.Close()
+	}
 	for _, socket := range k.requests {
 		socket.Close()
 	}
 	if k.handle != nil {
 		k.handle.Close()
-	}
-}
-
-// StopFollowing ends FollowNeighbours, whose context has ended.
-func (k *Kernel) StopFollowing() {
-	if k.neighbours != nil {
-		k.neighbours.Close()
 	}
 }
 
@@ -79,19 +74,15 @@ func (k *Kernel) request(kind, flags int) *nl.NetlinkRequest {
 	return req
 }
 
-// complete repeats list while changes in the kernel interrupt it, but not for ever:
-// then it returns the incomplete list.
-func complete[T any](list func() ([]T, error)) ([]T, error) {
-	for range 9 {
-		if items, err := list(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+// complete repeats list while changes in the kernel interrupt it, but not for ever: then
+// it returns the incomplete list.
+func complete[T any](list func() ([]T, error)) (items []T, err error) {
+	for range 10 {
+		if items, err = list(); !errors.Is(err, netlink.ErrDumpInterrupted) {
 			return items, err
 		}
 	}
-	items, err := list()
-	if errors.Is(err, netlink.ErrDumpInterrupted) {
-		err = nil
-	}
-	return items, err
+	return items, nil
 }
 
 // lock makes the caller the owner of a name in this network namespace until the result

@@ -117,22 +117,6 @@ func TestLinkOf(t *testing.T) {
 	}
 }
 
-// proxies lists the proxy entries of a namespace.
-func proxies(t *testing.T, k *Kernel, index int, targets ...string) []string {
-	t.Helper()
-	var list []string
-	for _, target := range targets {
-		entry, err := k.neighbourEntry(netip.MustParseAddr(target), index, netlink.NTF_PROXY)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if entry != nil {
-			list = append(list, fmt.Sprintf("%s proto %d", target, entry.protocol))
-		}
-	}
-	return list
-}
-
 // hostRoutes lists the routes to hosts of a namespace.
 func hostRoutes(t *testing.T, ns *lab.Namespace) []string {
 	t.Helper()
@@ -163,7 +147,7 @@ func TestHostRoutesNextToThoseOfOthers(t *testing.T) {
 	if err := router.Netlink.NeighAdd(&netlink.Neigh{LinkIndex: m0, Family: unix.AF_INET6, Flags: netlink.NTF_PROXY, IP: theirs.AsSlice()}); err != nil {
 		t.Fatal(err)
 	}
-	before := hostRoutes(t, router)
+	before, theirProxy := hostRoutes(t, router), []string{"m0 " + onHost1 + " proto 0"}
 	ours := netip.MustParseAddr(onHost2)
 	for _, target := range []netip.Addr{theirs, ours, ours} { // ours twice
 		if err := k.SetRoute(target, s2); err != nil {
@@ -173,7 +157,7 @@ func TestHostRoutesNextToThoseOfOthers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	check(t, "proxy entries", proxies(t, k, m0, onHost1, onHost2), []string{onHost1 + " proto 0", onHost2 + " proto 78"})
+	check(t, "proxy entries", router.Proxies(), []string{"m0 " + onHost1 + " proto 0", "m0 " + onHost2 + " proto 78"})
 	want := append([]string{
 		fmt.Sprintf("%v dev %d proto 78 metric 4861", ours, s2),
 		fmt.Sprintf("%v dev %d proto 78 metric 4861", theirs, s2),
@@ -200,7 +184,7 @@ func TestHostRoutesNextToThoseOfOthers(t *testing.T) {
 			t.Fatalf("not owned: %v, %v", owned, err)
 		}
 		check(t, "routes after the sweep", hostRoutes(t, router), before)
-		check(t, "proxy entries after the sweep", proxies(t, k, m0, onHost1, onHost2), []string{onHost1 + " proto 0"})
+		check(t, "proxy entries after the sweep", router.Proxies(), theirProxy)
 		for _, err := range []error{
 			k.RemoveRoute(theirs, s2), k.RemoveProxy(theirs, m0), // and nothing is left of ours
 			k.RemoveRoute(ours, 9999), k.RemoveProxy(ours, 9999),
@@ -209,7 +193,7 @@ func TestHostRoutesNextToThoseOfOthers(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		check(t, "proxy entries after removing ours", proxies(t, k, m0, onHost1), []string{onHost1 + " proto 0"})
+		check(t, "proxy entries after removing ours", router.Proxies(), theirProxy)
 		owned.Close()
 	}
 }

@@ -76,8 +76,9 @@ func parseNeighbour(data []byte) (*neighbour, error) {
 // FollowNeighbours calls heard for each neighbour whose entry changes, and, at the
 // start and whenever the kernel had to drop notifications, for all. present says that
 // the neighbour is there (REACHABLE, STALE, DELAY or PROBE); otherwise its entry is
-// FAILED or was removed. It returns when ctx has ended and StopFollowing is called.
+// FAILED or was removed. It ends with ctx, and can be called once.
 func (k *Kernel) FollowNeighbours(ctx context.Context, heard func(addr netip.Addr, index int, present bool)) error {
+	defer context.AfterFunc(ctx, k.neighbours.Close)()
 	report := func(n *netlink.Neigh, removed bool) {
 		const there = unix.NUD_REACHABLE | unix.NUD_STALE | unix.NUD_DELAY | unix.NUD_PROBE
 		addr, ok := netip.AddrFromSlice(n.IP)

@@ -17,7 +17,7 @@ func (p *Prober) Advertised(on *port.Port, a wire.Advertisement) {
 	p.deps.Locations.Confirm(a.Target, at)
 	now := p.deps.Now()
 	p.mu.Lock()
-	pr := p.waiting.answered(position{a.Target, on.Index}, func(pr *probe) bool { return pr.cookie == 0 })
+	pr := p.waiting.answered(position{a.Target, on.Index}, 0, 0)
 	if pr == nil {
 		p.mu.Unlock()
 		return
@@ -36,7 +36,7 @@ func (p *Prober) Advertised(on *port.Port, a wire.Advertisement) {
 func (p *Prober) Replied(on *port.Port, r wire.EchoReply) {
 	now := p.deps.Now()
 	p.mu.Lock()
-	pr := p.waiting.answered(position{r.From, on.Index}, func(pr *probe) bool { return pr.cookie == r.Cookie && pr.seq == r.Seq })
+	pr := p.waiting.answered(position{r.From, on.Index}, r.Seq, r.Cookie)
 	if pr == nil {
 		p.mu.Unlock()
 		p.Stray()

@@ -86,7 +86,7 @@ func benchmarkCommand(b *testing.B, kind wire.Kind, slaves int) {
 		b.Fatal(err)
 	}
 	p := New(Config{Host: "r1", Rate: 1 << 24, Timeout: time.Second}, // the limits are not what is measured
-		Deps{Log: log, Metrics: NewMetrics(registry), Ports: &ports, Kernel: unlimited{k}, Publish: func(string, []byte) error { return nil }, Repair: func() {}})
+		Deps{Log: log, Metrics: NewMetrics(registry), Ports: &ports, Kernel: unlimited{k}, Locations: nowhere{}, Publish: func(string, []byte) error { return nil }, Repair: func() {}})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { p.Run(ctx) })

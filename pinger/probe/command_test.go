@@ -32,12 +32,12 @@ func TestParseCommand(t *testing.T) {
 	}
 	tests := map[string]struct {
 		data []byte
-		want outcome // "" for accepted
+		want outcome // probed for accepted
 	}{
-		"good":             {commandAt(func(c *schemas.Relay) {}), ""},
-		"unique local":     {commandAt(target("fd00::1")), ""},
-		"another member":   {[]byte(strings.Replace(string(commandAt(func(c *schemas.Relay) {})), "{", `{"origin":"r9",`, 1)), ""},
-		"expires in a day": {commandAt(func(c *schemas.Relay) { c.Expires = testNow.Add(24 * time.Hour) }), ""},
+		"good":             {commandAt(func(c *schemas.Relay) {}), probed},
+		"unique local":     {commandAt(target("fd00::1")), probed},
+		"another member":   {[]byte(strings.Replace(string(commandAt(func(c *schemas.Relay) {})), "{", `{"origin":"r9",`, 1)), probed},
+		"expires in a day": {commandAt(func(c *schemas.Relay) { c.Expires = testNow.Add(24 * time.Hour) }), probed},
 		"another host":     {commandAt(func(c *schemas.Relay) { c.Host = "r10" }), otherHost},
 		"no host":          {commandAt(func(c *schemas.Relay) { c.Host = "" }), otherHost},
 		"host in capitals": {commandAt(func(c *schemas.Relay) { c.Host = "R1" }), otherHost},
@@ -69,7 +69,7 @@ func TestParseCommand(t *testing.T) {
 			if refused == nil {
 				refused = checkCommand(&cmd, "r1", testNow)
 			}
-			var got outcome
+			got := probed
 			if refused != nil {
 				got = refused.outcome
 				if refused.why == "" {

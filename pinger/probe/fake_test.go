@@ -64,6 +64,13 @@ func (b *bench) publish(_ string, data []byte) error {
 	return nil
 }
 
+// nowhere records no locations.
+type nowhere struct{ Locations }
+
+func (nowhere) Locate(netip.Addr) (at port.Location, ok bool)     { return at, false }
+func (nowhere) Found(netip.Addr, port.Location, []port.Requester) {}
+func (nowhere) Silent(netip.Addr)                                 {}
+
 // newBench makes a prober with slaves s1 to sN.
 func newBench(t *testing.T, cfg Config, n int) *bench {
 	t.Helper()
@@ -86,7 +93,7 @@ func newBench(t *testing.T, cfg Config, n int) *bench {
 		p.Echo, b.senders = f.send, append(b.senders, f)
 	}
 	cfg.Host = "r1"
-	b.Prober = New(cfg, Deps{Log: slog.New(slog.DiscardHandler), Metrics: NewMetrics(registry), Ports: &b.ports, Kernel: b, Publish: b.publish,
+	b.Prober = New(cfg, Deps{Log: slog.New(slog.DiscardHandler), Metrics: NewMetrics(registry), Ports: &b.ports, Kernel: b, Locations: nowhere{}, Publish: b.publish,
 		Repair: func() { b.repairs++ }})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})

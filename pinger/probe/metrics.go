@@ -9,7 +9,7 @@ import (
 type Metrics struct {
 	commands      *prometheus.CounterVec
 	rtt           prometheus.Histogram
-	waiting       prometheus.Gauge
+	pending       prometheus.Gauge
 	strayReplies  prometheus.Counter
 	publishErrors prometheus.Counter
 }
@@ -24,24 +24,24 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		}, []string{"outcome"}),
 		rtt: auto.NewHistogram(prometheus.HistogramOpts{
 			Name:    "nd_pinger_rtt_seconds",
-			Help:    "Time from a probe to its answer.",
+			Help:    "Time from probes to answers.",
 			Buckets: prometheus.ExponentialBuckets(50e-6, 2, 17), // 50 µs to 3.3 s
 		}),
-		waiting: auto.NewGauge(prometheus.GaugeOpts{
+		pending: auto.NewGauge(prometheus.GaugeOpts{
 			Name: "nd_pinger_pending",
-			Help: "Probes that wait for an answer.",
+			Help: "Probes that wait for answers.",
 		}),
 		strayReplies: auto.NewCounter(prometheus.CounterOpts{
 			Name: "nd_pinger_stray_replies_total",
-			Help: "ICMPv6 messages received that answer no waiting echo request: late, duplicate or forged.",
+			Help: "ICMPv6 messages received that match no pending echo request: late, duplicate or forged.",
 		}),
 		publishErrors: auto.NewCounter(prometheus.CounterOpts{
 			Name: "nd_pinger_publish_errors_total",
 			Help: "Results that could not be published.",
 		}),
 	}
-	for _, o := range outcomes {
-		m.commands.WithLabelValues(string(o))
+	for o := range outcomes { // so that each is counted from 0 on
+		m.commands.WithLabelValues(o.String())
 	}
 	return m
 }

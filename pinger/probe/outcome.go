@@ -2,28 +2,31 @@ package probe
 
 import "fmt"
 
-// outcome is what became of a command, and a label of the counter.
-type outcome string
+// outcome is what became of a command.
+type outcome uint8
 
 const (
-	probed             outcome = "probed"     // the target is looked for behind every slave
-	known              outcome = "known"      // location already known
-	malformed          outcome = "malformed"  // not a relay command
-	otherHost          outcome = "other_host" // for another host
-	otherLink          outcome = "other_link" // solicited on no interface of the relay, or on its only slave
-	badTarget          outcome = "bad_target" // no address that a neighbour can have
-	ownAddress         outcome = "own_address"
-	duplicateDetection outcome = "duplicate_address_detection"
-	expired            outcome = "expired"
-	farAhead           outcome = "far_ahead" // expires too far ahead
-	heldDown           outcome = "held_down" // the target was probed recently
-	overBudget         outcome = "over_budget"
-	notAnswered        outcome = "not_answered" // location known, but the requester could not be told
+	probed    outcome = iota // the target is looked for behind every slave
+	known                    // location already known
+	malformed                // not a relay command
+	otherHost                // for another host
+	otherLink                // solicited on no interface of the relay, or on its only slave
+	badTarget                // no address that a neighbour can have
+	ownAddress
+	duplicateDetection
+	expired
+	farAhead    // expires too far ahead
+	heldDown    // the target was probed recently
+	overBudget  // or too many probes wait
+	notAnswered // location known, but no answer could be sent to the requester
+	outcomes    // the number of them
 )
 
-// outcomes lists all of them, so that each is counted from 0 on.
-var outcomes = [...]outcome{probed, known, malformed, otherHost, otherLink, badTarget, ownAddress, duplicateDetection,
-	expired, farAhead, heldDown, overBudget, notAnswered}
+// String returns the value of the counter's label.
+func (o outcome) String() string {
+	return [outcomes]string{"probed", "known", "malformed", "other_host", "other_link", "bad_target", "own_address",
+		"duplicate_address_detection", "expired", "far_ahead", "held_down", "over_budget", "not_answered"}[o]
+}
 
 // refusal says why a command is not carried out.
 type refusal struct {

@@ -28,9 +28,8 @@ type Deps struct {
 	// Ports holds the current ports. It is set before the first command.
 	Ports *atomic.Pointer[port.Set]
 	// ND solicits and advertises; nil without CAP_NET_RAW.
-	ND     ND
-	Kernel Kernel
-	// Locations is nil if no host routes are kept.
+	ND        ND
+	Kernel    Kernel
 	Locations Locations
 	// Publish sends a result once, without waiting.
 	Publish func(subject string, data []byte) error
@@ -48,51 +47,33 @@ type ND interface {
 	// Solicit solicits for a target on a port's link: all stations, or with an
 	// Ethernet address that one.
 	Solicit(on *port.Port, target netip.Addr, at *schemas.MAC) error
-	// Advertise tells a requester that the target is reached through this host.
+	// Advertise answers a requester that the target is reached through this host.
 	Advertise(to port.Requester, target netip.Addr) error
 }
 
-// Kernel is the kernel's neighbour table.
+// Kernel is the kernel's neighbour table (package kernel).
 type Kernel interface {
-	// Neighbour returns whether a neighbour was confirmed to be reachable, and its
-	// Ethernet address, nil if there is none.
 	Neighbour(addr netip.Addr, index int) (reachable bool, mac *schemas.MAC, err error)
-	// TableSize returns how many entries the table has, and may have at most.
 	TableSize() (entries, most int, err error)
 }
 
-// Locations records where targets are. Its methods do not wait.
+// Locations records where targets are (package hostroute). Its methods do not wait.
 type Locations interface {
-	// Locate returns where a target is, if it has answered there lately.
-	Locate(target netip.Addr) (port.Location, bool)
-	// Found notes that a target answered a probe, and which requesters wait for it.
-	Found(target netip.Addr, at port.Location, requesters []port.Requester)
-	// Confirm notes any advertisement of a target in answer to a solicitation.
-	Confirm(target netip.Addr, from port.Location)
-	// Hint notes that a target may be behind a port.
-	Hint(target netip.Addr, on *port.Port)
-	// Doubt notes that a target may have left its location.
-	Doubt(target netip.Addr)
-	// Silent notes that a target answers behind no port.
-	Silent(target netip.Addr)
+	Locate(target netip.Addr) (port.Location, bool)                         // if it has answered there lately
+	Found(target netip.Addr, at port.Location, requesters []port.Requester) // it answered a probe
+	Confirm(target netip.Addr, from port.Location)                          // it advertised itself when solicited
+	Hint(target netip.Addr, on *port.Port)                                  // it may be behind a port
+	Doubt(target netip.Addr)                                                // it may have left its location
+	Silent(target netip.Addr)                                               // it answers behind no port
 }
-
-// nowhere records no locations.
-type nowhere struct{}
-
-func (nowhere) Locate(netip.Addr) (at port.Location, ok bool)     { return at, false }
-func (nowhere) Found(netip.Addr, port.Location, []port.Requester) {}
-func (nowhere) Confirm(netip.Addr, port.Location)                 {}
-func (nowhere) Hint(netip.Addr, *port.Port)                       {}
-func (nowhere) Doubt(netip.Addr)                                  {}
-func (nowhere) Silent(netip.Addr)                                 {}
 
 // Prober carries out relay commands. Handle and Relay receive them, Advertised and
 // Replied the answers, and Run sends again and ends the waiting for answers.
 //
 // On a link with Neighbor Discovery it solicits for the target itself, and when that
-// answers it sends an echo request, so that the kernel discovers the target. On other
-// links, and without the right to solicit, it sends the echo request alone.
+// answers it sends an echo request, so that the kernel discovers the target. So a target
+// that does not exist takes no entry in the kernel's neighbour table. On other links, and
+// without CAP_NET_RAW, it sends the echo request alone, and the kernel solicits.
 type Prober struct {
 	cfg      Config
 	deps     Deps
@@ -120,9 +101,6 @@ const (
 
 // New makes a Prober.
 func New(cfg Config, deps Deps) *Prober {
-	if deps.Locations == nil {
-		deps.Locations = nowhere{}
-	}
 	if deps.Now == nil {
 		deps.Now = time.Now
 	}
@@ -132,7 +110,7 @@ func New(cfg Config, deps Deps) *Prober {
 		budget:   newBudget(cfg.Rate),
 		room:     tableRoom{read: deps.Kernel.TableSize},
 		targets:  newTargets(),
-		waiting:  newWaiting(cfg.Timeout/maxTries, deps.Metrics.waiting),
+		waiting:  newWaiting(cfg.Timeout/maxTries, deps.Metrics.pending),
 	}
 	if cfg.Proxy {
 		p.answers = newBudget(answersPerProbe * cfg.Rate)

@@ -44,7 +44,7 @@ func (r *reporter) decided(cmd *schemas.Relay, v verdict, took time.Duration) {
 	if v.refused != nil {
 		v.outcome = v.refused.outcome
 	}
-	r.metrics.commands.WithLabelValues(string(v.outcome)).Inc()
+	r.metrics.commands.WithLabelValues(v.outcome.String()).Inc()
 	if r.debugs() {
 		r.logCommand(cmd, v, took)
 	}
@@ -65,7 +65,7 @@ func (r *reporter) decided(cmd *schemas.Relay, v verdict, took time.Duration) {
 
 func (r *reporter) logCommand(cmd *schemas.Relay, v verdict, took time.Duration) {
 	attrs := []slog.Attr{
-		slog.String("outcome", string(v.outcome)), slog.String("target", cmd.Target.String()),
+		slog.String("outcome", v.outcome.String()), slog.String("target", cmd.Target.String()),
 		slog.String("relay", cmd.ID), slog.String("rule", cmd.Rule), slog.Duration("took", took),
 	}
 	if sol := cmd.Solicitation; sol != nil {

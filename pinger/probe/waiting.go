@@ -22,7 +22,7 @@ type probe struct {
 	sent   time.Time
 	due    time.Time // when it is sent again or given up
 	tries  int
-	// seq and cookie are those of an echo; the cookie of a solicitation is 0.
+	// seq and cookie are those of an echo; both are 0 for a solicitation.
 	seq    uint16
 	cookie uint64
 	done   bool // answered, or never sent
@@ -74,11 +74,11 @@ func (w *waiting) add(p *probe, now time.Time) {
 // at returns the probe for a position, nil if none waits.
 func (w *waiting) at(at position) *probe { return w.probes[at] }
 
-// answered removes the probe for a position, if one waits and match holds for it; nil
+// answered removes the probe for a position, if one with this seq and cookie waits; nil
 // otherwise.
-func (w *waiting) answered(at position, match func(*probe) bool) *probe {
+func (w *waiting) answered(at position, seq uint16, cookie uint64) *probe {
 	p, ok := w.probes[at]
-	if !ok || !match(p) {
+	if !ok || p.seq != seq || p.cookie != cookie {
 		return nil
 	}
 	p.done = true

@@ -13,7 +13,6 @@ func TestWaiting(t *testing.T) {
 	w := newWaiting(time.Second, prometheus.NewGauge(prometheus.GaugeOpts{}))
 	a, b := netip.MustParseAddr("2001:db8::a"), netip.MustParseAddr("2001:db8::b")
 	s1, s2 := &port.Port{Index: 1}, &port.Port{Index: 2}
-	all := func(*probe) bool { return true }
 	if w.oldest() != nil {
 		t.Fatal("an empty one has an oldest")
 	}
@@ -22,17 +21,17 @@ func TestWaiting(t *testing.T) {
 		w.add(p, time.Time{})
 	}
 	for _, at := range []position{{b, 2}, {a, 3}} {
-		if p := w.answered(at, all); p != nil {
+		if p := w.answered(at, 0, 0); p != nil {
 			t.Errorf("%v at %v, where nothing waits", p, at)
 		}
 	}
-	if w.answered(position{a, 1}, func(*probe) bool { return false }) != nil {
+	if w.answered(position{a, 1}, 0, 1) != nil {
 		t.Error("returned what does not match")
 	}
-	if p := w.answered(position{a, 1}, all); p != probes[0] {
+	if p := w.answered(position{a, 1}, 0, 0); p != probes[0] {
 		t.Errorf("answered is %v", p)
 	}
-	if w.answered(position{a, 1}, all) != nil {
+	if w.answered(position{a, 1}, 0, 0) != nil {
 		t.Error("answered twice")
 	}
 	if p := w.pop(); p != probes[1] {
@@ -55,11 +54,10 @@ func TestWaiting(t *testing.T) {
 func TestWaitingIsBounded(t *testing.T) {
 	w := newWaiting(time.Second, prometheus.NewGauge(prometheus.GaugeOpts{}))
 	sl := &port.Port{Index: 1}
-	all := func(*probe) bool { return true }
 	for i := range 100_000 {
 		w.add(&probe{target: numbered(i), on: sl}, time.Time{})
 		if i%2 == 0 {
-			w.answered(position{numbered(i), 1}, all)
+			w.answered(position{numbered(i), 1}, 0, 0)
 		}
 		if len(w.probes) > 100 {
 			w.pop()

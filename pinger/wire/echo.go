@@ -19,21 +19,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// NoSocketError reports that the process may open neither kind of ICMPv6 socket.
-type NoSocketError struct {
-	// Datagram and Raw are the errors of the two kinds.
-	Datagram, Raw error
-}
-
-func (e *NoSocketError) Error() string {
-	return fmt.Sprintf("cannot send ICMPv6 echoes: raw socket: %v; datagram socket: %v; "+
-		"give it CAP_NET_RAW (setcap cap_net_raw+ep FILE, or AmbientCapabilities=CAP_NET_RAW in a systemd unit), "+
-		"or its group a place in the sysctl net.ipv4.ping_group_range", e.Raw, e.Datagram)
-}
-
-// Unwrap returns both errors.
-func (e *NoSocketError) Unwrap() []error { return []error{e.Datagram, e.Raw} }
-
 const (
 	// hopLimit keeps an echo on its link: a router that answers solicitations for
 	// the target as a proxy (RFC 4389) does not forward it, because that could
@@ -60,7 +45,6 @@ const (
 )
 
 // UsableKind returns the kind of socket that the process may open, preferably Raw.
-// The error is a *NoSocketError.
 func UsableKind() (Kind, error) {
 	try := func(kind Kind) error {
 		c, err := icmp.ListenPacket(string(kind), "::")
@@ -77,7 +61,9 @@ func UsableKind() (Kind, error) {
 	if datagramErr == nil {
 		return Datagram, nil
 	}
-	return "", &NoSocketError{Datagram: datagramErr, Raw: rawErr}
+	return "", fmt.Errorf("cannot send ICMPv6 echoes: raw socket: %w; datagram socket: %w; "+
+		"give it CAP_NET_RAW (setcap cap_net_raw+ep FILE, or AmbientCapabilities=CAP_NET_RAW in a systemd unit), "+
+		"or add its group to the sysctl net.ipv4.ping_group_range", rawErr, datagramErr)
 }
 
 // Receiver gets what comes in on a port.
@@ -237,7 +223,7 @@ func (c *Echo) Send(target netip.Addr, seq uint16, cookie uint64) error {
 	binary.BigEndian.PutUint16(m.Buffers[0][6:], seq)
 	binary.BigEndian.PutUint64(m.Buffers[0][cookieAt:], cookie)
 	to := target.As16()
-	copy(ip(m.Addr), to[:])
+	copy(addressIn(m.Addr), to[:])
 	_, err := c.conn.WriteBatch(c.request[:], unix.MSG_DONTWAIT)
 	return err
 }
@@ -272,7 +258,7 @@ func (c *Echo) receive() (from netip.Addr, message []byte, err error) {
 	if _, err := c.conn.ReadBatch(c.reply[:], 0); err != nil {
 		return from, nil, err
 	}
-	from, _ = netip.AddrFromSlice(ip(m.Addr))
+	from, _ = netip.AddrFromSlice(addressIn(m.Addr))
 	return from, c.received[:m.N], nil
 }
 
@@ -285,8 +271,8 @@ func parseReply(from netip.Addr, b []byte) (reply EchoReply, ok bool) {
 	return EchoReply{From: from, Seq: binary.BigEndian.Uint16(b[6:]), Cookie: binary.BigEndian.Uint64(b[cookieAt:])}, true
 }
 
-// ip returns the address in an address of either kind of socket.
-func ip(addr net.Addr) net.IP {
+// addressIn returns the address in an address of either kind of socket.
+func addressIn(addr net.Addr) net.IP {
 	switch addr := addr.(type) {
 	case *net.IPAddr:
 		return addr.IP
