@@ -2,6 +2,7 @@ package pages
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"regexp"
@@ -10,7 +11,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ndmon/ndmon/pinger"
+	"github.com/ndmon/ndmon/pinger/hostroute"
+	"github.com/ndmon/ndmon/pinger/port"
+	"github.com/ndmon/ndmon/pinger/probe"
 	"github.com/ndmon/ndmon/ruled"
 	"github.com/ndmon/ndmon/schemas/bus"
 	"github.com/ndmon/ndmon/schemas/process"
@@ -60,8 +63,8 @@ var whatToDo = map[string]string{
 	"nd_sensor_interfaces":                     "Alert when it is lower than expected; the log says which interface is missing",
 }
 
-// register has all daemons register their metrics: they begin to run with a context
-// that has ended.
+// register has all daemons register their metrics. Sensor and ruled begin to run with a
+// context that has ended; a pinger would change the kernel even then.
 func register(t *testing.T) *prometheus.Registry {
 	t.Helper()
 	r := process.NewRegistry()
@@ -74,18 +77,25 @@ func register(t *testing.T) *prometheus.Registry {
 	}
 	t.Cleanup(conn.NATS().Close)
 	var capture sensor.Config
-	var pings pinger.Config
 	var rules ruled.Config
-	for prefix, config := range map[string]any{"SENSOR": &capture, "PINGER": &pings, "RULED": &rules} {
+	for prefix, config := range map[string]any{"SENSOR": &capture, "RULED": &rules} {
 		if err := process.Environment(prefix, config); err != nil {
 			t.Fatal(err)
 		}
 	}
-	// What they return does not matter: without rights, two of them fail.
-	pings.Slaves, pings.Table = []string{"none"}, 2147482000
-	sensor.Run(ctx, capture, sensor.Deps{Log: log, Registry: r, Publisher: bus.NewPublisher(conn, bus.PublisherConfig{InFlight: 1, Buffer: 1 << 20, AckTimeout: bus.DefaultAckTimeout}, log)})
-	pinger.Run(ctx, pings, pinger.Deps{Log: log, Registry: r, Bus: conn})
-	ruled.Run(ctx, rules, ruled.Deps{Log: log, Registry: r, Conn: conn, Bus: conn})
+	capture.ReadFiles = []string{root + "/sensor/testdata/corpus/linux-dad_ok.pcap"}
+	publisher := bus.NewPublisher(conn, bus.PublisherConfig{InFlight: 1, Buffer: 1 << 20, AckTimeout: bus.DefaultAckTimeout}, log)
+	for _, err := range []error{
+		sensor.Run(ctx, capture, sensor.Deps{Log: log, Registry: r, Publisher: publisher}),
+		ruled.Run(ctx, rules, ruled.Deps{Log: log, Registry: r, Conn: conn, Bus: conn}),
+	} {
+		if err != nil && !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+	}
+	port.NewMetrics(r)
+	probe.NewMetrics(r)
+	hostroute.NewMetrics(r)
 	return r
 }
 
