@@ -19,11 +19,10 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// FuzzEvent has what may come on a subject of events go all the way: read,
-// compared with what is known of the link, evaluated by every built-in rule, and
-// written as an alert. The data is events, one a line, and what came before them.
-// The seeds are single ones: of a long input that is new to it, Go tries each
-// piece that can be left out, and does nothing else for a minute.
+// FuzzEvent sends any message on a subject of events through all steps: it is read, compared
+// with what was observed on the link, evaluated by every built-in rule, and written as an
+// alert. The data is events, one per line, and what came before them. The seeds are single
+// events: for a long new input, Go tries each piece that can be left out, for a minute.
 func FuzzEvent(f *testing.F) {
 	for _, capture := range []string{"thc-parasite6", "thc-dos-new-ip6", "radvd-full", "thc-redir6", "si6-ra6_frag", "thc-fake_router26_E-O"} {
 		var before []byte

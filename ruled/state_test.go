@@ -72,7 +72,7 @@ func TestStateOutlivesAKill(t *testing.T) {
 	}
 	stored := f.storedState(t)
 	f.publish(t, from(2, 2, "fe80::2"))
-	f.publish(t, from(3, 3, "fe80::1")) // the claim of a rival, not in the stored state
+	f.publish(t, from(3, 3, "fe80::1")) // claims the address for another station; not in the stored state
 	f.wantAlerts(t, "e2.new-station", "e3.new-station", "e3.changed")
 	f.waitAcknowledged(t)
 	stop()
@@ -310,7 +310,7 @@ func TestEventsAreLostBehindTheState(t *testing.T) {
 	}
 	stop()
 	if log := f.log.String(); !strings.Contains(log, "the newest events are gone") {
-		t.Errorf("the gap is not told:\n%s", log)
+		t.Errorf("the gap is not logged:\n%s", log)
 	}
 }
 
@@ -337,7 +337,7 @@ func TestStateWithAPartMissing(t *testing.T) {
 	f.wantAlerts(t, "e2.new-station")
 	stop()
 	if log := f.log.String(); !strings.Contains(log, "the state cannot be read") {
-		t.Errorf("it is not told:\n%s", log)
+		t.Errorf("it is not logged:\n%s", log)
 	}
 }
 

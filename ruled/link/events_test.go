@@ -53,8 +53,8 @@ func nonce(value string) option {
 
 func inner(id uint16) option { return func(e *schemas.Event) { e.Ethernet.InnerVLAN = &id } }
 
-// told sets the address in the Source or Target Link-Layer Address option.
-func told(addr string) option {
+// lladdr sets the address in the Source or Target Link-Layer Address option.
+func lladdr(addr string) option {
 	return func(e *schemas.Event) {
 		if e.ND.Opt == nil {
 			e.ND.Opt = &schemas.Options{}
@@ -188,7 +188,7 @@ func ns(sender, source, target string, opts ...option) *schemas.Event {
 // na is an advertisement from its target, with the O flag.
 func na(sender, target string, opts ...option) *schemas.Event {
 	nd := &schemas.ND{NA: &schemas.NA{TargetAddress: ip(target), Flag: schemas.NAFlags{Override: true}}}
-	return frame(sender, target, "ff02::1", 136, nd, append([]option{told(sender)}, opts...))
+	return frame(sender, target, "ff02::1", 136, nd, append([]option{lladdr(sender)}, opts...))
 }
 
 func ra(sender, source string, opts ...option) *schemas.Event {

@@ -83,11 +83,11 @@ func testFlood(t *testing.T, frames int, lasts time.Duration, twice bool, makeUp
 		e := known(stolen, after(at))
 		e.Ethernet.Source = mac(attacker)
 		if got := observe(table, e); !strings.Contains(got, "claim.contested") {
-			t.Errorf("at %v, an address that is taken over is not told of: %s", at, got)
+			t.Errorf("at %v, an address that is taken over is not reported: %s", at, got)
 		}
 		stolen += len(links)
 		if got := observe(table, ra(attacker, gatewayLL, prefix("2001:db8:bad::/64"), after(at))); !strings.Contains(got, "router.wrongmac") {
-			t.Errorf("at %v, an RA in the router's name is not told of: %s", at, got)
+			t.Errorf("at %v, an RA in the router's name is not reported: %s", at, got)
 		}
 	}
 	send := func(n int, at time.Duration) {
@@ -275,7 +275,7 @@ func TestPatientFlood(t *testing.T) {
 }
 
 // Where all the room is taken by what was seen once, a flood gets a tenth of it:
-// those who live in it can be told from each other.
+// entries in it can be distinguished.
 func TestFloodHasRoom(t *testing.T) {
 	const bound = 1000
 	table := New(Config{Neighbours: bound, ClaimTimeout: DefaultClaimTimeout, Silence: DefaultSilence})
@@ -394,7 +394,7 @@ func TestStateInAFlood(t *testing.T) {
 	if diff := cmp.Diff(want, classes(table)); diff != "" {
 		t.Errorf("links, stations and addresses by class (-want +got)\n%s", diff)
 	}
-	// A state of an older version tells less of the links.
+	// A state of an older version has less about the links.
 	old := table.State()
 	older := newTable()
 	for _, s := range old {

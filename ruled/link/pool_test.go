@@ -53,7 +53,7 @@ func TestFlood(t *testing.T) {
 	check(t, table, "", ns(other, "2001:db8::b", "2001:db8::1", on("eth1"), at))
 }
 
-// A slow flood that nothing tells from a growing link pushes out what was seen
+// A slow flood, which looks like a growing link, pushes out what was seen
 // once, not what is seen again.
 func TestSlowGrowth(t *testing.T) {
 	const bound = 100

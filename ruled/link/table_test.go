@@ -13,8 +13,8 @@ const (
 	global = "2001:db8::a"
 )
 
-// A scan is told by the targets that do not answer, also where the host itself looks
-// for them.
+// A scan is recognised by the targets that do not answer, also where the host itself solicits
+// them.
 func TestScan(t *testing.T) {
 	target := func(n int) string { return fmt.Sprintf("2001:db8::5:%x", n) }
 	for _, test := range []struct {
@@ -74,7 +74,7 @@ func TestObserve(t *testing.T) {
 		{"Ethernet source that no station has", []*schemas.Event{ns("33:33:00:00:00:01", global, "2001:db8::1")}, ""},
 
 		{"solicited answer", seen(ns(other, "fe80::b", global, after(minute)), na(host, global, flags("SO"), after(minute+time.Second))), ""},
-		{"answer that nobody asked for", seen(na(host, global, after(minute))), "unsolicited"},
+		{"unsolicited answer", seen(na(host, global, after(minute))), "unsolicited"},
 		{"answer that comes late", seen(ns(other, "fe80::b", global), na(host, global, flags("SO"), after(11*time.Second))), "unsolicited"},
 
 		{"address claimed by another station", seen(na(attacker, global, after(minute))),
@@ -82,7 +82,7 @@ func TestObserve(t *testing.T) {
 		{"the same by a solicited answer", seen(ns(other, "fe80::b", global, after(minute)), na(attacker, global, flags("SO"), after(minute))),
 			"station.new claim.changed claim.contested"},
 		{"the same by a solicitation", seen(ns(attacker, global, "2001:db8::1", after(minute))), "station.new claim.changed claim.contested"},
-		{"by the option alone", seen(ns(host, global, "2001:db8::1", told(attacker), after(minute))), "claim.changed claim.contested"},
+		{"by the option alone", seen(ns(host, global, "2001:db8::1", lladdr(attacker), after(minute))), "claim.changed claim.contested"},
 		{"by a station with an address of its own", seen(ns(attacker, attackerLL, "2001:db8::1"), na(attacker, global, after(minute))),
 			"unsolicited claim.changed claim.contested claim.spoofed claim.unasked"},
 		{"claimed again by the same", seen(na(attacker, global, after(minute)), na(attacker, global, after(2*minute))), "unsolicited"},
@@ -133,7 +133,7 @@ func TestObserve(t *testing.T) {
 		{"the second of two addresses in an advertisement", seen(na(host, global, func(e *schemas.Event) {
 			e.ND.Opt.TargetLinkLayer = append(e.ND.Opt.TargetLinkLayer, schemas.LinkLayer{Address: mac(attacker)})
 		}, after(minute))), "unsolicited claim.settled claim.changed claim.contested claim.unasked"},
-		{"by a frame whose Ethernet source no station has", seen(na("33:33:00:00:00:01", global, told(attacker), after(minute))),
+		{"by a frame whose Ethernet source no station has", seen(na("33:33:00:00:00:01", global, lladdr(attacker), after(minute))),
 			"unsolicited claim.changed claim.contested claim.unasked"},
 
 		{"service addresses of two that are gone", []*schemas.Event{
@@ -178,7 +178,7 @@ func TestObserve(t *testing.T) {
 		{"denied at another address of the prober's", []*schemas.Event{ns(host, "::", global), na(other, global, to(hostLL), toStation(host), after(time.Second))},
 			"station.new claim.new claim.expected dad dad.stranger"},
 		{"an answer to another", []*schemas.Event{ns(gateway, "fe80::c", "2001:db8::1"), ns(host, "::", global), na(other, global, to("fe80::c"), after(time.Second))}, "station.new claim.new claim.expected"},
-		{"an answer to somebody unknown", []*schemas.Event{ns(host, "::", global), na(other, global, to("fe80::c"), after(time.Second))}, "station.new claim.new claim.expected dad dad.stranger"},
+		{"an answer to an unknown station", []*schemas.Event{ns(host, "::", global), na(other, global, to("fe80::c"), after(time.Second))}, "station.new claim.new claim.expected dad dad.stranger"},
 		{"the same denied twice", []*schemas.Event{ns(host, "::", global), na(other, global, after(time.Second)), na(other, global, after(2*time.Second))}, "dad"},
 	} {
 		t.Run(test.name, func(t *testing.T) { check(t, newTable(), test.want, test.events...) })

@@ -39,7 +39,7 @@ func (p *parser) condition(r *rules.Rule, el markup.Element) {
 	case !hasMin && !hasMax:
 		ok = p.askValues(&c, el, value, hasValue, values)
 	case hasValue || len(values) > 0:
-		p.Faultf(el.Line, "field %s: a value beside min or max; give one or the other", c.Field.Name)
+		p.Faultf(el.Line, "field %s: a value and min or max; only one of them is allowed", c.Field.Name)
 		return
 	default:
 		ok = p.askRange(&c, el, attrs)

@@ -136,7 +136,7 @@ func TestParseFaults(t *testing.T) {
 		"empty severity":      {inRule(ok + "<alert severity=''/>"), []string{`3: severity "" is not one of info, warning, critical`}},
 		"two alerts":          {inRule(ok + "<alert/>\n<alert/>"), []string{"4: second <alert> in <rule>; the first is on line 3"}},
 		"two relays":          {inRule(ok + "<relay/>\n<relay/>"), []string{"4: second <relay> in <rule>; the first is on line 3"}},
-		"relay to nobody":     {inRule(ok + "\n<relay to=''/>"), []string{`4: to "" of <relay> is not origin, all, or names of hosts separated by spaces or commas`}},
+		"relay to no host":    {inRule(ok + "\n<relay to=''/>"), []string{`4: to "" of <relay> is not origin, all, or names of hosts separated by spaces or commas`}},
 		"relay to commas":     {inRule(ok + "<relay to=' , '/>"), []string{`3: to " , " of <relay> is not origin, all, or names of hosts separated by spaces or commas`}},
 		"relay to all and r1": {inRule(ok + "<relay to='r1,all'/>"), []string{`3: <relay> to "all", which is every host, and to others`}},
 		"relay to r1 twice":   {inRule(ok + "<relay to='r1 r2, r1'/>"), []string{`3: <relay> to "r1" twice`}},

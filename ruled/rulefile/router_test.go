@@ -109,7 +109,7 @@ func TestRouterFaults(t *testing.T) {
 	}
 }
 
-// manyRouters writes n routers, one a line.
+// manyRouters writes n routers, one per line.
 func manyRouters(n int) string {
 	var b strings.Builder
 	for i := range n {
@@ -118,7 +118,7 @@ func manyRouters(n int) string {
 	return b.String()
 }
 
-// manyProbes writes n probes with a router each, one a line.
+// manyProbes writes n probes with a router each, one per line.
 func manyProbes(n int) string {
 	var b strings.Builder
 	for i := range n {

@@ -71,8 +71,7 @@ func repeatOptions(e, other *schemas.Event) {
 	e.ND.Opt = &a
 }
 
-// tree returns the event as it is published, read by somebody who knows nothing
-// of its type.
+// tree returns the event as it is published, read without its type.
 func tree(t testing.TB, e *schemas.Event) map[string]any {
 	t.Helper()
 	decoder := json.NewDecoder(bytes.NewReader(e.AppendJSON(nil)))

@@ -13,7 +13,7 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// TestThresholdKey sees what is told apart.
+// TestThresholdKey sees which keys differ.
 func TestThresholdKey(t *testing.T) {
 	track := func(names ...string) *Threshold {
 		th := &Threshold{Type: TypeLimit, Count: 1, Seconds: 60}
@@ -133,7 +133,7 @@ func TestThresholdsState(t *testing.T) {
 			t.Errorf("room for %d: %s", room, diff)
 		}
 	}
-	// An older version tells nothing of where a key comes from.
+	// An older version does not store where a key comes from.
 	var old []State
 	if err := json.Unmarshal([]byte(`[{"rule":"threshold","key":"`+state[0].Key+`","start":1,"seconds":60,"count":2,"matches":2}]`), &old); err != nil {
 		t.Fatal(err)

@@ -9,7 +9,7 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// rule is what Pass is told of a rule.
+// rule is what Pass needs of a rule.
 type rule struct {
 	ID        string
 	Threshold *Threshold

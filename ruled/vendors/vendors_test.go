@@ -300,7 +300,7 @@ func TestLookupAgainstNaive(t *testing.T) {
 		if got := table.Lookup(m); got != want(m) {
 			t.Fatalf("%s: %q, want %q", m, got, want(m))
 		}
-		m[random.IntN(6)]++ // beside it
+		m[random.IntN(6)]++ // next to it
 		if got := table.Lookup(m); got != want(m) {
 			t.Fatalf("%s: %q, want %q", m, got, want(m))
 		}

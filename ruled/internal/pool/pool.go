@@ -63,7 +63,7 @@ func New[K comparable, V any](most, wider int, last func(*V) int64) *Pool[K, V] 
 }
 
 // Partition returns the partition of a link, which has the names of its host, its interface
-// and what else tells it from others. Close or Drop ends its use.
+// and what else distinguishes it. Close or Drop ends its use.
 func (p *Pool[K, V]) Partition(names ...string) *Partition[K, V] {
 	n := p.all
 	for _, name := range names {
@@ -175,7 +175,7 @@ func (s *Partition[K, V]) evict(class int) (i int32, counted bool) {
 }
 
 // victims returns the class of which an entry is forgotten for a new one of a class. Those
-// of a flood have a tenth of the pool, so that they can at least be told from each other.
+// of a flood have a tenth of the pool, so that they can at least be distinguished.
 func (p *Pool[K, V]) victims(class int) int {
 	floods := p.all.Count(Flooded)
 	switch {
