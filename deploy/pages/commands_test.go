@@ -141,8 +141,12 @@ func checkCommand(program string, args []string) error {
 			sub := slices.IndexFunc(c.Commands(), func(sub *cobra.Command) bool { return sub.Name() == args[i] })
 			if sub >= 0 {
 				c = c.Commands()[sub]
-			} else if c.HasSubCommands() && !slices.Contains([]string{"…", "version", "completion", "help"}, args[i]) {
-				return fmt.Errorf("%s has no command %s", c.CommandPath(), args[i])
+			} else if c.HasSubCommands() {
+				// The programs get these when they run.
+				if !slices.Contains([]string{"version", "completion", "help"}, args[i]) {
+					return fmt.Errorf("%s has no command %s", c.CommandPath(), args[i])
+				}
+				return nil
 			}
 			continue
 		}
