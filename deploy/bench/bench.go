@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/ndmon/ndmon/deploy/bench/figure"
 	"github.com/ndmon/ndmon/deploy/lab"
@@ -23,8 +24,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("--rate: use 0 to %d per second", maxRate)
 	}
 	for _, name := range c.Scenarios {
-		if _, err := find(name); err != nil {
-			return err
+		if !slices.ContainsFunc(Scenarios(), func(s Scenario) bool { return s.Name == name }) {
+			return fmt.Errorf("there is no scenario %q, see --help", name)
 		}
 	}
 	for _, name := range []string{"ndmon", "nd-sensor", "nd-ruled", "nd-pinger"} {
@@ -71,15 +72,6 @@ func Scenarios() []Scenario {
 	}
 }
 
-func find(name string) (Scenario, error) {
-	for _, s := range Scenarios() {
-		if s.Name == name {
-			return s, nil
-		}
-	}
-	return Scenario{}, fmt.Errorf("there is no scenario %q, see --help", name)
-}
-
 // Run measures the scenarios in order and reports each figure immediately. It goes
 // on after a scenario that fails; the error joins the errors of all scenarios.
 func Run(ctx context.Context, cfg Config, report func(figure.Figure)) error {
@@ -91,7 +83,7 @@ func Run(ctx context.Context, cfg Config, report func(figure.Figure)) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if !cfg.selects(s.Name) {
+		if len(cfg.Scenarios) > 0 && !slices.Contains(cfg.Scenarios, s.Name) {
 			continue
 		}
 		if err := measure(ctx, cfg, s, report); err != nil {
@@ -99,15 +91,6 @@ func Run(ctx context.Context, cfg Config, report func(figure.Figure)) error {
 		}
 	}
 	return errors.Join(failed...)
-}
-
-func (c Config) selects(name string) bool {
-	for _, s := range c.Scenarios {
-		if s == name {
-			return true
-		}
-	}
-	return len(c.Scenarios) == 0
 }
 
 func measure(ctx context.Context, cfg Config, s Scenario, report func(figure.Figure)) error {

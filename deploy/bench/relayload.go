@@ -209,18 +209,13 @@ func (r *run) scan(options []string, from func(*lab.Router) *wire.Sender) {
 	r.add(figure.Figure{Name: "sends of another program that failed", Value: float64(refused), Unit: figure.Count, Target: figure.Exactly(0)})
 	r.add(figure.Figure{Name: "hosts asked for meanwhile", Value: float64(hosts), Unit: figure.Count})
 	r.add(figure.Figure{Name: "hosts asked for meanwhile and not found", Value: float64(missing), Unit: figure.Count, Target: figure.Exactly(0)})
-	if len(took) > 0 {
-		r.add(figure.Figure{Name: "host found after, median", Value: median(took).Seconds(), Unit: figure.Seconds})
-		r.add(figure.Figure{Name: "host found after, maximum", Value: slices.Max(took).Seconds(), Unit: figure.Seconds, Target: figure.Below(2)})
+	if slices.Sort(took); len(took) > 0 {
+		r.add(figure.Figure{Name: "host found after, median", Value: took[len(took)/2].Seconds(), Unit: figure.Seconds})
+		r.add(figure.Figure{Name: "host found after, maximum", Value: took[len(took)-1].Seconds(), Unit: figure.Seconds, Target: figure.Below(2)})
 	}
 	r.add(figure.Figure{Name: "processor time a solicitation", Value: cpu.Seconds() / float64(max(1, flood.Frames)), Unit: figure.Seconds})
 	begin.addOthers()
 	s.stop()
-}
-
-func median(took []time.Duration) time.Duration {
-	sorted := slices.Sorted(slices.Values(took))
-	return sorted[len(sorted)/2]
 }
 
 // relayWay measures how long ndmon takes to make a host route, and to change it when

@@ -1,7 +1,6 @@
 package proc
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -30,24 +29,13 @@ func (s Scraper) Read(ctx context.Context) (Metrics, error) {
 	return Metrics(text), nil
 }
 
-// get dials itself, because an http.Transport may dial after the context has ended
-// and the namespace is gone.
 func (s Scraper) get(ctx context.Context) ([]byte, error) {
-	conn, err := s.At.DialContext(ctx, "tcp", s.Address)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.Address+"/metrics", nil)
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	req, err := http.NewRequest(http.MethodGet, "http://"+s.Address+"/metrics", nil)
-	if err != nil {
-		return nil, err
-	}
-	req.Close = true
-	if err := req.Write(conn); err != nil {
-		return nil, err
-	}
-	resp, err := http.ReadResponse(bufio.NewReader(conn), req)
+	client := http.Client{Transport: &http.Transport{DialContext: s.At.DialContext, DisableKeepAlives: true}}
+	resp, err := client.Do(req)
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@
 package proc
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"strconv"
@@ -37,19 +36,11 @@ func Busy() (time.Duration, error) {
 	if err != nil {
 		return 0, fmt.Errorf("read the processor time of the machine: %w", err)
 	}
-	line, _, _ := bytes.Cut(text, []byte("\n"))
-	fields := strings.Fields(string(line)) // proc_stat(5): cpu, user, nice, system, idle, iowait, irq, softirq, steal, …
-	const idle, iowait, steal = 4, 5, 8
-	var ticks int64
-	for i := 1; i < len(fields) && i <= steal; i++ {
-		n, err := strconv.ParseInt(fields[i], 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("read the processor time of the machine: %w", err)
-		}
-		if i != idle && i != iowait {
-			ticks += n
-		}
+	var user, nice, system, idle, iowait, irq, softirq, steal int64 // proc_stat(5)
+	if _, err := fmt.Sscanf(string(text), "cpu %d %d %d %d %d %d %d %d", &user, &nice, &system, &idle, &iowait, &irq, &softirq, &steal); err != nil {
+		return 0, fmt.Errorf("read the processor time of the machine: %w", err)
 	}
+	ticks := user + nice + system + irq + softirq + steal
 	const userHZ = 100 // of every Linux that Go runs on
 	return time.Duration(ticks) * time.Second / userHZ, nil
 }
@@ -61,21 +52,12 @@ func Memory(pid int) (now, peak int64, err error) {
 		return 0, 0, fmt.Errorf("read the memory of process %d: %w", pid, err)
 	}
 	for line := range strings.Lines(string(text)) {
-		key, value, _ := strings.Cut(line, ":")
-		var to *int64
-		switch key {
-		case "VmRSS":
-			to = &now
-		case "VmHWM":
-			to = &peak
-		default:
-			continue
-		}
-		kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
-		if err != nil {
-			return 0, 0, fmt.Errorf("read the memory of process %d: %w", pid, err)
-		}
-		*to = kib << 10
+		// A line of another member sets nothing.
+		fmt.Sscanf(line, "VmRSS: %d kB", &now)
+		fmt.Sscanf(line, "VmHWM: %d kB", &peak)
 	}
-	return now, peak, nil
+	if now == 0 || peak == 0 {
+		return 0, 0, fmt.Errorf("read the memory of process %d: not in its status", pid)
+	}
+	return now << 10, peak << 10, nil
 }
