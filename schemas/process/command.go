@@ -165,16 +165,16 @@ func dashed(option string) string {
 	return "--" + option
 }
 
-// similarOptions returns the options with a similar name. It has cobra compare the names
-// as it compares those of commands.
+// similarOptions returns the options with a similar name, by cobra's comparison of the names
+// of commands.
 func similarOptions(c *cobra.Command, name string) []string {
+	if len(name) == 1 {
+		return nil
+	}
 	options := &cobra.Command{SuggestionsMinimumDistance: 2}
 	c.Flags().VisitAll(func(f *pflag.Flag) {
 		options.AddCommand(&cobra.Command{Use: f.Name, Run: func(*cobra.Command, []string) {}})
 	})
-	if len(name) == 1 {
-		return nil
-	}
 	return options.SuggestionsFor(name)
 }
 
