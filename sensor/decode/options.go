@@ -76,28 +76,51 @@ func (d *Decoder) noEnd(m []byte, at int, outer, whole bool) {
 // content decodes an option of a size that its type allows. It returns its fault, or empty.
 func (d *Decoder) content(lists *schemas.Options, m []byte, at, size int) (fault string) {
 	o := m[at : at+size]
-	if lists != &d.options && !inPvD(o[0]) {
-		d.unknown(lists, o)
-		if o[0] == optPvD {
-			fault = "must not stand in another one"
-		}
-		return fault
-	}
-	switch o[0] {
-	case optSourceLinkLayer:
-		d.checkLinkLayer(o[0], schemas.MAC(o[2:8]))
-		addTo(d, &lists.SourceLinkLayer, schemas.LinkLayer{Address: schemas.MAC(o[2:8])})
-	case optTargetLinkLayer:
-		d.checkLinkLayer(o[0], schemas.MAC(o[2:8]))
-		addTo(d, &lists.TargetLinkLayer, schemas.LinkLayer{Address: schemas.MAC(o[2:8])})
+	switch o[0] { // those that a PvD option may contain too
 	case optPrefixInfo:
 		return d.prefixInfo(lists, o)
-	case optRedirectedHeader:
-		d.redirectedHeader(o)
 	case optMTU:
 		mtu := binary.BigEndian.Uint32(o[4:])
 		d.foundInRA(&d.fault.MTU, mtu < minMTU)
 		addTo(d, &lists.MTU, schemas.MTU{MTU: mtu})
+		return ""
+	case optRouteInfo:
+		return d.routeInfo(lists, m, at, size)
+	case optRDNSS:
+		return d.rdnss(lists, o)
+	case optDNSSL:
+		return d.dnssl(lists, o)
+	case optCaptivePortal:
+		return d.captivePortal(lists, o)
+	case optPREF64:
+		return d.pref64(lists, o)
+	case optEncryptedDNS:
+		return d.encryptedDNS(lists, o)
+	}
+	switch {
+	case lists != &d.options:
+		d.unknown(lists, o)
+		if o[0] == optPvD {
+			return "must not stand in another one"
+		}
+	case o[0] == optSourceLinkLayer:
+		d.checkLinkLayer(o[0], schemas.MAC(o[2:8]))
+		addTo(d, &lists.SourceLinkLayer, schemas.LinkLayer{Address: schemas.MAC(o[2:8])})
+	case o[0] == optTargetLinkLayer:
+		d.checkLinkLayer(o[0], schemas.MAC(o[2:8]))
+		addTo(d, &lists.TargetLinkLayer, schemas.LinkLayer{Address: schemas.MAC(o[2:8])})
+	default:
+		return d.rareContent(m, at, size)
+	}
+	return ""
+}
+
+// rareContent is content for the options that few messages have.
+func (d *Decoder) rareContent(m []byte, at, size int) (fault string) {
+	o, lists := m[at:at+size], &d.options
+	switch o[0] {
+	case optRedirectedHeader:
+		d.redirectedHeader(o)
 	case optAdvInterval:
 		addTo(d, &lists.AdvInterval, schemas.AdvInterval{Interval: binary.BigEndian.Uint32(o[4:])})
 	case optHomeAgent:
@@ -121,24 +144,14 @@ func (d *Decoder) content(lists *schemas.Options, m []byte, at, size int) (fault
 		return d.naAck(o)
 	case optPvD:
 		return d.pvd(m, at, size)
-	case optRouteInfo:
-		return d.routeInfo(lists, m, at, size)
-	case optRDNSS:
-		return d.rdnss(lists, o)
 	case optFlagsExtension:
 		addTo(d, &lists.FlagsExtension, schemas.FlagsExtension{Bits: d.hex(o[2:])})
-	case optDNSSL:
-		return d.dnssl(lists, o)
 	case optRegistration:
 		d.registration(o)
 	case optContext:
 		return d.context(o)
 	case optBorderRouter:
 		d.borderRouter(o)
-	case optCaptivePortal:
-		return d.captivePortal(lists, o)
-	case optPREF64:
-		return d.pref64(lists, o)
 	case optCryptoID:
 		return d.cryptoID(o)
 	case optNDPSignature:
@@ -146,8 +159,6 @@ func (d *Decoder) content(lists *schemas.Options, m []byte, at, size int) (fault
 	case optResourceDirectory:
 		addTo(d, &lists.ResourceDirectory, schemas.ResourceDirectory{
 			Lifetime: binary.BigEndian.Uint32(o[4:]), Address: address(o[8:24])})
-	case optEncryptedDNS:
-		return d.encryptedDNS(lists, o)
 	default:
 		d.unknown(lists, o)
 	}

@@ -41,15 +41,6 @@ const (
 	optEncryptedDNS      = 144
 )
 
-// inPvD reports whether an option of a type is decoded in a PvD option too.
-func inPvD(option uint8) bool {
-	switch option {
-	case optPrefixInfo, optMTU, optRouteInfo, optRDNSS, optDNSSL, optCaptivePortal, optPREF64, optEncryptedDNS:
-		return true
-	}
-	return false
-}
-
 // optionSet is a set of option types.
 type optionSet [4]uint64
 
