@@ -64,7 +64,7 @@ func (t *Table) claim(l *link, s *station, e *schemas.Event, addr netip.Addr, et
 	// another link.
 	na := e.ND.NA
 	weak := na != nil && addr == na.TargetAddress && !na.Flag.Override && addr != e.Inet6.Source
-	if weak && own(e) {
+	if weak && fromHost(e) {
 		return // this host's own answer for a station behind another interface
 	}
 	out := schemas.LinkClaim{Address: addr, Ethernet: ethernet}
@@ -80,7 +80,7 @@ func (t *Table) claim(l *link, s *station, e *schemas.Event, addr netip.Addr, et
 			n = l.neighbours.At(l.neighbours.Insert(key, class))
 			t.out.Flood = t.out.Flood || class == pool.Flooded
 		}
-		*n = neighbour{count: 1, before: noBinding, anycast: weak, own: own(e)}
+		*n = neighbour{count: 1, before: noBinding, anycast: weak, own: fromHost(e)}
 		n.bindings[0] = binding{mac, now, now}
 		out.New = true
 		out.Early = s != nil && !t.sender.New && now-s.first < recently && now >= s.first
@@ -94,7 +94,7 @@ func (t *Table) claim(l *link, s *station, e *schemas.Event, addr netip.Addr, et
 	flood := l.neighbours.SeenAt(i, n.first(), now)
 	previous := n.bindings[n.speaker]
 	contested := n.hear(&out, mac, weak, now, now-int64(t.cfg.ClaimTimeout))
-	if own(e) {
+	if fromHost(e) {
 		n.own = true
 		n.believe(n.speaker) // the host knows its own addresses
 		return

@@ -24,17 +24,17 @@ func (t *Table) Observe(e *schemas.Event) {
 	case discarded(e):
 	case e.ND.Truncated:
 		// The sender is complete, but not the message.
-		t.out.Router, t.out.RA = t.judge.Observe(&l.routers, e, now, own(e))
+		t.out.Router, t.out.RA = t.judge.Observe(&l.routers, e, now, fromHost(e))
 	default:
 		s := t.observeStation(l, e, now)
 		t.observeSolicitation(l, e, now)
 		t.observeClaims(l, s, e, now)
-		t.out.Router, t.out.RA = t.judge.Observe(&l.routers, e, now, own(e))
+		t.out.Router, t.out.RA = t.judge.Observe(&l.routers, e, now, fromHost(e))
 		t.out.Bogon = l.routers.Bogon(e.Inet6.Source)
 		t.out.Flood = t.out.Flood && !t.real
 	}
 	t.out.Claim = t.remarkable()
-	if own(e) { // the host itself is neither new nor an attacker
+	if fromHost(e) { // the host itself is neither new nor an attacker
 		t.out = schemas.Link{Configured: t.out.Configured, Unanswered: t.out.Unanswered}
 	}
 	if something(&t.out) {

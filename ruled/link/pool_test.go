@@ -195,7 +195,7 @@ func TestRestoreRefuses(t *testing.T) {
 		"one before of none": func(s *State) { s.Neighbours[0].Before = -2 },
 		"an IPv4 address":    func(s *State) { s.Neighbours[0].Address = ip("192.0.2.1") },
 		"no address":         func(s *State) { s.Neighbours[0].Address = addr{} },
-		"many routers":       func(s *State) { s.Routers = make([]router.State, router.MaxLearned+1) },
+		"many routers":       func(s *State) { s.Routers = make([]router.Learned, router.MaxLearned+1) },
 		"no target":          func(s *State) { s.Asked = make([]Target, 1) },
 	} {
 		s := good()

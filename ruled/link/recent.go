@@ -13,7 +13,7 @@ type recent struct {
 
 // target is an address on a link.
 type target struct {
-	link int64
+	on   int64 // number of the link
 	addr [16]byte
 }
 

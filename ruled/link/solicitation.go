@@ -12,7 +12,7 @@ func (t *Table) observeSolicitation(l *link, e *schemas.Event, now int64) {
 		if !again {
 			n := l.neighbours.Get(to.addr)
 			// On a slave, the pinger looks for hosts that may be behind another slave.
-			relayed := own(e) && e.Proxy && !e.Master
+			relayed := fromHost(e) && e.Proxy && !e.Master
 			*a = asked{open: (n == nil || n.tentative) && !e.Inet6.Source.IsUnspecified() && !relayed}
 			l.search.ask(a.open, now)
 		}

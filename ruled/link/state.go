@@ -32,7 +32,7 @@ type State struct {
 	Neighbours []Neighbour `json:"neighbours,omitempty"`
 	Stations   []Station   `json:"stations,omitempty"`
 	// Routers were learned.
-	Routers []router.State `json:"routers,omitempty"`
+	Routers []router.Learned `json:"routers,omitempty"`
 	// Asked and Probed are targets of the last seconds.
 	Asked  []Target `json:"asked,omitempty"`
 	Probed []Target `json:"probed,omitempty"`
@@ -118,7 +118,7 @@ func vlanOf(tag int32) *uint16 {
 	return new(uint16(tag))
 }
 
-func number(vlan *uint16) int {
+func vlanNumber(vlan *uint16) int {
 	if vlan == nil {
 		return -1
 	}
@@ -132,7 +132,7 @@ func (t *Table) State() []State {
 		states = append(states, l.state())
 	}
 	slices.SortFunc(states, func(a, b State) int {
-		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Interface, b.Interface), cmp.Compare(number(a.VLAN), number(b.VLAN)), cmp.Compare(number(a.InnerVLAN), number(b.InnerVLAN)))
+		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Interface, b.Interface), cmp.Compare(vlanNumber(a.VLAN), vlanNumber(b.VLAN)), cmp.Compare(vlanNumber(a.InnerVLAN), vlanNumber(b.InnerVLAN)))
 	})
 	return states
 }
@@ -192,7 +192,7 @@ func (t *Table) Restore(s State) error {
 	if err := s.valid(); err != nil {
 		return fmt.Errorf("state of %s/%s: %w", s.Host, s.Interface, err)
 	}
-	key := linkKey{s.Host, s.Interface, int32(number(s.VLAN)), int32(number(s.InnerVLAN))}
+	key := linkKey{s.Host, s.Interface, int32(vlanNumber(s.VLAN)), int32(vlanNumber(s.InnerVLAN))}
 	if _, ok := t.links[key]; ok {
 		return fmt.Errorf("state of %s/%s: the link has a state already", s.Host, s.Interface)
 	}

@@ -111,7 +111,7 @@ func New(cfg Config) *Table {
 		asked:      newRecent(solicitedWindow),
 		probed:     newRecent(dadWindow),
 	}
-	t.known.Forgotten = t.forget
+	t.known.Forgotten = t.dropLink
 	t.judge.Learn, t.judge.Timeout = cfg.Learn, cfg.ClaimTimeout
 	return t
 }
@@ -139,8 +139,8 @@ func (t *Table) Stats() Stats {
 	return Stats{len(t.links), t.stations.Used, t.neighbours.Used, t.neighbours.Evictions, t.known.Evictions}
 }
 
-// own reports whether the host that captured the frame sent it itself.
-func own(e *schemas.Event) bool { return e.Direction == schemas.Out && !e.Forwarded }
+// fromHost reports whether the host that captured the frame sent it itself.
+func fromHost(e *schemas.Event) bool { return e.Direction == schemas.Out && !e.Forwarded }
 
 // link returns the link of an event.
 func (t *Table) link(e *schemas.Event, now int64) *link {
@@ -202,8 +202,8 @@ func (t *Table) addLink(s *pool.Partition[linkKey, *link], key linkKey, class in
 	return l
 }
 
-// forget drops all entries of a link.
-func (t *Table) forget(_ linkKey, l *link) {
+// dropLink drops all entries of a link.
+func (t *Table) dropLink(_ linkKey, l *link) {
 	l.neighbours.Drop()
 	l.stations.Drop()
 	l.asked.Drop()

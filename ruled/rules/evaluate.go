@@ -14,22 +14,22 @@ type Evaluator struct {
 	// round counts the events. Entries with an older number are void.
 	round  uint64
 	values []schemas.Value // of the fields that were read from this event
-	slots  []slot
-	gates  []gate
+	slots  []span
+	gates  []entrance
 	levels []uint64 // by level: the round in which it was looked up
 	seen   []uint64 // by rule: the round in which it was checked
 	found  []int32  // the rules that match
 	out    []*Rule
 }
 
-// slot is where in values those of a field are.
-type slot struct {
+// span is where in values those of a field are.
+type span struct {
 	round      uint64
 	begin, end int
 }
 
-// gate records whether a gate is open, and where it leads.
-type gate struct {
+// entrance records whether a gate is open, and where it leads.
+type entrance struct {
 	round  uint64
 	open   bool
 	inside schemas.Inside
@@ -42,8 +42,8 @@ const maxScratch = 4096
 func (p *Program) NewEvaluator() *Evaluator {
 	return &Evaluator{
 		program: p,
-		slots:   make([]slot, len(p.fields)),
-		gates:   make([]gate, len(p.gates)),
+		slots:   make([]span, len(p.fields)),
+		gates:   make([]entrance, len(p.gates)),
 		levels:  make([]uint64, p.levels),
 		seen:    make([]uint64, len(p.rules)),
 	}
@@ -83,7 +83,7 @@ func (ev *Evaluator) level(l *level) {
 	ev.levels[l.number] = ev.round
 	for i := range l.groups {
 		g := &l.groups[i]
-		var at *gate
+		var at *entrance
 		if g.gate != noGate {
 			if at = ev.enter(g.gate); !at.open {
 				continue
@@ -100,7 +100,7 @@ func (ev *Evaluator) level(l *level) {
 }
 
 // enter returns the gate with a number.
-func (ev *Evaluator) enter(number int) *gate {
+func (ev *Evaluator) enter(number int) *entrance {
 	g := &ev.gates[number]
 	if g.round != ev.round {
 		g.round = ev.round
@@ -185,7 +185,7 @@ func (ev *Evaluator) field(i int) []schemas.Value {
 		} else if g := ev.enter(number); g.open {
 			ev.values = f.AppendValuesIn(ev.values, g.inside)
 		}
-		*s = slot{ev.round, begin, len(ev.values)}
+		*s = span{ev.round, begin, len(ev.values)}
 	}
 	return ev.values[s.begin:s.end]
 }

@@ -66,9 +66,9 @@ func (c *comparison) says(flag *bool, format string, args ...any) {
 	}
 }
 
-// lifetime reports whether a lifetime contradicts the known one. A learned lifetime may have
+// contradicts reports whether a lifetime contradicts the known one. A learned lifetime may have
 // grown, or run down with the time as those of a delegated prefix do, but not jumped.
-func (c *comparison) lifetime(known *uint32, sent uint32) bool {
+func (c *comparison) contradicts(known *uint32, sent uint32) bool {
 	// A router that stops withdraws what it announced (RFC 4861, section 6.2.5).
 	if c.since == exactly {
 		return differ(known, sent) && !(c.d.Stops && sent == 0)
@@ -91,39 +91,39 @@ func (c *comparison) run(e *schemas.Event) {
 	if opt == nil {
 		return
 	}
-	learned := c.since != exactly // a learned router: see statements for what an RA repeats
+	fromLearned := c.since != exactly // a learned router: see statements for what an RA repeats
 	for i := range opt.MTU {
-		if sent := opt.MTU[i].MTU; (i == 0 || !learned) && !c.known.Volatile && !c.configured.Volatile && c.configured.MTU == nil && differ(c.known.MTU, sent) {
+		if sent := opt.MTU[i].MTU; (i == 0 || !fromLearned) && !c.known.Volatile && !c.configured.Volatile && c.configured.MTU == nil && differ(c.known.MTU, sent) {
 			c.changed = true
 			c.says(&c.d.MTU, "MTU was %s, is %d", orNone(*c.known.MTU), sent)
 		}
 	}
 	for i := range opt.PrefixInfo {
-		if !learned || !prefixAgain(opt, i) {
-			c.prefix(&opt.PrefixInfo[i])
+		if !fromLearned || !prefixAgain(opt, i) {
+			c.comparePrefix(&opt.PrefixInfo[i])
 		}
 	}
 	for i := range opt.RDNSS {
 		for _, a := range opt.RDNSS[i].Address {
-			c.dns(a, opt.RDNSS[i].Lifetime)
+			c.compareDNS(a, opt.RDNSS[i].Lifetime)
 		}
 	}
 	for i := range opt.DNSSL {
 		for _, name := range opt.DNSSL[i].Domain {
-			c.domain(name, opt.DNSSL[i].Lifetime)
+			c.compareDomain(name, opt.DNSSL[i].Lifetime)
 		}
 	}
 	for i := range opt.RouteInfo {
-		if !learned || !routeAgain(opt, i) {
-			c.route(&opt.RouteInfo[i])
+		if !fromLearned || !routeAgain(opt, i) {
+			c.compareRoute(&opt.RouteInfo[i])
 		}
 	}
-	if learned { // a configuration does not list the rest
+	if fromLearned { // a configuration does not list the rest
 		for i := range opt.PREF64 {
-			c.nat64(&opt.PREF64[i])
+			c.compareNAT64(&opt.PREF64[i])
 		}
 		c.sent = statements(e)
-		c.others(c.sent)
+		c.compareOptions(c.sent)
 	}
 }
 
@@ -147,7 +147,7 @@ func (c *comparison) parameters(ra *schemas.RA) {
 		differs := differ(r.Lifetime, ra.Lifetime)
 		if c.since != exactly {
 			// One that was heard once with lifetime 0 has maybe just stopped.
-			differs = known == 0 && ra.Lifetime != 0 && !c.once || c.lifetime(&known, uint32(ra.Lifetime))
+			differs = known == 0 && ra.Lifetime != 0 && !c.once || c.contradicts(&known, uint32(ra.Lifetime))
 		}
 		if differs {
 			c.says(&d.Lifetime, "router lifetime was %d s, is %d s", known, ra.Lifetime)
@@ -163,7 +163,7 @@ func (c *comparison) parameters(ra *schemas.RA) {
 	c.changed = d.Params || d.Lifetime
 }
 
-func (c *comparison) prefix(p *schemas.PrefixInfo) {
+func (c *comparison) comparePrefix(p *schemas.PrefixInfo) {
 	prefix := prefixOf(p.Prefix, p.PrefixLength)
 	known, configured := c.known.prefix(prefix), c.configured.prefix(prefix)
 	if known == nil {
@@ -182,10 +182,10 @@ func (c *comparison) prefix(p *schemas.PrefixInfo) {
 	if configured.Flags == nil && known.Flags != nil && schemas.AllFlags().PrefixInfo.Decode(*known.Flags) != p.Flag {
 		c.says(&c.d.PrefixParams, "flags of prefix %v were %s, are %s", prefix, prefixFlagNames(*known.Flags), prefixFlagNames(prefixFlags(p)))
 	}
-	if configured.Valid == nil && c.lifetime(known.Valid, p.ValidLifetime) {
+	if configured.Valid == nil && c.contradicts(known.Valid, p.ValidLifetime) {
 		c.says(&c.d.PrefixParams, "valid lifetime of prefix %v was %s, is %s", prefix, seconds(*known.Valid), seconds(p.ValidLifetime))
 	}
-	if configured.Preferred == nil && c.lifetime(known.Preferred, p.PreferredLifetime) {
+	if configured.Preferred == nil && c.contradicts(known.Preferred, p.PreferredLifetime) {
 		c.says(&c.d.PrefixParams, "preferred lifetime of prefix %v was %s, is %s", prefix, seconds(*known.Preferred), seconds(p.PreferredLifetime))
 	}
 	c.changed = c.changed || len(c.d.Change) > already
@@ -194,33 +194,33 @@ func (c *comparison) prefix(p *schemas.PrefixInfo) {
 // rest reports whether the router is configured, so that its lists are not compared with known.
 func (c *comparison) rest() bool { return c.configured.LinkLocal.IsValid() }
 
-func (c *comparison) dns(a netip.Addr, lifetime uint32) {
+func (c *comparison) compareDNS(a netip.Addr, lifetime uint32) {
 	known, configured := c.known.dns(a), c.configured.dns(a)
 	switch {
 	case known == nil && c.rest():
 	case known == nil:
 		c.says(&c.d.RDNSS, "DNS server %v is new, %s", a, before(c.known.RDNSS, func(d *DNS) any { return d.Address }))
 	case configured != nil && configured.Lifetime != nil:
-	case c.lifetime(known.Lifetime, lifetime):
+	case c.contradicts(known.Lifetime, lifetime):
 		c.changed = true
 		c.says(&c.d.RDNSS, "lifetime of DNS server %v was %s, is %s", a, seconds(*known.Lifetime), seconds(lifetime))
 	}
 }
 
-func (c *comparison) domain(name string, lifetime uint32) {
+func (c *comparison) compareDomain(name string, lifetime uint32) {
 	known, configured := c.known.domain(name), c.configured.domain(name)
 	switch {
 	case known == nil && c.rest():
 	case known == nil:
 		c.says(&c.d.DNSSL, "search domain %s is new, %s", name, before(c.known.DNSSL, func(d *Domain) any { return d.Domain }))
 	case configured != nil && configured.Lifetime != nil:
-	case c.lifetime(known.Lifetime, lifetime):
+	case c.contradicts(known.Lifetime, lifetime):
 		c.changed = true
 		c.says(&c.d.DNSSL, "lifetime of search domain %s was %s, is %s", name, seconds(*known.Lifetime), seconds(lifetime))
 	}
 }
 
-func (c *comparison) route(o *schemas.RouteInfo) {
+func (c *comparison) compareRoute(o *schemas.RouteInfo) {
 	prefix, flags := prefixOf(o.Prefix, o.PrefixLength), routeFlags(o)
 	known, configured := c.known.route(prefix), c.configured.route(prefix)
 	if known == nil {
@@ -232,7 +232,7 @@ func (c *comparison) route(o *schemas.RouteInfo) {
 	if configured == nil {
 		configured = &Route{}
 	}
-	if configured.Lifetime == nil && c.lifetime(known.Lifetime, o.Lifetime) {
+	if configured.Lifetime == nil && c.contradicts(known.Lifetime, o.Lifetime) {
 		c.changed = true
 		c.says(&c.d.RouteLifetime, "lifetime of route %v was %s, is %s", prefix, seconds(*known.Lifetime), seconds(o.Lifetime))
 	}
@@ -242,7 +242,7 @@ func (c *comparison) route(o *schemas.RouteInfo) {
 	}
 }
 
-func (c *comparison) nat64(o *schemas.PREF64) {
+func (c *comparison) compareNAT64(o *schemas.PREF64) {
 	prefix := prefixOf(o.Prefix, o.PrefixLength)
 	switch known := c.known.nat64(prefix); {
 	case known == nil:
@@ -253,8 +253,8 @@ func (c *comparison) nat64(o *schemas.PREF64) {
 	}
 }
 
-// others compares the options that have no list of their own in Router.
-func (c *comparison) others(sent []schemas.Statement) {
+// compareOptions compares the options that have no list of their own in Router.
+func (c *comparison) compareOptions(sent []schemas.Statement) {
 	for i := range sent {
 		s := &sent[i]
 		if known := c.known.other(s.Number, s.Text); known != nil {

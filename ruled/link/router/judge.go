@@ -33,7 +33,7 @@ func (j *Judge) Observe(r *Routers, e *schemas.Event, now int64, own bool) (*sch
 	switch {
 	case e.ND.RA != nil:
 		j.observeRA(r, e, now, own)
-	case !r.any():
+	case !r.hasRouter():
 	case e.ND.RD != nil:
 		j.sentBy(r, e)
 		rd := e.ND.RD
@@ -110,21 +110,21 @@ func (j *Judge) observeConfigured(r *Routers, i int, e *schemas.Event, now int64
 		return
 	case i >= 0:
 		said := j.compare(r, &r.learned[i], router, e, now, whole)
-		j.ra = j.exactly(router, e)
+		j.ra = j.differences(router, e)
 		j.ra.PREF64, j.ra.Option = said.PREF64, said.Option
 		j.ra.Unconfigured = len(said.Change) > 0
 		j.ra.Change = append(j.ra.Change, said.Change...)
 		j.ra.Change = j.ra.Change[:min(len(j.ra.Change), maxChanges)]
 	default:
-		j.ra = j.exactly(router, e)
+		j.ra = j.differences(router, e)
 		if whole {
 			r.learn(e, now, j.Timeout, false, r.isStub(e))
 		}
 	}
 }
 
-// exactly returns how an RA differs from the configuration of its router.
-func (j *Judge) exactly(router *Router, e *schemas.Event) schemas.LinkRA {
+// differences returns how an RA differs from the configuration of its router.
+func (j *Judge) differences(router *Router, e *schemas.Event) schemas.LinkRA {
 	c := &j.comparison
 	c.begin(router, &j.nothing, exactly, false)
 	c.run(e)
@@ -135,7 +135,7 @@ func (j *Judge) exactly(router *Router, e *schemas.Event) schemas.LinkRA {
 // routers. The first router is accepted, whatever it says.
 func (j *Judge) observeUnknown(r *Routers, e *schemas.Event, now int64, whole bool) {
 	j.sentBy(r, e)
-	switch first := !r.any(); {
+	switch first := !r.hasRouter(); {
 	case j.router.Wrong:
 	case r.isStub(e):
 		j.router.Unknown, j.router.Stub = true, true
@@ -173,7 +173,7 @@ func (j *Judge) compare(r *Routers, known *learned, configured *Router, e *schem
 	case whole && !d.Stops && (known.stopped || now-known.last > int64(j.Timeout)):
 		// It started again, or has not said what was learned for the timeout: what it says
 		// now is reported once, and learned.
-		*known = known.again(e, now)
+		*known = known.relearned(e, now)
 		r.gather()
 	}
 	known.hear(e, now, j.Timeout)

@@ -19,8 +19,8 @@ type learned struct {
 	stub bool
 }
 
-// State is a learned router as it is stored.
-type State struct {
+// Learned is a learned router as it is stored.
+type Learned struct {
 	Router
 	// Since is when the router was learned, Heard when it was heard last, Until when hosts
 	// stop using it, LastSeen when it last said what was learned of it.
@@ -36,8 +36,8 @@ type State struct {
 
 func timeOf(ns int64) time.Time { return time.Unix(0, ns).UTC() }
 
-// again returns the router as a new RA of it says.
-func (l learned) again(e *schemas.Event, now int64) learned {
+// relearned returns the router as a new RA of it says.
+func (l learned) relearned(e *schemas.Event, now int64) learned {
 	return learned{Router: profile(e), since: now, last: now, heard: now, until: l.until, stub: l.stub}
 }
 

@@ -55,9 +55,9 @@ func Tag(identifier *uint16) int32 {
 // IsConfigured reports whether any router is configured.
 func (r *Routers) IsConfigured() bool { return len(r.configured) > 0 }
 
-// any reports whether any router in force is not a stub router. Only then is another router
+// hasRouter reports whether any router in force is not a stub router. Only then is another router
 // unknown.
-func (r *Routers) any() bool {
+func (r *Routers) hasRouter() bool {
 	return r.IsConfigured() || slices.ContainsFunc(r.learned, func(l learned) bool { return !l.stub })
 }
 
@@ -169,7 +169,7 @@ func (r *Routers) learn(e *schemas.Event, now int64, timeout time.Duration, merg
 		i = r.leastNeeded()
 		r.learned[i] = learned{Router: profile(e), since: now, last: now, stub: stub}
 	default:
-		r.learned[i] = r.learned[i].again(e, now)
+		r.learned[i] = r.learned[i].relearned(e, now)
 	}
 	r.learned[i].hear(e, now, timeout)
 	r.gather()
@@ -194,16 +194,16 @@ func (r *Routers) indexLearned(e *schemas.Event) int {
 }
 
 // State returns a copy of the learned routers.
-func (r *Routers) State() []State {
-	var all []State
+func (r *Routers) State() []Learned {
+	var all []Learned
 	for _, l := range r.learned {
-		all = append(all, State{l.Router.clone(), timeOf(l.since), timeOf(l.heard), timeOf(l.until), timeOf(l.last), l.stopped, l.stub})
+		all = append(all, Learned{l.Router.clone(), timeOf(l.since), timeOf(l.heard), timeOf(l.until), timeOf(l.last), l.stopped, l.stub})
 	}
 	return all
 }
 
 // Restore adds learned routers, which State returned.
-func (r *Routers) Restore(all []State) {
+func (r *Routers) Restore(all []Learned) {
 	for _, s := range all {
 		r.learned = append(r.learned, learned{
 			Router: s.Router, since: s.Since.UnixNano(), heard: s.Heard.UnixNano(),
