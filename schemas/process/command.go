@@ -158,6 +158,21 @@ func optionError(c *cobra.Command, err error) error {
 	return err
 }
 
+// describeType says for a user what values of a Go type, or of a pflag type, look like.
+func describeType(name string) string {
+	switch {
+	case name == "bool":
+		return "true or false"
+	case name == "time.Duration", name == "duration":
+		return "a duration such as 10s or 1m30s"
+	case strings.HasPrefix(name, "int"), strings.HasPrefix(name, "uint"):
+		return "a whole number"
+	case strings.HasPrefix(name, "float"):
+		return "a number"
+	}
+	return "a " + name
+}
+
 func dashed(option string) string {
 	if len(option) == 1 {
 		return "-" + option
