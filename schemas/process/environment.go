@@ -55,9 +55,9 @@ func writeTable(w io.Writer, list []variables) {
 	table.Flush()
 }
 
-// unknown returns the variables with a prefix that are not in the list: a typing error, or
+// unknownVariables returns the variables with a prefix that are not in the list: a typing error, or
 // a setting that has no effect.
-func unknown(prefix string, list []variables) (names []string) {
+func unknownVariables(prefix string, list []variables) (names []string) {
 	var keys strings.Builder
 	for _, v := range list {
 		envconfig.Usagef(v.prefix, v.spec, &keys, "{{range .}}{{usage_key .}}=\n{{end}}")

@@ -105,7 +105,7 @@ func (p *Program) run(path string, stderr io.Writer) error {
 		return UsageError{Err: fmt.Errorf("%s_METRICS: %w", p.Prefix, err)}
 	}
 	env.Log.Info("starting", "version", versionLine(path))
-	for _, name := range unknown(p.Prefix, p.variables(&shared)) {
+	for _, name := range unknownVariables(p.Prefix, p.variables(&shared)) {
 		env.Log.Warn("unknown variable, it has no effect; see --help", "variable", name)
 	}
 	ctx, end := context.WithCancelCause(ctx)
