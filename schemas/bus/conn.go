@@ -57,7 +57,6 @@ const (
 	reconnectWait   = 500 * time.Millisecond
 	reconnectJitter = 500 * time.Millisecond
 	pingInterval    = 20 * time.Second
-	connectTimeout  = 5 * time.Second
 )
 
 // logRefusal is the time between two log lines about the same refusal.

@@ -2,8 +2,8 @@
 // Ethernet and IPv6, also after extension headers. It trusts nothing in a frame, and reports in
 // the event what is wrong with a message. What depends on more than one frame is for ruled.
 //
-// A frame passes through the files decoder.go (Ethernet), inet6.go, message.go, options.go, the
-// files of the options (router.go, dns.go, other.go), and checks.go.
+// A frame passes through the files decoder.go (Ethernet), inet6.go, message.go, the files of the
+// options (router.go, other.go), and checks.go.
 package decode
 
 import (
