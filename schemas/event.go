@@ -28,7 +28,6 @@ const (
 // An event with Lost counts frames that the sensor dropped, and one with Sensor
 // is a heartbeat. These two describe no frame.
 type Event struct {
-	// Type is TypeEvent.
 	Type string `json:"type" enum:"nd.event.v1"`
 	// ID is unique. An event that is published again keeps it.
 	ID string `json:"id"`
@@ -37,7 +36,6 @@ type Event struct {
 	// Host and Interface are where the frame was captured, as plain names.
 	Host      string `json:"host" doc:"name of the host whose sensor captured the frame" example:"r1"`
 	Interface string `json:"interface" doc:"name of the interface that the frame was captured on" example:"eth0"`
-	// Direction is In or Out.
 	Direction string `json:"direction" doc:"in for a frame that the host received, out for one that it sent (packet type of the kernel)" enum:"in,out" example:"out"`
 	Forwarded bool   `json:"forwarded,omitempty" doc:"the host sent the frame for another station: the Ethernet source is not an address of the host, as on a bridge port or with a container or virtual machine behind the interface"`
 	Master    bool   `json:"master,omitempty" doc:"the frame was captured on a master interface, whose solicitations are relayed"`

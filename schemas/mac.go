@@ -21,9 +21,6 @@ func (m MAC) IsLocal() bool { return m[0]&2 == 2 }
 // String returns the text form.
 func (m MAC) String() string { return string(wire.AppendEthernet(make([]byte, 0, 17), m)) }
 
-// AppendText implements encoding.TextAppender.
-func (m MAC) AppendText(b []byte) ([]byte, error) { return wire.AppendEthernet(b, m), nil }
-
 // MarshalText implements encoding.TextMarshaler.
 func (m MAC) MarshalText() ([]byte, error) { return wire.AppendEthernet(nil, m), nil }
 

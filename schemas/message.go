@@ -24,19 +24,15 @@ const (
 // order of the members is fixed, with the most important ones first for people who
 // watch the alerts.
 type Alert struct {
-	// Type is TypeAlert.
 	Type string `json:"type" enum:"nd.alert.v1"`
 	// Time is the event's time.
-	Time     time.Time `json:"time"`
-	Severity Severity  `json:"severity" enum:"info,warning,critical"`
-	// Host and Interface are the event's.
-	Host      string `json:"host"`
-	Interface string `json:"interface"`
-	// Rule is the rule's id.
-	Rule string `json:"rule"`
+	Time      time.Time `json:"time"`
+	Severity  Severity  `json:"severity" enum:"info,warning,critical"`
+	Host      string    `json:"host"`
+	Interface string    `json:"interface"`
+	Rule      string    `json:"rule"`
 	// Summary describes the event in one line.
-	Summary string `json:"summary"`
-	// Description is the rule's.
+	Summary     string `json:"summary"`
 	Description string `json:"description"`
 	// ID depends only on the rule and the event, so it is the same if the event is
 	// delivered again. It is also the Nats-Msg-Id of the message.
@@ -64,7 +60,6 @@ const EveryHost = "*"
 // Relay is the message nd.relay.v1: a command to probe a target on the slave
 // interfaces of one pinger (nd.relay.<host>) or of all (nd.relay).
 type Relay struct {
-	// Type is TypeRelay.
 	Type string `json:"type" enum:"nd.relay.v1"`
 	ID   string `json:"id"`
 	// Time is when the command was made. Pingers ignore it after Expires.
@@ -98,7 +93,6 @@ type Solicitation struct {
 	// Host and Interface are where it was captured, as plain names.
 	Host      string `json:"host"`
 	Interface string `json:"interface"`
-	// Direction is In or Out.
 	Direction string `json:"direction" enum:"in,out"`
 	// Source and Ethernet are the IPv6 and the Ethernet address of the requester.
 	Source   netip.Addr `json:"source"`
@@ -133,7 +127,6 @@ const (
 // Result is the message nd.result.v1 on nd.results.<host>: the outcome of a relay
 // command on one slave.
 type Result struct {
-	// Type is TypeResult.
 	Type string    `json:"type" enum:"nd.result.v1"`
 	ID   string    `json:"id"`
 	Time time.Time `json:"time"`

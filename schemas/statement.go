@@ -66,7 +66,6 @@ func (o *Options) Statements(dst []Statement, skip func(member string) bool) []S
 	return dst
 }
 
-// optionList is a member of Options.
 type optionList struct {
 	word
 	row *OptionType // nil for the unknown options
@@ -85,7 +84,6 @@ var optionLists = sync.OnceValue(func() []optionList {
 	return lists
 })
 
-// word is a member of an option.
 type word struct {
 	*wire.Member
 	lifetime bool

@@ -91,7 +91,6 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// selection parses the patterns of interfaces.
 func (c Config) selection() (s selection, err error) {
 	for _, list := range []struct {
 		variable string
@@ -134,7 +133,6 @@ func plainName(name string, maxLength int) bool {
 	return true
 }
 
-// selection says which interfaces are captured.
 type selection struct {
 	interfaces, masters, proxies []iface.Pattern
 }
@@ -147,7 +145,6 @@ func (s selection) all() bool {
 	return len(s.interfaces) == 0 && len(s.masters) == 0 && len(s.proxies) == 0
 }
 
-// patterns returns all patterns, each once.
 func (s selection) patterns() []iface.Pattern {
 	list := slices.Concat(s.masters, s.proxies, s.interfaces)
 	slices.SortFunc(list, func(a, b iface.Pattern) int { return strings.Compare(a.String(), b.String()) })

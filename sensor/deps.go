@@ -50,30 +50,16 @@ type Deps struct {
 	Now func() time.Time
 }
 
-// RightsError says that the process may not capture.
-type RightsError struct {
-	// Err is the system's error.
-	Err error
-}
-
-// Error names the missing capability and how to get it.
-func (e *RightsError) Error() string {
-	program, err := os.Executable()
-	if err != nil {
+// rights adds to an error of a missing capability how to get it.
+func rights(err error) error {
+	if !errors.Is(err, unix.EPERM) {
+		return err
+	}
+	program, unknown := os.Executable()
+	if unknown != nil {
 		program = "PROGRAM"
 	}
-	return fmt.Sprintf("%v: capturing needs CAP_NET_RAW: run as root, or once: setcap cap_net_raw+ep %s", e.Err, program)
-}
-
-// Unwrap returns Err.
-func (e *RightsError) Unwrap() error { return e.Err }
-
-// rights returns an error of a missing capability as *RightsError.
-func rights(err error) error {
-	if errors.Is(err, unix.EPERM) {
-		return &RightsError{Err: err}
-	}
-	return err
+	return fmt.Errorf("%w: capturing needs CAP_NET_RAW: run as root, or once: setcap cap_net_raw+ep %s", err, program)
 }
 
 // session is what the parts of one Run share.

@@ -15,7 +15,6 @@ import (
 	"github.com/ndmon/ndmon/sensor/decode"
 )
 
-// origin says where frames were captured.
 type origin struct {
 	host, iface string
 	direction   string
@@ -25,11 +24,10 @@ type origin struct {
 // encoder makes the messages of one origin. It reuses its memory for each message, and
 // must not be used concurrently.
 type encoder struct {
-	origin   origin
-	subjects [len(kinds)]string
-	frames   [len(kinds)]prometheus.Counter
-	ignored  prometheus.Counter
-	// solicited is Deps.Solicited, nil for none.
+	origin    origin
+	subjects  [len(kinds)]string
+	frames    [len(kinds)]prometheus.Counter
+	ignored   prometheus.Counter
 	solicited func(*schemas.Event)
 	// own are the host's Ethernet addresses; nil if no frame is marked as forwarded.
 	own *atomic.Pointer[map[schemas.MAC]struct{}]
@@ -168,7 +166,6 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
-// forKinds returns the counters of an interface's frames.
 func (m *metrics) forKinds(iface, direction string) (counters [len(kinds)]prometheus.Counter) {
 	for i, k := range kinds {
 		counters[i] = m.frames.WithLabelValues(iface, direction, string(k))
@@ -176,7 +173,6 @@ func (m *metrics) forKinds(iface, direction string) (counters [len(kinds)]promet
 	return counters
 }
 
-// forget removes the series of an interface.
 func (m *metrics) forget(iface string) {
 	m.frames.DeletePartialMatch(prometheus.Labels{"interface": iface})
 }

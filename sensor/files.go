@@ -15,7 +15,6 @@ import (
 	"github.com/ndmon/ndmon/sensor/capture"
 )
 
-// standardInput is the file name that stands for standard input.
 const standardInput = "-"
 
 // maxEncoders bounds how many interfaces of a capture file have an encoder at a time.
@@ -63,7 +62,10 @@ func (s *session) readFile(ctx context.Context, name string) error {
 		e, ok := encoders[p.Interface]
 		if !ok {
 			if len(encoders) == maxEncoders {
-				s.forget(encoders)
+				for _, e := range encoders {
+					s.metrics.forget(e.origin.iface)
+				}
+				clear(encoders)
 			}
 			e = newEncoder(origin{host: s.host, iface: interfaceName(p, name), direction: schemas.In}, s.metrics)
 			encoders[p.Interface] = e
@@ -123,7 +125,6 @@ func openFile(ctx context.Context, name string) (*os.File, error) {
 	}
 }
 
-// publish publishes a packet, and waits for space in the publisher's queue.
 func (s *session) publish(ctx context.Context, e *encoder, p capfile.Packet) error {
 	f := capture.Frame{Data: p.Data, Length: p.Length, Time: p.Time}
 	if f.Time.IsZero() {
@@ -138,14 +139,6 @@ func (s *session) publish(ctx context.Context, e *encoder, p capfile.Packet) err
 	}
 	s.metrics.published.Inc()
 	return nil
-}
-
-// forget removes all encoders, and the metrics of their interfaces.
-func (s *session) forget(encoders map[string]*encoder) {
-	for _, e := range encoders {
-		s.metrics.forget(e.origin.iface)
-	}
-	clear(encoders)
 }
 
 // interfaceName returns the interface's name in the capture file or, without one, the

@@ -51,7 +51,6 @@ func newFollower(s *session, sel selection) *follower {
 	}
 }
 
-// follow captures until ctx is done.
 func (f *follower) follow(ctx context.Context) error {
 	notifications, stopWatch, err := iface.Watch(f.selection.byAddress(), f.Log)
 	if err != nil {
@@ -185,7 +184,6 @@ func (f *follower) revise(t *tap, now *iface.Link) {
 	t.link = *now
 }
 
-// linkState returns in words whether the interface can pass frames.
 func linkState(l *iface.Link) string {
 	switch {
 	case !l.Up():
@@ -236,7 +234,6 @@ func (f *follower) checkBuffer(t *tap) {
 		"bytes", size, "wanted", f.config.ReceiveBuffer)
 }
 
-// close ends the capture of an interface.
 func (f *follower) close(t *tap) {
 	kernel, buffer, err := t.close()
 	if err != nil {
@@ -270,13 +267,12 @@ func (f *follower) report() {
 		}
 		f.losses.add(t.link.Name, t.marks, kernel, buffer)
 	}
-	f.losses.beginPeriod()
+	f.losses.since = f.Now().UTC()
 	if f.Connected() {
 		f.losses.publish()
 	}
 }
 
-// end closes all taps and publishes the last losses.
 func (f *follower) end() {
 	for _, t := range f.taps {
 		f.close(t)

@@ -18,8 +18,7 @@ const maxPending = 1024
 type losses struct {
 	*session
 	pending map[string]*pendingLoss
-	// since is when the current period began.
-	since time.Time
+	since   time.Time
 }
 
 // pendingLoss is what was lost on an interface and is not published yet.
@@ -67,9 +66,6 @@ func (l *losses) publish() {
 		}
 	}
 }
-
-// beginPeriod begins a new period.
-func (l *losses) beginPeriod() { l.since = l.Now().UTC() }
 
 // heartbeat publishes that the sensor captures. They go through the same publisher as
 // the events, which keeps both in order.

@@ -17,8 +17,8 @@ import (
 // a limit after files, for at most a second when ctx is done.
 //
 // It waits for configured interfaces that do not exist, and follows those that
-// appear, disappear and change. Without the right to capture the error is a
-// *RightsError.
+// appear, disappear and change. Without the right to capture the error wraps
+// unix.EPERM.
 //
 // The interfaces are those of the network namespace of the calling thread; a
 // caller in a namespace that is not the process's has to lock the thread

@@ -10,7 +10,6 @@ import (
 	"github.com/ndmon/ndmon/sensor/filter"
 )
 
-// tap captures one interface.
 type tap struct {
 	// link is the interface as it was last listed.
 	link iface.Link
@@ -24,7 +23,6 @@ type tap struct {
 	full atomic.Uint64
 }
 
-// failure is the error that has ended the capture of an interface.
 type failure struct {
 	index int
 	err   error
@@ -65,7 +63,6 @@ func (s *session) openTap(l iface.Link, m marks, failures chan<- failure) (*tap,
 	return t, nil
 }
 
-// liveEncoder returns an encoder of frames that are captured on an interface.
 func (s *session) liveEncoder(iface, direction string, m marks) *encoder {
 	e := newEncoder(origin{host: s.host, iface: iface, direction: direction, marks: m}, s.metrics)
 	e.solicited, e.own = s.Solicited, &s.own
@@ -90,7 +87,6 @@ func (s *session) deliver(t *tap, f capture.Frame) {
 	s.metrics.published.Inc()
 }
 
-// lost returns how many frames were lost since the last call.
 func (t *tap) lost() (kernel, buffer uint64, err error) {
 	kernel, err = t.handle.Dropped()
 	return kernel, t.full.Swap(0), err

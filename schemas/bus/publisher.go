@@ -335,7 +335,6 @@ const (
 
 func (q *queue) at(n uint64) *message { return &q.ring[n%uint64(len(q.ring))] }
 
-// push appends a message with a copy of data.
 func (q *queue) push(subject, id string, data []byte) {
 	if q.tail-q.head == uint64(len(q.ring)) {
 		larger := queue{ring: make([]message, max(2*len(q.ring), minRing))}

@@ -78,7 +78,6 @@ func (p *Publisher) Run(ctx context.Context) error {
 	}
 }
 
-// acknowledged handles the server's reply to a message.
 func (p *Publisher) acknowledged(m *nats.Msg) {
 	epoch, slot, ok := replySlot(m.Subject)
 	if !ok || slot >= p.cfg.InFlight {
@@ -159,7 +158,6 @@ func replySlot(subject string) (epoch, slot int, ok bool) {
 	return epoch, slot, err1 == nil && err2 == nil && slot >= 0
 }
 
-// cutLast cuts around the last dot.
 func cutLast(s string) (before, after string) {
 	i := strings.LastIndexByte(s, '.')
 	return s[:max(i, 0)], s[i+1:]
@@ -174,7 +172,6 @@ func storedAs(ack []byte) uint64 {
 	return a.Sequence
 }
 
-// refusal is a reply that is not an acknowledgement.
 type refusal struct {
 	text      string
 	permanent bool // to send the message again does not help
@@ -182,7 +179,6 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.text }
 
-// refusalOf returns nil for an acknowledgement.
 func refusalOf(m *nats.Msg) *refusal {
 	if len(m.Data) == 0 {
 		if m.Header.Get("Status") == "503" {

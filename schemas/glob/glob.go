@@ -15,7 +15,6 @@ import (
 	"unicode/utf8"
 )
 
-// meta are the characters that have a meaning in a pattern.
 const meta = `*?[\`
 
 // HasMeta reports whether the pattern has a character with a meaning. Without one

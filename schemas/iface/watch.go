@@ -79,7 +79,6 @@ func (w *watcher) run() {
 	}
 }
 
-// reopen replaces a socket that has failed.
 func (w *watcher) reopen() error {
 	socket, err := w.subscribe()
 	if err != nil {

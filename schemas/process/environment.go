@@ -44,7 +44,6 @@ type variables struct {
 	spec   any
 }
 
-// writeTable writes a table of the variables, each line indented.
 func writeTable(w io.Writer, list []variables) {
 	table := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(table, "    VARIABLE\tDEFAULT\tMEANING")

@@ -138,8 +138,16 @@ func CheckHealth(program, setting, addr string, stdout io.Writer) error {
 	if addr == "" {
 		return UsageError{Err: fmt.Errorf("%s is not set: it is the address on which the running %s serves its metrics", setting, program)}
 	}
-	answer, err := askHealth(addr)
-	if err == nil {
+	// The address is one to listen on: it may lack a host, or name its port.
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "tcp", addr)
+	}
+	client := http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}, Timeout: healthWait}
+	answer, err := client.Get("http://localhost" + healthPath)
+	if err != nil {
+		err = errors.Unwrap(err) // the URL would mislead
+	} else {
 		defer answer.Body.Close()
 		_, err = io.Copy(stdout, io.LimitReader(answer.Body, maxHealth))
 	}
@@ -150,18 +158,4 @@ func CheckHealth(program, setting, addr string, stdout io.Writer) error {
 		return Status(ExitFailure)
 	}
 	return nil
-}
-
-func askHealth(addr string) (*http.Response, error) {
-	// Addr is one to listen on: it may lack a host, or name its port.
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "tcp", addr)
-	}
-	client := http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}, Timeout: healthWait}
-	answer, err := client.Get("http://localhost" + healthPath)
-	if err != nil {
-		return nil, errors.Unwrap(err) // the URL would mislead
-	}
-	return answer, nil
 }

@@ -156,7 +156,6 @@ func waitNoInterfaces(ctx context.Context, after time.Duration, interfaces func(
 	return errNoInterfaces
 }
 
-// anyUp reports whether an interface other than loopback is up.
 func anyUp(list []net.Interface) bool {
 	for _, i := range list {
 		if i.Flags&net.FlagUp != 0 && i.Flags&net.FlagLoopback == 0 {

@@ -17,7 +17,6 @@ const (
 	magicNanoseconds  = 0xa1b23c4d
 )
 
-// newPcap returns a function that reads the packets of a pcap file.
 func newPcap(br *bufio.Reader) (func() (Packet, error), error) {
 	header, err := br.Peek(24)
 	order := pcapOrder(header)
@@ -83,10 +82,8 @@ type Packet struct {
 	Interface string
 }
 
-// errTruncated is the error of a file that ends within a packet or header.
 var errTruncated = errors.New("the file is truncated")
 
-// truncated returns errTruncated for the end of the file.
 func truncated(err error) error {
 	if err == io.EOF || err == io.ErrUnexpectedEOF {
 		return errTruncated
@@ -97,7 +94,6 @@ func truncated(err error) error {
 // linkEthernet is LINKTYPE_ETHERNET.
 const linkEthernet = 1
 
-// notEthernet returns the error of another link type.
 func notEthernet(link uint32) error {
 	name, ok := linkNames[link]
 	if !ok {

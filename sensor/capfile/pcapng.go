@@ -47,7 +47,6 @@ const (
 	maxSeconds = 253402300799
 )
 
-// ngReader reads a pcapng file.
 type ngReader struct {
 	r          *bufio.Reader
 	order      binary.ByteOrder
@@ -140,7 +139,6 @@ func (n *ngReader) section(body []byte) error {
 	return nil
 }
 
-// describe reads an interface description block.
 func (n *ngReader) describe(body []byte) error {
 	if len(body) < 8 {
 		return errors.New("an interface description is too short")
@@ -228,7 +226,6 @@ func (n *ngReader) packet(kind uint32, body []byte) (Packet, error) {
 	return Packet{Data: data, Length: int(length), Time: t, Interface: i.name}, err
 }
 
-// simple reads a simple packet block.
 func (n *ngReader) simple(body []byte) (Packet, error) {
 	if len(body) < 4 {
 		return Packet{}, errors.New("a packet block is too short")
@@ -257,7 +254,6 @@ func cut(data []byte, captured, length uint32) ([]byte, error) {
 	return data[:captured], nil
 }
 
-// ethernet returns the interface with a number.
 func (n *ngReader) ethernet(id uint32) (*ngInterface, error) {
 	if uint64(id) >= uint64(len(n.interfaces)) {
 		return nil, fmt.Errorf("the packet is of interface %d, of %d", id, len(n.interfaces))
@@ -269,7 +265,6 @@ func (n *ngReader) ethernet(id uint32) (*ngInterface, error) {
 	return i, nil
 }
 
-// time converts a time stamp.
 func (i *ngInterface) time(stamp uint64) (time.Time, error) {
 	seconds := int64(stamp / i.ticks)
 	// The fraction is less than ticks, so the product's upper half is too.

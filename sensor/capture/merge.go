@@ -34,7 +34,6 @@ type merger struct {
 	again bool
 }
 
-// side is one source.
 type side struct {
 	// read returns the next frame, valid until the next call, or unix.EAGAIN.
 	read func() (Frame, error)

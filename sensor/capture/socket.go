@@ -149,28 +149,25 @@ func (s *socket) receiveBuffer() (int, error) {
 	return size / 2, nil
 }
 
-// bound reports whether the socket is bound to the interface with an index.
 func (s *socket) bound(index int) bool {
-	addr, err := unix.Getsockname(s.fd)
-	if err != nil {
-		return false
-	}
-	ll, ok := addr.(*unix.SockaddrLinklayer)
-	return ok && ll.Ifindex == index
+	name := s.name()
+	return name != nil && name.Ifindex == index
 }
 
-// address returns the Ethernet address that the interface has now.
 func (s *socket) address() (mac [6]byte, ok bool) {
-	addr, err := unix.Getsockname(s.fd)
-	if err != nil {
+	name := s.name()
+	if name == nil || int(name.Halen) != len(mac) {
 		return mac, false
 	}
-	ll, ok := addr.(*unix.SockaddrLinklayer)
-	if !ok || int(ll.Halen) != len(mac) {
-		return mac, false
-	}
-	copy(mac[:], ll.Addr[:])
+	copy(mac[:], name.Addr[:])
 	return mac, true
+}
+
+// name returns the interface that the socket is bound to, nil if that is unknown.
+func (s *socket) name() *unix.SockaddrLinklayer {
+	addr, _ := unix.Getsockname(s.fd)
+	name, _ := addr.(*unix.SockaddrLinklayer)
+	return name
 }
 
 // dropped returns how many frames the kernel has dropped since the last call because the

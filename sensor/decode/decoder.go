@@ -93,7 +93,6 @@ func (d *Decoder) addTag(at int, tag uint16) (ok bool) {
 	return ok
 }
 
-// ethernetHeader decodes the Ethernet header and returns the IPv6 packet.
 func (d *Decoder) ethernetHeader(frame []byte) ([]byte, bool) {
 	if len(frame) < ethernetSize {
 		return nil, false

@@ -171,6 +171,8 @@ func (d *Decoder) content(lists *schemas.Options, m []byte, at, size int) (fault
 	case o[0] == optTargetLinkLayer:
 		d.checkLinkLayer(o[0], schemas.MAC(o[2:8]))
 		addTo(d, &lists.TargetLinkLayer, schemas.LinkLayer{Address: schemas.MAC(o[2:8])})
+	case o[0] == optNonce:
+		addTo(d, &lists.Nonce, schemas.Nonce{Value: d.hex(o[2:])})
 	default:
 		return d.rareContent(m, at, size)
 	}
@@ -194,8 +196,6 @@ func (d *Decoder) rareContent(m []byte, at, size int) (fault string) {
 		addTo(d, &lists.RSA, schemas.RSA{KeyHash: d.hex(o[4:20]), Signature: d.hex(o[20:])})
 	case optTimestamp:
 		addTo(d, &lists.Timestamp, schemas.Timestamp{Time: d.timestamp(o[8:16])})
-	case optNonce:
-		addTo(d, &lists.Nonce, schemas.Nonce{Value: d.hex(o[2:])})
 	case optTrustAnchor:
 		return d.trustAnchor(o)
 	case optCertificate:
@@ -227,7 +227,6 @@ func (d *Decoder) rareContent(m []byte, at, size int) (fault string) {
 	return ""
 }
 
-// pvd decodes a PvD option and the options in it.
 func (d *Decoder) pvd(m []byte, at, size int) (fault string) {
 	o := m[at : at+size]
 	id, length, fault := d.domain(o[6:])

@@ -45,7 +45,6 @@ func (d *Decoder) echo(packet []byte) *schemas.Echo {
 	return &d.memory.echoes[len(d.memory.echoes)-1]
 }
 
-// longPadding is the fault of an option with more padding than bytes.
 const longPadding = "padding is longer than the option"
 
 func (d *Decoder) cga(o []byte) (fault string) {

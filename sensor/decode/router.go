@@ -66,36 +66,18 @@ func (d *Decoder) routeInfo(lists *schemas.Options, m []byte, at, size int) (fau
 	return fault
 }
 
-// pref64Length returns the prefix length in bits of a prefix length code (RFC 8781, section
-// 4); the codes 6 and 7 are reserved.
-func pref64Length(code uint8) (bits uint8, ok bool) {
-	switch code {
-	case 0:
-		return 96, true
-	case 1:
-		return 64, true
-	case 2:
-		return 56, true
-	case 3:
-		return 48, true
-	case 4:
-		return 40, true
-	case 5:
-		return 32, true
-	}
-	return 0, false
-}
-
+// pref64 decodes a PREF64 option. The prefix length codes 6 and 7 are reserved (RFC 8781,
+// section 4).
 func (d *Decoder) pref64(lists *schemas.Options, o []byte) (fault string) {
-	bits, ok := pref64Length(o[3] & 7)
-	if !ok {
+	lengths, code := [...]uint8{96, 64, 56, 48, 40, 32}, int(o[3]&7)
+	if code >= len(lengths) {
 		return "prefix length code is reserved"
 	}
 	var prefix [16]byte
 	copy(prefix[:12], o[4:])
 	addTo(d, &lists.PREF64, schemas.PREF64{
 		Prefix:       address(prefix[:]),
-		PrefixLength: bits,
+		PrefixLength: lengths[code],
 		Lifetime:     binary.BigEndian.Uint16(o[2:]) &^ 7, // sent in units of 8 s
 	})
 	return ""

@@ -101,7 +101,6 @@ func (d *Decoder) hex(b []byte) string {
 	return string(d.memory.text)
 }
 
-// address reads an IPv6 address of 16 bytes.
 func address(b []byte) netip.Addr { return netip.AddrFrom16([16]byte(b)) }
 
 // checked is what the checks need to know about a message besides its event.
@@ -165,10 +164,8 @@ func (d *Decoder) foundInRA(fault *bool, is bool) { d.found(fault, is && d.nd.RA
 // cut sets the fault of a packet or message that is cut short, unless only the capture cut it.
 func (d *Decoder) cut() { d.refused(&d.fault.Length, !d.checked.snapped) }
 
-// maxFaults is how many faults of a message are described.
 const maxFaults = 3
 
-// malformed describes the faults of a message in words.
 type malformed struct {
 	text  string
 	count int
@@ -176,7 +173,6 @@ type malformed struct {
 	pvd int
 }
 
-// add adds a fault.
 func (m *malformed) add(format string, args ...any) {
 	m.count++
 	if m.count > maxFaults {

@@ -45,7 +45,6 @@ const (
 	maxExtensions = 256
 )
 
-// isND reports whether an ICMPv6 type is a Neighbor Discovery message.
 func isND(icmp6Type uint8) bool {
 	return routerSolicitation <= icmp6Type && icmp6Type <= redirect
 }
@@ -94,14 +93,12 @@ const (
 	optEncryptedDNS      = 144
 )
 
-// optionSet is a set of option types.
 type optionSet [4]uint64
 
 func (s *optionSet) add(option uint8) { s[option>>6] |= 1 << (option & 63) }
 
 func (s *optionSet) has(option uint8) bool { return s[option>>6]&(1<<(option&63)) != 0 }
 
-// meets reports whether an option is in both sets.
 func (s *optionSet) meets(t *optionSet) bool {
 	return s[0]&t[0]|s[1]&t[1]|s[2]&t[2]|s[3]&t[3] != 0
 }

@@ -111,7 +111,10 @@ func ND(direction Direction) ([]bpf.Instruction, error) {
 	}
 	p.icmp6()
 	p.later()
-	p.verdicts()
+	p.label(accept)
+	p.add(bpf.RetConstant{Val: snapLength})
+	p.label(drop)
+	p.add(bpf.RetConstant{Val: 0})
 	return p.link()
 }
 
@@ -124,15 +127,12 @@ func (p *program) ethernet() {
 			bpf.LoadConstant{Dst: bpf.RegX, Val: behind},
 			bpf.LoadAbsolute{Off: behind - 2, Size: 2})
 		p.jumpIf(bpf.JumpEqual, etherTypeIPv6, "inet6", fall)
-		if tags < maxTags {
-			another := fmt.Sprint("tags", tags+1)
-			p.jumpIf(bpf.JumpEqual, etherTypeVLAN, another, fall)
-			p.jumpIf(bpf.JumpEqual, etherTypeQinQ, another, fall)
-		}
+		another := fmt.Sprint("tags", tags+1)
 		if tags == maxTags {
-			p.jumpIf(bpf.JumpEqual, etherTypeVLAN, "more tags", fall)
-			p.jumpIf(bpf.JumpEqual, etherTypeQinQ, "more tags", fall)
+			another = "more tags"
 		}
+		p.jumpIf(bpf.JumpEqual, etherTypeVLAN, another, fall)
+		p.jumpIf(bpf.JumpEqual, etherTypeQinQ, another, fall)
 		p.jumpIf(bpf.JumpGreaterThan, maxLength, drop, "snap")
 	}
 	p.label("more tags")
@@ -265,14 +265,6 @@ func (p *program) later() {
 	p.label("solicited") // ff02::1:ff00:0/104
 	p.add(bpf.LoadIndirect{Off: destinationOffset + 12, Size: 1})
 	p.jumpIf(bpf.JumpEqual, 0xff, accept, drop)
-}
-
-// verdicts ends the program.
-func (p *program) verdicts() {
-	p.label(accept)
-	p.add(bpf.RetConstant{Val: snapLength})
-	p.label(drop)
-	p.add(bpf.RetConstant{Val: 0})
 }
 
 // dropUnlessChain drops the packet if the protocol number in A does not lead to ICMPv6.

@@ -42,13 +42,11 @@ func (p *program) jump(label string) {
 	p.add(bpf.Jump{})
 }
 
-// jumpIf compares A with a value.
 func (p *program) jumpIf(cond bpf.JumpTest, val uint32, yes, not string) {
 	p.jumps = append(p.jumps, target{at: len(p.code), yes: yes, not: not})
 	p.add(bpf.JumpIf{Cond: cond, Val: val})
 }
 
-// jumpIfX compares A with X.
 func (p *program) jumpIfX(cond bpf.JumpTest, yes, not string) {
 	p.jumps = append(p.jumps, target{at: len(p.code), yes: yes, not: not})
 	p.add(bpf.JumpIfX{Cond: cond})

@@ -10,10 +10,8 @@ import (
 	"time"
 )
 
-// parser reads a value of a schema.
 type parser struct{ scanner }
 
-// member reads the value of a member.
 func (p *parser) member(v Value, m *Member) error {
 	switch {
 	case m.List:

@@ -60,7 +60,6 @@ func (s *scanner) expect(c byte) error {
 	return nil
 }
 
-// found describes the next byte for an error.
 func (s *scanner) found() string {
 	if s.pos >= len(s.data) {
 		return "the end"
@@ -101,7 +100,6 @@ func (s *scanner) boolean() (bool, error) {
 	return false, s.errorf("expected true or false, found %s", s.found())
 }
 
-// uint reads a whole number that is not negative.
 func (s *scanner) uint() (uint64, error) {
 	first := s.peek()
 	var n uint64
@@ -170,7 +168,6 @@ func (s *scanner) text() ([]byte, error) {
 	return nil, s.errorf("string does not end")
 }
 
-// skip reads any value.
 func (s *scanner) skip() error {
 	switch c := s.peek(); {
 	case c == '{', c == '[':
@@ -187,7 +184,6 @@ func (s *scanner) skip() error {
 	return s.errorf("expected a value, found %s", s.found())
 }
 
-// skipAll reads an object or a list.
 func (s *scanner) skipAll(end byte) error {
 	if err := s.enter(); err != nil {
 		return err

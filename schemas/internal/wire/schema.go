@@ -158,7 +158,6 @@ func kindOf(t reflect.Type) Kind {
 	panic(fmt.Sprintf("wire: type %v has no kind", t))
 }
 
-// find returns the index of the member with a name, or -1.
 func (s *Schema) find(name []byte) int {
 	for i := range s.Members {
 		if s.Members[i].Name == string(name) {

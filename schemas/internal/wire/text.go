@@ -48,7 +48,6 @@ func ParseEthernet(text []byte) (address [6]byte, err error) {
 	return [6]byte(hw), nil
 }
 
-// hexDigit returns the value of a lower-case digit, or 0xff.
 func hexDigit(c byte) byte {
 	switch {
 	case c >= '0' && c <= '9':

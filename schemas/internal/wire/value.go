@@ -105,7 +105,6 @@ func (v Value) setUint(m *Member, n uint64) {
 // reflect returns a member for what only reflection can do: to make new memory.
 func (v Value) reflect(m *Member) reflect.Value { return reflect.NewAt(m.goType, v.p).Elem() }
 
-// clear makes a member absent.
 func (v Value) clear(m *Member) {
 	switch {
 	case m.Pointer:

@@ -140,7 +140,6 @@ func appendParameter(text []byte, key uint16, value []byte) (_ []byte, ok bool) 
 	return text, true
 }
 
-// appendKey appends the name of a key.
 func appendKey(text []byte, key uint16) []byte {
 	names := [...]string{"mandatory", "alpn", "no-default-alpn", "port", "ipv4hint", "ech", "ipv6hint", "dohpath", "ohttp"}
 	if int(key) < len(names) {
