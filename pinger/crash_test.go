@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// childBus says on standard output that the pinger takes commands.
+// childBus writes to standard output that the pinger receives commands.
 type childBus struct{}
 
 func (childBus) Subscribe(subject string, _ func(string, []byte)) (func() error, error) {

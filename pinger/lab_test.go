@@ -159,7 +159,7 @@ func launchWith(t testing.TB, ns *lab.Namespace, cfg Config, deps Deps, prepare 
 	return r
 }
 
-// start is launch, and waits until the pinger takes commands.
+// start is launch, and waits until the pinger receives commands.
 func start(t testing.TB, ns *lab.Namespace, cfg Config) *running {
 	t.Helper()
 	r := launch(t, ns, cfg, nil)

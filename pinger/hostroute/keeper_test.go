@@ -121,8 +121,8 @@ func TestRouteFollowsAHostThatMoves(t *testing.T) {
 	}
 }
 
-// A host that tests its address answers nobody until it has it (RFC 4862, section
-// 5.4): after 1 s and what it has waited before.
+// A host does not answer for an address that it tests (RFC 4862, section 5.4), for 1 s
+// and the delay before.
 func TestRouteFollowsAHostThatTestsItsAddress(t *testing.T) {
 	for tests := 0; tests < 2000; tests += 130 { // ms until it has it
 		synctest.Test(t, func(t *testing.T) {
@@ -331,7 +331,7 @@ func TestRouteThatCannotBeMade(t *testing.T) {
 		w.expect("kept")
 		for _, sent := range w.take(&w.sent) {
 			if strings.HasPrefix(sent, "m0!") {
-				t.Errorf("who asks is told of what cannot be reached: %s", sent)
+				t.Errorf("a requester got an answer for an unreachable target: %s", sent)
 			}
 		}
 	})

@@ -69,6 +69,7 @@ type nowhere struct{ Locations }
 
 func (nowhere) Locate(netip.Addr) (at port.Location, ok bool)     { return at, false }
 func (nowhere) Found(netip.Addr, port.Location, []port.Requester) {}
+func (nowhere) Confirm(netip.Addr, port.Location)                 {}
 func (nowhere) Silent(netip.Addr)                                 {}
 
 // newBench makes a prober with slaves s1 to sN.

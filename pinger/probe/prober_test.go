@@ -101,7 +101,7 @@ func TestProberHoldDownAndRate(t *testing.T) {
 		b.ReleaseAll()
 		b.command("c7", "2001:db8::42")
 		b.expect()
-		// An administrator who asks does not have to wait.
+		// A command with now does not wait for the hold-down.
 		advance(3 * time.Second)
 		b.expect("c7 s1 unreachable", "c7 s2 unreachable")
 		b.commandWith("c8", "2001:db8::42", func(c *schemas.Relay) { c.Now = true })
@@ -111,7 +111,7 @@ func TestProberHoldDownAndRate(t *testing.T) {
 			b.command(fmt.Sprintf("d%d", i), fmt.Sprintf("2001:db8::d%d", i))
 		}
 		b.expect("d2  suppressed over_budget", "d3  suppressed over_budget")
-		// Who asks again for what was refused goes first.
+		// A target that was refused and is solicited again takes precedence.
 		advance(999 * time.Millisecond)
 		b.command("d4", "2001:db8::d3")
 		b.expect()
@@ -231,7 +231,7 @@ func TestProberUnderFloodOfNow(t *testing.T) {
 				b.Replied(b.slaves[0], sent)
 			}
 			if i%400 == 399 {
-				// One that nobody has asked for before.
+				// A target that was not looked for before.
 				before := len(b.senders[0].sent)
 				b.commandWith("honest", numbered(i).String(), func(c *schemas.Relay) {
 					c.Solicitation = &schemas.Solicitation{Host: "r1", Interface: "m0", Direction: schemas.Out, Source: honest}
