@@ -1,3 +1,5 @@
+// Package rulefile reads rule files: the rules (package rules) and the routers of the links
+// (package link/router). It holds the built-in rules too.
 package rulefile
 
 import (

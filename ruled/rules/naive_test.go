@@ -68,11 +68,11 @@ func (r naiveRule) matches(event map[string]any) bool {
 		if len(path) > 2 && path[0] == "nd" && path[1] != "opt" && at(event, path[:2]) == nil {
 			return false
 		}
-		any := false
+		holds := false
 		for _, v := range at(event, path) {
-			any = any || c.is(v)
+			holds = holds || c.is(v)
 		}
-		if any == c.negate {
+		if holds == c.negate {
 			return false
 		}
 	}

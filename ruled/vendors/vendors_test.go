@@ -154,7 +154,7 @@ func TestParse(t *testing.T) {
 		},
 		{
 			name: "our own",
-			file: "# 2024-08-25 Somebody's\n00000C\tCisco Systems, Inc\n# 2030-01-01\n000018\t#1 # (hex)\n",
+			file: "# 2024-08-25 our own\n00000C\tCisco Systems, Inc\n# 2030-01-01\n000018\t#1 # (hex)\n",
 			want: "00000C\tCisco Systems, Inc\n000018\t#1 # (hex)\n",
 			date: "2024-08-25",
 		},

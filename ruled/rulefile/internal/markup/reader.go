@@ -1,3 +1,5 @@
+// Package markup reads the XML of a rule file: elements, attributes, numbers and addresses. It
+// collects faults and notices with their lines. It knows none of the elements by name.
 package markup
 
 import (
@@ -107,7 +109,7 @@ func unreadable(data []byte) string {
 	return ""
 }
 
-// element is a start tag and the line that it begins on.
+// Element is a start tag and the line that it begins on.
 type Element struct {
 	xml.StartElement
 	Name string
@@ -213,7 +215,7 @@ func (r *Reader) content(parent *Element, visit func(Element)) {
 // Readers read the elements that another may contain, by name.
 type Readers map[string]func(Element)
 
-// elements reads an element that holds elements, any number of each kind.
+// Elements reads an element that holds elements, any number of each kind.
 func (r *Reader) Elements(parent Element, known Readers) {
 	r.content(&parent, func(el Element) {
 		if read, ok := known[el.Name]; ok {
@@ -224,7 +226,7 @@ func (r *Reader) Elements(parent Element, known Readers) {
 	})
 }
 
-// members reads an element that holds each of some elements once or not at all.
+// Members reads an element that holds each of some elements once or not at all.
 func (r *Reader) Members(parent Element, known Readers) {
 	for name, read := range known {
 		known[name] = r.Once(parent, read)
@@ -246,7 +248,7 @@ func (r *Reader) Once(parent Element, read func(Element)) func(Element) {
 	}
 }
 
-// empty reads an element that holds nothing.
+// Empty reads an element that holds nothing.
 func (r *Reader) Empty(el Element) { r.Elements(el, nil) }
 
 func (r *Reader) unknown(el, parent Element, known Readers) {
@@ -255,7 +257,7 @@ func (r *Reader) unknown(el, parent Element, known Readers) {
 	r.skip()
 }
 
-// text reads an element that holds text and returns that, without the white
+// Text reads an element that holds text and returns that, without the white
 // space around it.
 func (r *Reader) Text(el Element) string {
 	var text []byte
@@ -266,7 +268,7 @@ func (r *Reader) Text(el Element) string {
 // skip reads to the end of the element without looking at it.
 func (r *Reader) skip() { r.read(func(Element) { r.skip() }, func([]byte, int) {}) }
 
-// attributes returns the element's attributes, with white space in their values
+// Attributes returns the element's attributes, with white space in their values
 // normalized as XML has it.
 func (r *Reader) Attributes(el Element, known ...string) map[string]string {
 	values := map[string]string{}
@@ -313,7 +315,7 @@ func (r *Reader) Noticef(line int, format string, args ...any) {
 	}
 }
 
-// didYouMean ends a message about an unknown name. The form is that of the
+// DidYouMean ends a message about an unknown name. The form is that of the
 // names, such as "<%s>".
 func (r *Reader) DidYouMean(name string, candidates []string, form string) string {
 	if len(r.faults.List) == MaxRemarks {

@@ -1,3 +1,4 @@
+// Package routers reads, sorts, writes and describes the routers that a rule file lists.
 package routers
 
 import (
