@@ -37,28 +37,26 @@ type unlimited struct{ *kernel.Kernel }
 
 func (unlimited) TableSize() (entries, most int, err error) { return 0, 0, errors.ErrUnsupported }
 
-func benchmarkCommand(b *testing.B, kind wire.Kind, slaves int) {
+const benchTargets = 64
+
+// openBench makes a router with a host behind each slave that has all targets, and opens
+// what a prober needs there.
+func openBench(b *testing.B, kind wire.Kind, count int, log *slog.Logger, registry prometheus.Registerer) (ports *port.Set, k *kernel.Kernel, tables *kernel.Tables, sockets []*wire.Echo) {
 	router := lab.New(b, "router")
 	router.Sysctl("net.ipv4.ping_group_range", "0 2147483647")
-	const targets = 64
-	names := []string{"s1", "s2"}[:slaves]
+	names := []string{"s1", "s2"}[:count]
 	for _, name := range names {
 		host := lab.New(b, "host")
 		router.Veth(name, host, "h0")
-		for i := range targets {
+		for i := range benchTargets {
 			host.Address("h0", fmt.Sprintf("2001:db8:1::42:%x/64", i))
 		}
 		router.LinkLocal(name)
 	}
-	log, registry := slog.New(slog.DiscardHandler), prometheus.NewRegistry()
 	patterns, err := iface.ParsePatterns(names)
 	if err != nil {
 		b.Fatal(err)
 	}
-	var ports atomic.Pointer[port.Set]
-	var k *kernel.Kernel
-	var tables *kernel.Tables
-	var sockets []*wire.Echo
 	router.Do(func() {
 		if k, err = kernel.Open(false); err != nil {
 			return
@@ -67,12 +65,12 @@ func benchmarkCommand(b *testing.B, kind wire.Kind, slaves int) {
 		if links, err = k.Links(); err != nil {
 			return
 		}
-		ports.Store(port.NewSet(patterns, nil, links, port.NewMetrics(registry)))
+		ports = port.NewSet(patterns, nil, links, port.NewMetrics(registry))
 		if tables, err = k.OpenTables(4861000, log); err != nil {
 			return
 		}
 		var slaves []*iface.Link
-		for _, p := range ports.Load().Slaves {
+		for _, p := range ports.Slaves {
 			slaves = append(slaves, p.Link)
 			var socket *wire.Echo
 			if socket, err = wire.OpenEcho(kind, p, 1<<15); err != nil {
@@ -85,6 +83,14 @@ func benchmarkCommand(b *testing.B, kind wire.Kind, slaves int) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	return ports, k, tables, sockets
+}
+
+func benchmarkCommand(b *testing.B, kind wire.Kind, slaves int) {
+	log, registry := slog.New(slog.DiscardHandler), prometheus.NewRegistry()
+	set, k, tables, sockets := openBench(b, kind, slaves, log, registry)
+	var ports atomic.Pointer[port.Set]
+	ports.Store(set)
 	p := New(Config{Host: "r1", Rate: 1 << 24, Timeout: time.Second}, // the limits are not what is measured
 		Deps{Log: log, Metrics: NewMetrics(registry), Ports: &ports, Kernel: unlimited{k}, Locations: nowhere{}, Publish: func(string, []byte) error { return nil }, Repair: func() {}})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -108,10 +114,11 @@ func benchmarkCommand(b *testing.B, kind wire.Kind, slaves int) {
 		}
 		k.Close()
 	}()
-	var messages [targets][]byte
+	var messages [benchTargets][]byte
 	for i := range messages {
 		cmd := relayCommand("c", fmt.Sprintf("2001:db8:1::42:%x", i))
 		cmd.Expires = time.Now().Add(time.Hour)
+		var err error
 		if messages[i], err = json.Marshal(cmd); err != nil {
 			b.Fatal(err)
 		}
@@ -125,14 +132,14 @@ func benchmarkCommand(b *testing.B, kind wire.Kind, slaves int) {
 	b.ReportAllocs()
 	commands := 0
 	for b.Loop() {
-		p.Handle(messages[commands%targets])
-		if commands++; commands%32 == 0 && waiting() > targets/4*slaves { // so that no target is still pending
+		p.Handle(messages[commands%benchTargets])
+		if commands++; commands%32 == 0 && waiting() > benchTargets/4*slaves { // so that no target is still pending
 			b.StopTimer()
 			lab.Eventually(b, "all are answered", func() bool { return waiting() == 0 })
 			b.StartTimer()
 		}
 	}
-	for _, on := range ports.Load().Slaves {
+	for _, on := range set.Slaves {
 		if sent := testutil.ToFloat64(on.Counters.Echoes); sent != float64(commands) {
 			b.Errorf("%v echoes out of %s for %d commands", sent, on.Name, commands)
 		}
