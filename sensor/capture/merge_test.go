@@ -100,8 +100,7 @@ func TestMerge(t *testing.T) {
 		{"question and answer meanwhile", 100, []queued{{100, 100}, {101, 101}, {105, 105}}, []queued{{104, 104}},
 			[]string{"in 100", "in 101", "out 104", "in 105"}},
 		{"race of stamp and queue", 100, []queued{{20, 20}}, []queued{{19, 108}}, []string{"in 20", "out 19 at 20"}},
-		{"the clock was set back", late, []queued{{late, late}}, []queued{{10, late + 8}},
-			[]string{fmt.Sprintf("in %d", late), "out 10"}},
+		{"the clock was set back", late, []queued{{late, late}}, []queued{{10, late + 8}}, []string{fmt.Sprintf("in %d", late), "out 10"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			k, m := newFake(test.clock, test.in, test.out)

@@ -2,8 +2,6 @@ package decode_test
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -45,10 +43,7 @@ func TestFaults(t *testing.T) {
 	seen := map[string]bool{}
 	for _, test := range slices.Concat(packetFaults(), addressFaults(), stationFaults(), raFaults()) {
 		t.Run(test.name, func(t *testing.T) {
-			event, ok := d.Decode(test.frame, len(test.frame))
-			if !ok {
-				t.Fatal("no event")
-			}
+			event := decodeWith(t, &d, test.frame, len(test.frame))
 			names := faultNames(event.Fault)
 			if diff := cmp.Diff(test.want, strings.Join(names, " ")); diff != "" {
 				t.Errorf("faults (-want +got):\n%s\n%s", diff, asJSON(t, event.ND))
@@ -83,10 +78,7 @@ func TestNotAllowed(t *testing.T) {
 	}
 	for typ := range 256 {
 		for name, message := range messages {
-			event, ok := decodeFrame(message(some(byte(typ))))
-			if !ok {
-				t.Fatal("no event")
-			}
+			event := eventOf(t, message(some(byte(typ))))
 			where, limited := only[typ]
 			want := limited && !slices.Contains(strings.Fields(where), name)
 			if got := event.Fault != nil && event.Fault.NotAllowed; got != want {
@@ -117,10 +109,7 @@ func TestFaultsOfSnapped(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			event, ok := new(decode.Decoder).Decode(test.captured, test.length)
-			if !ok {
-				t.Fatal("no event")
-			}
+			event := decodeWith(t, new(decode.Decoder), test.captured, test.length)
 			if diff := cmp.Diff(test.want, strings.Join(faultNames(event.Fault), " ")); diff != "" {
 				t.Errorf("faults (-want +got):\n%s\n%s", diff, asJSON(t, event.ND))
 			}
@@ -147,7 +136,7 @@ func TestHarmless(t *testing.T) {
 		harmless++
 		var found []string
 		for _, frame := range readCapture(t, name) {
-			if event, ok := d.Decode(frame.data, frame.length); ok {
+			if event, ok := d.Decode(frame.Data, frame.Length); ok {
 				found = append(found, faultNames(event.Fault)...)
 			}
 		}
@@ -167,7 +156,7 @@ func TestFaultsOfCorpus(t *testing.T) {
 	for _, name := range captures(t) {
 		counts := map[string]int{}
 		for _, frame := range readCapture(t, name) {
-			if event, ok := d.Decode(frame.data, frame.length); ok {
+			if event, ok := d.Decode(frame.Data, frame.Length); ok {
 				for _, fault := range faultNames(event.Fault) {
 					counts[fault]++
 				}
@@ -181,17 +170,5 @@ func TestFaultsOfCorpus(t *testing.T) {
 		}
 		got.WriteByte('\n')
 	}
-	path := filepath.Join("testdata", "golden", "faults.txt")
-	if *update {
-		if err := os.WriteFile(path, []byte(got.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got.String()); diff != "" {
-		t.Errorf("faults (-want +got):\n%s", diff)
-	}
+	compareGolden(t, "faults.txt", got.String())
 }

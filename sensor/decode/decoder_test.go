@@ -3,10 +3,12 @@ package decode_test
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/sensor/decode"
 )
@@ -14,6 +16,28 @@ import (
 // decodeFrame decodes a frame that was captured whole.
 func decodeFrame(frame []byte) (*schemas.Event, bool) {
 	return new(decode.Decoder).Decode(frame, len(frame))
+}
+
+// eventOf returns the event of a frame that was captured whole.
+func eventOf(t testing.TB, frame []byte) *schemas.Event {
+	t.Helper()
+	return decodeWith(t, new(decode.Decoder), frame, len(frame))
+}
+
+func decodeWith(t testing.TB, d *decode.Decoder, frame []byte, length int) *schemas.Event {
+	t.Helper()
+	event, ok := d.Decode(frame, length)
+	if !ok {
+		t.Fatalf("no event: %.100x", frame)
+	}
+	return event
+}
+
+func same(t testing.TB, what string, want, got any) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", what, diff)
+	}
 }
 
 // asJSON returns a value as JSON, for comparison.
@@ -80,22 +104,15 @@ func TestEthernet(t *testing.T) {
 		"untagged": {ether(ip6(58, ns())), `{"source":"02:00:00:00:00:01","destination":"33:33:ff:00:00:42"}`},
 		"group address as the source": {flip(ether(ip6(58, ns())), 6),
 			`{"source":"03:00:00:00:00:01","destination":"33:33:ff:00:00:42","sourcemulticast":true}`},
-		"VLAN": {tagged(ip6(58, ns()), tag(0x8100, 12)),
-			`{"source":"02:00:00:00:00:01","destination":"33:33:ff:00:00:42","vlan":12}`},
-		"VLAN 0": {tagged(ip6(58, ns()), tag(0x8100, 0)),
-			`{"source":"02:00:00:00:00:01","destination":"33:33:ff:00:00:42","vlan":0}`},
+		"VLAN":   {tagged(ip6(58, ns()), tag(0x8100, 12)), `{"source":"02:00:00:00:00:01","destination":"33:33:ff:00:00:42","vlan":12}`},
+		"VLAN 0": {tagged(ip6(58, ns()), tag(0x8100, 0)), `{"source":"02:00:00:00:00:01","destination":"33:33:ff:00:00:42","vlan":0}`},
 		"service VLAN with a priority": {tagged(ip6(58, ns()), tag(0x88a8, 0xefff)),
 			`{"source":"02:00:00:00:00:01","destination":"33:33:ff:00:00:42","vlan":4095}`},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			event, ok := decodeFrame(test.frame)
-			if !ok {
-				t.Fatal("no event")
-			}
-			if diff := cmp.Diff(test.want, asJSON(t, event.Ethernet)); diff != "" {
-				t.Errorf("ethernet (-want +got):\n%s", diff)
-			}
+			event := eventOf(t, test.frame)
+			same(t, "ethernet", test.want, asJSON(t, event.Ethernet))
 			if !bytes.Equal(event.Frame, test.frame) {
 				t.Errorf("frame is %x, want %x", event.Frame, test.frame)
 			}
@@ -164,4 +181,95 @@ func TestDecodeDoesNotAllocate(t *testing.T) {
 			t.Errorf("%s: %v allocations", name, n)
 		}
 	}
+}
+
+// The memory that a decoder keeps is that of the largest frame, however many it
+// decodes, well-formed or not.
+func TestMemoryIsBounded(t *testing.T) {
+	var every []byte
+	for option := range 256 {
+		every = append(every, option2(uint8(option))...)
+	}
+	for _, test := range goodOptions() {
+		every = append(every, test.option...)
+	}
+	// A list of domains that ends in a fault when it has been read in part.
+	badList := dnssl("\x01a\x00\xff")
+	for name, options := range map[string][]byte{
+		"every option":         every,
+		"only a bad option":    badList,
+		"PvDs and bad lists":   bytes.Repeat(cat(goodPvD(), badList), 20),
+		"only unknown options": bytes.Repeat(some(200), 170),
+	} {
+		frame := ether(ip6(60, ext(58, 0), ra(options)))
+		var d decode.Decoder
+		run := func() {
+			if _, ok := d.Decode(frame, len(frame)); !ok {
+				t.Fatalf("%s: no event", name)
+			}
+		}
+		run()
+		before := d.MemorySizes()
+		for range 100 {
+			run()
+		}
+		if after := d.MemorySizes(); !slices.Equal(before, after) {
+			t.Errorf("%s: memory grows with the number of frames: %v, then %v", name, before, after)
+		}
+		if name == "every option" && slices.Contains(before, 0) {
+			t.Errorf("%s: a list was not used: %v", name, before)
+		}
+	}
+}
+
+// option2 is an option of a type, of 16 bytes.
+func option2(typ uint8) []byte {
+	return option(typ, make([]byte, 6), []byte("\x01a\x00"), make([]byte, 5))
+}
+
+func BenchmarkDecode(b *testing.B) {
+	// Options of some 17 prefixes and routes: the flood's first RA.
+	flood := firstOf(b, "thc-flood_router26.pcap", schemas.KindRA)
+	for _, bench := range []struct {
+		name  string
+		frame []byte
+	}{
+		{"NS", firstOf(b, "linux-resolution_nud.pcap", schemas.KindNS)},
+		{"NS-nonce", firstOf(b, "linux-dad_ok.pcap", schemas.KindNS)},
+		{"NS-hop-by-hop", firstOf(b, "si6-ns6_hbh.pcap", schemas.KindNS)},
+		{"NS-QinQ", tagged(ip6(58, ns(slla())), tag(0x88a8, 12), tag(0x8100, 13))},
+		{"NS-SNAP", behind(ether(ip6(58, ns(slla()))), snap(80, 0x86dd))},
+		{"NA", firstOf(b, "linux-resolution_nud.pcap", schemas.KindNA)},
+		{"RA", firstOf(b, "radvd-minimal.pcap", schemas.KindRA)},
+		{"RA-full", firstOf(b, "radvd-full.pcap", schemas.KindRA)},
+		{"RA-flood", flood},
+		{"RD", firstOf(b, "linux-redirect.pcap", schemas.KindRD)},
+		{"malformed", ether(ip6(58, ns([]byte{3, 0})))},
+		{"malformed-180-times", ether(ip6(58, ra(bytes.Repeat([]byte{3, 1, 0, 0, 0, 0, 0, 0}, 180))))},
+		{"later-fragment", ether(packet(router, host, 44, frag(58, 1216, true), make([]byte, 60)))},
+		{"later-fragment-to-nodes", ether(packet(router, allNodes, 44, frag(58, 1216, true), make([]byte, 60)))},
+		{"echo", ether(ip6(58, icmp(128, 0, make([]byte, 60))))},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			var d decode.Decoder
+			b.ReportAllocs()
+			b.SetBytes(int64(len(bench.frame)))
+			for b.Loop() {
+				d.Decode(bench.frame, len(bench.frame))
+			}
+		})
+	}
+}
+
+// firstOf returns the first frame of a kind in a capture.
+func firstOf(b *testing.B, capture string, kind schemas.Kind) []byte {
+	b.Helper()
+	var d decode.Decoder
+	for _, frame := range readCapture(b, capture) {
+		if event, ok := d.Decode(frame.Data, frame.Length); ok && event.Kind() == kind {
+			return frame.Data
+		}
+	}
+	b.Fatalf("capture %s: no %s", capture, kind)
+	return nil
 }

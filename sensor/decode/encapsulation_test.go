@@ -76,10 +76,7 @@ func TestEncapsulation(t *testing.T) {
 				want string
 				tags []uint16
 			}{{test.want, nil}, {test.with7, []uint16{0xf007}}, {test.with0, []uint16{0xe000}}} {
-				event, ok := d.Decode(frame, len(frame))
-				if !ok {
-					t.Fatal("no event")
-				}
+				event := decodeWith(t, &d, frame, len(frame))
 				for _, tag := range set.tags {
 					d.SetVLAN(tag)
 				}

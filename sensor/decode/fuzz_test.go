@@ -48,7 +48,7 @@ func TestCorpus(t *testing.T) {
 	for _, name := range captures(t) {
 		for i, frame := range readCapture(t, name) {
 			if i%10 == 0 {
-				checkFrame(t, &used, frame.data, frame.length-len(frame.data))
+				checkFrame(t, &used, frame.Data, frame.Length-len(frame.Data))
 			}
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/sensor/decode"
 )
@@ -53,13 +52,8 @@ func checkChains(t *testing.T, tests map[string]chainTest) {
 	t.Helper()
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			event, ok := decodeFrame(ether(test.packet))
-			if !ok {
-				t.Fatal("no event")
-			}
-			if diff := cmp.Diff(test.want, partsOf(t, event)); diff != "" {
-				t.Errorf("event (-want +got):\n%s", diff)
-			}
+			event := eventOf(t, ether(test.packet))
+			same(t, "event", test.want, partsOf(t, event))
 			if got, want := event.Inet6.NextHeader, test.packet[6]; got != want {
 				t.Errorf("next header %d, want %d", got, want)
 			}
@@ -205,10 +199,7 @@ func checkMalformed(t *testing.T, tests map[string]malformedTest) {
 	t.Helper()
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			event, ok := decodeFrame(ether(test.packet))
-			if !ok {
-				t.Fatal("no event")
-			}
+			event := eventOf(t, ether(test.packet))
 			want := test.nd + `}`
 			if test.want != "" {
 				want = strings.TrimPrefix(test.nd, "{")
@@ -217,9 +208,7 @@ func checkMalformed(t *testing.T, tests map[string]malformedTest) {
 				}
 				want = `{` + want + `"malformed":` + asJSON(t, test.want) + `}`
 			}
-			if diff := cmp.Diff(want, asJSON(t, event.ND)); diff != "" {
-				t.Errorf("nd (-want +got):\n%s", diff)
-			}
+			same(t, "nd", want, asJSON(t, event.ND))
 		})
 	}
 }
@@ -298,9 +287,7 @@ func TestLongestDomain(t *testing.T) {
 		t.Fatalf("malformed: %v", asJSON(t, event.ND))
 	}
 	want := strings.Repeat(strings.Repeat("a", 63)+".", 3) + strings.Repeat("b", 61)
-	if diff := cmp.Diff([]string{want}, event.ND.Opt.DNSSL[0].Domain); diff != "" {
-		t.Errorf("domain (-want +got):\n%s", diff)
-	}
+	same(t, "domain", []string{want}, event.ND.Opt.DNSSL[0].Domain)
 }
 
 // A capture may hold less of a frame than was on the wire.
@@ -324,13 +311,8 @@ func TestSnapLength(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			event, ok := new(decode.Decoder).Decode(test.captured, test.length)
-			if !ok {
-				t.Fatal("no event")
-			}
-			if diff := cmp.Diff(test.want, event.ND.Malformed); diff != "" {
-				t.Errorf("malformed (-want +got):\n%s", diff)
-			}
+			event := decodeWith(t, new(decode.Decoder), test.captured, test.length)
+			same(t, "malformed", test.want, event.ND.Malformed)
 			if event.ND.Truncated != test.truncated {
 				t.Errorf("truncated is %v", event.ND.Truncated)
 			}

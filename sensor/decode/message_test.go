@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/sensor/decode"
 )
@@ -36,13 +35,8 @@ func checkND(t *testing.T, tests map[string]ndTest) {
 	t.Helper()
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			event, ok := decodeFrame(ether(ip6(58, test.message)))
-			if !ok {
-				t.Fatal("no event")
-			}
-			if diff := cmp.Diff(test.want, asJSON(t, event.ND)); diff != "" {
-				t.Errorf("nd (-want +got):\n%s", diff)
-			}
+			event := eventOf(t, ether(ip6(58, test.message)))
+			same(t, "nd", test.want, asJSON(t, event.ND))
 			if got, want := event.ICMP6.Type, test.message[0]; got != want {
 				t.Errorf("ICMPv6 type %d, want %d", got, want)
 			}
@@ -105,8 +99,7 @@ func TestOptionMembers(t *testing.T) {
 		"redirected header of not IPv6": {ns(option(4, make([]byte, 46))), nsWith(`"unknown":[{"type":4,"length":48,"content":"` + strings.Repeat("00", 46) + `"}]`)},
 		"MTU":                           {ns(option(5, []byte{0xff, 0xff}, be32(0xfffffffe))), nsWith(`"mtu":[{"mtu":4294967294}]`)},
 		"nonce":                         {ns(option(14, []byte{1, 0x23, 0x45, 0x67, 0x89, 0xab})), nsWith(`"nonce":[{"value":"0123456789ab"}]`)},
-		"longer nonce": {ns(option(14, bytes.Repeat([]byte{0xff}, 14))),
-			nsWith(`"nonce":[{"value":"ffffffffffffffffffffffffffff"}]`)},
+		"longer nonce":                  {ns(option(14, bytes.Repeat([]byte{0xff}, 14))), nsWith(`"nonce":[{"value":"ffffffffffffffffffffffffffff"}]`)},
 		"route information without a prefix": {ns(option(24, []byte{0, 0x08}, be32(1800))),
 			nsWith(`"routeinfo":[{"prefix":"::","prefixlength":0,"preference":"high","lifetime":1800}]`)},
 		"route information of 16 bytes": {ns(option(24, []byte{64, 0x18}, be32(1800), addr("2001:db8::")[:8])),
@@ -176,10 +169,7 @@ func TestFlags(t *testing.T) {
 			"registration": {ns(option(33, []byte{0, 0, octet, 0}, be16(1), make([]byte, 8))), all.Registration.Decode(octet),
 				func(nd *schemas.ND) any { return nd.Opt.Registration[0].Flag }},
 		} {
-			event, ok := d.Decode(ether(ip6(58, test.message)), 1)
-			if !ok {
-				t.Fatal(name)
-			}
+			event := decodeWith(t, &d, ether(ip6(58, test.message)), 1)
 			if got := test.got(event.ND); got != test.want {
 				t.Errorf("%s: flags %#02x are decoded as %+v", name, octet, got)
 			}

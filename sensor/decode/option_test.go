@@ -2,7 +2,6 @@ package decode_test
 
 import (
 	"bytes"
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -274,24 +273,17 @@ func TestOptions(t *testing.T) {
 	var d decode.Decoder // all options, so that nothing is left from one before
 	for _, test := range slices.Concat(goodOptions(), badOptions()) {
 		t.Run(test.name, func(t *testing.T) {
-			event, ok := d.Decode(raWithOption(test.option), 0)
-			if !ok {
-				t.Fatal("no event")
-			}
+			event := decodeWith(t, &d, raWithOption(test.option), 0)
 			got := ""
 			if event.ND.Opt != nil {
 				got = strings.TrimSuffix(strings.TrimPrefix(asJSON(t, event.ND.Opt), "{"), "}")
 			}
-			if diff := cmp.Diff(test.want, got); diff != "" {
-				t.Errorf("options (-want +got):\n%s", diff)
-			}
+			same(t, "options", test.want, got)
 			malformed := event.ND.Malformed
 			if _, rest, ok := strings.Cut(malformed, "bytes long: "); ok {
 				malformed = rest
 			}
-			if diff := cmp.Diff(test.malformed, malformed); diff != "" {
-				t.Errorf("malformed (-want +got):\n%s", diff)
-			}
+			same(t, "malformed", test.malformed, malformed)
 			var faults []string
 			bad := false
 			for _, fault := range faultNames(event.Fault) {
@@ -353,19 +345,10 @@ func TestFaultsInPvD(t *testing.T) {
 	}
 	for name1, test := range tests {
 		t.Run(name1, func(t *testing.T) {
-			event, ok := decodeFrame(raWithOption(cat(pvd(0, 0, 1, name("a"), test.inner), slla())))
-			if !ok {
-				t.Fatal("no event")
-			}
-			if diff := cmp.Diff(test.want, asJSON(t, event.ND.Opt.PvD[0].Opt)); diff != "" {
-				t.Errorf("options (-want +got):\n%s", diff)
-			}
-			if diff := cmp.Diff("in the PvD option at byte 16, "+test.text, event.ND.Malformed); diff != "" {
-				t.Errorf("malformed (-want +got):\n%s", diff)
-			}
-			if diff := cmp.Diff([]string{"badoption"}, faultNames(event.Fault)); diff != "" {
-				t.Errorf("faults (-want +got):\n%s", diff)
-			}
+			event := eventOf(t, raWithOption(cat(pvd(0, 0, 1, name("a"), test.inner), slla())))
+			same(t, "options", test.want, asJSON(t, event.ND.Opt.PvD[0].Opt))
+			same(t, "malformed", "in the PvD option at byte 16, "+test.text, event.ND.Malformed)
+			same(t, "faults", []string{"badoption"}, faultNames(event.Fault))
 			if len(event.ND.Opt.SourceLinkLayer) != 1 {
 				t.Error("the option behind it is not listed")
 			}
@@ -379,10 +362,7 @@ func TestEventsAreBounded(t *testing.T) {
 	for _, test := range slices.Concat(goodOptions(), badOptions()) {
 		options := bytes.Repeat(test.option, 60_000/len(test.option))
 		frame := raWithOption(options)
-		event, ok := d.Decode(frame, len(frame))
-		if !ok {
-			t.Fatal(fmt.Sprint(test.name, ": no event"))
-		}
+		event := decodeWith(t, &d, frame, len(frame))
 		event.Type, event.Direction = schemas.TypeEvent, schemas.In
 		if size := len(event.AppendJSON(nil)); size > 10_000+100*len(frame) {
 			t.Errorf("%s: event of a frame of %d bytes is %d bytes long", test.name, len(frame), size)

@@ -22,11 +22,11 @@ func TestOracle(t *testing.T) {
 	var d decode.Decoder
 	for _, name := range captures(t) {
 		for i, frame := range readCapture(t, name) {
-			event, ok := d.Decode(frame.data, frame.length)
+			event, ok := d.Decode(frame.Data, frame.Length)
 			if !ok || event.ND.Malformed != "" || event.Inet6.NextHeader != 58 {
 				continue
 			}
-			want, ok := oracle(frame.data)
+			want, ok := oracle(frame.Data)
 			if !ok {
 				t.Errorf("%s, frame %d: an event for us alone", name, i)
 				continue

@@ -47,10 +47,7 @@ func TestTshark(t *testing.T) {
 	compared := map[uint8]bool{}
 	var d decode.Decoder
 	for _, frame := range frames {
-		event, ok := d.Decode(frame, len(frame))
-		if !ok {
-			t.Fatalf("no event: %x", frame)
-		}
+		event := decodeWith(t, &d, frame, len(frame))
 		fields := tsharkFields(event)
 		want = append(want, fields)
 		for field := range maps.Keys(fields) {
