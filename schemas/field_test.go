@@ -84,14 +84,10 @@ func TestFieldsHaveNDPMons(t *testing.T) {
 // has there.
 func TestAppendValuesFindsTheValuesOfTheJSON(t *testing.T) {
 	contract := new(Event)
-	if err := contract.ParseJSON([]byte(contractEvent)); err != nil {
-		t.Fatal(err)
-	}
+	check(t, contract.ParseJSON([]byte(contractEvent)))
 	for _, e := range []*Event{fullEvent(t), contract, new(Event)} {
 		var doc any
-		if err := json.Unmarshal(e.AppendJSON(nil), &doc); err != nil {
-			t.Fatal(err)
-		}
+		check(t, json.Unmarshal(e.AppendJSON(nil), &doc))
 		for i, f := range Fields() {
 			if f.Index != i {
 				t.Errorf("%s: Index %d, want %d", f.Name, f.Index, i)
@@ -161,9 +157,7 @@ func value(t *testing.T, f *Field, found any) Value {
 		return Value{}
 	case EthernetAddress:
 		mac, err := ParseMAC(found.(string))
-		if err != nil {
-			t.Fatal(err)
-		}
+		check(t, err)
 		return Value{Num: mac.Uint64()}
 	case IPv6Address:
 		addr := netip.Addr{}

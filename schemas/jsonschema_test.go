@@ -27,14 +27,10 @@ func TestJSONSchemasAreThoseOfTheTypes(t *testing.T) {
 		got := append(jsonSchema(t, messageType), '\n')
 		file := filepath.Join("jsonschema", messageType+".json")
 		if *update {
-			if err := os.WriteFile(file, got, 0o644); err != nil {
-				t.Fatal(err)
-			}
+			check(t, os.WriteFile(file, got, 0o644))
 		}
 		want, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		check(t, err)
 		if diff := cmp.Diff(string(want), string(got)); diff != "" {
 			t.Errorf("%s is old, run go test -update (-file +types):\n%s", file, diff)
 		}
@@ -48,17 +44,11 @@ func compileSchema(t *testing.T, messageType string) *jsonschema.Schema {
 	c.AssertContent()
 	for mt := range messageSchemas() {
 		doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(jsonSchema(t, mt)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := c.AddResource(schemaID(mt), doc); err != nil {
-			t.Fatal(err)
-		}
+		check(t, err)
+		check(t, c.AddResource(schemaID(mt), doc))
 	}
 	s, err := c.Compile(schemaID(messageType))
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	return s
 }
 
@@ -78,9 +68,7 @@ func TestJSONSchemasAcceptMessages(t *testing.T) {
 		{TypeResult, Result{Type: TypeResult, Time: now, Target: netip.MustParseAddr("2001:db8::42"), Status: Suppressed, Error: "held down"}},
 	} {
 		data, err := json.Marshal(tc.message)
-		if err != nil {
-			t.Fatal(err)
-		}
+		check(t, err)
 		if err := validate(t, tc.messageType, data); err != nil {
 			t.Errorf("%s: %v\n%s", tc.messageType, err, data)
 		}
@@ -111,9 +99,7 @@ func TestJSONSchemaRefuses(t *testing.T) {
 func validate(t *testing.T, messageType string, data []byte) error {
 	t.Helper()
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	return compileSchema(t, messageType).Validate(doc)
 }
 
@@ -132,9 +118,7 @@ func jsonSchema(t *testing.T, messageType string) []byte {
 	doc["$id"] = schemaID(messageType)
 	doc["title"] = messageType
 	data, err := json.MarshalIndent(doc, "", "  ")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	return data
 }
 

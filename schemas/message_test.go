@@ -16,6 +16,13 @@ var compareAddr = cmpopts.EquateComparable(netip.Addr{})
 
 const contractEvent = wiretest.ContractEvent
 
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // fullEvent returns an event with every member set.
 func fullEvent(t testing.TB) *Event {
 	e := new(Event)
@@ -29,17 +36,13 @@ func asEncodingJSON(t *testing.T, message any) string {
 	var b strings.Builder
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(message); err != nil {
-		t.Fatal(err)
-	}
+	check(t, enc.Encode(message))
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
 func TestAppendJSONWritesWhatEncodingJSONWrites(t *testing.T) {
 	var contract Event
-	if err := json.Unmarshal([]byte(contractEvent), &contract); err != nil {
-		t.Fatal(err)
-	}
+	check(t, json.Unmarshal([]byte(contractEvent), &contract))
 	for name, e := range map[string]*Event{"contract": &contract, "full": fullEvent(t)} {
 		if diff := cmp.Diff(asEncodingJSON(t, e), string(e.AppendJSON(nil))); diff != "" {
 			t.Errorf("%s (-encoding/json +AppendJSON):\n%s", name, diff)
@@ -175,9 +178,7 @@ func TestOtherMessages(t *testing.T) {
 		same(&results[i], results[i].AppendJSON(nil))
 	}
 	var back Relay
-	if err := back.ParseJSON(relays[0].AppendJSON(nil)); err != nil {
-		t.Fatal(err)
-	}
+	check(t, back.ParseJSON(relays[0].AppendJSON(nil)))
 	if diff := cmp.Diff(relays[0], back, compareAddr); diff != "" {
 		t.Errorf("read back (-want +got):\n%s", diff)
 	}
@@ -224,4 +225,62 @@ func TestCheckTarget(t *testing.T) {
 			t.Errorf("%q: %v, want %q", addr, err, want)
 		}
 	}
+}
+
+func TestEscapeToken(t *testing.T) {
+	for name, want := range map[string]string{
+		"r1":        "r1",
+		"eth0.100":  "eth0=2E100",
+		"a b":       "a=20b",
+		"*":         "=2A",
+		">":         "=3E",
+		"":          "=",
+		"=":         "=3D",
+		"=2E":       "=3D2E",
+		"rü":        "r=C3=BC",
+		"a-b_C9":    "a-b_C9",
+		"\x00\xff/": "=00=FF=2F",
+	} {
+		if got := EscapeToken(name); got != want {
+			t.Errorf("EscapeToken(%q) = %q, want %q", name, got, want)
+		}
+	}
+	for _, token := range []string{"", "a.b", "=2", "=2e", "=41", "==", "a=", "=ZZ", "a b", "*"} {
+		if name, err := UnescapeToken(token); err == nil {
+			t.Errorf("UnescapeToken(%q) = %q, want an error", token, name)
+		}
+	}
+}
+
+func TestSubjects(t *testing.T) {
+	if got, want := EventSubject("r1.example.org", "eth0.100", KindNS), "nd.events.r1=2Eexample=2Eorg.eth0=2E100.ns"; got != want {
+		t.Errorf("EventSubject = %s, want %s", got, want)
+	}
+	if got, want := RelaySubject("r1"), "nd.relay.r1"; got != want {
+		t.Errorf("RelaySubject = %s, want %s", got, want)
+	}
+	if got, want := ResultSubject("r1"), "nd.results.r1"; got != want {
+		t.Errorf("ResultSubject = %s, want %s", got, want)
+	}
+}
+
+func FuzzEscapeToken(f *testing.F) {
+	for _, name := range []string{"eth0.100", "", "=", "=41", "=2E", "a b*>", "\x00\xff"} {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		if len(name) > 40 {
+			return // nothing new, and the fuzzer would spend its time on making it short again
+		}
+		token := EscapeToken(name)
+		if token == "" || strings.ContainsAny(token, ".*> \t\r\n\x00") {
+			t.Fatalf("EscapeToken(%q) = %q is no token", name, token)
+		}
+		if back, err := UnescapeToken(token); err != nil || back != name {
+			t.Fatalf("UnescapeToken(%q) = %q, %v, want %q", token, back, err, name)
+		}
+		if back, err := UnescapeToken(name); err == nil && EscapeToken(back) != name {
+			t.Fatalf("UnescapeToken(%q) = %q, whose token is %q", name, back, EscapeToken(back))
+		}
+	})
 }

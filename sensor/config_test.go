@@ -68,9 +68,7 @@ func TestValidate(t *testing.T) {
 
 func TestHost(t *testing.T) {
 	want, err := os.Hostname()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	for configured, want := range map[string]string{"": want, "r 1.example": "r 1.example"} {
 		if got, err := (Config{Host: configured}).host(); got != want || err != nil {
 			t.Errorf("host %q: %q, %v", configured, got, err)
@@ -120,9 +118,7 @@ func TestSelects(t *testing.T) {
 				return strings.Split(list, ",")
 			}
 			s, err := Config{Interfaces: split(tt.interfaces), Masters: split(tt.masters), Proxies: split(tt.proxies)}.selection()
-			if err != nil {
-				t.Fatal(err)
-			}
+			check(t, err)
 			if selected, m := s.selects(tt.link, tt.held); selected != tt.selected || m != tt.marks {
 				t.Errorf("selected %v, marks %+v", selected, m)
 			}

@@ -2,12 +2,15 @@ package sensor
 
 import (
 	"encoding/json"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/ndmon/ndmon/deploy/lab"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/sensor/capture"
 )
@@ -38,9 +41,7 @@ func (t *taker) TryPublish(_, _ string, data []byte) bool {
 func newTestSensor(t testing.TB, p Publisher) *session {
 	t.Helper()
 	m, err := newMetrics(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	s := &session{Deps: Deps{Health: func(error) {}, Publisher: p, Now: time.Now}, config: config(), host: "r1", metrics: m}
 	s.own.Store(&map[schemas.MAC]struct{}{})
 	return s
@@ -77,9 +78,7 @@ func TestIDs(t *testing.T) {
 				t.Fatal("an NS is no event")
 			}
 			var ev schemas.Event
-			if err := json.Unmarshal(data, &ev); err != nil {
-				t.Fatal(err)
-			}
+			check(t, json.Unmarshal(data, &ev))
 			if seen[ev.ID] {
 				t.Fatalf("id %s again", ev.ID)
 			}
@@ -100,4 +99,85 @@ func BenchmarkDeliver(b *testing.B) {
 		s.deliver(t, f)
 	}
 	b.ReportMetric(float64(p.bytes)/float64(b.N), "bytes/event")
+}
+
+func isHeartbeat(m message) bool { return m.event.Sensor != nil }
+
+// A sensor publishes heartbeats before its first event and regularly after it, and after
+// its last event that it has stopped.
+func TestHeartbeats(t *testing.T) {
+	router, host := pair(t)
+	c := config("eth0")
+	c.Heartbeat = time.Second
+	before := time.Date(2026, 11, 25, 10, 0, 2, 0, time.UTC)
+	began := time.Now()
+	r := start(t, router, c, func(d *Deps) { d.Before = before })
+	r.capturing(t, "eth0", 1)
+	host.Solicit(netip.MustParseAddr("2001:db8::50"))
+	r.sees(t, "the NS", solicitation("eth0", schemas.In, "2001:db8::50"))
+	lab.Eventually(t, "there are three heartbeats", func() bool { return len(r.events(isHeartbeat)) >= 3 })
+	host.Solicit(netip.MustParseAddr("2001:db8::51"))
+	r.sees(t, "the NS", solicitation("eth0", schemas.In, "2001:db8::51"))
+	r.stop(t)
+
+	first, last := r.messages[0], r.messages[len(r.messages)-1]
+	if !isHeartbeat(first) || !isHeartbeat(last) {
+		t.Fatalf("the first event is %+v, the last %+v", first.event, last.event)
+	}
+	started := first.event.Sensor.Started
+	if started.Before(began) || started.After(r.events(func(m message) bool { return m.event.Frame != nil })[0].event.Time) {
+		t.Errorf("it started at %v", started)
+	}
+	beats := r.events(isHeartbeat)
+	for i, m := range beats {
+		if m.subject != "nd.events.r1.=.other" || m.event.Direction != schemas.In || m.event.Frame != nil {
+			t.Errorf("%s %+v", m.subject, m.event)
+		}
+		want := &schemas.SensorState{Started: started, Interval: 1, Stopped: i == len(beats)-1}
+		if i == 0 {
+			want.Before = &before
+		}
+		if diff := cmp.Diff(want, m.event.Sensor); diff != "" {
+			t.Errorf("heartbeat %d:\n%s", i, diff)
+		}
+	}
+	if n, want := r.metric(t, "nd_sensor_events_total"), len(r.messages)-len(beats); n != float64(want) {
+		t.Errorf("%v events are counted, want %d, without the heartbeats", n, want)
+	}
+}
+
+// While NATS is away, heartbeats do not pile up.
+func TestHeartbeatsWithoutNATS(t *testing.T) {
+	r := &recorder{}
+	connected := true
+	s := &session{Deps: Deps{Publisher: r, Connected: func() bool { return connected }, Now: time.Now}, config: config(), host: "r1"}
+	s.config.Heartbeat = 1500 * time.Millisecond
+	h := newHeartbeat(s)
+	_, stop := h.start()
+	defer stop()
+	for _, step := range []struct {
+		connected bool
+		want      int
+	}{{true, 2}, {false, 3}, {false, 3}, {false, 3}, {true, 4}, {true, 5}, {false, 6}, {false, 6}} {
+		connected = step.connected
+		h.beat()
+		if n := len(r.messages); n != step.want {
+			t.Errorf("%d heartbeats, want %d", n, step.want)
+		}
+	}
+	h.end()
+	if last := r.messages[len(r.messages)-1].event.Sensor; len(r.messages) != 7 || !last.Stopped || last.Interval != 2 {
+		t.Errorf("%d heartbeats, the last %+v", len(r.messages), last)
+	}
+	r.check(t)
+}
+
+func TestNoHeartbeats(t *testing.T) {
+	n := lab.New(t, "router")
+	r := start(t, n, config("eth0"))
+	r.logs(t, 1, "waiting for interface")
+	r.stop(t)
+	if len(r.messages) > 0 {
+		t.Errorf("%+v", r.messages)
+	}
 }

@@ -42,9 +42,7 @@ func readFiles(t *testing.T, files ...string) (*recorder, error) {
 
 func TestReadFile(t *testing.T) {
 	r, err := readFiles(t, resolution)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	r.check(t)
 	frames := packets(t, resolution)
 	for n, m := range r.messages {
@@ -68,9 +66,7 @@ func TestReadFile(t *testing.T) {
 func packets(t testing.TB, file string) (list []capfile.Packet) {
 	t.Helper()
 	for p, err := range capfile.ReadFile(file) {
-		if err != nil {
-			t.Fatal(err)
-		}
+		check(t, err)
 		p.Data = bytes.Clone(p.Data)
 		list = append(list, p)
 	}
@@ -81,17 +77,11 @@ func packets(t testing.TB, file string) (list []capfile.Packet) {
 func TestReadBadFiles(t *testing.T) {
 	dir := t.TempDir()
 	data, err := os.ReadFile(resolution)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	truncated, text := filepath.Join(dir, "truncated.pcap"), filepath.Join(dir, "text.pcap")
-	if err := errors.Join(os.WriteFile(truncated, data[:len(data)-1], 0o600), os.WriteFile(text, []byte("no capture at all"), 0o600)); err != nil {
-		t.Fatal(err)
-	}
+	check(t, errors.Join(os.WriteFile(truncated, data[:len(data)-1], 0o600), os.WriteFile(text, []byte("no capture at all"), 0o600)))
 	whole, err := readFiles(t, resolution)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	r, err := readFiles(t, truncated, text, filepath.Join(dir, "none.pcap"), dir, resolution)
 	r.check(t)
 	frames := packets(t, resolution)
@@ -120,42 +110,36 @@ func TestReadBadFiles(t *testing.T) {
 	}
 }
 
+// writeNg writes a pcapng file with a frame on each of some interfaces.
+func writeNg(t *testing.T, file string, interfaces ...string) {
+	t.Helper()
+	f, err := os.Create(file)
+	check(t, err)
+	defer f.Close()
+	whole, err := readFiles(t, resolution)
+	check(t, err)
+	frame := whole.messages[0].event.Frame
+	var w *pcapgo.NgWriter
+	for i, name := range interfaces {
+		ng := pcapgo.NgInterface{Name: name, LinkType: layers.LinkTypeEthernet}
+		if i == 0 {
+			w, err = pcapgo.NewNgWriterInterface(f, ng, pcapgo.DefaultNgWriterOptions)
+		} else {
+			_, err = w.AddInterface(ng)
+		}
+		check(t, err)
+		ci := gopacket.CaptureInfo{Timestamp: time.Unix(1700000000, 0), CaptureLength: len(frame), Length: len(frame), InterfaceIndex: i}
+		check(t, w.WritePacket(ci, frame))
+	}
+	check(t, w.Flush())
+}
+
 // An interface has its name in the pcapng file, if that is a valid one.
 func TestInterfaceNames(t *testing.T) {
-	dir := t.TempDir()
-	file := filepath.Join(dir, "night shift.2.pcapng")
-	whole, err := readFiles(t, resolution)
-	if err != nil {
-		t.Fatal(err)
-	}
-	frame := whole.messages[0].event.Frame
-	f, err := os.Create(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	w, err := pcapgo.NewNgWriterInterface(f, pcapgo.NgInterface{Name: "eth0.7", LinkType: layers.LinkTypeEthernet}, pcapgo.DefaultNgWriterOptions)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"", "bad\nname", "\xff", "eth0 *"} {
-		if _, err := w.AddInterface(pcapgo.NgInterface{Name: name, LinkType: layers.LinkTypeEthernet}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for i := range 5 {
-		ci := gopacket.CaptureInfo{Timestamp: time.Unix(1700000000, 0), CaptureLength: len(frame), Length: len(frame), InterfaceIndex: i}
-		if err := w.WritePacket(ci, frame); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Flush(); err != nil {
-		t.Fatal(err)
-	}
+	file := filepath.Join(t.TempDir(), "night shift.2.pcapng")
+	writeNg(t, file, "eth0.7", "", "bad\nname", "\xff", "eth0 *")
 	r, err := readFiles(t, file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	r.check(t) // of the subjects too
 	var got []string
 	for _, m := range r.messages {
@@ -166,47 +150,19 @@ func TestInterfaceNames(t *testing.T) {
 	}
 }
 
-// Files with more interfaces than anybody has do not fill the memory.
+// Files with very many interfaces do not fill the memory.
 func TestManyInterfaces(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "many.pcapng")
-	f, err := os.Create(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	whole, err := readFiles(t, resolution)
-	if err != nil {
-		t.Fatal(err)
-	}
-	frame := whole.messages[0].event.Frame
-	ethernet := func(i int) pcapgo.NgInterface {
-		return pcapgo.NgInterface{Name: "eth" + itoa(i), LinkType: layers.LinkTypeEthernet}
-	}
-	w, err := pcapgo.NewNgWriterInterface(f, ethernet(0), pcapgo.DefaultNgWriterOptions)
-	if err != nil {
-		t.Fatal(err)
-	}
 	const count = 3 * maxEncoders
+	var names []string
 	for i := range count {
-		if i > 0 {
-			if _, err := w.AddInterface(ethernet(i)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		ci := gopacket.CaptureInfo{Timestamp: time.Unix(1700000000, 0), CaptureLength: len(frame), Length: len(frame), InterfaceIndex: i}
-		if err := w.WritePacket(ci, frame); err != nil {
-			t.Fatal(err)
-		}
+		names = append(names, "eth"+itoa(i))
 	}
-	if err := w.Flush(); err != nil {
-		t.Fatal(err)
-	}
+	writeNg(t, file, names...)
 	r, registry := &recorder{}, prometheus.NewRegistry()
 	c := config()
 	c.ReadFiles = []string{file}
-	if err := Run(t.Context(), c, Deps{Publisher: r, Registry: registry}); err != nil {
-		t.Fatal(err)
-	}
+	check(t, Run(t.Context(), c, Deps{Publisher: r, Registry: registry}))
 	r.check(t)
 	series, err := testutil.GatherAndCount(registry, "nd_sensor_frames_total")
 	if err != nil || series > maxEncoders*len(kinds) || len(r.messages) != count {
@@ -214,27 +170,31 @@ func TestManyInterfaces(t *testing.T) {
 	}
 }
 
+// runFile runs the sensor on a file until it is cancelled.
+func runFile(t *testing.T, file string, p Publisher) (cancel func(), done chan error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	c := config()
+	c.ReadFiles = []string{file}
+	done = make(chan error, 1)
+	go func() { done <- Run(ctx, c, Deps{Publisher: p}) }()
+	return cancel, done
+}
+
 // Standard input is read like a file, and waiting for it can be ended.
 func TestStandardInput(t *testing.T) {
 	data, err := os.ReadFile(resolution)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	in, out, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	defer in.Close()
 	stdin := os.Stdin
 	os.Stdin = in
 	defer func() { os.Stdin = stdin }()
 
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	r, done := &recorder{}, make(chan error, 1)
-	c := config()
-	c.ReadFiles = []string{"-"}
-	go func() { done <- Run(ctx, c, Deps{Publisher: r}) }()
+	r := &recorder{}
+	cancel, done := runFile(t, "-", r)
 	if _, err := out.Write(data); err != nil {
 		t.Fatal(err)
 	}
@@ -252,14 +212,8 @@ func TestStandardInput(t *testing.T) {
 // Run ends when ctx is done, even while it opens a named pipe without a writer.
 func TestPipeWithoutWriter(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "pipe")
-	if err := unix.Mkfifo(pipe, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	c := config()
-	c.ReadFiles = []string{pipe}
-	go func() { done <- Run(ctx, c, Deps{Publisher: &recorder{}}) }()
+	check(t, unix.Mkfifo(pipe, 0o600))
+	cancel, done := runFile(t, pipe, &recorder{})
 	cancel()
 	lab.Eventually(t, "Run ends", func() bool { return len(done) > 0 })
 	if err := <-done; err != nil {
@@ -277,12 +231,8 @@ func TestPipeWithoutWriter(t *testing.T) {
 
 // A publisher without room is waited for, until ctx is done.
 func TestCancelWhilePublishing(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
 	p := stuck{make(chan struct{})}
-	done := make(chan error, 1)
-	c := config()
-	c.ReadFiles = []string{resolution}
-	go func() { done <- Run(ctx, c, Deps{Publisher: p}) }()
+	cancel, done := runFile(t, resolution, p)
 	<-p.called
 	cancel()
 	if err := <-done; err != nil {

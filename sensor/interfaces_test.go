@@ -46,9 +46,7 @@ func TestSameIndexAgain(t *testing.T) {
 	router, host := lab.New(t, "router"), lab.New(t, "host")
 	router.Veth("eth0", host, "eth0")
 	sel, err := config("eth0").selection()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	s, log := newTestSensor(t, &recorder{}), &logBook{}
 	s.Log = slog.New(slog.NewTextHandler(log, nil))
 	f := newFollower(s, sel)
@@ -113,9 +111,7 @@ func TestAddressAndNameChange(t *testing.T) {
 	r.capturing(t, "eth0", 1)
 	mac := schemas.MAC{2, 0, 0, 0, 0, 0x42}
 	link := router.Link("eth0")
-	if err := router.Netlink.LinkSetHardwareAddr(link, mac[:]); err != nil {
-		t.Fatal(err)
-	}
+	check(t, router.Netlink.LinkSetHardwareAddr(link, mac[:]))
 	r.logs(t, 1, "changed its Ethernet address", "to=02:00:00:00:00:42")
 	router.Solicit(netip.MustParseAddr("2001:db8::8"))
 	m := r.sees(t, "an NS after the change", solicitation("eth0", schemas.Out, "2001:db8::8"))
@@ -125,9 +121,7 @@ func TestAddressAndNameChange(t *testing.T) {
 
 	router.Down("eth0")
 	r.logs(t, 1, "interface is down")
-	if err := router.Netlink.LinkSetName(link, "eth9"); err != nil {
-		t.Fatal(err)
-	}
+	check(t, router.Netlink.LinkSetName(link, "eth9"))
 	r.logs(t, 1, "interface was renamed", "interface=eth0", "name=eth9")
 	r.capturing(t, "eth9", 1)
 	router.Up("eth9")
@@ -135,9 +129,7 @@ func TestAddressAndNameChange(t *testing.T) {
 	r.sees(t, "an NS under the new name", solicitation("eth9", schemas.In, "2001:db8::9"))
 
 	router.Down("eth9")
-	if err := router.Netlink.LinkSetName(link, "wan"); err != nil {
-		t.Fatal(err)
-	}
+	check(t, router.Netlink.LinkSetName(link, "wan"))
 	r.logs(t, 1, "interface was renamed", "interface=eth9", "name=wan")
 	r.logs(t, 1, "waiting for interface", `wanted=eth*`)
 }
@@ -173,12 +165,8 @@ func TestSelectByPrefix(t *testing.T) {
 	}
 
 	addr, err := netlink.ParseAddr("2001:db8:1::1/64")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := router.Netlink.AddrDel(router.Link("two"), addr); err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
+	check(t, router.Netlink.AddrDel(router.Link("two"), addr))
 	r.logs(t, 1, "no longer selected", "interface=two")
 }
 
@@ -220,9 +208,7 @@ func TestMissing(t *testing.T) {
 	var missing, existing []string
 	var err error
 	n.Do(func() { missing, existing, err = Missing(c) })
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	slices.Sort(missing)
 	slices.Sort(existing)
 	if want := []string{"192.0.2.0/24", "eth7", "lo", "wan*"}; !slices.Equal(missing, want) {

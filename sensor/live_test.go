@@ -45,6 +45,13 @@ func pair(t *testing.T) (router, host *lab.Namespace) {
 	return router, host
 }
 
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestDirection(t *testing.T) {
 	router, host := pair(t)
 	c := config()
@@ -158,9 +165,7 @@ func TestForwarded(t *testing.T) {
 	bridge.Bridge("br0")
 	for port, station := range map[string]*lab.Namespace{"p1": one, "p2": two} {
 		bridge.Veth(port, station, "eth0")
-		if err := bridge.Netlink.LinkSetMaster(bridge.Link(port), bridge.Link("br0")); err != nil {
-			t.Fatal(err)
-		}
+		check(t, bridge.Netlink.LinkSetMaster(bridge.Link(port), bridge.Link("br0")))
 	}
 	bridge.Up("br0")
 	bridge.Address("br0", "2001:db8::1/64")
@@ -170,7 +175,7 @@ func TestForwarded(t *testing.T) {
 	for _, name := range []string{"p1", "p2", "br0"} {
 		r.capturing(t, name, 1)
 	}
-	check := func(what string, forwarded bool, match func(message) bool) {
+	expect := func(what string, forwarded bool, match func(message) bool) {
 		t.Helper()
 		if m := r.sees(t, what, match); m.event.Forwarded != forwarded {
 			t.Errorf("%s, of %v, has forwarded %v", what, m.event.Ethernet.Source, m.event.Forwarded)
@@ -178,35 +183,29 @@ func TestForwarded(t *testing.T) {
 	}
 
 	one.Solicit(netip.MustParseAddr("2001:db8::12"))
-	check("the NS that comes from a station", false, solicitation("p1", schemas.In, "2001:db8::12"))
-	check("the NS that leaves for the other", true, solicitation("p2", schemas.Out, "2001:db8::12"))
-	check("the NA that leaves for the first", true, advertisement("p1", schemas.Out, "2001:db8::12"))
+	expect("the NS that comes from a station", false, solicitation("p1", schemas.In, "2001:db8::12"))
+	expect("the NS that leaves for the other", true, solicitation("p2", schemas.Out, "2001:db8::12"))
+	expect("the NA that leaves for the first", true, advertisement("p1", schemas.Out, "2001:db8::12"))
 
 	own := func(target string) {
 		bridge.Solicit(netip.MustParseAddr(target))
-		check("the bridge's own NS", false, solicitation("br0", schemas.Out, target))
-		check("its copy that leaves by a port", false, solicitation("p1", schemas.Out, target))
+		expect("the bridge's own NS", false, solicitation("br0", schemas.Out, target))
+		expect("its copy that leaves by a port", false, solicitation("p1", schemas.Out, target))
 	}
 	own("2001:db8::21")
 	link := bridge.Link("br0")
 	mac := schemas.MAC{2, 0, 0, 0, 0, 0x42}
-	if err := bridge.Netlink.LinkSetHardwareAddr(link, mac[:]); err != nil {
-		t.Fatal(err)
-	}
+	check(t, bridge.Netlink.LinkSetHardwareAddr(link, mac[:]))
 	r.logs(t, 1, "changed its Ethernet address", "interface=br0", "to=02:00:00:00:00:42")
 	own("2001:db8::22")
 
 	// The kernel advertises a new address at once, before the sensor hears of it.
 	bridge.Do(func() {
-		if err := os.WriteFile("/proc/sys/net/ipv6/conf/br0/ndisc_notify", []byte("1"), 0); err != nil {
-			t.Fatal(err)
-		}
+		check(t, os.WriteFile("/proc/sys/net/ipv6/conf/br0/ndisc_notify", []byte("1"), 0))
 	})
 	mac[5]++
-	if err := bridge.Netlink.LinkSetHardwareAddr(link, mac[:]); err != nil {
-		t.Fatal(err)
-	}
-	check("the NA with a new address", false, advertisement("br0", schemas.Out, "2001:db8::1"))
+	check(t, bridge.Netlink.LinkSetHardwareAddr(link, mac[:]))
+	expect("the NA with a new address", false, advertisement("br0", schemas.Out, "2001:db8::1"))
 }
 
 // The kernel removes the VLAN tag of a received frame.

@@ -243,9 +243,7 @@ func config(interfaces ...string) Config {
 func (r *running) metric(t *testing.T, name string, labels ...string) float64 {
 	t.Helper()
 	families, err := r.registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	sum := 0.0
 	for _, f := range families {
 		if f.GetName() != name {

@@ -20,6 +20,13 @@ import (
 	"go.uber.org/goleak"
 )
 
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func connect(t testing.TB, url string) *Conn {
@@ -30,9 +37,7 @@ func connect(t testing.TB, url string) *Conn {
 func connectAs(t testing.TB, cfg Config) *Conn {
 	t.Helper()
 	c, err := Connect(cfg, Options{Name: "test", Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
@@ -69,10 +74,20 @@ func testContext(t testing.TB) context.Context {
 
 func ensureStreams(t testing.TB, c *Conn) {
 	t.Helper()
-	_, err := EnsureStreams(testContext(t), c.JetStream(), StreamConfig{EventsBytes: 64 << 20, EventsAge: time.Hour, AlertsBytes: 64 << 20, AlertsAge: time.Hour})
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, err := EnsureStreams(testContext(t), c.JetStream(), streamConfig())
+	check(t, err)
+}
+
+func streamConfig() StreamConfig {
+	return StreamConfig{EventsBytes: 64 << 20, EventsAge: time.Hour, AlertsBytes: 64 << 20, AlertsAge: time.Hour}
+}
+
+// withStreams returns a connection to a server that has the streams.
+func withStreams(t testing.TB) *Conn {
+	t.Helper()
+	c := connect(t, bustest.Start(t, t.TempDir(), -1).ClientURL())
+	ensureStreams(t, c)
+	return c
 }
 
 // storedData returns the data of all messages of a stream, in order.
@@ -80,18 +95,14 @@ func storedData(t testing.TB, c *Conn, stream string) []string {
 	t.Helper()
 	ctx := testContext(t)
 	cons, err := c.JetStream().OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	var all []string
 	for {
 		msg, err := cons.Next(jetstream.FetchMaxWait(500 * time.Millisecond))
 		if errors.Is(err, nats.ErrTimeout) {
 			return all
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		check(t, err)
 		all = append(all, string(msg.Data()))
 		if meta, err := msg.Metadata(); err == nil && meta.NumPending == 0 {
 			return all
@@ -109,9 +120,7 @@ func TestEnsureStreamsLeavesExistingAlone(t *testing.T) {
 	ensureStreams(t, c)
 	ensureStreams(t, c)
 	stream, err := c.JetStream().Stream(ctx, schemas.StreamEvents)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	if got := stream.CachedInfo().Config.MaxMsgs; got != 7 {
 		t.Errorf("MaxMsgs became %d", got)
 	}
@@ -131,17 +140,13 @@ func TestJetStreamIsNotEnabled(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "nats.conf")
-			if err := os.WriteFile(file, []byte(tt.conf), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			check(t, os.WriteFile(file, []byte(tt.conf), 0o600))
 			o, err := server.ProcessConfigFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
+			check(t, err)
 			o.Port = -1
 			url := bustest.StartWith(t, o).ClientURL()
 			c := connectAs(t, Config{URL: url, User: "a", Password: "b"})
-			_, err = EnsureStreams(testContext(t), c.JetStream(), StreamConfig{EventsBytes: 64 << 20, EventsAge: time.Hour, AlertsBytes: 64 << 20, AlertsAge: time.Hour})
+			_, err = EnsureStreams(testContext(t), c.JetStream(), streamConfig())
 			if want := strings.Replace(tt.want, "URL", url, 1); err == nil || !strings.HasPrefix(err.Error(), want) {
 				t.Errorf("EnsureStreams: %v, want %s", err, want)
 			}

@@ -21,21 +21,13 @@ import (
 func TestDialWithTheNotedKey(t *testing.T) {
 	t.Setenv("RUNTIME_DIRECTORY", t.TempDir())
 	pair, err := nkeys.CreateUser()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	seed, err := pair.Seed()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	public, err := pair.PublicKey()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	file := filepath.Join(t.TempDir(), "admin.nk")
-	if err := os.WriteFile(file, seed, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	check(t, os.WriteFile(file, seed, 0o600))
 	serve := func(nkey string) *server.Server {
 		o := &server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true}
 		if nkey != "" {
@@ -58,25 +50,19 @@ func TestDialWithTheNotedKey(t *testing.T) {
 			}
 		}
 		forget, err := NoteLocalKey(s.Addr().(*net.TCPAddr).Port, file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		check(t, err)
 		if err := dial(Config{URL: s.ClientURL()}); err != nil {
 			t.Errorf("with the noted key: %v", err)
 		}
 		forget()
 	}
 	forget, err := NoteLocalKey(with.Addr().(*net.TCPAddr).Port, file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	if err := dial(Config{URL: with.ClientURL(), User: "a", Password: "b"}); err == nil {
 		t.Error("the noted key is used instead of the configured user")
 	}
 	// The note of a key that was removed is removed by the next ndmon.
-	if err := os.Remove(file); err != nil {
-		t.Fatal(err)
-	}
+	check(t, os.Remove(file))
 	if err := dial(Config{URL: with.ClientURL()}); err == nil {
 		t.Error("connected with a key that was removed")
 	}
@@ -108,9 +94,7 @@ func TestConfigValidate(t *testing.T) {
 // A pipe without a writer, or a device without an end, blocks nothing.
 func TestConfigFilesAreRegular(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "pipe")
-	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	check(t, syscall.Mkfifo(pipe, 0o600))
 	const url = "nats://127.0.0.1:1"
 	for _, path := range []string{pipe, "/dev/zero", t.TempDir()} {
 		for setting, cfg := range map[string]Config{

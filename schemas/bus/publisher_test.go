@@ -33,13 +33,9 @@ func TestPublisherLosesNothingWhenServerRestarts(t *testing.T) {
 			bustest.Stop(s)
 			s = bustest.Start(t, dir, port)
 		}
-		if err := p.Publish(ctx, "nd.events.r1.eth0.ns", "", []byte(strconv.Itoa(i))); err != nil {
-			t.Fatal(err)
-		}
+		check(t, p.Publish(ctx, "nd.events.r1.eth0.ns", "", []byte(strconv.Itoa(i))))
 	}
-	if err := p.Flush(ctx); err != nil {
-		t.Fatal(err)
-	}
+	check(t, p.Flush(ctx))
 	// A message may be stored twice, but the first copies are complete and in order.
 	want := 0
 	for _, data := range storedData(t, c, schemas.StreamEvents) {
@@ -60,9 +56,7 @@ func TestPublisherLosesNothingWhenServerRestarts(t *testing.T) {
 // A subscriber without JetStream receives every publication, so a message that is
 // stored must not be published again.
 func TestPublisherAsksWhatIsStored(t *testing.T) {
-	s := bustest.Start(t, t.TempDir(), -1)
-	c := connect(t, s.ClientURL())
-	ensureStreams(t, c)
+	c := withStreams(t)
 	asked := make(chan struct{}, 16)
 	p := runPublisher(t, c, PublisherConfig{InFlight: 8, Buffer: 1 << 20, AckTimeout: time.Minute,
 		Stored: func(context.Context) (func(string) bool, error) {
@@ -70,16 +64,10 @@ func TestPublisherAsksWhatIsStored(t *testing.T) {
 			return func(id string) bool { return id == "a" }, nil
 		}})
 	sub, err := c.NATS().SubscribeSync(schemas.SubjectAlerts)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	ctx := testContext(t)
-	if err := p.Publish(ctx, schemas.SubjectAlerts, "warm", []byte("warm")); err != nil {
-		t.Fatal(err)
-	}
-	if err := p.Flush(ctx); err != nil {
-		t.Fatal(err)
-	}
+	check(t, p.Publish(ctx, schemas.SubjectAlerts, "warm", []byte("warm")))
+	check(t, p.Flush(ctx))
 	// Two messages that were sent, and whose acknowledgement is lost.
 	p.mu.Lock()
 	p.paused = true
@@ -89,14 +77,10 @@ func TestPublisherAsksWhatIsStored(t *testing.T) {
 	p.mu.Unlock()
 	p.again()
 	<-asked
-	if err := p.Flush(ctx); err != nil {
-		t.Fatal(err)
-	}
+	check(t, p.Flush(ctx))
 	for _, want := range []string{"warm", "b"} {
 		m, err := sub.NextMsgWithContext(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
+		check(t, err)
 		if string(m.Data) != want {
 			t.Errorf("subscriber got %q, want %q", m.Data, want)
 		}
@@ -113,9 +97,7 @@ func TestPublisherWaitsForStream(t *testing.T) {
 		}
 	}
 	ensureStreams(t, c)
-	if err := p.Flush(testContext(t)); err != nil {
-		t.Fatal(err)
-	}
+	check(t, p.Flush(testContext(t)))
 	if got := len(storedData(t, c, schemas.StreamEvents)); got != 100 {
 		t.Errorf("%d messages stored, want 100", got)
 	}
@@ -153,13 +135,9 @@ func TestPublisherRejectsOversized(t *testing.T) {
 	}
 	p := runPublisher(t, c, PublisherConfig{InFlight: 8, Buffer: 8 << 20, AckTimeout: time.Second})
 	for _, size := range []int{10, 200, 2 << 20, 20} { // 2 MiB is over the server's payload limit
-		if err := p.Publish(ctx, "small", "", make([]byte, size)); err != nil {
-			t.Fatal(err)
-		}
+		check(t, p.Publish(ctx, "small", "", make([]byte, size)))
 	}
-	if err := p.Flush(ctx); err != nil {
-		t.Fatal(err)
-	}
+	check(t, p.Flush(ctx))
 	if p.mu.Lock(); p.rejected != 2 {
 		t.Errorf("%d messages rejected, want 2", p.rejected)
 	}
@@ -172,9 +150,7 @@ func TestPublisherRejectsOversized(t *testing.T) {
 // A publisher sends nothing while Ready returns an error, becomes unhealthy, and
 // recovers by itself.
 func TestPublisherWaitsForRoom(t *testing.T) {
-	s := bustest.Start(t, t.TempDir(), -1)
-	c := connect(t, s.ClientURL())
-	ensureStreams(t, c)
+	c := withStreams(t)
 	full := errors.New("the disk is full")
 	var room atomic.Bool
 	var stored []uint64
@@ -202,9 +178,7 @@ func TestPublisherWaitsForRoom(t *testing.T) {
 		t.Errorf("%d messages are stored", len(got))
 	}
 	room.Store(true)
-	if err := p.Flush(testContext(t)); err != nil {
-		t.Fatal(err)
-	}
+	check(t, p.Flush(testContext(t)))
 	if err := p.Health(); err != nil {
 		t.Errorf("health with room: %v", err)
 	}
@@ -218,9 +192,7 @@ func TestPublisherWaitsForRoom(t *testing.T) {
 }
 
 func BenchmarkPublisher(b *testing.B) {
-	s := bustest.Start(b, b.TempDir(), -1)
-	c := connect(b, s.ClientURL())
-	ensureStreams(b, c)
+	c := withStreams(b)
 	p := runPublisher(b, c, PublisherConfig{InFlight: DefaultInFlight, Buffer: 64 << 20, AckTimeout: DefaultAckTimeout})
 	data := make([]byte, 500)
 	b.ReportAllocs()

@@ -73,9 +73,7 @@ func TestMatches(t *testing.T) {
 		"uplink-of-router": {false, false},
 	} {
 		p, err := ParsePattern(text)
-		if err != nil {
-			t.Fatal(err)
-		}
+		check(t, err)
 		if got := [2]bool{p.Matches(eth1), p.Matches(lo)}; got != want {
 			t.Errorf("%s: %v, want %v", text, got, want)
 		}

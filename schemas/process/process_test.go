@@ -24,6 +24,13 @@ type testConfig struct {
 	Enabled bool          `split_words:"true" desc:"whether"`
 }
 
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func (c testConfig) Validate() error {
 	if c.Count == 0 {
 		return errors.New("TEST_COUNT: takes a number above 0")
@@ -128,9 +135,7 @@ func TestCommandLine(t *testing.T) {
 
 func TestBuildInfo(t *testing.T) {
 	families, err := NewRegistry().Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	for _, f := range families {
 		if f.GetName() != "nd_build_info" {
 			continue
@@ -168,9 +173,7 @@ func TestExitStatus(t *testing.T) {
 
 func TestServeMetrics(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	addr := l.Addr().String()
 	env := Env{Log: slog.New(slog.DiscardHandler), Registry: NewRegistry(), Health: new(Health)}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -182,13 +185,9 @@ func TestServeMetrics(t *testing.T) {
 	counter := prometheus.NewCounter(prometheus.CounterOpts{Name: "test_total"})
 	env.Registry.MustRegister(counter)
 	counter.Inc()
-	if err := ServeMetrics(ctx, addr, env); err != nil {
-		t.Fatal(err)
-	}
+	check(t, ServeMetrics(ctx, addr, env))
 	resp, err := http.Get("http://" + addr + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil || !strings.Contains(string(body), "test_total 1") {
@@ -268,14 +267,10 @@ func TestCheckHealthWithoutAnswer(t *testing.T) {
 func freePort(t *testing.T, addr string) string {
 	t.Helper()
 	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	defer l.Close()
 	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	return port
 }
 

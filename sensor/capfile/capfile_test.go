@@ -23,6 +23,13 @@ import (
 // corpus are the captures that the sensor and the decoder are tested with.
 const corpus = "../testdata/corpus/*.pcap"
 
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // readAll reads what can be read of a file.
 func readAll(data []byte) (packets []Packet, err error) {
 	r, err := NewReader(bytes.NewReader(data))
@@ -47,18 +54,12 @@ func asNg(t testing.TB, packets []Packet, i pcapgo.NgInterface) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	w, err := pcapgo.NewNgWriterInterface(&b, i, pcapgo.DefaultNgWriterOptions)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	for _, p := range packets {
 		ci := gopacket.CaptureInfo{Timestamp: p.Time, CaptureLength: len(p.Data), Length: p.Length}
-		if err := w.WritePacket(ci, p.Data); err != nil {
-			t.Fatal(err)
-		}
+		check(t, w.WritePacket(ci, p.Data))
 	}
-	if err := w.Flush(); err != nil {
-		t.Fatal(err)
-	}
+	check(t, w.Flush())
 	return b.Bytes()
 }
 
@@ -70,22 +71,16 @@ func TestCorpus(t *testing.T) {
 	}
 	for _, file := range files {
 		data, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		check(t, err)
 		r, err := pcapgo.NewReader(bytes.NewReader(data))
-		if err != nil {
-			t.Fatal(err)
-		}
+		check(t, err)
 		var want []Packet
 		for {
 			data, ci, err := r.ReadPacketData()
 			if err == io.EOF {
 				break
 			}
-			if err != nil {
-				t.Fatal(err)
-			}
+			check(t, err)
 			want = append(want, Packet{Data: data, Length: ci.Length, Time: ci.Timestamp})
 		}
 		got, err := readAll(data)
@@ -119,14 +114,10 @@ func TestTruncated(t *testing.T) {
 	var b bytes.Buffer
 	w := pcapgo.NewWriter(&b)
 	ends := map[string]map[int]int{"pcap": {}, "pcapng": {}} // packets before a whole file's end
-	if err := w.WriteFileHeader(65535, layers.LinkTypeEthernet); err != nil {
-		t.Fatal(err)
-	}
+	check(t, w.WriteFileHeader(65535, layers.LinkTypeEthernet))
 	ends["pcap"][b.Len()] = 0
 	for i, p := range packets {
-		if err := w.WritePacket(gopacket.CaptureInfo{Timestamp: p.Time, CaptureLength: len(p.Data), Length: p.Length}, p.Data); err != nil {
-			t.Fatal(err)
-		}
+		check(t, w.WritePacket(gopacket.CaptureInfo{Timestamp: p.Time, CaptureLength: len(p.Data), Length: p.Length}, p.Data))
 		ends["pcap"][b.Len()] = i + 1
 	}
 	i := pcapgo.NgInterface{LinkType: layers.LinkTypeEthernet}
@@ -297,9 +288,7 @@ func TestReadError(t *testing.T) {
 		"pcapng": join(section, ethernet), "pcap": words(magicMicroseconds, 4<<16|2, 0, 0, 65535, 1),
 	} {
 		r, err := NewReader(io.MultiReader(bytes.NewReader(file), failing{broken}))
-		if err != nil {
-			t.Fatal(err)
-		}
+		check(t, err)
 		if _, err := r.Next(); !errors.Is(err, broken) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -357,17 +346,11 @@ func TestReadFile(t *testing.T) {
 		t.Fatalf("no corpus: %v", err)
 	}
 	data, err := os.ReadFile(files[0])
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	cut := filepath.Join(t.TempDir(), "cut.pcap")
-	if err := os.WriteFile(cut, data[:len(data)-1], 0o600); err != nil {
-		t.Fatal(err)
-	}
+	check(t, os.WriteFile(cut, data[:len(data)-1], 0o600))
 	whole, err := readAll(data)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	tests := []struct {
 		file string
 		want []Packet

@@ -25,7 +25,7 @@ func experimental(out bool) []bpf.Instruction {
 	const packetOutgoing = 4 // PACKET_OUTGOING in linux/if_packet.h
 	direction := bpf.JumpIf{Cond: bpf.JumpEqual, Val: packetOutgoing, SkipTrue: 2}
 	if out {
-		direction = bpf.JumpIf{Cond: bpf.JumpEqual, Val: packetOutgoing, SkipFalse: 2}
+		direction.SkipTrue, direction.SkipFalse = 0, 2
 	}
 	return []bpf.Instruction{
 		bpf.LoadExtension{Num: bpf.ExtType},
@@ -39,8 +39,7 @@ func experimental(out bool) []bpf.Instruction {
 
 // frame returns an experimental frame with a payload that starts with n.
 func frame(n byte, length int) []byte {
-	f := append([]byte{2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x88, 0xb5, n}, make([]byte, length-15)...)
-	return f
+	return append([]byte{2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x88, 0xb5, n}, make([]byte, length-15)...)
 }
 
 // open makes two namespaces joined by eth0 and opens it in the first.
@@ -70,6 +69,18 @@ func read(h *Handle) (frames chan Frame, done chan error) {
 	return frames, done
 }
 
+// closeHandle closes a handle, and then waits until its Frames have returned.
+func closeHandle(t testing.TB, h *Handle, done ...chan error) {
+	t.Helper()
+	_, err := h.Close()
+	for _, frames := range done {
+		err = errors.Join(err, <-frames)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 // pcapgo is frozen, so its private field is reliable.
 func TestDescriptor(t *testing.T) {
 	n := lab.New(t, "router")
@@ -83,17 +94,8 @@ func TestDescriptor(t *testing.T) {
 		}
 		defer eth.Close()
 		fd, err := descriptor(eth)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		addr, err := unix.Getsockname(fd)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		if ll, ok := addr.(*unix.SockaddrLinklayer); !ok || ll.Ifindex != index {
-			t.Errorf("descriptor %d is bound to %+v", fd, addr)
+		if name := (&socket{fd: fd}).name(); err != nil || name == nil || name.Ifindex != index {
+			t.Errorf("descriptor %d is bound to %+v, %v", fd, name, err)
 		}
 	})
 }
@@ -155,12 +157,7 @@ func TestWholeFrames(t *testing.T) {
 			t.Errorf("sent %d bytes, read %d of %d, tagged %v", length, len(got.Data), got.Length, got.Tagged)
 		}
 	}
-	if _, err := h.Close(); err != nil {
-		t.Error(err)
-	}
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
+	closeHandle(t, h, done)
 }
 
 // Close wakes a read that waits, again and again without a leak.
@@ -173,12 +170,7 @@ func TestCloseWakes(t *testing.T) {
 		if got := <-frames; got.Data[14] != byte(i) {
 			t.Errorf("frame %d read, not %d", got.Data[14], i)
 		}
-		if _, err := h.Close(); err != nil {
-			t.Error(err)
-		}
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		closeHandle(t, h, done)
 		if err := h.Frames(func(Frame) { t.Error("a frame of a closed handle") }); err != nil {
 			t.Error(err)
 		}
@@ -188,9 +180,7 @@ func TestCloseWakes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := h.Close(); err != nil {
-		t.Error(err)
-	}
+	closeHandle(t, h)
 }
 
 // What is queued is read before the handle is closed, although more keeps
@@ -232,9 +222,7 @@ func TestReceiveBuffer(t *testing.T) {
 	if dropped, err := h.Dropped(); dropped != 0 || err != nil {
 		t.Errorf("%d of %d frames dropped, %v", dropped, sent, err)
 	}
-	if _, err := h.Close(); err != nil {
-		t.Error(err)
-	}
+	closeHandle(t, h)
 }
 
 func TestDropped(t *testing.T) {
@@ -277,9 +265,7 @@ func TestBound(t *testing.T) {
 	if h.Bound() {
 		t.Error("bound to an interface that is gone")
 	}
-	if _, err := h.Close(); err != nil {
-		t.Error(err)
-	}
+	closeHandle(t, h)
 }
 
 // What both directions have queued is read in the order in which it came and
@@ -352,9 +338,7 @@ func TestSocketFails(t *testing.T) {
 	if !errors.Is(err, unix.ENOBUFS) || got != [2]int{5, 10} {
 		t.Errorf("read %v, then %v", got, err)
 	}
-	if _, err := h.Close(); err != nil {
-		t.Error(err)
-	}
+	closeHandle(t, h)
 }
 
 // BenchmarkFrames reads frames of one direction that come one by one, each when
@@ -373,10 +357,5 @@ func BenchmarkFrames(b *testing.B) {
 		}
 		<-read
 	}
-	if _, err := h.Close(); err != nil {
-		b.Error(err)
-	}
-	if err := <-done; err != nil {
-		b.Error(err)
-	}
+	closeHandle(b, h, done)
 }
