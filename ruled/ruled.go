@@ -8,8 +8,11 @@ package ruled
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/ndmon/ndmon/ruled/alert"
@@ -206,4 +209,74 @@ func (r *run) finish(ctx context.Context) {
 	if err := r.keeper.save(last); err != nil {
 		r.Log.Warn("the state is not stored", "error", err)
 	}
+}
+
+// Learned is what Run has learned, if Config.Learn is set.
+type Learned struct {
+	judge.Lessons
+	// Took is how long learning took, or 0 if that does not matter.
+	Took time.Duration
+}
+
+// WriteRouters writes a configuration that lists the routers, as rulefile.WriteRouters does.
+// Without any it writes nothing and returns an error that says why there are none.
+func (l Learned) WriteRouters(w io.Writer) error {
+	if len(l.Links) == 0 {
+		in := ""
+		if l.Took > 0 {
+			in = fmt.Sprintf(" in %v", l.Took.Round(100*time.Millisecond))
+		}
+		return fmt.Errorf("no router was learned%s: %w", in, l.nothing())
+	}
+	return rulefile.WriteRouters(w, l.Links)
+}
+
+// nothing returns why there is no router.
+func (l Learned) nothing() error {
+	const shown = 5
+	from := strings.Join(l.Interfaces[:min(shown, len(l.Interfaces))], ", ")
+	if more := len(l.Interfaces) - shown; more > 0 {
+		from += fmt.Sprintf(" and %d others", more)
+	}
+	switch {
+	case l.Messages == 0:
+		return errors.New("no Neighbor Discovery message came")
+	case l.Advertisements == 0:
+		return fmt.Errorf("%d Neighbor Discovery messages came, from %s, but no Router Advertisement", l.Messages, from)
+	}
+	return fmt.Errorf("%d Router Advertisements came, from %s, but none that hosts accept (RFC 4861, section 6.1.2)", l.Advertisements, from)
+}
+
+// registerStats registers how much is remembered.
+func registerStats(r prometheus.Registerer, stats func() judge.Stats) error {
+	type of func(judge.Stats) float64
+	value := func(of of) func() float64 { return func() float64 { return of(stats()) } }
+	gauge := func(name, help string, of of) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value(of))
+	}
+	counter := func(name, help string, of of) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, value(of))
+	}
+	sensors := func(state string, of of) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "nd_ruled_sensors", Help: "Sensors that publish heartbeats: heard, or silent, which were reported as lost.",
+			ConstLabels: prometheus.Labels{"state": state},
+		}, value(of))
+	}
+	for _, c := range []prometheus.Collector{
+		gauge("nd_ruled_links", "Links that are remembered.", func(s judge.Stats) float64 { return float64(s.Links) }),
+		gauge("nd_ruled_stations", "Ethernet addresses that are remembered.", func(s judge.Stats) float64 { return float64(s.Stations) }),
+		gauge("nd_ruled_neighbours", "IPv6 addresses that are remembered.", func(s judge.Stats) float64 { return float64(s.Addresses) }),
+		counter("nd_ruled_neighbours_evicted_total", "IPv6 addresses that were forgotten because there were too many.", func(s judge.Stats) float64 { return float64(s.Evicted) }),
+		counter("nd_ruled_links_evicted_total", "Links that were forgotten because there were too many, with their stations and addresses.", func(s judge.Stats) float64 { return float64(s.EvictedLinks) }),
+		counter("nd_ruled_thresholds_evicted_total", "Counts of thresholds that were forgotten because there were too many, before their time was over.", func(s judge.Stats) float64 { return float64(s.ThresholdsDropped) }),
+		sensors("heard", func(s judge.Stats) float64 { return float64(s.Sensors - s.Silent) }),
+		sensors("silent", func(s judge.Stats) float64 { return float64(s.Silent) }),
+		counter("nd_ruled_sensors_evicted_total", "Sensors that were forgotten because there were too many, those that were silent for longest.", func(s judge.Stats) float64 { return float64(s.SensorsEvicted) }),
+	} {
+		if err := r.Register(c); err != nil {
+			return fmt.Errorf("register ruled's metrics: %w", err)
+		}
+	}
+	return nil
 }

@@ -2,16 +2,25 @@ package ruled
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/schemas/process"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"golang.org/x/sys/unix"
 )
 
 func TestAlertAndRelay(t *testing.T) {
@@ -206,4 +215,158 @@ func TestDroppedEventsAlert(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("alerts (-want +got):\n%s", diff)
 	}
+}
+
+func TestReload(t *testing.T) {
+	f := start(t, testRules)
+	f.run(t)
+	alertOf := func(n int) string {
+		f.publish(t, solicitation(n))
+		return f.nextAlert(t).Rule
+	}
+	if got := alertOf(1); got != "all-ns" {
+		t.Errorf("rule %s", got)
+	}
+	rules := func() float64 {
+		families, err := f.registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, family := range families {
+			if family.GetName() == "nd_ruled_rules" {
+				return family.GetMetric()[0].GetGauge().GetValue()
+			}
+		}
+		return 0
+	}
+	// In one step, as a careful editor does.
+	next := f.config.Rules + ".new"
+	writeFile(t, next, `<rules><rule id="other"><match field="nd.ns"/></rule></rules>`)
+	if err := os.Rename(next, f.config.Rules); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the new rules", func() bool { return rules() == 1 })
+	if got := alertOf(2); got != "other" {
+		t.Errorf("rule %s after the change", got)
+	}
+	writeFile(t, f.config.Rules, `<rules><rule id="bad"><match field="nd.nope"/></rule></rules>`)
+	waitFor(t, "the refusal of the bad rules", func() bool {
+		n, err := testutil.GatherAndCount(f.registry, "nd_ruled_reloads_total")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n > 0 && f.counter(t, "nd_ruled_reloads_total") >= 2
+	})
+	if got := alertOf(3); got != "other" {
+		t.Errorf("rule %s after bad rules", got)
+	}
+}
+
+func TestBadRulesAtStart(t *testing.T) {
+	f := start(t, `<rules><rule id="bad"><match field="nd.nope"/></rule></rules>`)
+	registry := prometheus.NewRegistry()
+	conn := connect(t, f.server, registry)
+	err := Run(testContext(t), f.config, Deps{Log: slog.New(slog.DiscardHandler), Registry: registry, Conn: conn, Bus: conn})
+	var usage process.UsageError
+	if !errors.As(err, &usage) || !strings.HasPrefix(err.Error(), f.config.Rules+":1: ") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// Ruled stops although its rules have become a pipe without a writer.
+func TestRunEndsWithPipeForRules(t *testing.T) {
+	f := start(t, testRules)
+	stop := f.run(t)
+	if err := os.Remove(f.config.Rules); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mkfifo(f.config.Rules, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the refusal", func() bool { return f.counter(t, "nd_ruled_reloads_total") == 1 })
+	stop()
+}
+
+// learn has ruled learn from events until it has observed them all.
+func (f *fixture) learn(t *testing.T, events ...*schemas.Event) Learned {
+	t.Helper()
+	f.config.Consumer, f.config.Learn = "learn", time.Hour
+	f.registry = prometheus.NewRegistry()
+	conn := connect(t, f.server, f.registry)
+	var learned Learned
+	reading := make(chan struct{}, 1)
+	done := make(chan error, 1)
+	ctx, stop := context.WithCancel(t.Context())
+	go func() {
+		done <- Run(ctx, f.config, Deps{
+			Log: slog.New(slog.DiscardHandler), Registry: f.registry, Conn: conn, Bus: conn,
+			Health:  begun(reading),
+			Learned: func(l Learned) { learned = l },
+		})
+	}()
+	<-reading
+	frames := 0
+	for _, e := range events {
+		f.publish(t, e)
+		if e.Sensor == nil {
+			frames++
+		}
+	}
+	waitFor(t, "all events are evaluated", func() bool { return f.counter(t, "nd_ruled_events_total") == float64(frames) })
+	stop()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	return learned
+}
+
+func TestLearn(t *testing.T) {
+	f := start(t, linkRules)
+	f.publish(t, advertisement(1, "fe80::bad")) // before the learning
+	learned := f.learn(t, advertisement(2, "fe80::1"), advertisement(3, "fe80::2"))
+	if links := learned.Links; len(links) != 1 || links[0].Host != "r1" || len(links[0].Routers) != 2 {
+		t.Fatalf("%+v", links)
+	}
+	var config bytes.Buffer
+	if err := learned.WriteRouters(&config); err != nil || !strings.Contains(config.String(), "fe80::2") {
+		t.Errorf("%v\n%s", err, config.String())
+	}
+	if _, err := f.conn.JetStream().Consumer(testContext(t), schemas.StreamEvents, "learn"); !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		t.Errorf("the consumer is still there: %v", err)
+	}
+}
+
+// Where there is nothing to write, it is said why.
+func TestLearnNothing(t *testing.T) {
+	faulty := advertisement(1, "2001:db8::1") // RFC 4861, section 6.1.2: from a link-local address
+	faulty.Fault = &schemas.Fault{Source: true, Discarded: true}
+	elsewhere := solicitation(2)
+	elsewhere.Interface = "eth1"
+	for _, tc := range []struct {
+		name   string
+		events []*schemas.Event
+		want   string
+	}{
+		{"nothing", nil, "no Neighbor Discovery message came"},
+		{"no advertisement", []*schemas.Event{solicitation(1), elsewhere},
+			"2 Neighbor Discovery messages came, from r1/eth0, r1/eth1, but no Router Advertisement"},
+		{"no router", []*schemas.Event{faulty, elsewhere},
+			"1 Router Advertisements came, from r1/eth0, r1/eth1, but none that hosts accept (RFC 4861, section 6.1.2)"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			learned := start(t, linkRules).learn(t, tc.events...)
+			learned.Took = 0
+			var config bytes.Buffer
+			if err := learned.WriteRouters(&config); err == nil || err.Error() != "no router was learned: "+tc.want || config.Len() > 0 {
+				t.Errorf("%v, want %s\n%s", err, tc.want, config.String())
+			}
+		})
+	}
+}
+
+func advertisement(n int, router string) *schemas.Event {
+	e := from(n, 1, router)
+	e.ICMP6.Type = 134
+	e.ND = &schemas.ND{RA: &schemas.RA{CurHopLimit: 64, Preference: "medium", Lifetime: 1800}}
+	return e
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/ndmon/ndmon/ruled/alert"
 	"github.com/ndmon/ndmon/ruled/internal/metrics"
 	"github.com/ndmon/ndmon/ruled/link"
+	"github.com/ndmon/ndmon/ruled/link/router"
 	"github.com/ndmon/ndmon/ruled/rules"
 	"github.com/ndmon/ndmon/ruled/sensors"
 	"github.com/ndmon/ndmon/ruled/source"
@@ -220,4 +222,168 @@ func (j *Judge) evaluate(ctx context.Context, in Input) error {
 		}
 	}
 	return nil
+}
+
+// settleTimeout bounds how long the evaluation of stored events may take before a sensor is
+// reported as lost.
+const settleTimeout = 2 * time.Second
+
+// Feed is where the events come from, as far as the watch over sensors needs it.
+type Feed interface {
+	// Reading reports whether events are delivered now.
+	Reading() bool
+	// Settle returns when all events that were published before are evaluated.
+	Settle(ctx context.Context) error
+}
+
+// Deaf notes that events may have been missed: no sensor counts as silent before it could be
+// heard for long enough.
+func (j *Judge) Deaf() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.sensors.Deaf()
+}
+
+// Watch raises an alert for each sensor that falls silent, until the context ends. Ticks are
+// a second apart.
+func (j *Judge) Watch(ctx context.Context, ticks <-chan time.Time, feed Feed) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticks:
+		}
+		fallen := j.tick(feed.Reading())
+		if fallen == 0 {
+			continue
+		}
+		// There may be stored events of these sensors that are not evaluated yet.
+		settled, cancel := context.WithTimeout(ctx, settleTimeout)
+		err := feed.Settle(settled)
+		cancel()
+		if err != nil {
+			j.Log.Debug("sensors are silent, but not everything is evaluated", "sensors", fallen, "error", err)
+			j.Deaf()
+		} else {
+			err = j.reportLost(ctx)
+		}
+		if err != nil && ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+// tick lets a second pass and returns how many sensors are silent and not reported as lost.
+func (j *Judge) tick(reading bool) (fallen int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.sensors.Tick()
+	if !reading {
+		j.sensors.Deaf()
+	}
+	return len(j.sensors.Fallen())
+}
+
+// reportLost raises an alert for each sensor that has fallen silent.
+func (j *Judge) reportLost(ctx context.Context) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, w := range j.sensors.Fallen() {
+		heartbeat := &w.Heartbeat
+		if err := j.raise(ctx, alert.Alert{
+			Event: heartbeat, Data: heartbeat.AppendJSON(nil), Rule: sensors.Lost, Severity: schemas.Warning, Description: w.Loss(), Count: 1,
+		}); err != nil {
+			return err
+		}
+		j.sensors.Reported(w)
+		j.changed = true
+	}
+	return nil
+}
+
+// Memory is a copy of what a Judge remembers.
+type Memory struct {
+	Position   Position
+	Links      []link.State
+	Thresholds []threshold.State
+	Sensors    []sensors.Watched
+	// Published is how many alerts were published until then.
+	Published uint64
+}
+
+// Snapshot returns a copy of what the Judge remembers, which counts as stored from then on.
+// It returns false while there is no state that belongs to a position: before Restore, and
+// while an event is only partly evaluated.
+func (j *Judge) Snapshot() (Memory, bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !j.restored || j.halfway {
+		return Memory{}, false
+	}
+	j.changed = false
+	return Memory{j.position, j.links.State(), j.thresholds.State(), j.sensors.State(), j.Alerts.Published()}, true
+}
+
+// Outdate notes that the last snapshot was not stored.
+func (j *Judge) Outdate() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.changed = true
+}
+
+// OutOfDate reports whether the last snapshot is out of date.
+func (j *Judge) OutOfDate() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.changed
+}
+
+// Restore has the Judge go on from what a former one remembered: its links are those of the
+// table, which was made with the Judge's Config.Link.
+func (j *Judge) Restore(m Memory, links *link.Table) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.links, j.program = links, nil // the next event configures the routers
+	j.thresholds.Restore(m.Thresholds)
+	j.sensors.Restore(m.Sensors)
+	j.position, j.restored = m.Position, true
+}
+
+// Lessons are what a Judge learned.
+type Lessons struct {
+	// Links are the routers of each link that has any.
+	Links []router.Link
+	// Messages and Advertisements count the Neighbor Discovery messages and the Router
+	// Advertisements among them.
+	Messages, Advertisements uint64
+	// Interfaces are those that messages came from, as HOST/INTERFACE.
+	Interfaces []string
+}
+
+// Learned returns what was learned up to now.
+func (j *Judge) Learned() Lessons {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	l := Lessons{Links: j.links.Learned(), Messages: j.messages, Advertisements: j.advertisements}
+	for _, s := range j.links.State() {
+		l.Interfaces = append(l.Interfaces, s.Host+"/"+s.Interface)
+	}
+	slices.Sort(l.Interfaces)
+	l.Interfaces = slices.Compact(l.Interfaces)
+	return l
+}
+
+// Stats returns how much is remembered or, while an event waits for its alerts to be stored,
+// how much was: the caller must not wait with it.
+func (j *Judge) Stats() Stats {
+	if j.mu.TryLock() {
+		s := Stats{Stats: j.links.Stats(), ThresholdsDropped: j.thresholds.Dropped()}
+		s.Sensors, s.Silent, s.SensorsEvicted = j.sensors.Stats()
+		j.stats.Store(&s)
+		j.mu.Unlock()
+	}
+	if s := j.stats.Load(); s != nil {
+		return *s
+	}
+	return Stats{}
 }

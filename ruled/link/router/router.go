@@ -3,8 +3,11 @@
 package router
 
 import (
+	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ndmon/ndmon/schemas"
@@ -146,4 +149,148 @@ func one[T any](list []T, is func(*T) bool) *T {
 		}
 	}
 	return nil
+}
+
+// profile returns the router that an RA describes.
+func profile(e *schemas.Event) Router {
+	ra := e.ND.RA
+	mtu := uint32(0)
+	r := Router{
+		MAC: e.Ethernet.Source, LinkLocal: e.Inet6.Source,
+		CurHopLimit: new(ra.CurHopLimit), Flags: new(raFlags(ra)), Lifetime: new(ra.Lifetime),
+		ReachableTimer: new(ra.ReachableTimer), RetransTimer: new(ra.RetransTimer), MTU: &mtu,
+	}
+	opt := e.ND.Opt
+	if opt == nil {
+		return r
+	}
+	if len(opt.MTU) > 0 {
+		mtu = opt.MTU[0].MTU
+	}
+	for i := range opt.PrefixInfo {
+		p := &opt.PrefixInfo[i]
+		prefix := prefixOf(p.Prefix, p.PrefixLength)
+		enlist(&r.Prefixes, r.prefix(prefix) != nil, Prefix{prefix, new(prefixFlags(p)), new(p.ValidLifetime), new(p.PreferredLifetime)})
+	}
+	for i := range opt.RDNSS {
+		for _, a := range opt.RDNSS[i].Address {
+			enlist(&r.RDNSS, r.dns(a) != nil, DNS{a, new(opt.RDNSS[i].Lifetime)})
+		}
+	}
+	for i := range opt.DNSSL {
+		for _, d := range opt.DNSSL[i].Domain {
+			enlist(&r.DNSSL, r.domain(d) != nil, Domain{d, new(opt.DNSSL[i].Lifetime)})
+		}
+	}
+	for i := range opt.RouteInfo {
+		o := &opt.RouteInfo[i]
+		prefix := prefixOf(o.Prefix, o.PrefixLength)
+		enlist(&r.Routes, r.route(prefix) != nil, Route{prefix, new(routeFlags(o)), new(o.Lifetime)})
+	}
+	for i := range opt.PREF64 {
+		prefix := prefixOf(opt.PREF64[i].Prefix, opt.PREF64[i].PrefixLength)
+		enlist(&r.NAT64, r.nat64(prefix) != nil, NAT64{prefix, new(opt.PREF64[i].Lifetime)})
+	}
+	for _, s := range statements(e) {
+		enlist(&r.Others, r.other(s.Number, s.Text) != nil, Option{s.Number, s.Text, s.Lifetimes})
+	}
+	return r
+}
+
+// maxListed is how many prefixes, routes and so on of one router are kept.
+const maxListed = 128
+
+// enlist adds an element to one of a router's lists, unless it is there already or the list
+// is full.
+func enlist[T any](to *[]T, listed bool, v T) {
+	if !listed && len(*to) < maxListed {
+		*to = append(*to, v)
+	}
+}
+
+// statements returns what an RA says that has no member of its own in Router: other options,
+// and what it says a second time about an MTU, prefix or route. A source link-layer address
+// is among them only if it differs from that of the frame: routers may leave it out (RFC
+// 4861, section 4.2).
+func statements(e *schemas.Event) []schemas.Statement {
+	opt := e.ND.Opt
+	all := opt.Statements(nil, listed)
+	for i := range opt.SourceLinkLayer {
+		if address := opt.SourceLinkLayer[i].Address; address != e.Ethernet.Source {
+			all = append(all, schemas.Statement{Number: 1, Text: "address " + address.String()})
+		}
+	}
+	for i := range opt.MTU {
+		if i > 0 {
+			all = append(all, schemas.Statement{Number: 5, Text: fmt.Sprintf("mtu %d again", opt.MTU[i].MTU)})
+		}
+	}
+	for i := range opt.PrefixInfo {
+		if p := &opt.PrefixInfo[i]; prefixAgain(opt, i) {
+			text := fmt.Sprintf("prefix %v again, flags %s", prefixOf(p.Prefix, p.PrefixLength), prefixFlagNames(prefixFlags(p)))
+			all = append(all, schemas.Statement{Number: 3, Text: text, Lifetimes: []uint64{uint64(p.ValidLifetime), uint64(p.PreferredLifetime)}})
+		}
+	}
+	for i := range opt.RouteInfo {
+		if o := &opt.RouteInfo[i]; routeAgain(opt, i) {
+			text := fmt.Sprintf("route %v again, preference %s", prefixOf(o.Prefix, o.PrefixLength), o.Preference)
+			all = append(all, schemas.Statement{Number: 24, Text: text, Lifetimes: []uint64{uint64(o.Lifetime)}})
+		}
+	}
+	return all
+}
+
+// prefixAgain reports whether an option before this one has the same prefix, perhaps with
+// other values: a router may contradict itself. It looks only at the first maxListed
+// options, because a hostile RA has thousands.
+func prefixAgain(opt *schemas.Options, i int) bool {
+	return i < maxListed && slices.ContainsFunc(opt.PrefixInfo[:i], func(p schemas.PrefixInfo) bool {
+		return p.Prefix == opt.PrefixInfo[i].Prefix && p.PrefixLength == opt.PrefixInfo[i].PrefixLength
+	})
+}
+
+// routeAgain does the same for routes.
+func routeAgain(opt *schemas.Options, i int) bool {
+	return i < maxListed && slices.ContainsFunc(opt.RouteInfo[:i], func(o schemas.RouteInfo) bool {
+		return o.Prefix == opt.RouteInfo[i].Prefix && o.PrefixLength == opt.RouteInfo[i].PrefixLength
+	})
+}
+
+// listed reports whether Router has a list for an option.
+func listed(member string) bool {
+	switch member {
+	case "sourcelinklayer", "prefixinfo", "mtu", "routeinfo", "rdnss", "dnssl", "pref64":
+		return true
+	}
+	return false
+}
+
+// differ reports whether a value is known and not the one that was sent.
+func differ[T comparable](known *T, sent T) bool { return known != nil && *known != sent }
+
+// raFlags returns the octet of flags and preference of an RA.
+func raFlags(ra *schemas.RA) uint8 {
+	return schemas.AllFlags().RA.Encode(ra.Flag) | schemas.EncodePreference(ra.Preference)
+}
+
+// prefixFlags returns the octet of flags of a prefix.
+func prefixFlags(p *schemas.PrefixInfo) uint8 { return schemas.AllFlags().PrefixInfo.Encode(p.Flag) }
+
+// routeFlags returns the octet with the preference of a route.
+func routeFlags(r *schemas.RouteInfo) uint8 {
+	return schemas.EncodePreference(r.Preference) | r.Reserved
+}
+
+// raFlagNames names the flags in an octet of an RA, without the preference.
+func raFlagNames(octet uint8) string { return flagNames(schemas.AllFlags().RA.Names(octet)) }
+
+// prefixFlagNames names the flags in an octet of a prefix.
+func prefixFlagNames(octet uint8) string {
+	return flagNames(schemas.AllFlags().PrefixInfo.Names(octet))
+}
+
+func flagNames(names []string) string { return cmp.Or(strings.Join(names, " "), "none") }
+
+func prefixOf(addr netip.Addr, bits uint8) netip.Prefix {
+	return netip.PrefixFrom(addr, int(bits)).Masked()
 }
