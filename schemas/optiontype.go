@@ -43,7 +43,7 @@ type OptionType struct {
 
 // OptionTypes returns the table, by type: the registry "IPv6 Neighbor Discovery
 // Option Formats" of IANA. It must not be changed. A new option is a row of it. An
-// option with fields also has a struct and a list in option.go, and a decoder in
+// option with fields also has a struct and a list in nd.go, and a decoder in
 // sensor/decode.
 func OptionTypes() []OptionType { return optionTable().rows }
 

@@ -213,7 +213,11 @@ func (d *Decoder) rareContent(m []byte, at, size int) (fault string) {
 	case optContext:
 		return d.context(o)
 	case optBorderRouter:
-		d.borderRouter(o)
+		addTo(d, &lists.BorderRouter, schemas.BorderRouter{
+			Version:  uint32(binary.BigEndian.Uint16(o[4:]))<<16 | uint32(binary.BigEndian.Uint16(o[2:])),
+			Lifetime: binary.BigEndian.Uint16(o[6:]),
+			Address:  address(o[8:24]),
+		})
 	case optCryptoID:
 		return d.cryptoID(o)
 	case optNDPSignature:

@@ -139,32 +139,31 @@ func (d *Decoder) context(o []byte) (fault string) {
 	return fault
 }
 
-func (d *Decoder) borderRouter(o []byte) {
-	addTo(d, &d.options.BorderRouter, schemas.BorderRouter{
-		Version:  uint32(binary.BigEndian.Uint16(o[4:]))<<16 | uint32(binary.BigEndian.Uint16(o[2:])),
-		Lifetime: binary.BigEndian.Uint16(o[6:]),
-		Address:  address(o[8:24]),
-	})
+// variable returns the variable part of an option of RFC 8928, which has its length in 11 bits.
+// If that is more than there is, it is not ok.
+func variable(o []byte) (content []byte, ok bool) {
+	content = o[8:]
+	length := int(binary.BigEndian.Uint16(o[2:]) & 0x07ff)
+	if length > len(content) {
+		return nil, false
+	}
+	return content[:length], true
 }
 
-// lengthMask masks the length of the variable part in the options of RFC 8928.
-const lengthMask = 0x07ff
-
 func (d *Decoder) cryptoID(o []byte) (fault string) {
-	key, length := o[8:], int(binary.BigEndian.Uint16(o[2:])&lengthMask)
-	if length > len(key) {
+	key, ok := variable(o)
+	if !ok {
 		return "public key runs past the end"
 	}
-	addTo(d, &d.options.CryptoID, schemas.CryptoID{
-		CryptoType: o[4], Modifier: o[5], EAROLength: o[6], PublicKey: d.hex(key[:length])})
+	addTo(d, &d.options.CryptoID, schemas.CryptoID{CryptoType: o[4], Modifier: o[5], EAROLength: o[6], PublicKey: d.hex(key)})
 	return ""
 }
 
 func (d *Decoder) ndpSignature(o []byte) (fault string) {
-	signature, length := o[8:], int(binary.BigEndian.Uint16(o[2:])&lengthMask)
-	if length > len(signature) {
+	signature, ok := variable(o)
+	if !ok {
 		return "signature runs past the end"
 	}
-	addTo(d, &d.options.NDPSignature, schemas.NDPSignature{Signature: d.hex(signature[:length])})
+	addTo(d, &d.options.NDPSignature, schemas.NDPSignature{Signature: d.hex(signature)})
 	return ""
 }
