@@ -112,8 +112,8 @@ func TestCommandLine(t *testing.T) {
 		{"help", ExitOK, "TEST_HOST ", ""},
 		{"help health", ExitOK, "TEST_METRICS", ""},
 		{"health --help", ExitOK, "TEST_METRICS", ""},
-		{"version", ExitOK, "nd-test (devel), commit ", ""},
-		{"-V", ExitOK, "nd-test (devel), commit ", ""},
+		{"version", ExitOK, "nd-test 0.1.0-dev, commit ", ""},
+		{"-V", ExitOK, "nd-test 0.1.0-dev, commit ", ""},
 		{"completion bash", ExitOK, "__start_nd-test", ""},
 		{"completion fish", ExitOK, "nd-test", ""},
 		{"completion zsh", ExitOK, "#compdef nd-test", ""},
@@ -145,7 +145,7 @@ func TestBuildInfo(t *testing.T) {
 		for _, l := range m.GetLabel() {
 			labels[l.GetName()] = l.GetValue()
 		}
-		if m.GetGauge().GetValue() != 1 || labels["version"] != "(devel)" || labels["revision"] == "" || labels["goversion"] != runtime.Version() {
+		if m.GetGauge().GetValue() != 1 || labels["version"] != "0.1.0-dev" || labels["revision"] == "" || labels["goversion"] != runtime.Version() {
 			t.Errorf("nd_build_info: %v", m)
 		}
 		return

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"log/slog"
@@ -70,6 +71,9 @@ func NewLogger(w io.Writer, level slog.Level) *slog.Logger {
 	}))
 }
 
+// next is the version that the next release will have.
+const next = "0.1.0"
+
 // version and revision are set by the linker where the build has no Git checkout, such as
 // in a container, and for a release:
 //
@@ -77,14 +81,11 @@ func NewLogger(w io.Writer, level slog.Level) *slog.Logger {
 var version, revision string
 
 // build returns the version and the Git commit of this binary. Without the linker's
-// values they are those of the Go toolchain, which stamps the commit of the checkout that
-// it builds in, unless -buildvcs=false is set.
+// values the commit is that of the checkout that the Go toolchain builds in, and the
+// version is the next one: the toolchain knows no version where a workspace is built.
 func build() (v, commit string) {
-	v, commit = version, revision
+	v, commit = cmp.Or(version, next+"-dev"), revision
 	info, ok := debug.ReadBuildInfo()
-	if ok && v == "" {
-		v = info.Main.Version
-	}
 	if ok && commit == "" {
 		settings := map[string]string{}
 		for _, s := range info.Settings {
@@ -95,13 +96,7 @@ func build() (v, commit string) {
 			commit += " (modified)"
 		}
 	}
-	if v == "" {
-		v = "(devel)"
-	}
-	if commit == "" {
-		commit = "unknown"
-	}
-	return v, commit
+	return v, cmp.Or(commit, "unknown")
 }
 
 // versionLine describes the build of the program with this name: its version, Git
