@@ -77,7 +77,7 @@ func goImage(t *testing.T) string {
 	t.Helper()
 	name := "ndmontest-go:" + strconv.Itoa(os.Getpid())
 	t.Cleanup(func() {
-		// Images that were built on it have its label.
+		// The stages of the build have its label.
 		_ = exec.Command("docker", "image", "prune", "--force", "--filter", "label=ndmon=build").Run()
 		_ = exec.Command("docker", "image", "rm", name).Run()
 	})

@@ -75,7 +75,7 @@ func TestRelayToOtherRouters(t *testing.T) {
 			for len(got) < len(want) {
 				r := parse[result](t, next(t, results, fmt.Sprintf("a result of each slave after %v", got)).Data)
 				if r.Target != movedAddress.String() {
-					t.Fatalf("result for %s, which nobody asked for: %+v", r.Target, r)
+					t.Fatalf("result for %s, which was not asked for: %+v", r.Target, r)
 				}
 				if r.Status != "suppressed" { // the kernel solicits three times
 					got[r.Host+" "+r.Slave] = strings.TrimSuffix(r.Status+" "+r.Ethernet, " ")
@@ -162,7 +162,7 @@ func TestFind(t *testing.T) {
 	// No rule and no other target was involved.
 	for len(results) > 0 {
 		if r := parse[result](t, (<-results).Data); r.Target != movedAddress.String() && r.Target != lab.UnusedAddress.String() {
-			t.Errorf("result for %s, which nobody asked for", r.Target)
+			t.Errorf("result for %s, which was not asked for", r.Target)
 		}
 	}
 }

@@ -44,7 +44,7 @@ func untilQuiet(t *testing.T, target netip.Addr, wires map[string]*lab.Wire) map
 	t.Helper()
 	count := map[string]int{}
 	last, all := time.Now(), 0
-	lab.Eventually(t, "nobody looks for "+target.String()+" any more", func() bool {
+	lab.Eventually(t, "no one looks for "+target.String()+" any more", func() bool {
 		for name, wire := range wires {
 			for _, got := range solicited(wire.Frames()) {
 				if got == target.String() {
@@ -104,7 +104,7 @@ func TestTwoRoutersOnTheSameLinks(t *testing.T) {
 			}
 			wires := map[string]*lab.Wire{"link of a": a.Wire("eth0"), "link of b": b.Wire("eth0")}
 
-			// One solicitation for nobody, of a router or of a host: each router looks
+			// One solicitation for an unused address, of a router or of a host: each router looks
 			// on the other link, and perhaps for what it hears of the other router.
 			asked, mac, source := a.Wire("eth0"), a.MAC("eth0"), lab.GatewayAddress
 			if !tc.keeps {
@@ -114,7 +114,7 @@ func TestTwoRoutersOnTheSameLinks(t *testing.T) {
 			count := untilQuiet(t, lab.UnusedAddress, wires)
 			t.Logf("solicitations for an unused address: %v", count)
 			if count["link of b"] == 0 {
-				t.Error("nobody was looked for behind the routers")
+				t.Error("no target was looked for behind the routers")
 			}
 			for link, n := range count {
 				if most := 2 * probesOfOne; n > most {

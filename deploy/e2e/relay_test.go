@@ -49,7 +49,7 @@ func resultsOf(t *testing.T, messages <-chan *nats.Msg, target netip.Addr) map[s
 		r := parse[result](t, next(t, messages, "a result of each slave").Data)
 		switch {
 		case r.Target != target.String():
-			t.Fatalf("result for %s, which nobody asked for: %+v", r.Target, r)
+			t.Fatalf("result for %s, which was not asked for: %+v", r.Target, r)
 		case r.Status == "suppressed": // the kernel solicits three times
 		default:
 			found[r.Slave] = r
@@ -93,7 +93,7 @@ func TestRelayFindsTheHostBehindASlave(t *testing.T) {
 	frames1, frames2 := wire1.Frames(), wire2.Frames()
 	for _, target := range append(append(solicited(frames1), solicited(frames2)...), append(echoes(frames1), echoes(frames2)...)...) {
 		if target != lab.Host2Address.String() && !netip.MustParseAddr(target).IsLinkLocalUnicast() {
-			t.Errorf("the slaves carried something for %s, which nobody asked for", target)
+			t.Errorf("the slaves carried something for %s, which was not asked for", target)
 		}
 	}
 	if got := echoes(frames2); len(got) == 0 {

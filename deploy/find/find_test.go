@@ -314,6 +314,13 @@ func TestSearch(t *testing.T) {
 			[]schemas.Result{resultOf("r1", "s1", schemas.Reachable, nil), resultOf("r1", "s1", schemas.Reachable, nil)},
 			"r1  s1  -  -\n", "",
 		},
+		"location already known": {
+			[]schemas.Result{
+				resultOf("r1", "s1", schemas.Reachable, func(r *schemas.Result) { r.Ethernet = &mac }),
+				resultOf("r1", "s1", schemas.Reachable, func(r *schemas.Result) { r.RTT, r.Ethernet = "310µs", &mac }),
+			},
+			"r1  s1  02:00:00:00:00:42  -\n", "",
+		},
 		"another answers for it": {
 			[]schemas.Result{
 				resultOf("r1", "s1", schemas.Reachable, func(r *schemas.Result) { r.Proxied, r.RTT, r.Ethernet = true, "310µs", &mac }),

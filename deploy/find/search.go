@@ -19,12 +19,18 @@ type search struct {
 	target  netip.Addr
 	found   bool
 	probes  map[port]probe
-	written map[string]bool // lines
+	written map[place]bool
 }
 
 // port is an interface behind which a target is looked for. Without a slave, it stands for
 // the host.
 type port struct{ host, slave string }
+
+// place is where the target was found.
+type place struct {
+	port
+	ethernet string
+}
 
 // probe is the outcome of looking behind a port.
 type probe struct {
@@ -36,18 +42,18 @@ type probe struct {
 }
 
 const (
-	// maxResults bounds the ports and lines in memory, because results may be forged.
+	// maxResults bounds the ports and places in memory, because results may be forged.
 	maxResults = 10_000
 	// maxText bounds a text of a host, in characters.
 	maxText = 200
 )
 
 func newSearch(target netip.Addr) *search {
-	return &search{target: target, probes: map[port]probe{}, written: map[string]bool{}}
+	return &search{target: target, probes: map[port]probe{}, written: map[place]bool{}}
 }
 
-// add adds a result. If it says where the target is, add returns its line, unless that
-// was written before.
+// add adds a result. If it says where the target is, add returns its line, unless a line
+// for that place was written before.
 func (s *search) add(r schemas.Result) []byte {
 	at := port{r.Host, r.Slave}
 	before, seen := s.probes[at]
@@ -58,7 +64,7 @@ func (s *search) add(r schemas.Result) []byte {
 	case r.Status == schemas.Reachable:
 		s.found = true
 		s.probes[at] = probe{looked: true}
-		return s.once(answer(r))
+		return s.answer(at, r)
 	case r.Status == schemas.Unreachable:
 		s.probes[at] = probe{looked: true}
 	case r.Reason == schemas.HeldDown && !seen:
@@ -69,26 +75,22 @@ func (s *search) add(r schemas.Result) []byte {
 	return nil
 }
 
-// once returns a line unless it was written before.
-func (s *search) once(line string) []byte {
-	if s.written[line] || len(s.written) == maxResults {
-		return nil
-	}
-	s.written[line] = true
-	return []byte(line)
-}
-
-// answer returns the line of a result that says where the target is.
-func answer(r schemas.Result) string {
+// answer returns the line of a result that says where the target is, once for each place.
+func (s *search) answer(on port, r schemas.Result) []byte {
 	ethernet := "-"
 	if r.Ethernet != nil {
 		ethernet = r.Ethernet.String()
 	}
+	at := place{on, ethernet}
+	if s.written[at] || len(s.written) == maxResults {
+		return nil
+	}
+	s.written[at] = true
 	proxied := ""
 	if r.Proxied {
 		proxied = "  (answered by another router for it)"
 	}
-	return fmt.Sprintf("%s  %s  %s  %s%s\n", printable(r.Host), printable(r.Slave), ethernet, printable(cmp.Or(r.RTT, "-")), proxied)
+	return fmt.Appendf(nil, "%s  %s  %s  %s%s\n", printable(r.Host), printable(r.Slave), ethernet, printable(cmp.Or(r.RTT, "-")), proxied)
 }
 
 // whyNot returns why a host did not look.

@@ -44,9 +44,13 @@ type Target struct {
 	Value float64 `json:"value"`
 }
 
-// Below, AtLeast and Exactly return targets.
-func Below(v float64) *Target   { return &Target{"<", v} }
+// Below returns a target that is met by smaller values.
+func Below(v float64) *Target { return &Target{"<", v} }
+
+// AtLeast returns a target that is met by v and larger values.
 func AtLeast(v float64) *Target { return &Target{">=", v} }
+
+// Exactly returns a target that is met by v only.
 func Exactly(v float64) *Target { return &Target{"=", v} }
 
 // Verdict reports whether a figure meets its target, nil if it has none.
