@@ -23,8 +23,7 @@ type Config struct {
 	ClaimTimeout  time.Duration `split_words:"true" default:"1h" desc:"how long the binding of an address to a station holds after it was last heard, once another station claims the address; likewise what a learned router said"`
 	Silence       time.Duration `split_words:"true" default:"720h" desc:"how long a station must have been silent for its return to be reported"`
 	StateInterval time.Duration `split_words:"true" default:"1m" desc:"how often the state of the links is stored on NATS, for the next start and for nd-ruled neighbors; 0: never"`
-	// Learn, if not 0, is how long routers are learned instead of rules evaluated; see
-	// LearnFor.
+	// Learn, if not 0, is how long routers are learned instead of rules evaluated; see LearnFor.
 	Learn time.Duration `ignored:"true"`
 
 	Buffer int `split_words:"true" default:"16777216" desc:"bytes of alerts that may wait for their acknowledgement; beyond that no events are read"`

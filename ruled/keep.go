@@ -142,8 +142,10 @@ func (k *keeper) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case request := <-incoming:
-			if err := pause(ctx, saveLeast-time.Since(last)); err != nil {
-				return err
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(saveLeast - time.Since(last)):
 			}
 			requests = append(requests, request)
 			for n := len(incoming); n > 0; n-- {
@@ -163,7 +165,6 @@ func (k *keeper) run(ctx context.Context) error {
 	}
 }
 
-// answer answers requests for the state, after it was stored or not.
 func (k *keeper) answer(requests []*nats.Msg, err error) {
 	answer := state.Stored
 	if err != nil {
@@ -173,17 +174,5 @@ func (k *keeper) answer(requests []*nats.Msg, err error) {
 		if err := request.Respond([]byte(answer)); err != nil {
 			k.log.Debug("a request for the state is not answered", "error", err)
 		}
-	}
-}
-
-// pause waits for a duration, or until the context ends.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
 	}
 }

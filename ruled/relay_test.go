@@ -15,8 +15,7 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// Each host that the matching rules name gets one command, and all hosts share
-// one.
+// Each host that the matching rules name gets one command, and all hosts share one.
 func TestRelayTo(t *testing.T) {
 	rule := func(id, condition, relay string) string {
 		return fmt.Sprintf(`<rule id=%q><match field="nd.ns"/>%s<relay%s/></rule>`, id, condition, relay)
@@ -123,8 +122,7 @@ func TestNotRelayedIsLogged(t *testing.T) {
 	}
 }
 
-// waitRelaying waits until ruled reads solicitations as they come, if one of its
-// rules relays them at once.
+// waitRelaying waits until ruled reads solicitations as they come, if one of its rules relays them at once.
 func (f *fixture) waitRelaying(t *testing.T) {
 	t.Helper()
 	set, err := rulefile.Parse(f.config.Rules, readFile(t, f.config.Rules))

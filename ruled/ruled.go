@@ -81,9 +81,8 @@ type run struct {
 	keeper  *keeper
 }
 
-// Run evaluates events until the context ends, or as long as Config.Learn says. It returns
-// early only when the rule file cannot be read, with a process.UsageError that has all its
-// faults.
+// Run evaluates events until the context ends, or as long as Config.Learn says. It returns early only when
+// the rule file cannot be read, with a process.UsageError that has all its faults.
 func Run(ctx context.Context, cfg Config, d Deps) error {
 	if d.Health == nil {
 		d.Health = func(error) {}

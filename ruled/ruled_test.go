@@ -81,8 +81,7 @@ func TestAlertAndRelay(t *testing.T) {
 	}
 }
 
-// An event that is no event of its subject is counted, ended, and holds nothing
-// up.
+// An event that is no event of its subject is counted, ended, and holds nothing up.
 func TestInvalidMessages(t *testing.T) {
 	f := start(t, testRules)
 	f.run(t)
@@ -142,8 +141,7 @@ func TestEventAgainAlertsOnce(t *testing.T) {
 	}
 }
 
-// What was not acknowledged comes again at once when ruled is back, not after
-// the consumer's AckWait.
+// What was not acknowledged comes again at once when ruled is back, not after the consumer's AckWait.
 func TestUnacknowledgedEventsComeAgain(t *testing.T) {
 	f := start(t, testRules)
 	ctx := testContext(t)

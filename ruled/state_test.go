@@ -39,8 +39,7 @@ func (f *fixture) wantAlerts(t *testing.T, want ...string) {
 	}
 }
 
-// What is known of the links, and what the thresholds have counted, outlives a
-// stop.
+// What is known of the links, and what the thresholds have counted, outlives a stop.
 func TestStateOutlivesAStop(t *testing.T) {
 	f := start(t, linkRules)
 	stop := f.run(t)
@@ -59,9 +58,8 @@ func TestStateOutlivesAStop(t *testing.T) {
 	}
 }
 
-// A ruled that is killed has stored its state some time before. The next one
-// evaluates what came since then again, and comes to the same state and to the
-// same alerts, each once.
+// A ruled that is killed has stored its state some time before. The next one evaluates what came since then
+// again, and comes to the same state and to the same alerts, each once.
 func TestStateOutlivesAKill(t *testing.T) {
 	f := start(t, linkRules)
 	stop := f.run(t)
@@ -233,8 +231,7 @@ func TestRelayInTurn(t *testing.T) {
 	}
 }
 
-// An alert says how many matches it stands for, and the metrics how many were
-// held back.
+// An alert says how many matches it stands for, and the metrics how many were held back.
 func TestThreshold(t *testing.T) {
 	f := start(t, `<rules><rule id="some"><match field="nd.ns"/><threshold type="limit" count="1" seconds="60"/></rule></rules>`)
 	f.run(t)

@@ -20,8 +20,7 @@ func at(seconds int) time.Time {
 	return time.Date(2026, 11, 25, 10, 0, 0, 0, time.UTC).Add(time.Duration(seconds) * time.Second)
 }
 
-// beat returns the n-th of a sensor that began to watch at a time, with an
-// interval of 2 s.
+// beat returns the n-th of a sensor that began to watch at a time, with an interval of 2 s.
 func beat(n, started, now int, edit ...func(*schemas.SensorState)) *schemas.Event {
 	e := &schemas.Event{
 		Type: schemas.TypeEvent, ID: fmt.Sprintf("h%d", n), Time: at(now), Host: "r1", Direction: schemas.In,
@@ -50,8 +49,7 @@ func (f *fixture) ticking() (pass func(n int)) {
 	}
 }
 
-// frame publishes a frame and waits until it is evaluated, and with it what came
-// before.
+// frame publishes a frame and waits until it is evaluated, and with it what came before.
 func (f *fixture) frame(t *testing.T, n, now int) {
 	t.Helper()
 	e := solicitation(n)
@@ -184,8 +182,7 @@ func TestSensorsOutliveAStop(t *testing.T) {
 	f.wantAlert(t, "h4.sensor-back", "silent since")
 }
 
-// What a frame has changed, and what was reported, is stored before long; a
-// heartbeat alone is not worth it.
+// What a frame has changed, and what was reported, is stored before long; a heartbeat alone is not worth it.
 func TestStateIsStoredWhenItChanges(t *testing.T) {
 	f := start(t, testRules)
 	f.config.StateInterval = 20 * time.Millisecond

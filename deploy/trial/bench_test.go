@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ndmon/ndmon/ruled/link"
 	"github.com/ndmon/ndmon/ruled/rulefile"
@@ -31,7 +32,7 @@ func BenchmarkEvent(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				table := link.New(link.Config{Neighbours: link.DefaultNeighbours, ClaimTimeout: link.DefaultClaimTimeout, Silence: link.DefaultSilence})
+				table := link.New(link.Config{Neighbours: 100_000, ClaimTimeout: time.Hour, Silence: 30 * 24 * time.Hour})
 				thresholds := threshold.New(threshold.MaxKeys)
 				evaluator := rules.Compile(set.Rules).NewEvaluator()
 				b.ReportAllocs()

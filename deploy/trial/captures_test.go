@@ -163,7 +163,7 @@ func onLink(set *rulefile.Set, path string) Config {
 
 func linkConfig(learn bool) link.Config {
 	return link.Config{
-		Neighbours: link.DefaultNeighbours, ClaimTimeout: link.DefaultClaimTimeout, Silence: link.DefaultSilence,
+		Neighbours: 100_000, ClaimTimeout: time.Hour, Silence: 30 * 24 * time.Hour,
 		Learn: learn, Vendor: makers().Lookup,
 	}
 }

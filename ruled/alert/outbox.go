@@ -6,9 +6,8 @@ import (
 	"time"
 )
 
-// outbox hands the alerts over to a program in this process, in their order: each when it is
-// stored, so that an alert that was handed over is found again, or after giveAfter if it
-// cannot be stored.
+// outbox hands the alerts over to a program in this process, in their order: each when it is stored, so that
+// an alert that was handed over is found again, or after giveAfter if it cannot be stored.
 type outbox struct {
 	give func(alert []byte, seq uint64)
 	// most bounds the alerts that wait, in bytes.
@@ -106,7 +105,6 @@ func (o *outbox) notify() {
 	}
 }
 
-// pop removes the oldest alert from the queue.
 func (o *outbox) pop() (data []byte, seq uint64) {
 	first := o.queue[0]
 	data = first.data

@@ -18,8 +18,7 @@ type handed struct {
 	After time.Duration // since the test began
 }
 
-// An alert is handed over when it is stored, and after a moment if it is not, each once
-// and in their order.
+// An alert is handed over when it is stored, and after a moment if it is not, each once and in their order.
 func TestOutboxHandsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
@@ -57,8 +56,7 @@ func TestOutboxHandsOver(t *testing.T) {
 	})
 }
 
-// A program that is slow is waited for. One that is stuck is not, unless nothing may be
-// left out.
+// A program that is slow is waited for. One that is stuck is not, unless nothing may be left out.
 func TestOutboxIsBounded(t *testing.T) {
 	for _, lossless := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {

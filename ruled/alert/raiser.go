@@ -19,8 +19,7 @@ import (
 	"github.com/ndmon/ndmon/schemas/bus"
 )
 
-// unstoredID is the id of the alert about alerts that only a program in this process got. No
-// rule raises it.
+// unstoredID is the id of the alert about alerts that only a program in this process got. No rule raises it.
 const unstoredID = "alerts-unstored"
 
 const (
@@ -118,8 +117,7 @@ func (r *Raiser) stored(ctx context.Context) (func(string) bool, error) {
 	return func(id string) bool { _, ok := stored[id]; return ok }, err
 }
 
-// Raise publishes an alert, unless it was raised before. It waits while too many alerts are
-// not stored yet.
+// Raise publishes an alert, unless it was raised before. It waits while too many alerts are not stored yet.
 func (r *Raiser) Raise(ctx context.Context, a Alert) error {
 	id := a.Event.ID + "." + a.Rule
 	if !r.isNew(id) {
@@ -225,10 +223,9 @@ type Config struct {
 // that a sensor or ruled can have in flight when a connection breaks.
 const remembered = 1 << 16
 
-// recall calls found with the ids of the last Recent alerts in the stream and, unless behind is
-// 0, of all that have a larger sequence number, at most of those that can be remembered. It
-// ends with the last alert that is there: the newest may have been deleted, or lost by the
-// disk.
+// recall calls found with the ids of the last Recent alerts in the stream and, unless behind is 0, of all
+// that have a larger sequence number, at most of those that can be remembered. It ends with the last alert
+// that is there: the newest may have been deleted, or lost by the disk.
 func (c Config) recall(ctx context.Context, behind uint64, found func(id string)) error {
 	stream, err := c.Conn.JetStream().Stream(ctx, schemas.StreamAlerts)
 	if err != nil {

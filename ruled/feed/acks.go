@@ -20,8 +20,7 @@ type acks struct {
 	timer   *time.Timer
 }
 
-// done is the newest of one or more events that are finished when a number of
-// alerts is stored.
+// done is the newest of one or more events that are finished when a number of alerts is stored.
 type done struct {
 	alerts uint64
 	ack
@@ -63,14 +62,12 @@ func (a *acks) finished(msg jetstream.Msg, alerts uint64, invalid bool) {
 	a.advance(a.undone >= ackEvery)
 }
 
-// progressed notes that more alerts are stored.
 func (a *acks) progressed() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.advance(false)
 }
 
-// flush acknowledges all events that are done.
 func (a *acks) flush() {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -25,8 +25,7 @@ const (
 	MaxPending = 16384
 	// pullMessages is how many events are requested at a time.
 	pullMessages = 4096
-	// ackWait is for a ruled that hangs. One that was killed resets the consumer when it
-	// starts again.
+	// ackWait is for a ruled that hangs. One that was killed resets the consumer when it starts again.
 	ackWait = 30 * time.Second
 	// heartbeat bounds how long the loss of a pull goes unnoticed.
 	heartbeat  = 5 * time.Second

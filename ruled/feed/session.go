@@ -41,13 +41,11 @@ func (f *Feed) Run(ctx context.Context) error {
 			logged = err.Error()
 			f.Log.Warn("events are not read now, trying again", "error", err)
 		}
-		timer := time.NewTimer(sessionWait)
 		select {
 		case <-ctx.Done():
 		case <-again:
-		case <-timer.C:
+		case <-time.After(sessionWait):
 		}
-		timer.Stop()
 	}
 }
 

@@ -154,7 +154,6 @@ func (j *Judge) raise(ctx context.Context, a alert.Alert) error {
 	return j.Alerts.Raise(ctx, a)
 }
 
-// respond does what the kind of the event calls for.
 func (j *Judge) respond(ctx context.Context, in Input) error {
 	e := in.Event
 	if e.Sensor != nil {
@@ -178,7 +177,6 @@ func (j *Judge) respond(ctx context.Context, in Input) error {
 	return j.evaluate(ctx, in)
 }
 
-// evaluate asks the rules about a frame.
 func (j *Judge) evaluate(ctx context.Context, in Input) error {
 	e := in.Event
 	if set := j.Rules.Rules(); set.Evaluated != j.program {
@@ -224,8 +222,7 @@ func (j *Judge) evaluate(ctx context.Context, in Input) error {
 	return nil
 }
 
-// settleTimeout bounds how long the evaluation of stored events may take before a sensor is
-// reported as lost.
+// settleTimeout bounds how long the evaluation of stored events may take before a sensor is reported as lost.
 const settleTimeout = 2 * time.Second
 
 // Feed is where the events come from, as far as the watch over sensors needs it.
@@ -244,8 +241,7 @@ func (j *Judge) Deaf() {
 	j.sensors.Deaf()
 }
 
-// Watch raises an alert for each sensor that falls silent, until the context ends. Ticks are
-// a second apart.
+// Watch raises an alert for each sensor that falls silent, until the context ends. Ticks are a second apart.
 func (j *Judge) Watch(ctx context.Context, ticks <-chan time.Time, feed Feed) error {
 	for {
 		select {
@@ -284,7 +280,6 @@ func (j *Judge) tick(reading bool) (fallen int) {
 	return len(j.sensors.Fallen())
 }
 
-// reportLost raises an alert for each sensor that has fallen silent.
 func (j *Judge) reportLost(ctx context.Context) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -51,7 +51,6 @@ const maxBindings = 4
 // noBinding is the index of no binding.
 const noBinding = maxBindings
 
-// first returns when the address was first seen.
 func (n *neighbour) first() int64 {
 	first := n.bindings[0].first
 	for _, c := range n.bindings[1:n.count] {
@@ -116,7 +115,6 @@ func (n *neighbour) believe(at uint8) {
 	}
 }
 
-// quietest returns the index of the binding heard least recently, without the owner.
 func (n *neighbour) quietest() uint8 {
 	quietest := uint8(noBinding)
 	for i := range n.count {
@@ -127,9 +125,8 @@ func (n *neighbour) quietest() uint8 {
 	return quietest
 }
 
-// hear notes that a frame claims the address for a station, and reports whether that
-// contradicts another binding. Bindings that were not heard since the time lapsed are
-// forgotten.
+// hear notes that a frame claims the address for a station, and reports whether that contradicts another
+// binding. Bindings that were not heard since the time lapsed are forgotten.
 func (n *neighbour) hear(out *schemas.LinkClaim, mac uint64, weak bool, now, lapsed int64) (contested bool) {
 	n.forget(lapsed, mac)
 	at := n.find(mac)
@@ -164,7 +161,6 @@ func (n *neighbour) hear(out *schemas.LinkClaim, mac uint64, weak bool, now, lap
 	return out.Changed || out.FlipFlop || out.Reused
 }
 
-// last returns when the address was claimed last.
 func (n *neighbour) last() int64 {
 	last := n.bindings[0].last
 	for _, c := range n.bindings[1:n.count] {
@@ -193,8 +189,7 @@ type denial struct {
 	at   int64
 }
 
-// another notes a denial and reports whether another address was denied within
-// repeatWindow before.
+// another notes a denial and reports whether another address was denied within repeatWindow before.
 func (d *denial) another(addr uint32, now int64) bool {
 	again := d.addr != 0 && d.addr != addr && now-d.at <= repeatWindow && now >= d.at
 	*d = denial{addr, now}
@@ -208,11 +203,9 @@ type search struct {
 	open  int
 }
 
-// maxOpen is how many targets may be without an answer within solicitedWindow. More are a
-// scan.
+// maxOpen is how many targets may be without an answer within solicitedWindow. More are a scan.
 const maxOpen = 100
 
-// ask counts another target, which is open or not.
 func (s *search) ask(open bool, now int64) {
 	if now < s.since || now-s.since > solicitedWindow {
 		*s = search{since: now}
@@ -247,7 +240,6 @@ type recent struct {
 	window  int64 // how long an entry is of use, in nanoseconds
 }
 
-// target is an address on a link.
 type target struct {
 	on   int64 // number of the link
 	addr [16]byte
@@ -257,8 +249,7 @@ type target struct {
 type asked struct {
 	at  int64
 	who uint64 // MAC.Uint64
-	// open is true for a target that was unknown when it was solicited first, and has not
-	// answered.
+	// open is true for a target that was unknown when it was solicited first, and has not answered.
 	open bool
 	// nonce is that of duplicate address detection (RFC 7527), as a hash; 0 for none.
 	nonce uint32
@@ -279,7 +270,6 @@ func newRecent(window int64) recent {
 	return r
 }
 
-// put remembers a target.
 func (r *recent) put(q *queue, t target, a asked) {
 	entry, _ := r.enter(q, t, a.at)
 	*entry = a
@@ -312,8 +302,7 @@ func (r *recent) get(q *queue, t target, now int64) *asked {
 	return nil
 }
 
-// fresh is true on both sides of now: events arrive out of order, and a clock may be set
-// back.
+// fresh is true on both sides of now: events arrive out of order, and a clock may be set back.
 func (r *recent) fresh(a *asked, now int64) bool {
 	return now-a.at <= r.window && a.at-now <= r.window
 }

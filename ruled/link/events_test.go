@@ -227,8 +227,12 @@ func facts(e *schemas.Event) string {
 	return strings.Join(names, " ")
 }
 
+func bounded(neighbours int) *Table {
+	return New(Config{Neighbours: neighbours, ClaimTimeout: time.Hour, Silence: 30 * 24 * time.Hour})
+}
+
 func newTable(configured ...router.Link) *Table {
-	t := New(Config{Neighbours: 1000, ClaimTimeout: DefaultClaimTimeout, Silence: DefaultSilence})
+	t := bounded(1000)
 	t.Configure(configured)
 	return t
 }

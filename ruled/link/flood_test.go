@@ -62,7 +62,7 @@ func TestMillion(t *testing.T) {
 
 func testFlood(t *testing.T, frames int, lasts time.Duration, twice bool, makeUp func(*schemas.Event, int)) {
 	const bound, hosts = 5000, 300
-	table := New(Config{Neighbours: bound, ClaimTimeout: DefaultClaimTimeout, Silence: DefaultSilence})
+	table := bounded(bound)
 
 	// known is a frame of a host on one of the links there were before.
 	links := []option{on("eth0"), on("eth1"), vlan(7), func(e *schemas.Event) { e.Host = "r2" }}
@@ -231,7 +231,7 @@ func TestFlooding(t *testing.T) {
 // lasting, but pushes out no host that was heard within the hour.
 func TestPatientFlood(t *testing.T) {
 	const bound, hosts = 1000, 100
-	table := New(Config{Neighbours: bound, ClaimTimeout: DefaultClaimTimeout, Silence: DefaultSilence})
+	table := bounded(bound)
 	known := func(n int, at time.Duration) *schemas.Event {
 		return ns(fmt.Sprintf("02:00:00:01:00:%02x", n), fmt.Sprintf("2001:db8:1::%x", n+1), "2001:db8::1", after(at))
 	}
@@ -276,7 +276,7 @@ func TestPatientFlood(t *testing.T) {
 // entries in it can be distinguished.
 func TestFloodHasRoom(t *testing.T) {
 	const bound = 1000
-	table := New(Config{Neighbours: bound, ClaimTimeout: DefaultClaimTimeout, Silence: DefaultSilence})
+	table := bounded(bound)
 	for n := range bound {
 		e := flood(n, 0)
 		e.Time = epoch.Add(time.Duration(n) * minute)
@@ -320,7 +320,7 @@ func TestFloodsLeaveNothing(t *testing.T) {
 		return int(m.HeapAlloc)
 	}
 	for name, makeUp := range floods {
-		table := New(Config{Neighbours: 1000, ClaimTimeout: DefaultClaimTimeout, Silence: DefaultSilence})
+		table := bounded(1000)
 		n := 0
 		send := func(frames int) {
 			for range frames {

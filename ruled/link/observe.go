@@ -12,8 +12,7 @@ import (
 // Observe sets e.Link to what is remarkable about the event, or to nil, and remembers the
 // event. e.Link is valid until the next call.
 //
-// A frame that receivers discard changes nothing on the link, so Observe remembers nothing
-// of it.
+// A frame that receivers discard changes nothing on the link, so Observe remembers nothing of it.
 func (t *Table) Observe(e *schemas.Event) {
 	e.Link = nil
 	if e.Lost != nil || e.Sensor != nil || e.Ethernet == nil || e.Inet6 == nil || e.ICMP6 == nil || e.ND == nil {
@@ -55,18 +54,15 @@ func (t *Table) remarkable() []schemas.LinkClaim {
 	return t.claims
 }
 
-// something reports whether there is anything to report.
 func something(l *schemas.Link) bool {
 	return l.Configured || l.Bogon || l.Unsolicited || l.Unanswered || l.Flood || l.Station != nil || len(l.Claim) > 0 || l.DAD != nil || l.Router != nil || l.RA != nil
 }
 
-// discarded reports whether receivers discard the frame.
 func discarded(e *schemas.Event) bool {
 	return e.Fault.Discard() || e.ND.RS == nil && e.ND.RA == nil && e.ND.NS == nil && e.ND.NA == nil && e.ND.RD == nil
 }
 
-// observeStation notes the sender. It returns nil for an Ethernet source that no station
-// can have.
+// observeStation notes the sender. It returns nil for an Ethernet source that no station can have.
 func (t *Table) observeStation(l *link, e *schemas.Event, now int64) *station {
 	mac := e.Ethernet.Source
 	if mac.IsMulticast() || mac == (schemas.MAC{}) {
@@ -197,9 +193,8 @@ func (t *Table) claim(l *link, s *station, e *schemas.Event, addr netip.Addr, et
 		return
 	}
 	key, mac := addr.As16(), ethernet.Uint64()
-	// Several stations may answer for an anycast address, without the override flag and from
-	// addresses of their own (RFC 4861, section 7.2.7). So does a proxy for a station on
-	// another link.
+	// Several stations may answer for an anycast address, without the override flag and from addresses of
+	// their own (RFC 4861, section 7.2.7). So does a proxy for a station on another link.
 	na := e.ND.NA
 	weak := na != nil && addr == na.TargetAddress && !na.Flag.Override && addr != e.Inet6.Source
 	if weak && fromHost(e) {
@@ -284,7 +279,6 @@ func (t *Table) contest(l *link, s *station, e *schemas.Event, out *schemas.Link
 // fight is how soon a station that is present defends its address, at most.
 const fight = 5 * second
 
-// report adds a claim to the result for the event.
 func (t *Table) report(out schemas.LinkClaim, previous uint64) {
 	if len(t.claims) == len(t.prior) {
 		return

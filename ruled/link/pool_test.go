@@ -30,7 +30,7 @@ func flood(n int, start time.Duration) *schemas.Event {
 // What was known before a flood is known after it, and in the middle of it too.
 func TestFlood(t *testing.T) {
 	const bound = 1000
-	table := New(Config{Neighbours: bound, ClaimTimeout: DefaultClaimTimeout, Silence: DefaultSilence})
+	table := bounded(bound)
 	check(t, table, "station.new claim.new", ns(host, global, "2001:db8::1")) // seen once
 	check(t, table, "station.new claim.new", ns(other, "2001:db8::b", "2001:db8::1"))
 	check(t, table, "station.new claim.new", ns(other, "2001:db8::b", "2001:db8::1", on("eth1")))
@@ -52,11 +52,10 @@ func TestFlood(t *testing.T) {
 	check(t, table, "", ns(other, "2001:db8::b", "2001:db8::1", on("eth1"), at))
 }
 
-// A slow flood, which looks like a growing link, pushes out what was seen
-// once, not what is seen again.
+// A slow flood, which looks like a growing link, pushes out what was seen once, not what is seen again.
 func TestSlowGrowth(t *testing.T) {
 	const bound = 100
-	table := New(Config{Neighbours: bound, ClaimTimeout: DefaultClaimTimeout, Silence: DefaultSilence})
+	table := bounded(bound)
 	check(t, table, "station.new claim.new", ns(other, "2001:db8::b", "2001:db8::1"))
 	check(t, table, "", ns(host, global, "2001:db8::1"), ns(host, global, "2001:db8::1", after(time.Second)))
 	for n := range 10 * bound {
@@ -71,7 +70,7 @@ func TestSlowGrowth(t *testing.T) {
 // A link that grows does not take another's room.
 func TestLinksShare(t *testing.T) {
 	const bound = 1000
-	table := New(Config{Neighbours: bound, ClaimTimeout: DefaultClaimTimeout, Silence: DefaultSilence})
+	table := bounded(bound)
 	quiet := func(n int) *schemas.Event { e := flood(n, 0); e.Interface = "eth1"; e.Time = epoch; return e }
 	for n := range 50 {
 		table.Observe(quiet(n))
@@ -87,7 +86,7 @@ func TestLinksShare(t *testing.T) {
 }
 
 func TestLinksAreBounded(t *testing.T) {
-	table := New(Config{Neighbours: 100, ClaimTimeout: DefaultClaimTimeout, Silence: DefaultSilence})
+	table := bounded(100)
 	for n := range 2 * maxLinks {
 		table.Observe(ns(host, global, "2001:db8::1", on(fmt.Sprint("if", n)), after(time.Duration(n)*time.Second)))
 	}

@@ -261,7 +261,7 @@ func TestConfigureAgain(t *testing.T) {
 }
 
 func TestLearn(t *testing.T) {
-	table := New(Config{Neighbours: 1000, ClaimTimeout: DefaultClaimTimeout, Silence: DefaultSilence, Learn: true})
+	table := New(Config{Neighbours: 1000, ClaimTimeout: time.Hour, Silence: 30 * 24 * time.Hour, Learn: true})
 	dns, domain, away := rdnss("2001:db8::53", 900), dnssl("example.org", 900), route("2001:db8:9::/48", "high", 900)
 	check(t, table, "",
 		ra(gateway, gatewayLL, prefix("2001:db8::/64"), mtu(1500), dns, domain, away),

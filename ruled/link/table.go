@@ -3,10 +3,9 @@
 // contradicts earlier events, and what differs from the routers that are configured or were
 // learned (schemas.Link). It knows neither rules nor where events come from.
 //
-// It never simply believes a frame. An address that a second station claims keeps the
-// bindings to both until one station has been silent for Config.ClaimTimeout. What a learned
-// router said first holds until the router has not said it for as long. Memory is bounded
-// whatever is sent (package pool).
+// It never simply believes a frame. An address that a second station claims keeps the bindings to both until
+// one station has been silent for Config.ClaimTimeout. What a learned router said first holds until the
+// router has not said it for as long. Memory is bounded whatever is sent (package pool).
 package link
 
 import (
@@ -20,8 +19,7 @@ import (
 
 // Config has the bounds of a Table. Durations are compared with the times of the events.
 type Config struct {
-	// Neighbours is how many addresses are remembered, and how many stations: at
-	// least 1.
+	// Neighbours is how many addresses are remembered, and how many stations: at least 1.
 	Neighbours int
 	// ClaimTimeout is how long the binding of an address to a station, or what a learned
 	// router said, outlives the last time that it was heard.
@@ -34,18 +32,9 @@ type Config struct {
 	Vendor func(schemas.MAC) string
 }
 
-// Defaults of Config.
-const (
-	DefaultNeighbours   = 100_000
-	DefaultClaimTimeout = time.Hour
-	DefaultSilence      = 30 * 24 * time.Hour
-)
-
-const (
-	// maxLinks bounds the links: a sender of frames can make up VLANs, and a publisher of
-	// events can make up interfaces and hosts too.
-	maxLinks = 4096
-)
+// maxLinks bounds the links: a sender of frames can make up VLANs, and a publisher of events can make up
+// interfaces and hosts too.
+const maxLinks = 4096
 
 // Table has the links. It serves one goroutine.
 type Table struct {
@@ -129,8 +118,7 @@ func (t *Table) Configure(configured []router.Link) {
 type Stats struct {
 	// Links, Stations and Addresses are remembered now.
 	Links, Stations, Addresses int
-	// Evicted counts the addresses that were forgotten because the table was full,
-	// EvictedLinks the links.
+	// Evicted counts the addresses that were forgotten because the table was full, EvictedLinks the links.
 	Evicted, EvictedLinks uint64
 }
 

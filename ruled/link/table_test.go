@@ -16,8 +16,7 @@ const (
 	global = "2001:db8::a"
 )
 
-// A scan is recognised by the targets that do not answer, also where the host itself solicits
-// them.
+// A scan is recognised by the targets that do not answer, also where the host itself solicits them.
 func TestScan(t *testing.T) {
 	target := func(n int) string { return fmt.Sprintf("2001:db8::5:%x", n) }
 	for _, test := range []struct {
@@ -188,9 +187,11 @@ func TestObserve(t *testing.T) {
 	}
 }
 
+const benchNeighbours = 100_000
+
 // filled returns a table of a link that knows n neighbours.
 func filled(n int) *Table {
-	table := New(Config{Neighbours: DefaultNeighbours, ClaimTimeout: DefaultClaimTimeout, Silence: DefaultSilence})
+	table := bounded(benchNeighbours)
 	for range 2 {
 		for i := range n {
 			table.Observe(flood(i, 0))
@@ -225,7 +226,7 @@ func BenchmarkObserve(b *testing.B) {
 		}
 	})
 	b.Run("flood of new addresses", func(b *testing.B) {
-		table := filled(DefaultNeighbours)
+		table := filled(benchNeighbours)
 		e := flood(0, time.Minute)
 		b.ReportAllocs()
 		for i := 0; b.Loop(); i++ {
@@ -240,15 +241,15 @@ func BenchmarkObserve(b *testing.B) {
 
 // A fleet of many links with a full table, of which a small one gets new addresses.
 func BenchmarkManyLinks(b *testing.B) {
-	table := New(Config{Neighbours: DefaultNeighbours, ClaimTimeout: DefaultClaimTimeout, Silence: DefaultSilence})
-	for i := range DefaultNeighbours + 1000 {
+	table := bounded(benchNeighbours)
+	for i := range benchNeighbours + 1000 {
 		e := flood(i, 0)
 		e.Interface = fmt.Sprint("if", i%(maxLinks-1))
 		table.Observe(e)
 	}
 	events := make([]*schemas.Event, 4096)
 	for i := range events {
-		events[i] = flood(DefaultNeighbours+2000+i, minute)
+		events[i] = flood(benchNeighbours+2000+i, minute)
 		events[i].Interface = "small"
 	}
 	b.ReportAllocs()

@@ -1,7 +1,6 @@
-// Package relay turns Neighbor Solicitations into relay commands. It reads them as the sensors
-// publish them, and not from the stream as the alerts do: the kernel gives up on a
-// solicitation after three seconds, so a late command is worthless, and a solicitation that
-// was lost is sent again one second later.
+// Package relay turns Neighbor Solicitations into relay commands. It reads them as the sensors publish them,
+// and not from the stream as the alerts do: the kernel gives up on a solicitation after three seconds, so a
+// late command is worthless, and a solicitation that was lost is sent again one second later.
 package relay
 
 import (
@@ -123,8 +122,7 @@ func solicitations(events string) string {
 	return strings.Join(append(tokens, string(schemas.KindNS)), ".")
 }
 
-// handle relays one solicitation. A message that is no event is counted when it is read from
-// the stream.
+// handle relays one solicitation. A message that is no event is counted when it is read from the stream.
 func (r *Relayer) handle(subject string, data []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -165,8 +163,7 @@ func (r *Relayer) Late(matched []*rules.Rule, event *schemas.Event) {
 	}
 }
 
-// debugging reports whether debug lines are logged: a call that logs nothing still allocates
-// its arguments.
+// debugging reports whether debug lines are logged: a call that logs nothing still allocates its arguments.
 func (r *Relayer) debugging() bool { return r.Log.Enabled(context.Background(), slog.LevelDebug) }
 
 // unmatched logs that no rule relays a solicitation, apart from those that are evaluated in

@@ -126,8 +126,7 @@ func (p *parser) askRange(c *rules.Condition, el markup.Element, attrs map[strin
 	return lowOK && highOK && low <= high
 }
 
-// askValues reads the values that a condition lists: those of the attribute and those of the
-// elements in it.
+// askValues reads the values that a condition lists: those of the attribute and those of the elements in it.
 func (p *parser) askValues(c *rules.Condition, el markup.Element, value string, given bool, inner []written) bool {
 	f := c.Field
 	var all []written
@@ -176,8 +175,7 @@ func split(f *schemas.Field, value string, line int) []written {
 	return all
 }
 
-// parseValue reads one value that a field is compared with. The error says what values the
-// field has.
+// parseValue reads one value that a field is compared with. The error says what values the field has.
 func parseValue(f *schemas.Field, value string) (rules.Value, error) {
 	switch f.Type {
 	case schemas.EthernetAddress:
@@ -223,8 +221,7 @@ func parseString(f *schemas.Field, value string) (rules.Value, error) {
 	return rules.Value{Str: value, Glob: true}, nil
 }
 
-// parsePrefix reads an IPv6 address or a prefix. Bits of a prefix behind its
-// length are cleared.
+// parsePrefix reads an IPv6 address or a prefix. Bits of a prefix behind its length are cleared.
 func parsePrefix(s string) (netip.Prefix, error) {
 	s = strings.TrimSpace(s)
 	text, length, isPrefix := strings.Cut(s, "/")

@@ -19,9 +19,8 @@ import (
 // Parse reads a rule file: NDPMon's configuration or one of ours. Remarks name the file
 // by name. If anything is wrong with the file, the error is a *Faults with all of it.
 //
-// A notice lists the settings of a configuration of NDPMon that have no effect here.
-// NDPMon checks more than its rules say, so the built-in rules are added to a whole
-// configuration, one with settings or routers.
+// A notice lists the settings of a configuration of NDPMon that have no effect here. NDPMon checks more than
+// its rules say, so the built-in rules are added to a whole configuration, one with settings or routers.
 func Parse(name string, data []byte) (*Set, error) {
 	p := newParser(name, data)
 	p.builtin.all = func() []rules.Rule { return Builtin().Rules }
@@ -57,7 +56,6 @@ func (p *parser) root(root markup.Element) {
 	p.Elements(root, known)
 }
 
-// notices adds the notices about the whole file.
 func (p *parser) notices() {
 	p.noticeIdle()
 	if len(p.set.Rules) == 0 {
@@ -108,7 +106,7 @@ func (p *parser) probeElement(el markup.Element) {
 		"rule":                    p.rule,
 		"rules":                   p.rules,
 		"routers":                 p.routersElement,
-		"countermeasures_enabled": p.countermeasuresEnabled,
+		"countermeasures_enabled": p.switchElement(countermeasuresIdle),
 	})
 }
 
@@ -165,8 +163,7 @@ var builtinXML []byte
 // BuiltinXML returns the file of the built-in rules, as a model for one's own.
 func BuiltinXML() []byte { return append([]byte(nil), builtinXML...) }
 
-// builtinElement reads <builtin/>: it puts the built-in rules here, but for those
-// that except names.
+// builtinElement reads <builtin/>: it puts the built-in rules here, but for those that except names.
 func (p *parser) builtinElement(el markup.Element) {
 	attrs := p.Attributes(el, "except")
 	p.Empty(el)

@@ -21,9 +21,8 @@ const (
 type Set struct {
 	// Rules are in the order of the file.
 	Rules []rules.Rule
-	// Links has the routers that the file lists, by link: at most 10,000 links,
-	// sorted by host, interface and VLAN, each with 1 to 1024 routers. A link
-	// whose list of routers is empty in the file is not among them.
+	// Links has the routers that the file lists, by link: at most 10,000 links, sorted by host, interface and
+	// VLAN, each with 1 to 1024 routers. A link whose list of routers is empty in the file is not among them.
 	Links []router.Link
 	// Notices is what the user of the file should know although it is no fault, by line.
 	Notices []Remark
@@ -46,27 +45,18 @@ type parser struct {
 	wroteUnknown bool          // NDPMon wrote the file itself
 	probe        routers.Probe // the one that is being read
 	routers      routers.List
-	idle         idle
-	builtin      builtin
+	idle         struct { // the settings that have no effect here
+		names []string
+		line  int // of the first
+	}
+	builtin struct { // which built-in rules the file includes
+		all   func() []rules.Rule // all of them; nil while they are read themselves
+		line  int                 // of <builtin/>, or 0
+		at    int                 // how many rules of the file come before them
+		rules []rules.Rule
+	}
 }
 
 func newParser(name string, data []byte) *parser {
 	return &parser{Reader: markup.NewReader(name, data), set: &Set{}, idLines: map[string]int{}, routers: routers.NewList()}
-}
-
-// idle has the settings of a file that have no effect here.
-type idle struct {
-	names []string
-	line  int // of the first
-}
-
-// builtin is which built-in rules a file includes.
-type builtin struct {
-	// all returns the built-in rules. It is nil while they are read themselves.
-	all func() []rules.Rule
-	// line is that of <builtin/>, or 0.
-	line int
-	// at is how many rules of the file come before them.
-	at    int
-	rules []rules.Rule
 }

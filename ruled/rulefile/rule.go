@@ -95,7 +95,6 @@ func (p *parser) relay(r *rules.Rule, el markup.Element) {
 	}
 }
 
-// relayHosts reads the hosts that a rule relays to.
 func (p *parser) relayHosts(el markup.Element, to string) []string {
 	hosts := strings.FieldsFunc(to, func(c rune) bool { return c == ',' || unicode.IsSpace(c) })
 	switch {
@@ -153,7 +152,6 @@ func (p *parser) atLeastOne(el markup.Element, attrs map[string]string, name str
 	return uint32(n)
 }
 
-// wrongAttribute reports an attribute that is not what it has to be.
 func (p *parser) wrongAttribute(el markup.Element, name, value string, given bool, want string) {
 	if given {
 		p.Faultf(el.Line, "%s %s of <%s> is not %s", name, printable.Quote(value), el.Name, want)
@@ -162,7 +160,6 @@ func (p *parser) wrongAttribute(el markup.Element, name, value string, given boo
 	}
 }
 
-// track reads the fields that a threshold counts for.
 func (p *parser) track(el markup.Element, attrs map[string]string) []*schemas.Field {
 	value, given := attrs["track"]
 	if !given {

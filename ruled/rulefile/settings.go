@@ -8,8 +8,7 @@ import (
 	"github.com/ndmon/ndmon/ruled/rulefile/internal/markup"
 )
 
-// NDPMon's settings are read for a notice that lists those with no effect here. Their values
-// are not checked.
+// NDPMon's settings are read for a notice that lists those with no effect here. Their values are not checked.
 
 // The names of settings in the notice.
 const (
@@ -104,7 +103,6 @@ func (p *parser) setting() markup.Readers {
 	}
 }
 
-// plain reads an element of text alone.
 func (p *parser) plain(el markup.Element) string {
 	p.Attributes(el)
 	return p.Text(el)
@@ -115,8 +113,7 @@ func (p *parser) switchElement(name string) func(markup.Element) {
 	return func(el markup.Element) { p.idleIf(p.plain(el) == "1", el.Line, name) }
 }
 
-// actions reads what NDPMon does with an alert: attributes or, in version 1,
-// elements.
+// actions reads what NDPMon does with an alert: attributes or, in version 1, elements.
 func (p *parser) actions(el markup.Element) {
 	attrs := p.Attributes(el, mailIdle, syslogIdle, pipeIdle)
 	note := func(name, value string) {
@@ -136,8 +133,6 @@ func (p *parser) soap(el markup.Element) {
 	p.idleIf(attrs["report_url"] != "" || attrs["listen_port"] != "", el.Line, soapIdle)
 	p.Empty(el)
 }
-
-func (p *parser) countermeasuresEnabled(el markup.Element) { p.switchElement(countermeasuresIdle)(el) }
 
 func (p *parser) countermeasures(el markup.Element) {
 	p.Attributes(el)

@@ -28,9 +28,8 @@ func WriteRouters(w io.Writer, links []router.Link) error {
 	return nil
 }
 
-// Describe writes what was understood of a file, for a person: how many rules do
-// what, their thresholds, and the routers of each link. The error is that of
-// writing.
+// Describe writes what was understood of a file, for a person: how many rules do what, their thresholds, and
+// the routers of each link. The error is that of writing.
 func (s *Set) Describe(w io.Writer) error {
 	out := bufio.NewWriter(w)
 	s.describeRules(out)
@@ -63,7 +62,6 @@ func (s *Set) describeRules(w io.Writer) {
 	s.describeRelays(w)
 }
 
-// describeRelays writes how many rules relay, and where to.
 func (s *Set) describeRelays(w io.Writer) {
 	relays := 0
 	var order []string
@@ -87,8 +85,7 @@ func (s *Set) describeRelays(w io.Writer) {
 	}
 }
 
-// describeThresholds writes each threshold of the file's own rules once, with the
-// rules that have it.
+// describeThresholds writes each threshold of the file's own rules once, with the rules that have it.
 func (s *Set) describeThresholds(w io.Writer) {
 	var order []string
 	ids := map[string][]string{}

@@ -11,8 +11,7 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// ruleSets are sets of n rules that differ in one value and share two further
-// conditions.
+// ruleSets are sets of n rules that differ in one value and share two further conditions.
 func ruleSets(n int) map[string]string {
 	write := func(differ func(i int) string) string {
 		var b strings.Builder

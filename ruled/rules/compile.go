@@ -42,7 +42,6 @@ const (
 	maxLevels = 8
 )
 
-// compiler makes a Program.
 type compiler struct {
 	*Program
 	// settled is true for each rule that is filed several times, or for more frames than it
@@ -73,8 +72,7 @@ func Compile(all []Rule) *Program {
 	return p
 }
 
-// level files rules by their remaining conditions. The depth of the top level
-// is 1.
+// level files rules by their remaining conditions. The depth of the top level is 1.
 func (p *compiler) level(rules []int32, depth int) *level {
 	l := &level{number: p.levels}
 	p.levels++
@@ -126,7 +124,6 @@ func (p *Program) gateNumber(gate *schemas.Gate) int {
 	return number
 }
 
-// group returns the level's group of the gate with a number.
 func (l *level) group(gate int) *group {
 	i := slices.IndexFunc(l.groups, func(g group) bool { return g.gate == gate })
 	if i < 0 {
@@ -193,9 +190,8 @@ func (p *compiler) divide(b *bucket, depth int) {
 // Len returns the number of rules.
 func (p *Program) Len() int { return len(p.rules) }
 
-// withMessages returns the conditions, preceded by one for each message whose fields they use
-// and that none of them asserts: a field of a message fails without the message even when it
-// is negated.
+// withMessages returns the conditions, preceded by one for each message whose fields they use and that none
+// of them asserts: a field of a message fails without the message even when it is negated.
 func withMessages(conditions []Condition) []Condition {
 	asserted := map[string]bool{}
 	for i := range conditions {
@@ -270,8 +266,7 @@ func (c *check) keys() iter.Seq[key] {
 	}
 }
 
-// breadth guesses how large a share of all frames has such a value in a field,
-// from 1 for an address to 64.
+// breadth guesses how large a share of all frames has such a value in a field, from 1 for an address to 64.
 func breadth(f *schemas.Field, v *Value) int {
 	const all = 64
 	number := func(one int) int { return one + int((all-uint64(one))*(v.Max-v.Min)/f.Max) }

@@ -99,7 +99,6 @@ func (ev *Evaluator) level(l *level) {
 	ev.check(l.unfiled)
 }
 
-// enter returns the gate with a number.
 func (ev *Evaluator) enter(number int) *entrance {
 	g := &ev.gates[number]
 	if g.round != ev.round {
@@ -156,7 +155,6 @@ func (ev *Evaluator) bucket(b *bucket) {
 	ev.check(b.rules)
 }
 
-// check adds those of the rules whose remaining conditions hold.
 func (ev *Evaluator) check(rules []int32) {
 next:
 	for _, rule := range rules {

@@ -220,8 +220,7 @@ func TestLost(t *testing.T) {
 	}
 }
 
-// TestScratch checks that an event with very many values does not keep its
-// memory, and that it matches.
+// TestScratch checks that an event with very many values does not keep its memory, and that it matches.
 func TestScratch(t *testing.T) {
 	e := corpus.Event(t, "radvd-full#1")
 	for range 20000 {
@@ -255,8 +254,7 @@ func TestCompileDeep(t *testing.T) {
 	}
 }
 
-// actingIDs returns the ids of the rules that act on an event that is the first
-// of its kind.
+// actingIDs returns the ids of the rules that act on an event that is the first of its kind.
 func actingIDs(ev *rules.Evaluator, e *schemas.Event) []string {
 	var ids []string
 	th := threshold.New(100)
@@ -294,8 +292,7 @@ func TestBuiltinRules(t *testing.T) {
 	}
 }
 
-// TestBuiltinOne changes one thing in a genuine solicitation and sees what the
-// built-in rules make of it.
+// TestBuiltinOne changes one thing in a genuine solicitation and sees what the built-in rules make of it.
 func TestBuiltinOne(t *testing.T) {
 	ev := rules.Compile(rulefile.Builtin().Rules).NewEvaluator()
 	relay, proxy := []string{"relay-ns"}, []string{"relay-proxy"}

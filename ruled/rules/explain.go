@@ -55,7 +55,6 @@ func (c *Condition) String() string {
 	return fmt.Sprintf("<%s field=%q value=%s/>", element, c.Field.Name, printable.Quote(joinFew(values, ",")))
 }
 
-// found describes the values that a frame has in a field of the type.
 func found(t schemas.FieldType, has []schemas.Value) string {
 	switch {
 	case len(has) == 0:
@@ -72,7 +71,6 @@ func found(t schemas.FieldType, has []schemas.Value) string {
 	return "it is " + joinFew(values, ", ")
 }
 
-// shown returns a value of a field of the type.
 func shown(t schemas.FieldType, v schemas.Value) string {
 	switch t {
 	case schemas.EthernetAddress:
@@ -85,7 +83,6 @@ func shown(t schemas.FieldType, v schemas.Value) string {
 	return strconv.FormatUint(v.Num, 10)
 }
 
-// joinFew joins the first values, with an ellipsis if there are more.
 func joinFew(values []string, separator string) string {
 	if len(values) > mostShown {
 		values = append(slices.Clip(values[:mostShown]), "…")
@@ -93,9 +90,8 @@ func joinFew(values []string, separator string) string {
 	return strings.Join(values, separator)
 }
 
-// WriteFieldTable writes a table of all fields that a rule can ask for: name, type,
-// example of a value ("-" if the field has none) and meaning. The columns are aligned
-// and at least two spaces apart.
+// WriteFieldTable writes a table of all fields that a rule can ask for: name, type, example of a value ("-"
+// if the field has none) and meaning. The columns are aligned and at least two spaces apart.
 func WriteFieldTable(w io.Writer) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "FIELD\tTYPE\tEXAMPLE\tMEANING")

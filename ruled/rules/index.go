@@ -25,14 +25,12 @@ type index struct {
 	prefixes prefixes
 	ranges   bool
 	strings  map[string]*bucket
-	// heads are what the texts that match a pattern start with, and lengths all
-	// their lengths in bytes.
+	// heads are what the texts that match a pattern start with, and lengths all their lengths in bytes.
 	heads   map[string]*bucket
 	lengths []int
 }
 
-// bucket is the rules that are filed under one condition: in a level of their
-// own when they are many.
+// bucket is the rules that are filed under one condition: in a level of their own when they are many.
 type bucket struct {
 	rules []int32
 	level *level
@@ -40,7 +38,6 @@ type bucket struct {
 
 func (b *bucket) add(rule int32) { b.rules = append(b.rules, rule) }
 
-// add files a rule under each value that a condition asks for.
 func (ix *index) add(c *Condition, rule int32) {
 	if len(c.Values) == 0 {
 		ix.present.add(rule)
@@ -113,7 +110,6 @@ func under[K comparable](m *map[K]*bucket, k K) *bucket {
 	return b
 }
 
-// buckets returns all that rules are filed in.
 func (ix *index) buckets() []*bucket {
 	all := []*bucket{&ix.present}
 	all = slices.AppendSeq(all, maps.Values(ix.numbers))
@@ -174,8 +170,7 @@ type level struct {
 	unfiled []int32
 }
 
-// group has the indexes of fields with the same gate: for most groups, most events have none
-// of the fields.
+// group has the indexes of fields with the same gate: for most groups, most events have none of the fields.
 type group struct {
 	gate    int // its number, noGate for fields that are always there
 	indexes []*index

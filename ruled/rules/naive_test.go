@@ -19,9 +19,8 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// The naive evaluator is the meaning of the rules, written down without regard
-// for time: a field is a path in the published event, and each condition of
-// each rule is looked at.
+// The naive evaluator is the meaning of the rules, written down without regard for time: a field is a path in
+// the published event, and each condition of each rule is looked at.
 
 type naiveRule struct {
 	id         string

@@ -1,5 +1,4 @@
-// Package rules finds the rules that an event matches. It knows nothing of rule files
-// (package rulefile).
+// Package rules finds the rules that an event matches. It knows nothing of rule files (package rulefile).
 //
 // Compile turns rules into a Program, which each goroutine uses through an Evaluator:
 //
@@ -7,11 +6,10 @@
 //	evaluator := program.NewEvaluator()
 //	for _, rule := range evaluator.Evaluate(event) { … }
 //
-// The rule language is NDPMon's. A rule matches a frame when all its conditions hold.
-// <match> holds when any value of the field in the frame is one of those listed, <no-match>
-// when none is, and so also when the frame has no such field. A field inside one message type
-// (nd.ra.lifetime) makes the rule fail for another message, under <match> and <no-match>
-// alike. The forms of a condition are:
+// The rule language is NDPMon's. A rule matches a frame when all its conditions hold. <match> holds when any
+// value of the field in the frame is one of those listed, <no-match> when none is, and so also when the frame
+// has no such field. A field inside one message type (nd.ra.lifetime) makes the rule fail for another
+// message, under <match> and <no-match> alike. The forms of a condition are:
 //
 //	<match field="nd.ra"/>                                   presence
 //	<match field="icmp6.type" value="133, 134"/>             one of several
@@ -28,9 +26,8 @@
 //	<threshold type="limit" track="host,inet6.source" count="1" seconds="60"/>
 //	<threshold type="limit" track="host,inet6.source" count="1" seconds="60" cap="20"/>
 //
-// <builtin except="id id"/> includes the built-in rules. A file may be a whole
-// configuration of NDPMon: a probe narrows the rules in it to its link, and the
-// routers are in Set.Links.
+// <builtin except="id id"/> includes the built-in rules. A file may be a whole configuration of NDPMon: a
+// probe narrows the rules in it to its link, and the routers are in Set.Links.
 package rules
 
 import (
@@ -54,8 +51,7 @@ const (
 
 // Rule is one rule.
 type Rule struct {
-	// ID is unique in the set: the attribute id, or rule-N for the Nth rule of
-	// the file.
+	// ID is unique in the set: the attribute id, or rule-N for the Nth rule of the file.
 	ID string
 	// Description is the attribute, or empty.
 	Description string
@@ -65,12 +61,10 @@ type Rule struct {
 	Builtin bool
 	// Conditions has at least one element. Those of the <probe> around the rule come first.
 	Conditions []Condition
-	// Severity is that of the rule's alert; it is empty for a rule that does
-	// not alert.
+	// Severity is that of the rule's alert; it is empty for a rule that does not alert.
 	Severity schemas.Severity
-	// Relay has the names of the hosts that look for the target of a solicitation, with
-	// RelayOrigin for the one that captured it; or RelayAll alone. It is empty for a rule
-	// that does not relay.
+	// Relay has the names of the hosts that look for the target of a solicitation, with RelayOrigin for the
+	// one that captured it; or RelayAll alone. It is empty for a rule that does not relay.
 	Relay []string
 	// Threshold limits how often the rule acts; nil does not.
 	Threshold *threshold.Threshold
@@ -101,17 +95,14 @@ type Value struct {
 	// Min and Max bound a number, both included; they are equal for a single
 	// one, and for an Ethernet address as schemas.MAC.Uint64 gives it.
 	Min, Max uint64
-	// Prefix holds the address of a field of type IPv6Address; its host bits
-	// are zero.
+	// Prefix holds the address of a field of type IPv6Address; its host bits are zero.
 	Prefix netip.Prefix
-	// Str is the string of a field of type String or, with Glob, a
-	// pattern that glob.Check accepts.
+	// Str is the string of a field of type String or, with Glob, a pattern that glob.Check accepts.
 	Str  string
 	Glob bool
 }
 
-// matches reports whether a value of a field of the type, which is not NoValue, is one that a
-// accepts.
+// matches reports whether a value of a field of the type, which is not NoValue, is one that a accepts.
 func (a *Value) matches(t schemas.FieldType, v *schemas.Value) bool {
 	switch t {
 	case schemas.IPv6Address:
@@ -166,8 +157,7 @@ func newCheck(c Condition, slot int) check {
 	return ch
 }
 
-// holds reports whether the condition holds for a frame in which the field has
-// these values.
+// holds reports whether the condition holds for a frame in which the field has these values.
 func (c *check) holds(has []schemas.Value) bool {
 	for i := range has {
 		if c.many != nil && c.many.has(&has[i]) || c.many == nil && c.matches(&has[i]) {

@@ -10,8 +10,7 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// The ids of the alerts about sensors. No rule raises them: a gap in watching must always be
-// reported.
+// The ids of the alerts about sensors. No rule raises them: a gap in watching must always be reported.
 const (
 	notWatching = "not-watching"
 	sensorBack  = "sensor-back"
@@ -26,9 +25,8 @@ const (
 	missedHeartbeats = 3
 )
 
-// Table records for each host whose sensor publishes heartbeats when it was heard last. Its
-// time passes by ticks of a second, so that an event costs a look-up and reads no clock. It
-// serves one goroutine.
+// Table records for each host whose sensor publishes heartbeats when it was heard last. Its time passes by
+// ticks of a second, so that an event costs a look-up and reads no clock. It serves one goroutine.
 type Table struct {
 	// hosts has the sensors by host, the one that was heard least recently first.
 	hosts *simplelru.LRU[string, *Watched]
@@ -150,8 +148,7 @@ func (t *Table) Tick() { t.now++ }
 // it could be heard for long enough.
 func (t *Table) Deaf() { t.since = t.now }
 
-// Fallen returns the sensors that are silent and not reported as lost, the one heard last
-// first.
+// Fallen returns the sensors that are silent and not reported as lost, the one heard last first.
 func (t *Table) Fallen() []*Watched {
 	var fallen []*Watched
 	hosts := t.hosts.Values()

@@ -16,8 +16,7 @@ func at(seconds int) time.Time {
 	return time.Date(2026, 11, 25, 10, 0, 0, 0, time.UTC).Add(time.Duration(seconds) * time.Second)
 }
 
-// beat returns the n-th of a sensor that began to watch at a time, with an
-// interval of 2 s.
+// beat returns the n-th of a sensor that began to watch at a time, with an interval of 2 s.
 func beat(n, started, now int, edit ...func(*schemas.SensorState)) *schemas.Event {
 	e := &schemas.Event{
 		Type: schemas.TypeEvent, ID: fmt.Sprintf("h%d", n), Time: at(now), Host: "r1", Direction: schemas.In,
@@ -108,8 +107,7 @@ func hosts(s *Table) (names []string) {
 	return names
 }
 
-// A sensor has fallen silent when ruled could hear it for more than three
-// intervals and has not.
+// A sensor has fallen silent when ruled could hear it for more than three intervals and has not.
 func TestSensorsFallSilent(t *testing.T) {
 	s := NewTable()
 	of := func(host string, interval uint32) *schemas.Event {

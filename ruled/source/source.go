@@ -80,8 +80,7 @@ type version struct {
 	written, changed unix.Timespec
 }
 
-// versionOf follows symbolic links, so it differs when any part of the path leads to another
-// file.
+// versionOf follows symbolic links, so it differs when any part of the path leads to another file.
 func versionOf(path string) version {
 	var st unix.Stat_t
 	if unix.Stat(path, &st) != nil {

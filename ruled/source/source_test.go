@@ -190,8 +190,7 @@ func TestChangesOfRuleFile(t *testing.T) {
 	}
 }
 
-// What is not a regular file is refused, without a wait for its writer or its end,
-// and once.
+// What is not a regular file is refused, without a wait for its writer or its end, and once.
 func TestRulesThatAreNoRegularFile(t *testing.T) {
 	for name, place := range map[string]func(w *watched) error{
 		"named pipe": func(w *watched) error { return unix.Mkfifo(w.path, 0o600) },

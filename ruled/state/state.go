@@ -20,8 +20,7 @@ import (
 	"github.com/ndmon/ndmon/schemas/bus"
 )
 
-// Head is the first line of a stored state, which is gzipped lines of JSON. The others are a
-// link.State each.
+// Head is the first line of a stored state, which is gzipped lines of JSON. The others are a link.State each.
 //
 // A state belongs to a position in the stream of events. A ruled that goes on from it
 // evaluates the events behind that position, however long ago it was stored, and comes to
@@ -122,8 +121,7 @@ func Write(ctx context.Context, js jetstream.JetStream, name string, head Head, 
 	return nil
 }
 
-// Stored is the answer to a request, see Request, if the state is stored. Another answer says
-// why it is not.
+// Stored is the answer to a request, see Request, if the state is stored. Another answer says why it is not.
 const Stored = "stored"
 
 // Request makes the running ruled with a consumer's name store its state, so that Read returns

@@ -21,8 +21,7 @@ const Max = 400
 //
 //	NS fe80::1 (02:00:00:00:00:01) > ff02::1:ff00:42: who has 2001:db8::42, source MAC 02:00:00:00:00:01
 //
-// The line is at most Max bytes of printable characters, whatever the
-// event holds.
+// The line is at most Max bytes of printable characters, whatever the event holds.
 func Of(e *schemas.Event) string {
 	s := line(make([]byte, 0, 256))
 	switch {
@@ -60,8 +59,7 @@ func (s line) flags(names []string) line {
 	return s
 }
 
-// few appends what element appends for each of the first elements of a list,
-// and how many there are beyond.
+// few appends what element appends for each of the first elements of a list, and how many there are beyond.
 func few[T any](s line, list []T, element func(line, *T) line) line {
 	const most = 4
 	for i := range list {
@@ -84,7 +82,6 @@ func more[T any](s line, name string, list []T, element func(line, *T) line) lin
 	return few(s.text(", ").text(name).text(" "), list, element)
 }
 
-// seconds appends a lifetime.
 func (s line) seconds(n uint32) line {
 	if n == 1<<32-1 {
 		return s.text("infinity")
@@ -147,7 +144,6 @@ func (s line) head(e *schemas.Event) line {
 	return s
 }
 
-// message appends the content of the message.
 func (s line) message(nd *schemas.ND) line {
 	if nd == nil {
 		return s
@@ -281,8 +277,7 @@ func (s line) unusual(e *schemas.Event) line {
 	return s.text("]")
 }
 
-// clean makes the line printable and short: names and domains come from the
-// wire.
+// clean makes the line printable and short: names and domains come from the wire.
 func (s line) clean() string {
 	const ellipsis = "…"
 	out := make([]byte, 0, min(len(s), Max))

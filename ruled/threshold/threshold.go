@@ -32,9 +32,8 @@ const (
 	TypeBoth Type = "both"
 )
 
-// Threshold lets only some matches of a rule act: it counts the matches that
-// have the same values in the tracked fields, in windows of time that begin with
-// a match.
+// Threshold lets only some matches of a rule act: it counts the matches that have the same values in the
+// tracked fields, in windows of time that begin with a match.
 type Threshold struct {
 	Type Type
 	// Track are the fields, each once; at least one.
@@ -43,11 +42,10 @@ type Threshold struct {
 	Count uint32
 	// Seconds is from 1 to MaxSeconds.
 	Seconds uint32
-	// Cap, if not 0, is how many matches may act in a window of Seconds for each host,
-	// interface and value of link.flood, whatever the tracked values are: senders may make
-	// those up. Beyond that, matches whose number is Cap times a power of two act. Matches
-	// about a settled address do not count there: each such address has a cap, and all of an
-	// interface together have one ten times as large.
+	// Cap, if not 0, is how many matches may act in a window of Seconds for each host, interface and value of
+	// link.flood, whatever the tracked values are: senders may make those up. Beyond that, matches whose
+	// number is Cap times a power of two act. Matches about a settled address do not count there: each such
+	// address has a cap, and all of an interface together have one ten times as large.
 	Cap uint32
 }
 
@@ -85,12 +83,17 @@ func (w *window) open(now int64, seconds uint32) bool {
 	return w.count > 0 && now-w.start < length && w.start-now <= length
 }
 
-// pass counts a match and reports whether it acts.
-func (t *Threshold) pass(w *window, now int64) bool {
-	if !w.open(now, t.Seconds) {
+// add counts a match, in a new window if this one is over.
+func (w *window) add(now int64, seconds uint32) {
+	if !w.open(now, seconds) {
 		*w = window{start: now}
 	}
 	w.count++
+}
+
+// pass counts a match and reports whether it acts.
+func (t *Threshold) pass(w *window, now int64) bool {
+	w.add(now, t.Seconds)
 	switch t.Type {
 	case TypeLimit:
 		return w.count <= uint64(t.Count)
@@ -106,10 +109,7 @@ func (t *Threshold) pass(w *window, now int64) bool {
 
 // passCap counts a match and reports whether a cap of most lets it act.
 func (t *Threshold) passCap(w *window, most uint64, now int64) bool {
-	if !w.open(now, t.Seconds) {
-		*w = window{start: now}
-	}
-	w.count++
+	w.add(now, t.Seconds)
 	return w.count <= most || w.count%most == 0 && bits.OnesCount64(w.count/most) == 1
 }
 
@@ -120,8 +120,7 @@ const (
 	MaxRule = 128
 )
 
-// Counters keep count of the matches of the rules that have a Threshold. They
-// serve one goroutine.
+// Counters keep count of the matches of the rules that have a Threshold. They serve one goroutine.
 //
 // A rule counts separately for each key: the values of the fields that it tracks. Whatever is
 // sent, the number of keys is bounded. For a new key, the one that was matched longest ago is
@@ -173,16 +172,14 @@ func New(maxKeys int) *Counters {
 	return k
 }
 
-// Pass counts a match of a rule by an event, at the event's time, and reports whether the
-// rule's threshold, which may be nil, lets it act. An alert then stands for count matches:
-// those of its key since the last one that acted, itself included. Count is 1 for a rule
-// without a threshold, and 0 if the match does not act.
+// Pass counts a match of a rule by an event, at the event's time, and reports whether the rule's threshold,
+// which may be nil, lets it act. An alert then stands for count matches: those of its key since the last one
+// that acted, itself included. Count is 1 for a rule without a threshold, and 0 if the match does not act.
 //
-// If the threshold has a cap, a match that may act by its key is counted for the cap too. Then
-// count has the matches of all keys that the cap held back since it last let one act, and
-// those of this match. So each match is in the count of one alert, or still waits in its key
-// or in the cap. A match about a settled address has that address's cap and then the one of
-// all settled addresses.
+// If the threshold has a cap, a match that may act by its key is counted for the cap too. Then count has the
+// matches of all keys that the cap held back since it last let one act, and those of this match. So each
+// match is in the count of one alert, or still waits in its key or in the cap. A match about a settled
+// address has that address's cap and then the one of all settled addresses.
 func (k *Counters) Pass(rule string, t *Threshold, e *schemas.Event) (count uint64, ok bool) {
 	if t == nil {
 		return 1, true
@@ -348,8 +345,7 @@ type State struct {
 	Host      string `json:"host,omitempty"`
 	Interface string `json:"interface,omitempty"`
 	Cap       bool   `json:"cap,omitempty"`
-	// Key is a hash of the rule's id and the tracked values, 32 hexadecimal
-	// digits.
+	// Key is a hash of the rule's id and the tracked values, 32 hexadecimal digits.
 	Key string `json:"key"`
 	// Start is when the window began, in microseconds since 1970, Seconds how
 	// long it is and Count how many matches it has.

@@ -152,9 +152,8 @@ func TestThresholdCap(t *testing.T) {
 	}
 }
 
-// TestThresholdCapFlood makes up a value in each of very many frames: a few alerts
-// count them all, though there is not room for all keys, and less for the cap's
-// than the flood has values.
+// TestThresholdCapFlood makes up a value in each of very many frames: a few alerts count them all, though
+// there is not room for all keys, and less for the cap's than the flood has values.
 func TestThresholdCapFlood(t *testing.T) {
 	start := time.Unix(1e9, 0)
 	const frames, room = 40_000, 1000

@@ -87,9 +87,8 @@ func (p *parser) lines(data []byte) error {
 	return flush()
 }
 
-// vendorIn finds the vendor in what follows the prefix. In manuf that is a short
-// name, then perhaps the name, then perhaps a comment, in columns of which some
-// are empty. Only manuf writes prefixes with separators.
+// vendorIn finds the vendor in what follows the prefix. In manuf that is a short name, then perhaps the name,
+// then perhaps a comment, in columns of which some are empty. Only manuf writes prefixes with separators.
 func vendorIn(rest []byte, separated bool) []byte {
 	short, more, _ := bytes.Cut(bytes.TrimSpace(rest), []byte("\t"))
 	for len(more) > 0 {
@@ -109,8 +108,7 @@ func vendorIn(rest []byte, separated bool) []byte {
 	return short
 }
 
-// isCSV reports whether the first line that is no comment is that of one of the
-// IEEE's CSV files.
+// isCSV reports whether the first line that is no comment is that of one of the IEEE's CSV files.
 func isCSV(data []byte) bool {
 	for line := range bytes.Lines(data) {
 		line = bytes.TrimSpace(line)
@@ -127,9 +125,8 @@ func isCSV(data []byte) bool {
 	return false
 }
 
-// csv reads the columns Registry, Assignment, Organization Name and Organization
-// Address, of which the last may have line breaks. A broken quotation would hide
-// what follows it, so it is an error.
+// csv reads the columns Registry, Assignment, Organization Name and Organization Address, of which the last
+// may have line breaks. A broken quotation would hide what follows it, so it is an error.
 func (p *parser) csv(data []byte) error {
 	for line := range bytes.Lines(data) {
 		if line[0] != '#' {

@@ -12,8 +12,7 @@ import (
 const (
 	// maxPrefixes bounds the memory of a table. The IEEE has assigned some 55,000 prefixes.
 	maxPrefixes = 1 << 20
-	// maxName bounds a vendor's name, in bytes. The longest that the IEEE has
-	// registered has 108.
+	// maxName bounds a vendor's name, in bytes. The longest that the IEEE has registered has 108.
 	maxName = 128
 	// maxRecord bounds a record of a CSV file, in bytes. A record of commas alone takes ten
 	// times its size in memory.
@@ -48,8 +47,7 @@ type entry struct {
 	vendor uint32
 }
 
-// clean puts the printable form of a name in p.name, and reports whether there
-// is anything in it.
+// clean puts the printable form of a name in p.name, and reports whether there is anything in it.
 func (p *parser) clean(name []byte) bool {
 	b := p.name[:0]
 	space := false

@@ -16,11 +16,9 @@ type Table struct {
 	date string
 	// keys are the prefixes in ascending order.
 	keys []key
-	// index narrows the search down: the keys that begin with the 16 bits n are
-	// keys[index[n]:index[n+1]].
+	// index narrows the search down: the keys that begin with the 16 bits n are keys[index[n]:index[n+1]].
 	index []uint32
-	// parents has for each key the index of the longest prefix that it lies
-	// in, or -1.
+	// parents has for each key the index of the longest prefix that it lies in, or -1.
 	parents []int32
 	// vendors has for each key the number of its vendor.
 	vendors []uint32
@@ -29,10 +27,9 @@ type Table struct {
 	names string
 }
 
-// Lookup returns the vendor of the longest prefix of the address, or "" if the table has
-// none. Group addresses and locally administered ones (IEEE 802, the I/G and U/L bits), such
-// as a virtual machine's 52:54:00:12:34:56, have no vendor. Nor has the address of zeros,
-// which stands for a missing one.
+// Lookup returns the vendor of the longest prefix of the address, or "" if the table has none. Group
+// addresses and locally administered ones (IEEE 802, the I/G and U/L bits), such as a virtual machine's
+// 52:54:00:12:34:56, have no vendor. Nor has the address of zeros, which stands for a missing one.
 func (t *Table) Lookup(mac schemas.MAC) string {
 	if mac[0]&unassigned != 0 || mac == (schemas.MAC{}) || len(t.keys) == 0 {
 		return ""
@@ -64,9 +61,8 @@ func (t *Table) Date() string { return t.date }
 // Len returns the number of prefixes in the table.
 func (t *Table) Len() int { return len(t.keys) }
 
-// Append appends the table in the format of vendors.txt, which Parse reads: a
-// line for each prefix in ascending order, without the comment that says the
-// date.
+// Append appends the table in the format of vendors.txt, which Parse reads: a line for each prefix in
+// ascending order, without the comment that says the date.
 func (t *Table) Append(b []byte) []byte {
 	for i, k := range t.keys {
 		b = k.appendTo(b)
@@ -102,7 +98,6 @@ const (
 // In order, a prefix comes right before those that lie in it.
 type key uint64
 
-// newKey returns the key of a prefix whose bits are a number.
 func newKey(prefix uint64, bits int) key {
 	return key(prefix<<(maxBits-bits)<<keyShift | uint64(bits))
 }
@@ -131,8 +126,7 @@ func (k key) appendTo(b []byte) []byte {
 // maxPrefixText is longer than any prefix is written.
 const maxPrefixText = 40
 
-// cutPrefix reads the prefix that begins a line, up to the first space or tab,
-// and returns what follows it.
+// cutPrefix reads the prefix that begins a line, up to the first space or tab, and returns what follows it.
 func cutPrefix(line []byte) (k key, rest []byte, ok bool) {
 	end := bytes.IndexAny(line[:min(len(line), maxPrefixText)], " \t")
 	if end < 0 {

@@ -1,9 +1,7 @@
-// Package vendors names the makers of Ethernet addresses, from a built-in table that a file
-// can replace.
+// Package vendors names the makers of Ethernet addresses, from a built-in table that a file can replace.
 //
-// The IEEE Registration Authority assigns makers the first 24 bits of their
-// addresses (MA-L), or 28 (MA-M) or 36 (MA-S, formerly IAB) when they make few
-// devices: https://standards.ieee.org/products-programs/regauth/.
+// The IEEE Registration Authority assigns makers the first 24 bits of their addresses (MA-L), or 28 (MA-M) or
+// 36 (MA-S, formerly IAB) when they make few devices: https://standards.ieee.org/products-programs/regauth/.
 package vendors
 
 import (
@@ -48,8 +46,8 @@ func unpack() (*Table, error) {
 	return Parse("vendors.txt", text.Bytes())
 }
 
-// Load reads the file that names the makers of Ethernet addresses, or returns the built-in
-// table if the name is empty.
+// Load reads the file that names the makers of Ethernet addresses, or returns the built-in table if the name
+// is empty.
 func Load(file string) (*Table, error) {
 	if file == "" {
 		return Builtin(), nil
@@ -61,16 +59,14 @@ func Load(file string) (*Table, error) {
 	return Parse(file, data)
 }
 
-// MaxSize is how much of a file Parse takes, in bytes. The largest there is,
-// IEEE's oui.txt, has 6 MB.
+// MaxSize is how much of a file Parse takes, in bytes. The largest there is, IEEE's oui.txt, has 6 MB.
 const MaxSize = 64 << 20
 
 // registrar is the holder that the IEEE names for blocks of which it assigns parts. It makes
 // no devices: the vendor of a part that is not in the table is unknown.
 const registrar = "IEEE Registration Authority"
 
-// Parse reads a table of the vendors of Ethernet addresses. It recognises the format by the
-// content:
+// Parse reads a table of the vendors of Ethernet addresses. It recognises the format by the content:
 //
 //   - Wireshark's manuf, "00:00:0C	Cisco	Cisco Systems, Inc" with or without the
 //     third column, and with masks, "70:B3:D5:00:00:00/36";
@@ -116,7 +112,6 @@ func Parse(name string, data []byte) (*Table, error) {
 	return p.table(), nil
 }
 
-// table makes the table of the entries.
 func (p *parser) table() *Table {
 	slices.SortStableFunc(p.entries, func(a, b entry) int { return cmp.Compare(a.key, b.key) })
 	t := &Table{

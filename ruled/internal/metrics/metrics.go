@@ -8,8 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Metrics are the counters. Those with labels are looked up once, because that costs more
-// than a rule.
+// Metrics are the counters. Those with labels are looked up once, because that costs more than a rule.
 type Metrics struct {
 	Events, Invalid, Missed     prometheus.Counter
 	Alerts                      map[schemas.Severity]prometheus.Counter
@@ -23,45 +22,31 @@ type Metrics struct {
 
 // New registers the counters.
 func New(r prometheus.Registerer) (*Metrics, error) {
-	alerts := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "nd_ruled_alerts_total", Help: "Alerts raised, by severity.",
-	}, []string{"severity"})
-	relays := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "nd_ruled_relays_total", Help: "Relay commands, by outcome: sent; lost, for NATS was away; or no_target, for the event that matched is no Neighbor Solicitation.",
-	}, []string{"outcome"})
-	reloads := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "nd_ruled_reloads_total", Help: "Times that the rule file was read again, by outcome.",
-	}, []string{"outcome"})
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	}
+	vector := func(name, label, help string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label})
+	}
+	alerts := vector("nd_ruled_alerts_total", "severity", "Alerts raised, by severity.")
+	relays := vector("nd_ruled_relays_total", "outcome", "Relay commands, by outcome: sent; lost, for NATS was away; or no_target, for the event that matched is no Neighbor Solicitation.")
+	reloads := vector("nd_ruled_reloads_total", "outcome", "Times that the rule file was read again, by outcome.")
 	m := &Metrics{
-		Events: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "nd_ruled_events_total", Help: "Events evaluated, without the heartbeats of sensors.",
-		}),
-		Invalid: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "nd_ruled_invalid_messages_total", Help: "Messages on an event subject that are no event of that subject; they were dropped.",
-		}),
-		Missed: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "nd_ruled_missed_events_total", Help: "Events that the stream dropped before they were evaluated.",
-		}),
+		Events:  counter("nd_ruled_events_total", "Events evaluated, without the heartbeats of sensors."),
+		Invalid: counter("nd_ruled_invalid_messages_total", "Messages on an event subject that are no event of that subject; they were dropped."),
+		Missed:  counter("nd_ruled_missed_events_total", "Events that the stream dropped before they were evaluated."),
 		Alerts: map[schemas.Severity]prometheus.Counter{
 			schemas.Info:     alerts.WithLabelValues(string(schemas.Info)),
 			schemas.Warning:  alerts.WithLabelValues(string(schemas.Warning)),
 			schemas.Critical: alerts.WithLabelValues(string(schemas.Critical)),
 		},
-		AlertsAgain: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "nd_ruled_alerts_repeated_total", Help: "Alerts not raised again for an event that was delivered again.",
-		}),
-		Unstored: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "nd_ruled_unstored_alerts_total", Help: "Alerts that were written and not stored: there was no room for them.",
-		}),
-		Suppressed: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "nd_ruled_suppressed_matches_total", Help: "Matches of rules that their thresholds have suppressed; the next alert of the rule counts them.",
-		}),
+		AlertsAgain:   counter("nd_ruled_alerts_repeated_total", "Alerts not raised again for an event that was delivered again."),
+		Unstored:      counter("nd_ruled_unstored_alerts_total", "Alerts that were written and not stored: there was no room for them."),
+		Suppressed:    counter("nd_ruled_suppressed_matches_total", "Matches of rules that their thresholds have suppressed; the next alert of the rule counts them."),
 		Relays:        relays.WithLabelValues("sent"),
 		RelaysLost:    relays.WithLabelValues("lost"),
 		RelaysNothing: relays.WithLabelValues("no_target"),
-		Rules: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "nd_ruled_rules", Help: "Rules in force.",
-		}),
+		Rules:         prometheus.NewGauge(prometheus.GaugeOpts{Name: "nd_ruled_rules", Help: "Rules in force."}),
 		ReloadsTaken:  reloads.WithLabelValues("taken"),
 		ReloadsFailed: reloads.WithLabelValues("refused"),
 	}

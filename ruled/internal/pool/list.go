@@ -45,7 +45,6 @@ func (m *nodes[K, V]) grow(most int) {
 	m.free = base
 }
 
-// push puts the node n at index i at the head of a list.
 func (m *nodes[K, V]) push(l *list, i int32, n *node[K, V]) {
 	n.prev, n.next = None, l.head
 	if l.head == None {
@@ -57,7 +56,6 @@ func (m *nodes[K, V]) push(l *list, i int32, n *node[K, V]) {
 	l.len++
 }
 
-// unlink removes the node n at index i from a list.
 func (m *nodes[K, V]) unlink(l *list, i int32, n *node[K, V]) {
 	if n.prev == None {
 		l.head = n.next
@@ -92,13 +90,11 @@ type storm struct {
 
 const (
 	stormWindow = int64(10 * time.Second)
-	// stormCount is how many new entries of a link within the window are a storm
-	// (see Pool.wider).
+	// stormCount is how many new entries of a link within the window are a storm (see Pool.wider).
 	stormCount = 100
 )
 
-// add counts an entry and reports whether it is part of a storm, which takes at least so
-// many entries.
+// add counts an entry and reports whether it is part of a storm, which takes at least so many entries.
 func (s *storm) add(now int64, least int) bool {
 	if s.since-now > stormWindow || now-s.since > stormWindow {
 		s.since, s.count = now, 0
@@ -110,6 +106,5 @@ func (s *storm) add(now int64, least int) bool {
 	return s.on(now)
 }
 
-// on is true at most for two windows before the end: events arrive out of order, but a
-// clock may be set back.
+// on is true at most for two windows before the end: events arrive out of order, but a clock may be set back.
 func (s *storm) on(now int64) bool { return now < s.until && s.until-now <= 2*stormWindow }

@@ -1,5 +1,4 @@
-// Package pool is the bounded memory that all links share. It knows nothing of what the
-// entries are about.
+// Package pool is the bounded memory that all links share. It knows nothing of what the entries are about.
 //
 // A full pool forgets what matters least: what was first seen in a flood before what was
 // seen once, and only then what was seen again. Within such a class it forgets the entry that
@@ -20,8 +19,7 @@ type Pool[K comparable, V any] struct {
 	// Forgotten, if set, is called with each entry that is forgotten. Its setter finds the
 	// entries without the index of the partitions.
 	Forgotten func(K, V)
-	// Used is the number of entries, Evictions counts those that were forgotten to make
-	// room for others.
+	// Used is the number of entries, Evictions counts those that were forgotten to make room for others.
 	Used      int
 	Evictions uint64
 
@@ -39,9 +37,8 @@ type Pool[K comparable, V any] struct {
 // branch is what a pool keeps of a host, an interface or a link.
 type branch[K comparable] struct {
 	storm storm
-	// The rest is that of a link: how many partitions use it, its entries by class, and
-	// where to find them. most is the largest number of entries that the index had: a map
-	// does not shrink by itself.
+	// The rest is that of a link: how many partitions use it, its entries by class, and where to find them.
+	// most is the largest number of entries that the index had: a map does not shrink by itself.
 	users int
 	lists [share.Classes]list
 	index map[K]int32
@@ -50,8 +47,7 @@ type branch[K comparable] struct {
 
 // Partition is the part of a pool that belongs to one link.
 type Partition[K comparable, V any] struct {
-	// Doubtful is true while the link itself may be made up: then all new entries on it
-	// count as a flood's.
+	// Doubtful is true while the link itself may be made up: then all new entries on it count as a flood's.
 	Doubtful bool
 
 	pool *Pool[K, V]
@@ -127,8 +123,7 @@ func (s *Partition[K, V]) Get(key K) *V {
 	return nil
 }
 
-// Insert makes an entry of a class, with a zero value, for a key that has none, and returns
-// its index.
+// Insert makes an entry of a class, with a zero value, for a key that has none, and returns its index.
 func (s *Partition[K, V]) Insert(key K, class int) int32 {
 	p, own := s.pool, &s.of.Value
 	var i int32
@@ -156,9 +151,8 @@ func (s *Partition[K, V]) Insert(key K, class int) int32 {
 	return i
 }
 
-// evict forgets an entry to make room for a new one of a class, and returns its index.
-// Where a flood pushes out its own entry, the counts stay as they are: then the new one is
-// counted already.
+// evict forgets an entry to make room for a new one of a class, and returns its index. Where a flood pushes
+// out its own entry, the counts stay as they are: then the new one is counted already.
 func (s *Partition[K, V]) evict(class int) (i int32, counted bool) {
 	p := s.pool
 	from := p.victims(class)
@@ -199,7 +193,6 @@ func (s *Partition[K, V]) Prune(most int, fresh func(*V) bool) {
 	}
 }
 
-// remove forgets the entry at an index.
 func (s *Partition[K, V]) remove(i int32) {
 	p := s.pool
 	n := p.at(i)
@@ -210,7 +203,6 @@ func (s *Partition[K, V]) remove(i int32) {
 	n.next, p.free = p.free, i
 }
 
-// lose removes a node from the index.
 func (p *Pool[K, V]) lose(of *share.Node[branch[K]], n *node[K, V]) {
 	if own := &of.Value; own.index != nil {
 		delete(own.index, n.key)
@@ -281,7 +273,6 @@ func (s *Partition[K, V]) storms(now int64) bool {
 	return false
 }
 
-// stormy reports whether there is a storm on the link, its interface, its host or anywhere.
 func (s *Partition[K, V]) stormy(now int64) bool {
 	if s.Doubtful {
 		return true
@@ -345,11 +336,9 @@ func (p *Pool[K, V]) keepAll(in *share.Node[branch[K]]) {
 	}
 }
 
-// fullOfLasting reports whether no further entry can be lasting: a fifth of the pool is for
-// new entries.
+// fullOfLasting reports whether no further entry can be lasting: a fifth of the pool is for new entries.
 func (p *Pool[K, V]) fullOfLasting() bool { return p.all.Count(Lasting) >= p.max-p.max/5 }
 
-// move gives an entry of a link another class.
 func (p *Pool[K, V]) move(of *share.Node[branch[K]], i int32, class uint8) {
 	n := p.at(i)
 	p.unlink(&of.Value.lists[n.class], i, n)

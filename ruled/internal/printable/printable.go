@@ -13,8 +13,7 @@ const MaxQuoted = 80
 // Quote returns a string as a Go literal in one line, shortened to MaxQuoted characters.
 func Quote(s string) string { return strconv.Quote(Shorten(s, MaxQuoted)) }
 
-// Shorten returns the first characters of a string, at most so many, with an ellipsis if
-// there are more.
+// Shorten returns the first characters of a string, at most so many, with an ellipsis if there are more.
 func Shorten(s string, most int) string {
 	if len(s) <= most {
 		return s

@@ -9,9 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Read reads a regular file, at most limit+1 bytes: so its parser sees that it is too large.
-// Other files are refused, since they may have no end, and opening a named pipe waits for a
-// writer.
+// Read reads a regular file, at most limit+1 bytes: so its parser sees that it is too large. Other files are
+// refused, since they may have no end, and opening a named pipe waits for a writer.
 func Read(path string, limit int64) ([]byte, error) {
 	// Check before opening, which is enough to make some devices act.
 	info, err := os.Stat(path)

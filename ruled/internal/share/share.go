@@ -1,6 +1,5 @@
-// Package share shares a bounded number of things. When they run out, it finds the holder of the
-// most: the host, on it the interface, and so on. So nothing is taken from others for one that
-// keeps demanding more.
+// Package share shares a bounded number of things. When they run out, it finds the holder of the most: the
+// host, on it the interface, and so on. So nothing is taken from others for one that keeps demanding more.
 package share
 
 // Classes is how many classes of things a Node counts. Each is shared by itself.
@@ -19,7 +18,6 @@ type Node[T any] struct {
 	classes  [Classes]class[T]
 }
 
-// class is what a node has of one class.
 type class[T any] struct {
 	count int
 	// heap holds the children that have any, the one with the most first, at the
@@ -27,9 +25,6 @@ type class[T any] struct {
 	heap []*Node[T]
 	at   int
 }
-
-// Name returns the name by which its parent has it.
-func (n *Node[T]) Name() string { return n.name }
 
 // Parent returns the node that it is a part of, nil for the root.
 func (n *Node[T]) Parent() *Node[T] { return n.parent }
@@ -50,8 +45,7 @@ func (n *Node[T]) Child(name string) *Node[T] {
 	return child
 }
 
-// Drop removes a leaf without things from the tree, and with it each node above that has no
-// other child.
+// Drop removes a leaf without things from the tree, and with it each node above that has no other child.
 func (n *Node[T]) Drop() {
 	for ; n.parent != nil && len(n.children) == 0; n = n.parent {
 		delete(n.parent.children, n.name)

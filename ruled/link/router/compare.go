@@ -20,8 +20,7 @@ type comparison struct {
 	// since is how many nanoseconds ago the router was heard last, or the constant exactly.
 	since int64
 
-	// changed is true if the RA contradicts what the router said before, and does not only
-	// add to it.
+	// changed is true if the RA contradicts what the router said before, and does not only add to it.
 	changed bool
 	// sent are the statements of the RA, if they were compared.
 	sent []schemas.Statement
@@ -38,16 +37,14 @@ func (c *comparison) begin(known, configured *Router, since int64, once bool) {
 const (
 	// exactly, as since, compares lifetimes with configured ones, which do not run down.
 	exactly = -1
-	// slack is how much more than the time that passed a lifetime may have run down, in
-	// seconds.
+	// slack is how much more than the time that passed a lifetime may have run down, in seconds.
 	slack = 10
 	// maxChanges is how many differences are described.
 	maxChanges = 8
 	infinity   = 1<<32 - 1
 )
 
-// jumps reports whether a lifetime, of which so many seconds should be left, was cut short or
-// made infinite.
+// jumps reports whether a lifetime, of which so many seconds should be left, was cut short or made infinite.
 func jumps(left, sent int64) bool {
 	switch sent {
 	case 0:
@@ -80,8 +77,7 @@ func (c *comparison) jumps(known, sent uint64) bool {
 	return !c.d.Stops && jumps(int64(known)-c.since/second, int64(sent))
 }
 
-// run sets d to how an RA differs from what is known of its router. If it does not differ,
-// d.Change is empty.
+// run sets d to how an RA differs from what is known of its router. If it does not differ, d.Change is empty.
 func (c *comparison) run(e *schemas.Event) {
 	c.d.Stops = e.ND.RA.Lifetime == 0 && (c.known.Lifetime == nil || *c.known.Lifetime != 0)
 	if !c.known.Volatile && !c.configured.Volatile {
@@ -127,7 +123,6 @@ func (c *comparison) run(e *schemas.Event) {
 	}
 }
 
-// parameters compares the fixed part of the RA.
 func (c *comparison) parameters(ra *schemas.RA) {
 	r, configured, d := c.known, c.configured, &c.d
 	if configured.CurHopLimit == nil && differ(r.CurHopLimit, ra.CurHopLimit) {
@@ -299,7 +294,6 @@ func before[T any](list []T, name func(*T) any) string {
 	return b.String()
 }
 
-// seconds returns a lifetime as text.
 func seconds(n uint32) string {
 	if n == infinity {
 		return "infinity"

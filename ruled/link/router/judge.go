@@ -13,8 +13,7 @@ import (
 type Judge struct {
 	// Learn has every router learned and none judged.
 	Learn bool
-	// Timeout is how long what a learned router said outlives the last time that it was
-	// heard.
+	// Timeout is how long what a learned router said outlives the last time that it was heard.
 	Timeout time.Duration
 
 	router schemas.LinkRouter
@@ -25,10 +24,9 @@ type Judge struct {
 	nothing    Router // where nothing is configured
 }
 
-// Observe judges what a frame says as a router, or about one, and remembers it; now is the
-// event's time in Unix nanoseconds. An own frame was sent by the host that captured it: its
-// RAs are only remembered. The results are nil where there is nothing to report, and valid
-// until the next call.
+// Observe judges what a frame says as a router, or about one, and remembers it; now is the event's time in
+// Unix nanoseconds. An own frame was sent by the host that captured it: its RAs are only remembered. The
+// results are nil where there is nothing to report, and valid until the next call.
 func (j *Judge) Observe(r *Routers, e *schemas.Event, now int64, own bool) (*schemas.LinkRouter, *schemas.LinkRA) {
 	j.router, j.ra = schemas.LinkRouter{}, schemas.LinkRA{}
 	switch {
@@ -75,8 +73,7 @@ func (j *Judge) sentBy(r *Routers, e *schemas.Event) *Router {
 
 // observeRA judges and remembers an RA.
 func (j *Judge) observeRA(r *Routers, e *schemas.Event, now int64, own bool) {
-	// Nothing is learned from a frame that is not complete, or that most receivers ignore
-	// (RFC 6980).
+	// Nothing is learned from a frame that is not complete, or that most receivers ignore (RFC 6980).
 	whole := !e.ND.Truncated && e.Inet6.Fragment == nil
 	i := r.indexLearned(e)
 	switch {
@@ -197,8 +194,7 @@ func (j *Judge) stranger(r *Routers, e *schemas.Event) {
 		})
 }
 
-// offer is what an RA offers: to all hosts or, in a provisioning domain, to those that
-// support such domains.
+// offer is what an RA offers: to all hosts or, in a provisioning domain, to those that support such domains.
 type offer struct {
 	ra       *schemas.RA // nil for the parameters of the RA around it
 	prefixes []schemas.PrefixInfo
@@ -247,9 +243,8 @@ func IsDefault(r schemas.RouteInfo) bool {
 	return r.Lifetime > 0 && nearlyAll(prefixOf(r.Prefix, r.PrefixLength))
 }
 
-// nearlyAll reports whether a prefix is shorter than 8 bits and has global unicast
-// addresses in it (2000::/3; RFC 4291, section 2.4): no network has so many of its
-// own.
+// nearlyAll reports whether a prefix is shorter than 8 bits and has global unicast addresses in it (2000::/3;
+// RFC 4291, section 2.4): no network has so many of its own.
 func nearlyAll(p netip.Prefix) bool {
 	return p.Bits() < 8 && p.Overlaps(netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20}), 3))
 }
@@ -267,10 +262,9 @@ func (r *Routers) announced(p *schemas.PrefixInfo, stubs bool) bool {
 	return slices.ContainsFunc(r.learned, func(l learned) bool { return (stubs || !l.stub) && overlaps(&l.Router) })
 }
 
-// isStub reports whether an RA is that of a stub router, which connects only a network of its
-// own (draft-ietf-snac-simple), such as a Thread border router. Such an RA has the SNAC flag
-// and router lifetime 0, and only unique local prefixes and routes (RFC 4193), none of which
-// is another router's prefix.
+// isStub reports whether an RA is that of a stub router, which connects only a network of its own
+// (draft-ietf-snac-simple), such as a Thread border router. Such an RA has the SNAC flag and router lifetime
+// 0, and only unique local prefixes and routes (RFC 4193), none of which is another router's prefix.
 func (r *Routers) isStub(e *schemas.Event) bool {
 	ra, opt := e.ND.RA, e.ND.Opt
 	if ra.Lifetime != 0 || !ra.Flag.SNAC || e.ND.Truncated {

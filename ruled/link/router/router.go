@@ -20,15 +20,13 @@ type Link struct {
 	// Host and Interface name the link; an empty one stands for all.
 	Host      string `json:"host,omitempty"`
 	Interface string `json:"interface,omitempty"`
-	// VLAN narrows it to frames with that tag, or without one if it is 0; nil is
-	// with any or none.
+	// VLAN narrows it to frames with that tag, or without one if it is 0; nil is with any or none.
 	VLAN    *uint16  `json:"vlan,omitempty"`
 	Routers []Router `json:"routers"`
 }
 
-// Router is what a router of a link is and sends, configured or learned. What is
-// nil is not compared. The parameters, and the lifetimes and flags of prefixes,
-// are compared only unless Volatile.
+// Router is what a router of a link is and sends, configured or learned. What is nil is not compared. The
+// parameters, and the lifetimes and flags of prefixes, are compared only unless Volatile.
 type Router struct {
 	MAC       schemas.MAC `json:"ethernet"`
 	LinkLocal netip.Addr  `json:"address"`
@@ -37,8 +35,7 @@ type Router struct {
 	Volatile  bool         `json:"volatile,omitempty"`
 
 	CurHopLimit *uint8 `json:"curhoplimit,omitempty"`
-	// Flags is the byte of flags and preference (RFC 4861, section 4.2; RFC
-	// 4191, section 2.2).
+	// Flags is the byte of flags and preference (RFC 4861, section 4.2; RFC 4191, section 2.2).
 	Flags *uint8 `json:"flags,omitempty"`
 	// Lifetime is in seconds.
 	Lifetime *uint16 `json:"lifetime,omitempty"`
@@ -68,8 +65,7 @@ type NAT64 struct {
 // Option is an option of a router's RAs.
 type Option struct {
 	Type uint8 `json:"type"`
-	// Text is what it says, and Lifetimes are the lifetimes in it; see
-	// schemas.Statement.
+	// Text is what it says, and Lifetimes are the lifetimes in it; see schemas.Statement.
 	Text      string   `json:"text"`
 	Lifetimes []uint64 `json:"lifetimes,omitempty"`
 }
@@ -101,8 +97,7 @@ type Domain struct {
 // Route is a route that a router announces.
 type Route struct {
 	Prefix netip.Prefix `json:"prefix"`
-	// Flags is the byte with the preference (RFC 4191, section 2.3): high 8,
-	// medium 0, low 24.
+	// Flags is the byte with the preference (RFC 4191, section 2.3): high 8, medium 0, low 24.
 	Flags *uint8 `json:"flags,omitempty"`
 	// Lifetime is in seconds.
 	Lifetime *uint32 `json:"lifetime,omitempty"`
@@ -141,7 +136,6 @@ func (r *Router) other(number uint8, text string) *Option {
 	return one(r.Others, func(known *Option) bool { return known.Type == number && known.Text == text })
 }
 
-// one returns the first element that is the one, or nil.
 func one[T any](list []T, is func(*T) bool) *T {
 	for i := range list {
 		if is(&list[i]) {
@@ -200,18 +194,16 @@ func profile(e *schemas.Event) Router {
 // maxListed is how many prefixes, routes and so on of one router are kept.
 const maxListed = 128
 
-// enlist adds an element to one of a router's lists, unless it is there already or the list
-// is full.
+// enlist adds an element to one of a router's lists, unless it is there already or the list is full.
 func enlist[T any](to *[]T, listed bool, v T) {
 	if !listed && len(*to) < maxListed {
 		*to = append(*to, v)
 	}
 }
 
-// statements returns what an RA says that has no member of its own in Router: other options,
-// and what it says a second time about an MTU, prefix or route. A source link-layer address
-// is among them only if it differs from that of the frame: routers may leave it out (RFC
-// 4861, section 4.2).
+// statements returns what an RA says that has no member of its own in Router: other options, and what it says
+// a second time about an MTU, prefix or route. A source link-layer address is among them only if it differs
+// from that of the frame: routers may leave it out (RFC 4861, section 4.2).
 func statements(e *schemas.Event) []schemas.Statement {
 	opt := e.ND.Opt
 	all := opt.Statements(nil, listed)
@@ -268,15 +260,12 @@ func listed(member string) bool {
 // differ reports whether a value is known and not the one that was sent.
 func differ[T comparable](known *T, sent T) bool { return known != nil && *known != sent }
 
-// raFlags returns the octet of flags and preference of an RA.
 func raFlags(ra *schemas.RA) uint8 {
 	return schemas.AllFlags().RA.Encode(ra.Flag) | schemas.EncodePreference(ra.Preference)
 }
 
-// prefixFlags returns the octet of flags of a prefix.
 func prefixFlags(p *schemas.PrefixInfo) uint8 { return schemas.AllFlags().PrefixInfo.Encode(p.Flag) }
 
-// routeFlags returns the octet with the preference of a route.
 func routeFlags(r *schemas.RouteInfo) uint8 {
 	return schemas.EncodePreference(r.Preference) | r.Reserved
 }
@@ -284,7 +273,6 @@ func routeFlags(r *schemas.RouteInfo) uint8 {
 // raFlagNames names the flags in an octet of an RA, without the preference.
 func raFlagNames(octet uint8) string { return flagNames(schemas.AllFlags().RA.Names(octet)) }
 
-// prefixFlagNames names the flags in an octet of a prefix.
 func prefixFlagNames(octet uint8) string {
 	return flagNames(schemas.AllFlags().PrefixInfo.Names(octet))
 }

@@ -19,8 +19,7 @@ type Routers struct {
 // MaxLearned is how many routers of one link are learned at most.
 const MaxLearned = 64
 
-// Configure replaces the configured routers by those of all that are for the link. The VLAN
-// is -1 for none.
+// Configure replaces the configured routers by those of all that are for the link. The VLAN is -1 for none.
 func (r *Routers) Configure(all []Link, host, iface string, vlan int32) {
 	r.configured = nil
 	for _, c := range all {
@@ -55,8 +54,7 @@ func Tag(identifier *uint16) int32 {
 // IsConfigured reports whether any router is configured.
 func (r *Routers) IsConfigured() bool { return len(r.configured) > 0 }
 
-// hasRouter reports whether any router in force is not a stub router. Only then is another router
-// unknown.
+// hasRouter reports whether any router in force is not a stub router. Only then is another router unknown.
 func (r *Routers) hasRouter() bool {
 	return r.IsConfigured() || slices.ContainsFunc(r.learned, func(l learned) bool { return !l.stub })
 }
@@ -101,8 +99,7 @@ func (r *Routers) IsAddress(addr netip.Addr) (found bool) {
 	return found
 }
 
-// HasMAC reports whether an Ethernet address, as MAC.Uint64 gives it, belongs to a router in
-// force.
+// HasMAC reports whether an Ethernet address, as MAC.Uint64 gives it, belongs to a router in force.
 func (r *Routers) HasMAC(mac uint64) (found bool) {
 	r.each(func(router *Router) bool {
 		found = router.MAC.Uint64() == mac
@@ -136,8 +133,7 @@ func siteLocal(a netip.Addr) bool {
 	return octets[0] == 0xfe && octets[1]&0xc0 == 0xc0
 }
 
-// atWork reports whether a link-local address belongs to a router that has not announced
-// that it stops.
+// atWork reports whether a link-local address belongs to a router that has not announced that it stops.
 func (r *Routers) atWork(addr netip.Addr) bool {
 	if r.IsConfigured() {
 		return slices.ContainsFunc(r.configured, func(c Router) bool { return c.LinkLocal == addr })
@@ -152,9 +148,8 @@ func (r *Routers) silent(now int64) bool {
 	return !slices.ContainsFunc(r.learned, func(l learned) bool { return !l.stub && now <= l.until })
 }
 
-// learn records the router of an RA. With merge, the RA adds to what was learned of the
-// router, and no router is dropped for another. Timeout is how long a router without a
-// lifetime is expected to be present.
+// learn records the router of an RA. With merge, the RA adds to what was learned of the router, and no router
+// is dropped for another. Timeout is how long a router without a lifetime is expected to be present.
 func (r *Routers) learn(e *schemas.Event, now int64, timeout time.Duration, merge, stub bool) {
 	i := r.indexLearned(e)
 	switch {
@@ -259,8 +254,7 @@ func (l *learned) hear(e *schemas.Event, now int64, timeout time.Duration) {
 	}
 }
 
-// refresh sets the lifetimes to those of an RA with these statements: some routers let them
-// run down.
+// refresh sets the lifetimes to those of an RA with these statements: some routers let them run down.
 func (r *Router) refresh(e *schemas.Event, sent []schemas.Statement) {
 	if e.ND.RA.Lifetime > 0 {
 		update(&r.Lifetime, e.ND.RA.Lifetime)

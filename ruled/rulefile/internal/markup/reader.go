@@ -164,9 +164,8 @@ func (r *Reader) next() (xml.Token, int) {
 	return nil, 0
 }
 
-// read reads what an element holds, up to its end. It calls visit for each
-// element in it, which has to read that to its end, and text for each piece of
-// text with the line that it begins on.
+// read reads what an element holds, up to its end. It calls visit for each element in it, which has to read
+// that to its end, and text for each piece of text with the line that it begins on.
 func (r *Reader) read(visit func(Element), text func([]byte, int)) {
 	for {
 		token, line := r.next()
@@ -195,8 +194,7 @@ func qualified(n xml.Name) string {
 	return n.Space + ":" + n.Local
 }
 
-// content reads an element that holds elements. Text is a fault. A nil parent is
-// the document.
+// content reads an element that holds elements. Text is a fault. A nil parent is the document.
 func (r *Reader) content(parent *Element, visit func(Element)) {
 	noted := false
 	r.read(visit, func(t []byte, line int) {
@@ -259,8 +257,7 @@ func (r *Reader) unknown(el, parent Element, known Readers) {
 	r.skip()
 }
 
-// Text reads an element that holds text and returns that, without the white
-// space around it.
+// Text reads an element that holds text and returns that, without the white space around it.
 func (r *Reader) Text(el Element) string {
 	var text []byte
 	r.read(func(child Element) { r.unknown(child, el, nil) }, func(t []byte, _ int) { text = append(text, t...) })
@@ -270,8 +267,7 @@ func (r *Reader) Text(el Element) string {
 // skip reads to the end of the element without looking at it.
 func (r *Reader) skip() { r.read(func(Element) { r.skip() }, func([]byte, int) {}) }
 
-// Attributes returns the element's attributes, with white space in their values
-// normalized as XML has it.
+// Attributes returns the element's attributes, with white space in their values normalized as XML has it.
 func (r *Reader) Attributes(el Element, known ...string) map[string]string {
 	values := map[string]string{}
 	for _, a := range el.Attr {
@@ -317,8 +313,7 @@ func (r *Reader) Noticef(line int, format string, args ...any) {
 	}
 }
 
-// DidYouMean ends a message about an unknown name. The form is that of the
-// names, such as "<%s>".
+// DidYouMean ends a message about an unknown name. The form is that of the names, such as "<%s>".
 func (r *Reader) DidYouMean(name string, candidates []string, form string) string {
 	if len(r.faults.List) == MaxRemarks {
 		return "" // it will not be shown
@@ -329,8 +324,7 @@ func (r *Reader) DidYouMean(name string, candidates []string, form string) strin
 	return ""
 }
 
-// Number reads an element that holds a number from 0 to most, and returns nil if
-// it is empty.
+// Number reads an element that holds a number from 0 to most, and returns nil if it is empty.
 func Number[T uint8 | uint16 | uint32](r *Reader, el Element, most T) *T {
 	r.Attributes(el)
 	return Parameter(r, el, "", r.Text(el), most)

@@ -21,8 +21,7 @@ func (r Remark) String() string { return fmt.Sprintf("%s:%d: %s", r.File, r.Line
 // MaxRemarks bounds the faults, and likewise the notices, that are listed.
 const MaxRemarks = 100
 
-// Faults is the error of a rule file that was refused: all that is wrong with
-// it, at most 100 faults by line.
+// Faults is the error of a rule file that was refused: all that is wrong with it, at most 100 faults by line.
 type Faults struct {
 	List []Remark
 	// More counts the faults beyond those in List.
@@ -45,8 +44,7 @@ func sortRemarks(list []Remark) {
 	slices.SortStableFunc(list, func(a, b Remark) int { return cmp.Compare(a.Line, b.Line) })
 }
 
-// nearest returns the candidate that is written most like name, or "" when none
-// is alike.
+// nearest returns the candidate that is written most like name, or "" when none is alike.
 func nearest(name string, candidates []string) string {
 	if len(name) > 100 {
 		return ""

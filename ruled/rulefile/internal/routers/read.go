@@ -15,8 +15,7 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// Probe names a link as NDPMon does: an interface of any host, or of one. The zero Probe
-// is every link.
+// Probe names a link as NDPMon does: an interface of any host, or of one. The zero Probe is every link.
 type Probe struct{ Host, Interface string }
 
 // The types of probes in a file.
@@ -78,8 +77,7 @@ func Sort(links []router.Link) {
 	})
 }
 
-// add adds a router of a link, unless it is there already: then it returns the
-// line of that. See full.
+// add adds a router of a link, unless it is there already: then it returns the line of that. See full.
 func (l *List) add(k linkKey, r router.Router, line int) (first int) {
 	place, known := l.places[k]
 	if !known {
@@ -193,8 +191,7 @@ func (p reader) addRouter(el markup.Element, k linkKey, r router.Router) {
 	}
 }
 
-// list returns a reader of an element that holds a list. It leaves out elements for which read
-// returns false.
+// list returns a reader of an element that holds a list. It leaves out elements for which read returns false.
 func list[T any](p reader, name string, into *[]T, read func(markup.Element) (T, bool)) func(markup.Element) {
 	return func(el markup.Element) {
 		p.Attributes(el)
@@ -251,7 +248,6 @@ func (p reader) unicast(el markup.Element, text string) netip.Addr {
 	return addr
 }
 
-// parseAddr reads an IPv6 address without a zone.
 func parseAddr(text string) (netip.Addr, bool) {
 	addr, err := netip.ParseAddr(text)
 	return addr, err == nil && addr.Is6() && addr.Zone() == ""
@@ -323,7 +319,6 @@ func (p reader) domain(el markup.Element) (r router.Domain, ok bool) {
 	return r, true
 }
 
-// lifetime reads the attribute that an element has its lifetime in.
 func (p reader) lifetime(el markup.Element) *uint32 {
 	text := strings.TrimSpace(p.Attributes(el, "lifetime")["lifetime"])
 	return markup.Parameter[uint32](p.Reader, el, "lifetime ", text, 0xffffffff)

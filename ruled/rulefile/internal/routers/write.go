@@ -49,7 +49,6 @@ func (w *writer) in(name string, content func(), attributes ...string) {
 	w.line("</" + name + ">")
 }
 
-// text writes an element of text.
 func (w *writer) text(name, text string, attributes ...string) {
 	w.line("<" + name + attributesOf(attributes) + ">" + escaped(text) + "</" + name + ">")
 }
@@ -81,7 +80,6 @@ func (w *writer) settings() {
 	})
 }
 
-// probes writes a probe for each host and interface.
 func (w *writer) probes(links []router.Link) {
 	w.in("probes", func() {
 		for len(links) > 0 {
