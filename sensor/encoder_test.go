@@ -2,7 +2,6 @@ package sensor
 
 import (
 	"encoding/json"
-	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -106,18 +105,14 @@ func isHeartbeat(m message) bool { return m.event.Sensor != nil }
 // A sensor publishes heartbeats before its first event and regularly after it, and after
 // its last event that it has stopped.
 func TestHeartbeats(t *testing.T) {
-	router, host := pair(t)
 	c := config("eth0")
 	c.Heartbeat = time.Second
 	before := time.Date(2026, 11, 25, 10, 0, 2, 0, time.UTC)
 	began := time.Now()
-	r := start(t, router, c, func(d *Deps) { d.Before = before })
-	r.capturing(t, "eth0", 1)
-	host.Solicit(netip.MustParseAddr("2001:db8::50"))
-	r.sees(t, "the NS", solicitation("eth0", schemas.In, "2001:db8::50"))
+	r, _, host := startPair(t, c, func(d *Deps) { d.Before = before })
+	r.solicited(t, host, "eth0", "2001:db8::50")
 	lab.Eventually(t, "there are three heartbeats", func() bool { return len(r.events(isHeartbeat)) >= 3 })
-	host.Solicit(netip.MustParseAddr("2001:db8::51"))
-	r.sees(t, "the NS", solicitation("eth0", schemas.In, "2001:db8::51"))
+	r.solicited(t, host, "eth0", "2001:db8::51")
 	r.stop(t)
 
 	first, last := r.messages[0], r.messages[len(r.messages)-1]

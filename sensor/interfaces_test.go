@@ -22,8 +22,7 @@ func TestInterfaceComesAndGoes(t *testing.T) {
 		host.Address("eth0", "2001:db8::2/64")
 		r.capturing(t, "eth0", n)
 		target := netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 15: byte(0x10 + n)}).String()
-		host.Solicit(netip.MustParseAddr(target))
-		r.sees(t, "an NS on the new interface", solicitation("eth0", schemas.In, target))
+		r.solicited(t, host, "eth0", target)
 		router.Delete("eth0")
 		r.logs(t, n, "interface is gone", "interface=eth0")
 		r.logs(t, n+1, "waiting for interface", "wanted=eth0")
@@ -73,13 +72,10 @@ func TestSameIndexAgain(t *testing.T) {
 }
 
 func TestDownAndUp(t *testing.T) {
-	router, host := pair(t)
-	r := start(t, router, config("eth0"))
-	r.capturing(t, "eth0", 1)
+	r, router, host := startPair(t, config("eth0"))
 	r.next(t, func() { router.Down("eth0") }, "interface is down", "interface=eth0")
 	r.next(t, func() { router.Up("eth0") }, "interface is up", "interface=eth0")
-	host.Solicit(netip.MustParseAddr("2001:db8::7"))
-	r.sees(t, "an NS after the interface was down", solicitation("eth0", schemas.In, "2001:db8::7"))
+	r.solicited(t, host, "eth0", "2001:db8::7")
 
 	r.next(t, func() { host.Down("eth0") }, "interface is without carrier", "interface=eth0")
 	r.next(t, func() { host.Up("eth0") }, "interface is up", "interface=eth0")
@@ -106,9 +102,7 @@ func TestDownAtFirst(t *testing.T) {
 }
 
 func TestAddressAndNameChange(t *testing.T) {
-	router, host := pair(t)
-	r := start(t, router, config("eth*"))
-	r.capturing(t, "eth0", 1)
+	r, router, host := startPair(t, config("eth*"))
 	mac := schemas.MAC{2, 0, 0, 0, 0, 0x42}
 	link := router.Link("eth0")
 	check(t, router.Netlink.LinkSetHardwareAddr(link, mac[:]))
@@ -125,8 +119,7 @@ func TestAddressAndNameChange(t *testing.T) {
 	r.logs(t, 1, "interface was renamed", "interface=eth0", "name=eth9")
 	r.capturing(t, "eth9", 1)
 	router.Up("eth9")
-	host.Solicit(netip.MustParseAddr("2001:db8::9"))
-	r.sees(t, "an NS under the new name", solicitation("eth9", schemas.In, "2001:db8::9"))
+	r.solicited(t, host, "eth9", "2001:db8::9")
 
 	router.Down("eth9")
 	check(t, router.Netlink.LinkSetName(link, "wan"))
@@ -148,8 +141,7 @@ func TestSelectByPrefix(t *testing.T) {
 	router.Address("two", "2001:db8:1::1/64")
 	r.logs(t, 1, "msg=capturing", "interface=two ", "master=true")
 	host.Address("h2", "2001:db8:1::2/64")
-	host.Solicit(netip.MustParseAddr("2001:db8:1::3"))
-	if m := r.sees(t, "an NS on the master", solicitation("two", schemas.In, "2001:db8:1::3")); !m.event.Master {
+	if m := r.solicited(t, host, "two", "2001:db8:1::3"); !m.event.Master {
 		t.Error("the event of a master has no mark")
 	}
 
@@ -159,8 +151,7 @@ func TestSelectByPrefix(t *testing.T) {
 	router.Address("one", "172.16.0.1/24")
 	r.logs(t, 1, "msg=capturing", "interface=one ", "master=true", "proxy=true")
 	host.Address("h1", "2001:db8:2::2/64")
-	host.Solicit(netip.MustParseAddr("2001:db8:2::3"))
-	if m := r.sees(t, "an NS on the proxy", solicitation("one", schemas.In, "2001:db8:2::3")); !m.event.Master || !m.event.Proxy {
+	if m := r.solicited(t, host, "one", "2001:db8:2::3"); !m.event.Master || !m.event.Proxy {
 		t.Error("the event of a master and proxy has not both marks")
 	}
 

@@ -34,6 +34,13 @@ func advertisement(iface, direction, target string) func(message) bool {
 	}
 }
 
+// solicited solicits a target from a host, and waits until the sensor has received that.
+func (r *running) solicited(t *testing.T, host *lab.Namespace, iface, target string) message {
+	t.Helper()
+	host.Solicit(netip.MustParseAddr(target))
+	return r.sees(t, "the NS for "+target, solicitation(iface, schemas.In, target))
+}
+
 // pair makes a router with an interface eth0 and a host with eth0 behind it,
 // numbered 2001:db8::1 and 2001:db8::2.
 func pair(t *testing.T) (router, host *lab.Namespace) {
@@ -45,6 +52,15 @@ func pair(t *testing.T) (router, host *lab.Namespace) {
 	return router, host
 }
 
+// startPair runs the sensor on the router of a pair, and waits until it captures eth0.
+func startPair(t *testing.T, c Config, edit ...func(*Deps)) (r *running, router, host *lab.Namespace) {
+	t.Helper()
+	router, host = pair(t)
+	r = start(t, router, c, edit...)
+	r.capturing(t, "eth0", 1)
+	return r, router, host
+}
+
 func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
@@ -53,19 +69,16 @@ func check(t testing.TB, err error) {
 }
 
 func TestDirection(t *testing.T) {
-	router, host := pair(t)
 	c := config()
 	c.Masters = []string{"eth0"}
-	r := start(t, router, c)
-	r.capturing(t, "eth0", 1)
+	r, router, host := startPair(t, c)
 
 	// The router solicits and the host answers.
 	router.Solicit(netip.MustParseAddr("2001:db8::2"))
 	out := r.sees(t, "the NS that leaves", solicitation("eth0", schemas.Out, "2001:db8::2"))
 	in := r.sees(t, "the NA that comes back", advertisement("eth0", schemas.In, "2001:db8::2"))
 	// The host solicits an address that no host has.
-	host.Solicit(netip.MustParseAddr("2001:db8::3"))
-	r.sees(t, "the NS that comes", solicitation("eth0", schemas.In, "2001:db8::3"))
+	r.solicited(t, host, "eth0", "2001:db8::3")
 
 	if wrong := r.events(solicitation("eth0", schemas.In, "2001:db8::2")); len(wrong) > 0 {
 		t.Errorf("an NS that left was captured as one that came: %+v", wrong)
@@ -107,9 +120,7 @@ func TestDirection(t *testing.T) {
 // events come in the order of their times, and each answer behind its question.
 func TestOrder(t *testing.T) {
 	lab.ReserveNeighbours(t, 192)
-	router, host := pair(t)
-	r := start(t, router, config("eth0"))
-	r.capturing(t, "eth0", 1)
+	r, router, host := startPair(t, config("eth0"))
 	const each = 40 // the kernel has one neighbour table for all namespaces
 	address := func(block, n int) string { return fmt.Sprintf("2001:db8::%x:%x", block, n) }
 	for i := range each {
@@ -210,11 +221,8 @@ func TestForwarded(t *testing.T) {
 
 // The kernel removes the VLAN tag of a received frame.
 func TestVLAN(t *testing.T) {
-	router, host := pair(t)
-	r := start(t, router, config("eth0"))
-	r.capturing(t, "eth0", 1)
-	host.Solicit(netip.MustParseAddr("2001:db8::30"))
-	plain := r.sees(t, "the NS", solicitation("eth0", schemas.In, "2001:db8::30"))
+	r, _, host := startPair(t, config("eth0"))
+	plain := r.solicited(t, host, "eth0", "2001:db8::30")
 	if v := plain.event.Ethernet.VLAN; v != nil {
 		t.Errorf("VLAN of a frame without a tag is %v", *v)
 	}
@@ -232,11 +240,8 @@ func TestVLAN(t *testing.T) {
 // Of several tags the kernel removes the outer one, and leaves LLC and SNAP
 // headers as they are.
 func TestWrapped(t *testing.T) {
-	router, host := pair(t)
-	r := start(t, router, config("eth0"))
-	r.capturing(t, "eth0", 1)
-	host.Solicit(netip.MustParseAddr("2001:db8::30"))
-	plain := r.sees(t, "the NS", solicitation("eth0", schemas.In, "2001:db8::30")).event.Frame
+	r, _, host := startPair(t, config("eth0"))
+	plain := r.solicited(t, host, "eth0", "2001:db8::30").event.Frame
 
 	llc := []byte{0, 80, 0xaa, 0xaa, 3, 0, 0, 0, 0x86, 0xdd} // RFC 1042
 	for i, test := range []struct {
@@ -293,8 +298,7 @@ func TestNoOtherTraffic(t *testing.T) {
 	}()
 	r := start(t, router, config("eth0"))
 	r.capturing(t, "eth0", 1)
-	host.Solicit(netip.MustParseAddr("2001:db8::1"))
-	r.sees(t, "the NS in the flood", solicitation("eth0", schemas.In, "2001:db8::1"))
+	r.solicited(t, host, "eth0", "2001:db8::1")
 	close(stop)
 	<-stopped
 	r.stop(t) // whose check looks at all events

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
-	"net/netip"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -28,8 +27,7 @@ func lostOn(iface string) func(message) bool {
 // that the kernel never sends the same.
 func nsFrame(t *testing.T, r *running, host *lab.Namespace, target string) []byte {
 	t.Helper()
-	host.Solicit(netip.MustParseAddr(target))
-	frame := bytes.Clone(r.sees(t, "the NS", solicitation("eth0", schemas.In, target)).event.Frame)
+	frame := bytes.Clone(r.solicited(t, host, "eth0", target).event.Frame)
 	frame[len(frame)-1] ^= 1
 	return frame
 }
@@ -92,11 +90,9 @@ func TestLostInBuffer(t *testing.T) {
 // Frames that the kernel drops because the sensor does not read are not lost silently:
 // each frame is published or counted.
 func TestLostInKernel(t *testing.T) {
-	router, host := pair(t)
 	c := config("eth0")
 	c.ReceiveBuffer = 16 << 10
-	r := start(t, router, c)
-	r.capturing(t, "eth0", 1)
+	r, _, host := startPair(t, c)
 	frame := nsFrame(t, r, host, "2001:db8::51")
 
 	const sent = 500
@@ -127,11 +123,9 @@ func TestLostInKernel(t *testing.T) {
 func TestLostAtEnd(t *testing.T) {
 	for _, end := range []string{"interface", "sensor"} {
 		t.Run(end, func(t *testing.T) {
-			router, host := pair(t)
 			c := config("eth0")
 			c.Report = 1000 * minReport // never
-			r := start(t, router, c)
-			r.capturing(t, "eth0", 1)
+			r, router, host := startPair(t, c)
 			frame := nsFrame(t, r, host, "2001:db8::52")
 			r.setFull(true)
 			host.Send("eth0", slices.Repeat([][]byte{frame}, 4)...)

@@ -33,6 +33,13 @@ func decodeWith(t testing.TB, d *decode.Decoder, frame []byte, length int) *sche
 	return event
 }
 
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func same(t testing.TB, what string, want, got any) {
 	t.Helper()
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -46,9 +53,7 @@ func asJSON(t testing.TB, v any) string {
 	var b strings.Builder
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		t.Fatal(err)
-	}
+	check(t, e.Encode(v))
 	return strings.TrimSuffix(b.String(), "\n")
 }
 

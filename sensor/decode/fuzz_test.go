@@ -63,7 +63,7 @@ func checkFrame(t *testing.T, used *decode.Decoder, frame []byte, uncaptured int
 	if !ok {
 		return
 	}
-	check(t, event, frame)
+	checkEvent(t, event, frame)
 	event.Type, event.Direction = schemas.TypeEvent, schemas.In
 	first := event.AppendJSON(nil)
 	if len(first) > 10_000+100*len(frame) {
@@ -89,8 +89,8 @@ func checkFrame(t *testing.T, used *decode.Decoder, frame []byte, uncaptured int
 	}
 }
 
-// check checks the invariants of an event.
-func check(t *testing.T, event *schemas.Event, frame []byte) {
+// checkEvent checks the invariants of an event.
+func checkEvent(t *testing.T, event *schemas.Event, frame []byte) {
 	t.Helper()
 	if event.Ethernet == nil || event.Inet6 == nil || event.ND == nil || !bytes.Equal(event.Frame, frame) {
 		t.Fatalf("event has not all its parts: %s", asJSON(t, event))

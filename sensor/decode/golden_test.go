@@ -70,14 +70,10 @@ func compareGolden(t *testing.T, name, got string) {
 	t.Helper()
 	path := filepath.Join("testdata", "golden", name)
 	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		check(t, os.WriteFile(path, []byte(got), 0o644))
 	}
 	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	same(t, name, string(want), got)
 }
 
@@ -104,9 +100,7 @@ func nthEvent(t *testing.T, capture string, kind schemas.Kind, n int) []byte {
 			ND       *schemas.ND       `json:"nd"`
 			Fault    *schemas.Fault    `json:"fault,omitempty"`
 		}{event.Ethernet, event.Inet6, event.ICMP6, event.ND, event.Fault}, "", "  ")
-		if err != nil {
-			t.Fatal(err)
-		}
+		check(t, err)
 		return b
 	}
 	t.Fatalf("capture %s: not enough events of kind %s", capture, kind)
@@ -124,9 +118,7 @@ func readCapture(t testing.TB, name string) (frames []capfile.Packet) {
 		path = filepath.Join(corpus, name)
 	}
 	for p, err := range capfile.ReadFile(path) {
-		if err != nil {
-			t.Fatal(err)
-		}
+		check(t, err)
 		p.Data = bytes.Clone(p.Data)
 		frames = append(frames, p)
 	}
@@ -161,9 +153,7 @@ type counts struct {
 func manifest(t *testing.T) map[string]counts {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(corpus, "MANIFEST.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	row := regexp.MustCompile("(?m)^\\| `([^`]+)` \\| ([^|]+) \\| (\\d+) \\| (\\d+) \\| (\\d+) \\|")
 	table := make(map[string]counts)
 	for _, match := range row.FindAllStringSubmatch(string(text), -1) {

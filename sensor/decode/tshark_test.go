@@ -86,18 +86,12 @@ func runTshark(t *testing.T, tshark string, frames [][]byte, fields []string) []
 	t.Helper()
 	var capture bytes.Buffer
 	w := pcapgo.NewWriter(&capture)
-	if err := w.WriteFileHeader(65535, layers.LinkTypeEthernet); err != nil {
-		t.Fatal(err)
-	}
+	check(t, w.WriteFileHeader(65535, layers.LinkTypeEthernet))
 	for _, frame := range frames {
-		if err := w.WritePacket(gopacket.CaptureInfo{Timestamp: time.Unix(1764100000, 0), CaptureLength: len(frame), Length: len(frame)}, frame); err != nil {
-			t.Fatal(err)
-		}
+		check(t, w.WritePacket(gopacket.CaptureInfo{Timestamp: time.Unix(1764100000, 0), CaptureLength: len(frame), Length: len(frame)}, frame))
 	}
 	path := filepath.Join(t.TempDir(), "options.pcap")
-	if err := os.WriteFile(path, capture.Bytes(), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	check(t, os.WriteFile(path, capture.Bytes(), 0o644))
 	args := []string{"-n", "-r", path, "-T", "fields", "-E", "occurrence=a"}
 	for _, field := range fields {
 		args = append(args, "-e", field)
