@@ -135,9 +135,8 @@ type ND struct {
 	Malformed string `json:"malformed,omitempty" doc:"the message is cut short, has a bad option, code or checksum, or is a later fragment that may complete a hidden ND message" field:"presence"`
 }
 
-// Fault lists the faults of a frame. The sensor finds them in the frame alone,
-// without knowledge of the link. Receivers discard a message with some of them; a
-// message with others has its effect.
+// Fault lists the faults of a frame. The sensor finds them in the frame alone, without knowledge of
+// the link. Receivers discard a message with some of them; a message with others has its effect.
 type Fault struct {
 	// Discarded is true if a condition of RFC 4861, sections 6.1.1, 6.1.2, 7.1.1,
 	// 7.1.2 or 8.1, or of IPv6 itself does not hold. RFC 6980 requires receivers to
@@ -298,8 +297,7 @@ type LinkRA struct {
 
 // Lost counts frames that a sensor dropped, so that a gap in the events is visible.
 type Lost struct {
-	// Kernel counts frames that the kernel dropped because the sensor did not
-	// read them in time.
+	// Kernel counts frames that the kernel dropped because the sensor did not read them in time.
 	Kernel uint64 `json:"kernel"`
 	// Buffer counts events for which the sensor's buffer had no room, as after a
 	// long outage of NATS.

@@ -47,9 +47,8 @@ type Field struct {
 	NDPMon bool
 	// Index is the field's position in Fields.
 	Index int
-	// Gate is the innermost object or list around the field that may be absent,
-	// nil if there is none. Most events have only few of them. Fields in the same
-	// object have the same Gate.
+	// Gate is the innermost object or list around the field that may be absent, nil if there is
+	// none. Most events have only few of them. Fields in the same object have the same Gate.
 	Gate *Gate
 
 	path []*wire.Member
@@ -84,8 +83,7 @@ func (g *Gate) Enter(e *Event) (inside Inside, open bool) {
 	return Inside{v}, true
 }
 
-// IsFlag reports whether the field is a bool in the object that its Gate leads
-// to.
+// IsFlag reports whether the field is a bool in the object that its Gate leads to.
 func (f *Field) IsFlag() bool {
 	return len(f.inside) == 1 && f.inside[0].Kind == wire.Bool && !f.inside[0].List
 }
@@ -98,17 +96,15 @@ func (f *Field) AppendValuesIn(dst []Value, inside Inside) []Value {
 	return appendValues(dst, inside.object, f.inside, f.Type)
 }
 
-// Value is one value of a field in an event. It is comparable: a number or an
-// Ethernet address (MAC.Uint64) is in Num, an IPv6 address in Addr, a string in
-// Str, and the others are zero.
+// Value is one value of a field in an event. It is comparable: a number or an Ethernet address
+// (MAC.Uint64) is in Num, an IPv6 address in Addr, a string in Str, and the others are zero.
 type Value struct {
 	Num  uint64
 	Addr netip.Addr
 	Str  string
 }
 
-// Fields returns all fields, in the order of the event's members. The slice must
-// not be changed.
+// Fields returns all fields, in the order of the event's members. The slice must not be changed.
 func Fields() []*Field { return fieldTable().list }
 
 // FieldByName returns the field with a name.
@@ -129,8 +125,7 @@ var fieldTable = sync.OnceValue(func() fields {
 	return t
 })
 
-// add adds the members of an object, whose path is given by its names and its
-// members.
+// add adds the members of an object, whose path is given by its names and its members.
 func (t *fields) add(s *wire.Schema, names []string, path []*wire.Member) {
 	for i := range s.Members {
 		m := &s.Members[i]
@@ -230,9 +225,8 @@ func (t FieldType) example() string {
 	return ""
 }
 
-// AppendValues appends every value that the field has in the event: none if it
-// is absent, several for an option that is repeated, one zero Value for a field
-// of type NoValue that is present.
+// AppendValues appends every value that the field has in the event: none if it is absent, several
+// for an option that is repeated, one zero Value for a field of type NoValue that is present.
 func (f *Field) AppendValues(dst []Value, e *Event) []Value {
 	return appendValues(dst, wire.ValueOf(e), f.path, f.Type)
 }

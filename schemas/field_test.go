@@ -80,8 +80,7 @@ func TestFieldsHaveNDPMons(t *testing.T) {
 	}
 }
 
-// A rule field is a path in the event: AppendValues finds the values that the JSON
-// has there.
+// A rule field is a path in the event: AppendValues finds the values that the JSON has there.
 func TestAppendValuesFindsTheValuesOfTheJSON(t *testing.T) {
 	contract := new(Event)
 	check(t, contract.ParseJSON([]byte(contractEvent)))

@@ -89,8 +89,7 @@ func (f *Flags[T]) Encode(flags T) uint8 {
 	return octet
 }
 
-// Names returns the names of the flags that are set in an octet, from the
-// highest bit on.
+// Names returns the names of the flags that are set in an octet, from the highest bit on.
 func (f *Flags[T]) Names(octet uint8) []string {
 	var names []string
 	for bit := 7; bit >= 0; bit-- {
@@ -113,8 +112,7 @@ const (
 // Route Information option (RFC 4191, sections 2.2 and 2.3).
 const PreferenceMask = 0x18
 
-// DecodePreference returns the preference in an octet of flags (RFC 4191, section
-// 2.1).
+// DecodePreference returns the preference in an octet of flags (RFC 4191, section 2.1).
 func DecodePreference(octet uint8) string {
 	switch octet & PreferenceMask {
 	case 0x08:

@@ -103,8 +103,7 @@ func validate(t *testing.T, messageType string, data []byte) error {
 	return compileSchema(t, messageType).Validate(doc)
 }
 
-// messageSchemas returns the schemas of the messages by the value of their member
-// "type".
+// messageSchemas returns the schemas of the messages by the value of their member "type".
 func messageSchemas() map[string]*wire.Schema {
 	return map[string]*wire.Schema{TypeEvent: eventCodec.Schema(), TypeAlert: alertCodec.Schema(), TypeRelay: relayCodec.Schema(), TypeResult: resultCodec.Schema()}
 }

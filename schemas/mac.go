@@ -24,8 +24,7 @@ func (m MAC) String() string { return string(wire.AppendEthernet(make([]byte, 0,
 // MarshalText implements encoding.TextMarshaler.
 func (m MAC) MarshalText() ([]byte, error) { return wire.AppendEthernet(nil, m), nil }
 
-// UnmarshalText implements encoding.TextUnmarshaler. It reads what ParseMAC
-// reads.
+// UnmarshalText implements encoding.TextUnmarshaler. It reads what ParseMAC reads.
 func (m *MAC) UnmarshalText(text []byte) (err error) {
 	*m, err = wire.ParseEthernet(text)
 	return err

@@ -20,9 +20,8 @@ const (
 	Critical Severity = "critical"
 )
 
-// Alert is the message nd.alert.v1 on nd.alerts: a rule matched an event. The
-// order of the members is fixed, with the most important ones first for people who
-// watch the alerts.
+// Alert is the message nd.alert.v1 on nd.alerts: a rule matched an event. The order of the members
+// is fixed, with the most important ones first for people who watch the alerts.
 type Alert struct {
 	Type string `json:"type" enum:"nd.alert.v1"`
 	// Time is the event's time.
@@ -39,9 +38,8 @@ type Alert struct {
 	ID string `json:"id"`
 	// Event is the event as it was published.
 	Event json.RawMessage `json:"event"`
-	// Count is the number of matches that the alert reports: one, and those that
-	// the threshold of the rule has suppressed since the former alert. It is absent
-	// if it is 1.
+	// Count is the number of matches that the alert reports: one, and those that the threshold of
+	// the rule has suppressed since the former alert. It is absent if it is 1.
 	Count uint64 `json:"count,omitempty"`
 	// Link is Event.Link, which rules use. It is not in Event, because that is what
 	// the sensor published.
@@ -50,8 +48,7 @@ type Alert struct {
 
 var alertCodec = wire.NewCodec[Alert]()
 
-// AppendJSON appends the alert as JSON. Event must be JSON; its white space is
-// removed.
+// AppendJSON appends the alert as JSON. Event must be JSON; its white space is removed.
 func (a *Alert) AppendJSON(b []byte) []byte { return alertCodec.Append(b, a) }
 
 // EveryHost as Relay.Host addresses every pinger, on SubjectRelayAll.
@@ -69,14 +66,12 @@ type Relay struct {
 	Host string `json:"host"`
 	// Target is the address to probe. See CheckTarget.
 	Target netip.Addr `json:"target"`
-	// Rule and Event are the ids of the rule and of the event that caused the
-	// command.
+	// Rule and Event are the ids of the rule and of the event that caused the command.
 	Rule  string `json:"rule,omitempty"`
 	Event string `json:"event,omitempty"`
 	// Solicitation is the one that the command relays, nil if there is none.
 	Solicitation *Solicitation `json:"solicitation,omitempty"`
-	// Now probes the target even if it was probed just before. Rate limits still
-	// apply.
+	// Now probes the target even if it was probed just before. Rate limits still apply.
 	Now bool `json:"now,omitempty"`
 }
 
@@ -149,9 +144,8 @@ type Result struct {
 	// a proxy, such as another relay, answered for the target, or the target is an
 	// anycast address.
 	Proxied bool `json:"proxied,omitempty"`
-	// Reason and Error are the reason for programs and for people: of Suppressed
-	// and Failed, and of a Reachable target that could not be entered into the
-	// kernel's tables.
+	// Reason and Error are the reason for programs and for people: of Suppressed and Failed, and of
+	// a Reachable target that could not be entered into the kernel's tables.
 	Reason Reason `json:"reason,omitempty" enum:"held_down,over_budget,no_route,slave_down,not_sent,expired,refused"`
 	Error  string `json:"error,omitempty"`
 }

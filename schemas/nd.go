@@ -85,8 +85,7 @@ type Options struct {
 	Unknown []UnknownOption `json:"unknown,omitempty" doc:"the message has an option that is not decoded"`
 }
 
-// LinkLayer is a Source or Target Link-Layer Address option (RFC 4861, section
-// 4.6.1).
+// LinkLayer is a Source or Target Link-Layer Address option (RFC 4861, section 4.6.1).
 type LinkLayer struct {
 	Address MAC `json:"address" doc:"Ethernet address in the link-layer address option" ndpmon:"true"`
 }
@@ -192,8 +191,7 @@ type Timestamp struct {
 	Time string `json:"time" doc:"timestamp in seconds since 1970, with six decimals" example:"1764100000.*"`
 }
 
-// TrustAnchor is a Trust Anchor option (RFC 3971, section 6.4.3; RFC 6495 for
-// keys).
+// TrustAnchor is a Trust Anchor option (RFC 3971, section 6.4.3; RFC 6495 for keys).
 type TrustAnchor struct {
 	NameType uint8  `json:"nametype" doc:"type of the name: 1 X.501 name, 2 domain name, 3 to 7 hash of the key (RFC 6495)" example:"2"`
 	Name     string `json:"name" doc:"name of the trust anchor: a domain name, or lower-case hexadecimal for other types" example:"*.example.org"`
@@ -212,8 +210,7 @@ type AddressPrefix struct {
 	Address      netip.Addr `json:"address" doc:"address or prefix in the IP Address/Prefix option"`
 }
 
-// NAAck is a Neighbor Advertisement Acknowledgment option (RFC 5568, section
-// 6.4.6).
+// NAAck is a Neighbor Advertisement Acknowledgment option (RFC 5568, section 6.4.6).
 type NAAck struct {
 	Code    uint8       `json:"code" doc:"option code; only 0 is defined" example:"0"`
 	Status  uint8       `json:"status" doc:"status of the new care-of address: 1 invalid, 2 invalid and another address is supplied, 3 invalid prefix, 4 prefix known, 128 to 255 not accepted" example:"1"`
@@ -237,8 +234,7 @@ type PvDFlags struct {
 	RA     bool `json:"ra,omitempty" bit:"0x20,R" doc:"R flag: the option contains an RA header"`
 }
 
-// PvDOptions are the options in a PvD option. Each list is in the order of the
-// frame.
+// PvDOptions are the options in a PvD option. Each list is in the order of the frame.
 type PvDOptions struct {
 	PrefixInfo    []PrefixInfo    `json:"prefixinfo,omitempty" doc:"the PvD option contains a Prefix Information option"`
 	MTU           []MTU           `json:"mtu,omitempty" doc:"the PvD option contains an MTU option"`
@@ -313,8 +309,7 @@ type NDPSignature struct {
 	Signature string `json:"signature" doc:"signature, in lower-case hexadecimal" example:"3045*"`
 }
 
-// ResourceDirectory is a Resource Directory Address option (RFC 9176, section
-// 4.1.1).
+// ResourceDirectory is a Resource Directory Address option (RFC 9176, section 4.1.1).
 type ResourceDirectory struct {
 	Lifetime uint32     `json:"lifetime" doc:"lifetime of the resource directory, in seconds; 0 ends it" lifetime:"true" example:"3600"`
 	Address  netip.Addr `json:"address" doc:"address of the resource directory"`

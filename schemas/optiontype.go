@@ -33,18 +33,15 @@ type OptionType struct {
 	Min, Max uint16
 	// Once is true if a message must not repeat the option.
 	Once bool
-	// Varies is true if the content is different in each message: a nonce, a time
-	// or a signature.
+	// Varies is true if the content is different in each message: a nonce, a time or a signature.
 	Varies bool
-	// Member is the JSON name of its list in Options. An option without one is in
-	// Options.Unknown.
+	// Member is the JSON name of its list in Options. An option without one is in Options.Unknown.
 	Member string
 }
 
-// OptionTypes returns the table, by type: the registry "IPv6 Neighbor Discovery
-// Option Formats" of IANA. It must not be changed. A new option is a row of it. An
-// option with fields also has a struct and a list in nd.go, and a decoder in
-// sensor/decode.
+// OptionTypes returns the table, by type: the registry "IPv6 Neighbor Discovery Option Formats" of
+// IANA. It must not be changed. A new option is a row of it. An option with fields also has a
+// struct and a list in nd.go, and a decoder in sensor/decode.
 func OptionTypes() []OptionType { return optionTable().rows }
 
 // OptionTypeOf returns the row of an option type, nil if there is none.

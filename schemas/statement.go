@@ -14,17 +14,14 @@ type Statement struct {
 	Type *OptionType
 	// Number is the option's type.
 	Number uint8
-	// Text is the content in words, without lifetimes: "uri
-	// https://portal.example/api". Options of a type with the same content have
-	// the same text.
+	// Text is the content in words, without lifetimes: "uri https://portal.example/api". Options of
+	// a type with the same content have the same text.
 	Text string
-	// Lifetimes are the option's lifetimes, in the order and in the units of its
-	// members.
+	// Lifetimes are the option's lifetimes, in the order and in the units of its members.
 	Lifetimes []uint64
 }
 
-// Name returns the name of the option's type, or for example "option 22" if no
-// RFC defines it.
+// Name returns the name of the option's type, or for example "option 22" if no RFC defines it.
 func (s *Statement) Name() string {
 	if t := OptionTypeOf(s.Number); t != nil && t.RFC != "" {
 		return t.Name
@@ -32,10 +29,9 @@ func (s *Statement) Name() string {
 	return "option " + strconv.Itoa(int(s.Number))
 }
 
-// Statements appends a statement for each option, in the order of the members
-// and then of the frame. It leaves out the lists for whose JSON name, such as
-// prefixinfo, skip returns true, and the types whose content is different in each
-// message (OptionType.Varies).
+// Statements appends a statement for each option, in the order of the members and then of the
+// frame. It leaves out the lists for whose JSON name, such as prefixinfo, skip returns true, and
+// the types whose content is different in each message (OptionType.Varies).
 func (o *Options) Statements(dst []Statement, skip func(member string) bool) []Statement {
 	lists := optionLists()
 	for i := range lists {

@@ -29,11 +29,10 @@ const (
 	// program that exports the messages.
 	ConsumerExporter = "exporter"
 
-	// A server with the keys of ndmon keys has a copy of StreamAlerts in an account
-	// for readers. CopyAPI is the prefix of the JetStream API of that account, and
-	// OriginAPI that of the account of the original streams, as the readers' account
-	// imports it. The copy receives its messages on subjects with the prefix
-	// CopyDeliver.
+	// A server with the keys of ndmon keys has a copy of StreamAlerts in an account for readers.
+	// CopyAPI is the prefix of the JetStream API of that account, and OriginAPI that of the account
+	// of the original streams, as the readers' account imports it. The copy receives its messages
+	// on subjects with the prefix CopyDeliver.
 	CopyAPI     = "READERS.API"
 	OriginAPI   = "NDMON.API"
 	CopyDeliver = "READERS.COPY"
@@ -76,8 +75,7 @@ func EscapeToken(name string) string {
 	return b.String()
 }
 
-// UnescapeToken returns the name of a token. It refuses a token that EscapeToken
-// does not return.
+// UnescapeToken returns the name of a token. It refuses a token that EscapeToken does not return.
 func UnescapeToken(token string) (string, error) {
 	if token == "=" {
 		return "", nil

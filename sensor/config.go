@@ -17,11 +17,10 @@ type Config struct {
 	// Host is the name of the host in events and subjects, at most 255 bytes.
 	Host string `split_words:"true" desc:"name of this host in events and subjects; default: the machine's hostname"`
 
-	// Interfaces, Masters and Proxies select the interfaces to capture on. An
-	// element is an iface.Pattern: a name, a glob, or an address prefix, which
-	// selects the interfaces that hold an address in it. The events of Masters and
-	// of Proxies are marked so. If all are empty, every Ethernet
-	// interface that is up is captured.
+	// Interfaces, Masters and Proxies select the interfaces to capture on. An element is an
+	// iface.Pattern: a name, a glob, or an address prefix, which selects the interfaces that hold
+	// an address in it. The events of Masters and of Proxies are marked so. If all are empty, every
+	// Ethernet interface that is up is captured.
 	Interfaces []string `split_words:"true" desc:"comma-separated interfaces to capture on: names, globs (eth*), or prefixes (2001:db8::/64) that select the interfaces with an address in them; default: the masters and proxies, or without these every Ethernet interface that is up"`
 	Masters    []string `split_words:"true" desc:"comma-separated interfaces, written in the same way, to capture on; their events are marked as a master's, whose solicitations are relayed"`
 	Proxies    []string `split_words:"true" desc:"comma-separated interfaces, written in the same way, to capture on; their events are marked as a proxy's, on which this host answers for hosts behind its other interfaces"`
@@ -29,8 +28,7 @@ type Config struct {
 	// Promiscuous captures frames that are addressed to other hosts too.
 	Promiscuous bool `split_words:"true" default:"true" desc:"capture frames that are addressed to other hosts too"`
 
-	// ReadFiles are capture files to read instead of interfaces; "-" is standard
-	// input.
+	// ReadFiles are capture files to read instead of interfaces; "-" is standard input.
 	ReadFiles []string `split_words:"true" desc:"comma-separated pcap or pcapng files to read instead of interfaces (- is standard input); the sensor ends after the last"`
 
 	// Buffer is the size in bytes of the publisher's queue. The caller that makes the
@@ -156,9 +154,8 @@ func (s selection) byAddress() bool {
 	return slices.ContainsFunc(s.patterns(), func(p iface.Pattern) bool { return p.Prefix().IsValid() })
 }
 
-// selects reports whether the interface is to be captured, and its marks. captured says
-// that it is captured already: without a configuration, an interface stays captured when
-// it goes down.
+// selects reports whether the interface is to be captured, and its marks. captured says that it is
+// captured already: without a configuration, an interface stays captured when it goes down.
 func (s selection) selects(l *iface.Link, captured bool) (selected bool, m marks) {
 	if !l.Ethernet() {
 		return false, m

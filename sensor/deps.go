@@ -68,8 +68,7 @@ type session struct {
 	config  Config
 	host    string
 	metrics *metrics
-	// own are the Ethernet addresses of the host, for the goroutines that read its
-	// interfaces.
+	// own are the Ethernet addresses of the host, for the goroutines that read its interfaces.
 	own atomic.Pointer[map[schemas.MAC]struct{}]
 }
 

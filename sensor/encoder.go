@@ -95,11 +95,10 @@ func (e *encoder) encode(ev *schemas.Event, t time.Time) []byte {
 	return e.json
 }
 
-// forwarded reports whether the host sent the frame for another station. The follower
-// learns a new address of an interface some milliseconds late, so an address that is not
-// among the host's is compared with the one that the interface has now. Only a frame with
-// the new address that leaves by another interface, such as the port of a bridge, is
-// meanwhile marked as forwarded by mistake.
+// forwarded reports whether the host sent the frame for another station. The follower learns a new
+// address of an interface some milliseconds late, so an address that is not among the host's is
+// compared with the one that the interface has now. Only a frame with the new address that leaves
+// by another interface, such as the port of a bridge, is meanwhile marked as forwarded by mistake.
 func (e *encoder) forwarded(ev *schemas.Event) bool {
 	if e.own == nil || ev.Direction != schemas.Out || ev.Ethernet == nil {
 		return false

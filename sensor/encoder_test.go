@@ -86,8 +86,7 @@ func TestIDs(t *testing.T) {
 	}
 }
 
-// BenchmarkDeliver is the way of an NS from the socket's buffer to the
-// publisher.
+// BenchmarkDeliver is the way of an NS from the socket's buffer to the publisher.
 func BenchmarkDeliver(b *testing.B) {
 	p := &taker{}
 	s := newTestSensor(b, p)

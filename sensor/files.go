@@ -20,9 +20,8 @@ const standardInput = "-"
 // maxEncoders bounds how many interfaces of a capture file have an encoder at a time.
 const maxEncoders = 256
 
-// readFiles publishes the packets of the capture files, one file after the other, and
-// waits until they are stored. What can be read of a bad file is published; the error
-// names all bad files.
+// readFiles publishes the packets of the capture files, one file after the other, and waits until
+// they are stored. What can be read of a bad file is published; the error names all bad files.
 func (s *session) readFiles(ctx context.Context) error {
 	var failed []error
 	for _, name := range s.config.ReadFiles {
@@ -98,9 +97,8 @@ func open(ctx context.Context, name string) (io.Reader, func(), error) {
 	return r, func() { stop(); r.Close() }, nil
 }
 
-// openFile is os.Open that returns when ctx is done. Opening a named pipe waits for a
-// writer and cannot be interrupted. A goroutine opens the file instead, and may stay
-// blocked in it.
+// openFile is os.Open that returns when ctx is done. Opening a named pipe waits for a writer and
+// cannot be interrupted. A goroutine opens the file instead, and may stay blocked in it.
 func openFile(ctx context.Context, name string) (*os.File, error) {
 	type opened struct {
 		f   *os.File
@@ -161,8 +159,7 @@ func interfaceName(p capfile.Packet, file string) string {
 	return name
 }
 
-// bare returns the cause of an error about a file, for callers that name the file
-// themselves.
+// bare returns the cause of an error about a file, for callers that name the file themselves.
 func bare(err error) error {
 	var path *os.PathError
 	if errors.As(err, &path) {

@@ -13,13 +13,11 @@ import (
 	"github.com/ndmon/ndmon/schemas/iface"
 )
 
-// pause is how long a change of the interfaces waits after the one before it. It bounds
-// the cost of changes without end, such as addresses that the kernel makes in a flood of
-// router advertisements.
+// pause is how long a change of the interfaces waits after the one before it. It bounds the cost of
+// changes without end, such as addresses that the kernel makes in a flood of router advertisements.
 const pause = 10 * time.Millisecond
 
-// listSubject is the key of warnings about the list of interfaces; it is no name of an
-// interface.
+// listSubject is the key of warnings about the list of interfaces; it is no name of an interface.
 const listSubject = "/"
 
 // follower keeps a tap on every selected interface.
@@ -35,8 +33,7 @@ type follower struct {
 	// warned are the warnings of the last update by pattern or interface, so that each
 	// is logged once; warning are those of this update.
 	warned, warning map[string]string
-	// retry says that something failed that may succeed later without a change of the
-	// interfaces.
+	// retry says that something failed that may succeed later without a change of the interfaces.
 	retry bool
 	// uncaptured is why an interface that exists is not captured.
 	uncaptured error
@@ -219,8 +216,7 @@ func (f *follower) open(l iface.Link, m marks) error {
 	return nil
 }
 
-// checkBuffer warns once if the kernel's receive buffer is smaller than the configured
-// one.
+// checkBuffer warns once if the kernel's receive buffer is smaller than the configured one.
 func (f *follower) checkBuffer(t *tap) {
 	if f.bufferWarned {
 		return

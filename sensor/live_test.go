@@ -237,8 +237,7 @@ func TestVLAN(t *testing.T) {
 	}
 }
 
-// Of several tags the kernel removes the outer one, and leaves LLC and SNAP
-// headers as they are.
+// Of several tags the kernel removes the outer one, and leaves LLC and SNAP headers as they are.
 func TestWrapped(t *testing.T) {
 	r, _, host := startPair(t, config("eth0"))
 	plain := r.solicited(t, host, "eth0", "2001:db8::30").event.Frame

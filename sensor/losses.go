@@ -8,13 +8,11 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// maxPending bounds how many interfaces have losses that are not published yet. There
-// is no other bound on a host where interfaces come and go with new names while NATS is
-// away.
+// maxPending bounds how many interfaces have losses that are not published yet. There is no other
+// bound on a host where interfaces come and go with new names while NATS is away.
 const maxPending = 1024
 
-// losses adds up, for each interface, the frames that were lost until they can be
-// published.
+// losses adds up, for each interface, the frames that were lost until they can be published.
 type losses struct {
 	*session
 	pending map[string]*pendingLoss
@@ -91,8 +89,7 @@ func newHeartbeat(s *session) *heartbeat {
 	return h
 }
 
-// start publishes the first heartbeat, and returns a channel that receives when the
-// next are due.
+// start publishes the first heartbeat, and returns a channel that receives when the next are due.
 func (h *heartbeat) start() (due <-chan time.Time, stop func()) {
 	if h.config.Heartbeat == 0 {
 		return nil, func() {}

@@ -23,13 +23,11 @@ import (
 // to their end. Then it waits until the publisher has stored everything: without
 // a limit after files, for at most a second when ctx is done.
 //
-// It waits for configured interfaces that do not exist, and follows those that
-// appear, disappear and change. Without the right to capture the error wraps
-// unix.EPERM.
+// It waits for configured interfaces that do not exist, and follows those that appear, disappear
+// and change. Without the right to capture the error wraps unix.EPERM.
 //
-// The interfaces are those of the network namespace of the calling thread; a
-// caller in a namespace that is not the process's has to lock the thread
-// (runtime.LockOSThread).
+// The interfaces are those of the network namespace of the calling thread; a caller in a namespace
+// that is not the process's has to lock the thread (runtime.LockOSThread).
 func Run(ctx context.Context, c Config, d Deps) error {
 	if err := c.Validate(); err != nil {
 		return err

@@ -48,8 +48,7 @@ func connectAs(t testing.TB, cfg Config) *Conn {
 	return c
 }
 
-// runPublisher runs a publisher until the test ends, before its connection
-// does.
+// runPublisher runs a publisher until the test ends, before its connection does.
 func runPublisher(t testing.TB, c *Conn, cfg PublisherConfig) *Publisher {
 	t.Helper()
 	p := NewPublisher(c, cfg, slog.New(slog.DiscardHandler))

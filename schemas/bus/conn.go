@@ -1,6 +1,5 @@
-// Package bus is how ndmon's processes use NATS: Conn reconnects by itself,
-// Publisher keeps each message until the server has stored it, and EnsureStreams
-// makes the streams.
+// Package bus is how ndmon's processes use NATS: Conn reconnects by itself, Publisher keeps each
+// message until the server has stored it, and EnsureStreams makes the streams.
 package bus
 
 import (
@@ -51,8 +50,7 @@ type Conn struct {
 	refusedLog time.Time // when a refusal was last logged
 }
 
-// Times between attempts to reconnect, and between pings that detect a lost
-// connection.
+// Times between attempts to reconnect, and between pings that detect a lost connection.
 const (
 	reconnectWait   = 500 * time.Millisecond
 	reconnectJitter = 500 * time.Millisecond
@@ -157,8 +155,7 @@ func (c *Conn) OnConnect(f func(again bool)) {
 	c.up = append(c.up, f)
 }
 
-// Publish sends a message without confirmation. It fails while the server is
-// disconnected.
+// Publish sends a message without confirmation. It fails while the server is disconnected.
 func (c *Conn) Publish(subject string, data []byte) error { return c.nc.Publish(subject, data) }
 
 // Subscribe calls handle for each message on a subject, one at a time.
@@ -249,8 +246,7 @@ func (c *Conn) failed(sub *nats.Subscription, err error) {
 	c.log.Error("NATS reported an error", "subject", subject, "error", err)
 }
 
-// refusalLogged limits the log: the server refuses each message, and each attempt
-// to connect.
+// refusalLogged limits the log: the server refuses each message, and each attempt to connect.
 func (c *Conn) refusalLogged() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

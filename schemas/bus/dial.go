@@ -75,9 +75,8 @@ func (c Config) options() ([]nats.Option, error) {
 		if err != nil {
 			return nil, fmt.Errorf("NATS_NKEY: read seed from %s: %w", c.NKey, err)
 		}
-		// Each user with an nkey has inboxes of its own, so that a server can forbid
-		// users to read the replies to others. A server that allows "_INBOX.>" allows
-		// these too.
+		// Each user with an nkey has inboxes of its own, so that a server can forbid users to read
+		// the replies to others. A server that allows "_INBOX.>" allows these too.
 		add(c.NKey, opt, nats.CustomInboxPrefix(nats.InboxPrefix+found.Nkey))
 	}
 	add(c.Creds, nats.UserCredentials(c.Creds))

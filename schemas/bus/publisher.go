@@ -15,9 +15,8 @@ import (
 
 // PublisherConfig has the limits and the hooks of a Publisher.
 type PublisherConfig struct {
-	// InFlight is the maximum number of messages that wait for an acknowledgement.
-	// The server queues 10,000 messages for a stream, from all publishers together,
-	// and drops more.
+	// InFlight is the maximum number of messages that wait for an acknowledgement. The server
+	// queues 10,000 messages for a stream, from all publishers together, and drops more.
 	InFlight int
 	// Buffer limits the messages in memory, sent or not, in bytes with overhead.
 	Buffer int
@@ -30,12 +29,10 @@ type PublisherConfig struct {
 	Stored func(context.Context) (func(msgID string) bool, error)
 	// OnProgress, if set, is called after Acknowledged has grown. It must not block.
 	OnProgress func()
-	// OnStored, if set, is called for each acknowledged message, in order, with its
-	// sequence number in the stream, 0 if that is unknown. The publisher is locked
-	// meanwhile.
+	// OnStored, if set, is called for each acknowledged message, in order, with its sequence number
+	// in the stream, 0 if that is unknown. The publisher is locked meanwhile.
 	OnStored func(seq uint64)
-	// Ready, if set, is called before a message is sent. Nothing is sent while it
-	// returns an error.
+	// Ready, if set, is called before a message is sent. Nothing is sent while it returns an error.
 	Ready func() error
 }
 
@@ -45,12 +42,11 @@ const (
 	DefaultAckTimeout = 5 * time.Second
 )
 
-// Publisher publishes to a stream and keeps each message until the server has
-// acknowledged it. Several messages are in flight at a time, and the stream has them
-// in the order of publication. After a lost connection or a missing acknowledgement,
-// all messages without one are sent again. So a message without an id may be stored
-// twice. None is lost, except those that the server refuses permanently, which are
-// logged.
+// Publisher publishes to a stream and keeps each message until the server has acknowledged it.
+// Several messages are in flight at a time, and the stream has them in the order of publication.
+// After a lost connection or a missing acknowledgement, all messages without one are sent again. So
+// a message without an id may be stored twice. None is lost, except those that the server refuses
+// permanently, which are logged.
 //
 // PublishAsync of nats.go does most of this, but takes more than twice the CPU time
 // per message and drops the messages in flight when the connection breaks.
@@ -68,13 +64,11 @@ type Publisher struct {
 	progress time.Time // of the last acknowledgement, or of the first message after idle time
 	rejected uint64    // messages that the server refused permanently; they count as acknowledged
 	refused  error     // why the server did not store a message, for Run
-	// since is when the message at the head came there, and trouble the last error
-	// since then.
+	// since is when the message at the head came there, and trouble the last error since then.
 	since   time.Time
 	trouble error
-	// The reply subjects of the messages in flight, by number modulo InFlight. The
-	// epoch in them changes when messages are sent again, so that late
-	// acknowledgements are recognised.
+	// The reply subjects of the messages in flight, by number modulo InFlight. The epoch in them
+	// changes when messages are sent again, so that late acknowledgements are recognised.
 	replies []string
 	epoch   int
 }
@@ -155,9 +149,8 @@ func (p *Publisher) progressed() {
 	}
 }
 
-// TryPublish queues a message with a copy of data. It does not block, and reports
-// false if the buffer is full and the message was dropped. With an empty msgID, the
-// message has no Nats-Msg-Id.
+// TryPublish queues a message with a copy of data. It does not block, and reports false if the
+// buffer is full and the message was dropped. With an empty msgID, the message has no Nats-Msg-Id.
 func (p *Publisher) TryPublish(subject, msgID string, data []byte) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -184,8 +177,7 @@ func (p *Publisher) Flush(ctx context.Context) error {
 	return p.Wait(ctx, p.Published())
 }
 
-// Wait waits until the first n messages that were queued are acknowledged or the
-// context ends.
+// Wait waits until the first n messages that were queued are acknowledged or the context ends.
 func (p *Publisher) Wait(ctx context.Context, n uint64) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -232,8 +224,7 @@ func (p *Publisher) wait(ctx context.Context, done func() bool) error {
 	return nil
 }
 
-// room reports whether a message fits into the buffer. An empty buffer has room for
-// any message.
+// room reports whether a message fits into the buffer. An empty buffer has room for any message.
 func (p *Publisher) room(data []byte) bool {
 	return p.head == p.tail || p.bytes+len(data)+overhead <= p.cfg.Buffer
 }

@@ -30,11 +30,10 @@ const maxMessage = 1 << 20
 // each. That is enough for a lost acknowledgement; ruled itself recognises older alerts.
 const duplicates = 15 * time.Second
 
-// EnsureStreams makes the streams ND_EVENTS and ND_ALERTS if they do not exist, and,
-// on a server with the keys of ndmon keys, the copy of the alerts for readers and the
-// consumers for exporters. It does not change an existing stream, except that it
-// limits the size of messages if that is unlimited. It returns the names of the
-// streams that it has made.
+// EnsureStreams makes the streams ND_EVENTS and ND_ALERTS if they do not exist, and, on a server
+// with the keys of ndmon keys, the copy of the alerts for readers and the consumers for exporters.
+// It does not change an existing stream, except that it limits the size of messages if that is
+// unlimited. It returns the names of the streams that it has made.
 func EnsureStreams(ctx context.Context, js jetstream.JetStream, cfg StreamConfig) (made []string, err error) {
 	stream := func(name, description, subjects string, bytes int64, age time.Duration) jetstream.StreamConfig {
 		return jetstream.StreamConfig{

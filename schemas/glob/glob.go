@@ -1,6 +1,5 @@
-// Package glob is the one dialect of patterns for strings: for the interfaces of a
-// configuration and for the values of rules. It is path.Match's, except that * and ?
-// also match a slash:
+// Package glob is the one dialect of patterns for strings: for the interfaces of a configuration
+// and for the values of rules. It is path.Match's, except that * and ? also match a slash:
 //
 //	?        one character
 //	*        any characters, or none
@@ -43,10 +42,9 @@ func Check(pattern string) error {
 	return nil
 }
 
-// Match reports whether all of the text matches the pattern, which Check accepts. It
-// takes at most as many steps as the product of the lengths, because what follows a *
-// is tried at one position after the other, and never again what precedes it. It does
-// not allocate.
+// Match reports whether all of the text matches the pattern, which Check accepts. It takes at most
+// as many steps as the product of the lengths, because what follows a * is tried at one position
+// after the other, and never again what precedes it. It does not allocate.
 func Match(pattern, text string) bool {
 	star, from := "", "" // the pattern behind the last *, and the text that it was last tried on
 	inStar := false

@@ -29,8 +29,7 @@ type Link struct {
 	MAC schemas.MAC
 	// Flags are unix.IFF_*.
 	Flags uint32
-	// Master is the name of the bridge, bond or VRF whose port the interface is, or
-	// empty.
+	// Master is the name of the bridge, bond or VRF whose port the interface is, or empty.
 	Master string
 	// Addresses are the interface's IPv4 and IPv6 addresses, if they were asked for.
 	Addresses []Address

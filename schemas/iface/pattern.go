@@ -18,10 +18,9 @@ const MaxNameLength = 127
 // section 2.5.6).
 var linkLocal = netip.MustParsePrefix("fe80::/10")
 
-// Pattern selects interfaces: by name, by a glob of names (package glob), or by an
-// address prefix, which selects the interfaces that hold an address in it. Names are
-// alternative names (ip-link(8), altname) too. Two patterns are equal (==) if they are
-// written alike.
+// Pattern selects interfaces: by name, by a glob of names (package glob), or by an address prefix,
+// which selects the interfaces that hold an address in it. Names are alternative names (ip-link(8),
+// altname) too. Two patterns are equal (==) if they are written alike.
 type Pattern struct {
 	text   string
 	prefix netip.Prefix // valid in a pattern for addresses

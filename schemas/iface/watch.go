@@ -13,8 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// retry is how long a watcher waits when its socket fails again before it has received
-// anything.
+// retry is how long a watcher waits when its socket fails again before it has received anything.
 const retry = time.Second
 
 // Watch reports changes of the interfaces in the calling thread's network namespace, and

@@ -30,8 +30,7 @@ type Env struct {
 	Memory int64
 }
 
-// NewRegistry returns a registry with the metrics of the process, the Go runtime and the
-// build.
+// NewRegistry returns a registry with the metrics of the process, the Go runtime and the build.
 func NewRegistry() *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	v, commit := build()

@@ -20,8 +20,7 @@ import (
 
 // Program is a daemon that is configured by environment variables.
 type Program struct {
-	// Name is the name of the command, Summary one line on what it does, without a full
-	// stop.
+	// Name is the name of the command, Summary one line on what it does, without a full stop.
 	Name, Summary string
 	// Prefix is the prefix of its variables, such as SENSOR.
 	Prefix string
@@ -48,8 +47,7 @@ func Main(p Program, args []string, stdout, stderr io.Writer) int {
 	return Execute(p.Command(), args, stdout, stderr)
 }
 
-// Command returns the program's command, with a command health that checks the running
-// program.
+// Command returns the program's command, with a command health that checks the running program.
 func (p Program) Command() *cobra.Command {
 	var table strings.Builder
 	writeTable(&table, p.variables(&common{}))

@@ -338,8 +338,7 @@ func FuzzReader(f *testing.F) {
 	})
 }
 
-// ReadFile reads what Reader reads, names a bad file in its error, and stops when the loop
-// does.
+// ReadFile reads what Reader reads, names a bad file in its error, and stops when the loop does.
 func TestReadFile(t *testing.T) {
 	files, err := filepath.Glob(corpus)
 	if err != nil || len(files) == 0 {

@@ -75,8 +75,7 @@ type Packet struct {
 	Data []byte
 	// Length is the packet's length in bytes on the wire.
 	Length int
-	// Time is in UTC. It is zero if the file has none, as in the simple packet blocks of
-	// pcapng.
+	// Time is in UTC. It is zero if the file has none, as in the simple packet blocks of pcapng.
 	Time time.Time
 	// Interface is the name of the interface in the file: any bytes, or empty.
 	Interface string

@@ -15,8 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// burst is how many frames are read before the reader checks whether the handle was
-// closed.
+// burst is how many frames are read before the reader checks whether the handle was closed.
 const burst = 256
 
 // Options are the settings of a capture.
@@ -27,9 +26,8 @@ type Options struct {
 	In, Out []bpf.Instruction
 	// Promiscuous also captures frames that are addressed to other hosts.
 	Promiscuous bool
-	// ReceiveBuffer is the size in bytes of each of the kernel's two queues of
-	// frames that wait to be read, as SO_RCVBUF counts it; 0 leaves the system's
-	// default.
+	// ReceiveBuffer is the size in bytes of each of the kernel's two queues of frames that wait to
+	// be read, as SO_RCVBUF counts it; 0 leaves the system's default.
 	ReceiveBuffer int
 }
 
@@ -127,14 +125,13 @@ func pollSockets(epoll int) (ready [2]bool, err error) {
 // socket fails. It reads the frames that were queued before that. deliver must neither
 // block nor call Close.
 //
-// Frames are delivered in the order of their time stamps, as far as that is possible
-// without waiting: the frames of both sockets are merged, and before a frame is delivered,
-// the other socket is polled unless it was polled after the time of the stamp. An answer
-// is always delivered after its question, because the kernel queues one before it makes
-// the other. Of two independent frames the older may still come later, because the kernel
-// stamps a frame before it queues it. Its time is then raised to that of the previous
-// frame. So times never go back, except by a second or more: then the host's clock was
-// set back.
+// Frames are delivered in the order of their time stamps, as far as that is possible without
+// waiting: the frames of both sockets are merged, and before a frame is delivered, the other socket
+// is polled unless it was polled after the time of the stamp. An answer is always delivered after
+// its question, because the kernel queues one before it makes the other. Of two independent frames
+// the older may still come later, because the kernel stamps a frame before it queues it. Its time
+// is then raised to that of the previous frame. So times never go back, except by a second or more:
+// then the host's clock was set back.
 func (h *Handle) Frames(deliver func(Frame)) error {
 	h.reading.Lock()
 	defer h.reading.Unlock()
@@ -208,9 +205,8 @@ func (h *Handle) ReceiveBuffer() (int, error) {
 	return smallest, nil
 }
 
-// Bound reports whether the interface still exists. It stays false once the interface was
-// deleted or moved to another network namespace, even if another one has the same name and
-// index now.
+// Bound reports whether the interface still exists. It stays false once the interface was deleted
+// or moved to another network namespace, even if another one has the same name and index now.
 func (h *Handle) Bound() bool {
 	for _, s := range h.sockets {
 		if !s.bound(h.index) {

@@ -139,8 +139,7 @@ func TestOpenFails(t *testing.T) {
 	}
 }
 
-// A frame is read whole even if it is longer than the MTU that the interface
-// had, or has.
+// A frame is read whole even if it is longer than the MTU that the interface had, or has.
 func TestWholeFrames(t *testing.T) {
 	h, a, b := open(t, Options{})
 	frames, done := read(h)
@@ -183,8 +182,7 @@ func TestCloseWakes(t *testing.T) {
 	closeHandle(t, h)
 }
 
-// What is queued is read before the handle is closed, although more keeps
-// coming.
+// What is queued is read before the handle is closed, although more keeps coming.
 func TestCloseReadsQueue(t *testing.T) {
 	h, _, b := open(t, Options{ReceiveBuffer: 1 << 20})
 	frames, done := read(h)
@@ -341,8 +339,7 @@ func TestSocketFails(t *testing.T) {
 	closeHandle(t, h)
 }
 
-// BenchmarkFrames reads frames of one direction that come one by one, each when
-// the last was read.
+// BenchmarkFrames reads frames of one direction that come one by one, each when the last was read.
 func BenchmarkFrames(b *testing.B) {
 	h, _, peer := open(b, Options{})
 	sender := peer.Sender("eth0")

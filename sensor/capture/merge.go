@@ -15,15 +15,13 @@ const clockStep = time.Second
 // most one frame of each, which stays in its source's buffer.
 type merger struct {
 	sides [2]side
-	// poll reports which sources hold a frame. It costs less than a read that
-	// finds none.
+	// poll reports which sources hold a frame. It costs less than a read that finds none.
 	poll func() (ready [2]bool, err error)
 	// now is the clock of the time stamps.
 	now func() time.Time
 
-	// polled is the time right before the last call of poll, or zero if there was none
-	// since begin. A source that was empty then has no older frame, apart from the race
-	// between stamp and queue.
+	// polled is the time right before the last call of poll, or zero if there was none since begin.
+	// A source that was empty then has no older frame, apart from the race between stamp and queue.
 	polled time.Time
 	// ended says that the sources receive no more frames.
 	ended bool
@@ -52,8 +50,7 @@ func (m *merger) begin() {
 	m.sides[m.from].ready = m.again
 }
 
-// end says that the sources receive no more frames. After it, next returns those that they
-// hold.
+// end says that the sources receive no more frames. After it, next returns those that they hold.
 func (m *merger) end() {
 	m.ended = true
 	for i := range m.sides {

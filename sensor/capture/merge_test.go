@@ -69,8 +69,7 @@ func newFake(clock int, in, out []queued) (*fake, *merger) {
 	return k, m
 }
 
-// describe returns what a frame became: the direction, the stamp and, if it is
-// another, the time.
+// describe returns what a frame became: the direction, the stamp and, if it is another, the time.
 func describe(f Frame) string {
 	s := fmt.Sprintf("in %d", f.Length)
 	if f.Out {
@@ -123,8 +122,7 @@ func TestMerge(t *testing.T) {
 	}
 }
 
-// A flood of one direction neither delays the other nor makes the merger
-// poll for each frame.
+// A flood of one direction neither delays the other nor makes the merger poll for each frame.
 func TestMergeFlood(t *testing.T) {
 	const flood = 10_000
 	var in []queued

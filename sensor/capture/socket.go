@@ -195,11 +195,10 @@ func descriptor(eth *pcapgo.EthernetHandle) (int, error) {
 // lastErrno is the highest error number of Linux, EHWPOISON.
 const lastErrno = 133
 
-// errno returns the error number in an error of pcapgo. pcapgo.EthernetHandle formats the
-// number into the end of its text with %v instead of wrapping it, so the text is all that
-// there is: it is compared with the texts of the system's error numbers. Without that, an
-// empty socket (EAGAIN), an interface that is down (ENETDOWN) and a real failure would look
-// alike.
+// errno returns the error number in an error of pcapgo. pcapgo.EthernetHandle formats the number
+// into the end of its text with %v instead of wrapping it, so the text is all that there is: it is
+// compared with the texts of the system's error numbers. Without that, an empty socket (EAGAIN), an
+// interface that is down (ENETDOWN) and a real failure would look alike.
 func errno(err error) (syscall.Errno, bool) {
 	text := err.Error()
 	if endsIn(text, unix.EAGAIN) {
@@ -232,8 +231,7 @@ func withErrno(err error) error {
 	return fmt.Errorf("%s%w", before, no)
 }
 
-// CheckRights returns an error if packet sockets cannot be opened: unix.EPERM without
-// CAP_NET_RAW.
+// CheckRights returns an error if packet sockets cannot be opened: unix.EPERM without CAP_NET_RAW.
 func CheckRights() error {
 	// Protocol 0 receives nothing.
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)

@@ -143,17 +143,15 @@ func (d *Decoder) checkPrefix(o *schemas.PrefixInfo, address addr.IP) {
 	d.foundInRA(&f.PrefixLifetime, o.PreferredLifetime > o.ValidLifetime)
 }
 
-// checkRoute checks a Route Information option of an RA and its prefix (RFC 4191, section
-// 2.3).
+// checkRoute checks a Route Information option of an RA and its prefix (RFC 4191, section 2.3).
 func (d *Decoder) checkRoute(o *schemas.RouteInfo, address addr.IP) {
 	prefix := address.Masked(o.PrefixLength)
 	d.foundInRA(&d.fault.Route, prefix.IsLinkLocal() || prefix.IsMulticast())
 	d.foundInRA(&d.fault.Preference, o.Preference == schemas.PreferenceReserved)
 }
 
-// carries reports whether a frame to an Ethernet address may contain a packet to an IPv6
-// address: to a group only a packet to that group (RFC 2464, section 7), to a station any
-// packet (RFC 6085).
+// carries reports whether a frame to an Ethernet address may contain a packet to an IPv6 address:
+// to a group only a packet to that group (RFC 2464, section 7), to a station any packet (RFC 6085).
 func carries(frame schemas.MAC, packet addr.IP) bool {
 	return !frame.IsMulticast() ||
 		packet.IsMulticast() && frame.Uint64() == 0x3333_0000_0000|packet.Low&0xffff_ffff

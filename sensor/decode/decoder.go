@@ -69,9 +69,8 @@ func (d *Decoder) SetVLAN(tag uint16) { d.addTag(0, tag) }
 // addTag inserts a VLAN tag among those found so far, at 0 for the outermost. It returns false
 // for the third of three tags none of which is only a priority.
 //
-// A tag that is only a priority is useless next to another tag, which has a priority itself.
-// Hosts skip any number of them, but filters expect the EtherType after the first
-// (CVE-2021-27853).
+// A tag that is only a priority is useless next to another tag, which has a priority itself. Hosts
+// skip any number of them, but filters expect the EtherType after the first (CVE-2021-27853).
 func (d *Decoder) addTag(at int, tag uint16) (ok bool) {
 	tags := slices.Insert(d.vlan[:d.tags], at, tag&vlanMask)
 	d.found(&d.fault.Encapsulation, len(tags) > 1 && slices.Contains(tags, priority))

@@ -28,8 +28,7 @@ func layer2(event *schemas.Event) string {
 	return strings.Join([]string{number(event.Ethernet.VLAN), number(event.Ethernet.InnerVLAN), fault}, " ")
 }
 
-// Each way to wrap IPv6, as it is and with each tag that the kernel may have
-// taken out.
+// Each way to wrap IPv6, as it is and with each tag that the kernel may have taken out.
 func TestEncapsulation(t *testing.T) {
 	const q, ad = 0x8100, 0x88a8
 	ipv6, llc := be16(0x86dd), snap(72, 0x86dd)

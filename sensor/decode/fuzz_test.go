@@ -11,10 +11,9 @@ import (
 	"github.com/ndmon/ndmon/sensor/decode"
 )
 
-// FuzzDecode decodes any frame, cut at any point, of which more or less may
-// have been on the wire than was captured. The seeds are short, because the
-// fuzzer tries to shorten what it finds, for up to a minute each, before it goes
-// on.
+// FuzzDecode decodes any frame, cut at any point, of which more or less may have been on the wire
+// than was captured. The seeds are short, because the fuzzer tries to shorten what it finds, for up
+// to a minute each, before it goes on.
 func FuzzDecode(f *testing.F) {
 	for _, test := range slices.Concat(goodOptions(), badOptions()) {
 		if len(test.option) <= 48 {

@@ -77,8 +77,7 @@ func compareGolden(t *testing.T, name, got string) {
 	same(t, name, string(want), got)
 }
 
-// nthEvent returns an event of a capture as indented JSON of the members that
-// the decoder fills in.
+// nthEvent returns an event of a capture as indented JSON of the members that the decoder fills in.
 func nthEvent(t *testing.T, capture string, kind schemas.Kind, n int) []byte {
 	t.Helper()
 	var d decode.Decoder
@@ -109,8 +108,7 @@ func nthEvent(t *testing.T, capture string, kind schemas.Kind, n int) []byte {
 
 const corpus = "../testdata/corpus"
 
-// readCapture returns the frames of a capture: the corpus's, unless its name has
-// a folder.
+// readCapture returns the frames of a capture: the corpus's, unless its name has a folder.
 func readCapture(t testing.TB, name string) (frames []capfile.Packet) {
 	t.Helper()
 	path := name

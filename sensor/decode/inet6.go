@@ -91,13 +91,12 @@ func (d *Decoder) packet(b []byte, uncaptured int) bool {
 // another protocol, if the packet is a later fragment that is not sent to one of the groups of
 // ND messages, or if nothing follows the IPv6 header of an ICMPv6 packet.
 //
-// The content of a later fragment is not a chain of headers. Only the reassembled packet shows
-// it: a message that the first fragment does not begin (RFC 7112), or one that overwrites a
-// harmless beginning (RFC 5722). To those groups, nodes send nothing that needs fragments
-// except a large ping. To a host they do: later fragments are common in ordinary traffic, so
-// an ND message that hides in them is not detected. Neither is one after a next header that
-// does not lead to ICMPv6, although receivers use only the next header of the first fragment
-// (RFC 8200, section 4.5).
+// The content of a later fragment is not a chain of headers. Only the reassembled packet shows it:
+// a message that the first fragment does not begin (RFC 7112), or one that overwrites a harmless
+// beginning (RFC 5722). To those groups, nodes send nothing that needs fragments except a large
+// ping. To a host they do: later fragments are common in ordinary traffic, so an ND message that
+// hides in them is not detected. Neither is one after a next header that does not lead to ICMPv6,
+// although receivers use only the next header of the first fragment (RFC 8200, section 4.5).
 func (d *Decoder) chain(next uint8, rest []byte) (u upper, ok bool) {
 	if !leadsToICMP6(next) || next == icmp6 && len(rest) == 0 {
 		return u, false
@@ -152,9 +151,8 @@ func extensionSize(header uint8, b []byte) int {
 	return 8 * (int(b[1]) + 1) // RFC 8200, section 4.3
 }
 
-// fragmentHeader decodes a fragment header. Of several, the event has the one of a later
-// fragment, which ends the chain, or else the first one after which more fragments follow, or
-// else the first.
+// fragmentHeader decodes a fragment header. Of several, the event has the one of a later fragment,
+// which ends the chain, or else the first one after which more fragments follow, or else the first.
 func (d *Decoder) fragmentHeader(b []byte) {
 	f := schemas.Fragment{
 		ID:     binary.BigEndian.Uint32(b[4:]),

@@ -51,8 +51,7 @@ func (d *Decoder) message(m []byte, whole bool) {
 	d.checked.complete = d.walkOptions(&d.options, m, size, whole)
 }
 
-// fixedPart returns the name of a message and the size in bytes of the part before its
-// options.
+// fixedPart returns the name of a message and the size in bytes of the part before its options.
 func fixedPart(icmp6Type uint8) (name string, size int) {
 	switch icmp6Type {
 	case routerSolicitation:

@@ -304,8 +304,7 @@ func TestOptions(t *testing.T) {
 
 func raWithOption(option []byte) []byte { return send(router, allNodes, raOf(0, 1800, 0, option)) }
 
-// Each type that has a list is decoded into it, with a size that the table of
-// options allows.
+// Each type that has a list is decoded into it, with a size that the table of options allows.
 func TestEveryOptionIsDecoded(t *testing.T) {
 	listed := map[string]bool{}
 	for _, test := range goodOptions() {

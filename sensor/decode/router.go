@@ -39,10 +39,9 @@ func (d *Decoder) prefixInfo(lists *schemas.Options, o []byte) (fault string) {
 	return ""
 }
 
-// routeInfo decodes a Route Information option. If it is too short for its prefix, the missing
-// bits are read from what follows it in the message, as Linux (6.18) does, which installs
-// such a route. After the end of the message they are zero, because what Linux reads there is
-// unknown.
+// routeInfo decodes a Route Information option. If it is too short for its prefix, the missing bits
+// are read from what follows it in the message, as Linux (6.18) does, which installs such a route.
+// After the end of the message they are zero, because what Linux reads there is unknown.
 func (d *Decoder) routeInfo(lists *schemas.Options, m []byte, at, size int) (fault string) {
 	o := m[at : at+size]
 	if o[2] > 128 {

@@ -13,9 +13,8 @@ import (
 	"github.com/ndmon/ndmon/sensor/decode"
 )
 
-// agree checks that a frame passes the filter if and only if it is an event.
-// Frames with more extension headers than the filter walks, or more tags, may
-// pass and still be none.
+// agree checks that a frame passes the filter if and only if it is an event. Frames with more
+// extension headers than the filter walks, or more tags, may pass and still be none.
 func agree(t *testing.T, vm *bpf.VM, d *decode.Decoder, frame []byte) {
 	t.Helper()
 	_, event := d.Decode(frame, len(frame))
@@ -76,8 +75,7 @@ func TestAgrees(t *testing.T) {
 	}
 }
 
-// A wrapped frame of the corpus passes if the frame itself does, and never behind three
-// VLAN tags.
+// A wrapped frame of the corpus passes if the frame itself does, and never behind three VLAN tags.
 func TestAgreesWrapped(t *testing.T) {
 	vm := machine(t, Any)
 	var d decode.Decoder
@@ -176,8 +174,7 @@ func tag(vlan, etherType uint16, payload []byte) []byte {
 	return slices.Concat([]byte{byte(vlan >> 8), byte(vlan), byte(etherType >> 8), byte(etherType)}, payload)
 }
 
-// snap puts LLC and SNAP headers before a payload (RFC 1042), with an OUI and an
-// EtherType.
+// snap puts LLC and SNAP headers before a payload (RFC 1042), with an OUI and an EtherType.
 func snap(oui uint32, etherType uint16, payload []byte) []byte {
 	return slices.Concat([]byte{0xaa, 0xaa, 3, byte(oui >> 16), byte(oui >> 8), byte(oui), byte(etherType >> 8), byte(etherType)}, payload)
 }

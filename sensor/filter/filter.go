@@ -38,9 +38,8 @@ const (
 	maxTags       = 2      // in the frame: the kernel may have removed another one
 	idMask        = 0x0fff // of a tag's control information: 0 in one that is only a priority
 
-	// LLC and SNAP headers before IPv6 (RFC 1042). They follow a length in place of the
-	// EtherType (IEEE 802.3, section 3.2.6), or what some receivers take for one
-	// (CVE-2021-27861).
+	// LLC and SNAP headers before IPv6 (RFC 1042). They follow a length in place of the EtherType
+	// (IEEE 802.3, section 3.2.6), or what some receivers take for one (CVE-2021-27861).
 	maxLength = 1535
 	snapSize  = 8
 	snapStart = 0xaaaa_0300
@@ -76,10 +75,9 @@ const (
 	next          // protocol number of the next header
 )
 
-// ND returns the filter for frames of one direction. An unknown direction is an error. The
-// program is for packet sockets of type SOCK_RAW on Ethernet interfaces. It passes IPv6
-// with at most two VLAN tags, also behind LLC and SNAP headers of any length
-// (CVE-2021-27861), if it contains
+// ND returns the filter for frames of one direction. An unknown direction is an error. The program
+// is for packet sockets of type SOCK_RAW on Ethernet interfaces. It passes IPv6 with at most two
+// VLAN tags, also behind LLC and SNAP headers of any length (CVE-2021-27861), if it contains
 //
 //   - ICMPv6 of the types 133 to 137, after the IPv6 header or after hop-by-hop, routing,
 //     fragment and destination options headers;
@@ -196,9 +194,8 @@ func (p *program) inet6() {
 	p.add(bpf.LoadIndirect{Off: nextOffset, Size: 1})
 }
 
-// extension walks one extension header. Before and after it, A is the protocol number of
-// the header at X, dropUnlessChain has passed it, and the packet has at least one byte of
-// that header.
+// extension walks one extension header. Before and after it, A is the protocol number of the header
+// at X, dropUnlessChain has passed it, and the packet has at least one byte of that header.
 func (p *program) extension(i int) {
 	var (
 		isFragment = fmt.Sprint("fragment", i)

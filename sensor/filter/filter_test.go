@@ -50,8 +50,7 @@ func TestTruncated(t *testing.T) {
 	}
 }
 
-// The virtual machine does not know the packet type, so it is put into the
-// program.
+// The virtual machine does not know the packet type, so it is put into the program.
 func TestDirection(t *testing.T) {
 	const host, broadcast, multicast, otherHost, outgoing = 0, 1, 2, 3, 4
 	ns := untagged(ip6(58, icmp(135)))

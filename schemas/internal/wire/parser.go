@@ -77,9 +77,8 @@ func (p *parser) object(object Value, s *Schema) error {
 	return nil
 }
 
-// expected reads the key of the next member if it is that of member next or a
-// later one, written as Append writes it. It returns the member's index; if -1,
-// it has read nothing.
+// expected reads the key of the next member if it is that of member next or a later one, written as
+// Append writes it. It returns the member's index; if -1, it has read nothing.
 func (p *parser) expected(s *Schema, next int, first bool) int {
 	pos := p.pos
 	if !first {
@@ -194,8 +193,7 @@ func (p *parser) value(v Value, m *Member) error {
 	return nil
 }
 
-// setString makes no new string if the former value, or one of the enumeration,
-// is the same.
+// setString makes no new string if the former value, or one of the enumeration, is the same.
 func (p *parser) setString(s *string, m *Member, text []byte) error {
 	for _, allowed := range m.Enum {
 		if allowed == string(text) {

@@ -16,8 +16,7 @@ import (
 
 const digits = "0123456789abcdef"
 
-// AppendEthernet appends an Ethernet address as lower-case hexadecimal with
-// colons.
+// AppendEthernet appends an Ethernet address as lower-case hexadecimal with colons.
 func AppendEthernet(b []byte, address [6]byte) []byte {
 	for i, octet := range address {
 		if i > 0 {
@@ -28,9 +27,8 @@ func AppendEthernet(b []byte, address [6]byte) []byte {
 	return b
 }
 
-// ParseEthernet reads an Ethernet address written with colons, dashes or dots, in
-// either case. It refuses addresses that are not 48 bits long. It does not
-// allocate for what AppendEthernet writes.
+// ParseEthernet reads an Ethernet address written with colons, dashes or dots, in either case. It
+// refuses addresses that are not 48 bits long. It does not allocate for what AppendEthernet writes.
 func ParseEthernet(text []byte) (address [6]byte, err error) {
 	if len(text) == 3*len(address)-1 {
 		canonical := true
@@ -114,9 +112,8 @@ func appendHex(b []byte, n uint16) []byte {
 	return append(b, digits[n&0xf])
 }
 
-// parseAddr reads an IPv6 address without a copy of the text. Without a zone,
-// netip keeps none of the text in the address, and the caller formats an error
-// before the text changes.
+// parseAddr reads an IPv6 address without a copy of the text. Without a zone, netip keeps none of
+// the text in the address, and the caller formats an error before the text changes.
 func parseAddr(text []byte) (netip.Addr, error) {
 	if bytes.IndexByte(text, '%') < 0 {
 		addr, err := netip.ParseAddr(View(text))
@@ -130,9 +127,8 @@ func parseAddr(text []byte) (netip.Addr, error) {
 	return netip.Addr{}, fmt.Errorf("%q is not an IPv6 address without a zone", text)
 }
 
-// plain returns how many bytes precede the first quote, backslash, control
-// character or byte that is not ASCII. It looks at eight bytes at a time, because
-// the frame of an event is long.
+// plain returns how many bytes precede the first quote, backslash, control character or byte that
+// is not ASCII. It looks at eight bytes at a time, because the frame of an event is long.
 func plain(s []byte) int {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	n := 0
@@ -212,8 +208,7 @@ func appendValue(b []byte, v Value, m *Member) []byte {
 	return appendRaw(b, v)
 }
 
-// appendString writes plain strings, which are most, itself and leaves the others
-// to encoding/json.
+// appendString writes plain strings, which are most, itself and leaves the others to encoding/json.
 func appendString(b []byte, s string) []byte {
 	start := len(b)
 	b = append(b, '"')

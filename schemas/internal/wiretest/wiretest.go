@@ -1,5 +1,4 @@
-// Package wiretest makes messages for the tests of the package schemas and of its
-// codec.
+// Package wiretest makes messages for the tests of the package schemas and of its codec.
 package wiretest
 
 import (
@@ -20,9 +19,8 @@ const ContractEvent = `{"type":"nd.event.v1","id":"e1","time":"2026-11-22T05:09:
 	`"nd":{"ns":{"targetaddress":"2001:db8::42"},"opt":{"sourcelinklayer":[{"address":"02:00:00:00:00:01"}]}},` +
 	`"frame":"MzP/AABCAgAAAAABht1gAAAAACA6/w=="}`
 
-// Fill sets every member of a message, by reflection, so that none is forgotten.
-// Each list gets two elements, each number its largest value, and each text
-// characters that JSON escapes.
+// Fill sets every member of a message, by reflection, so that none is forgotten. Each list gets two
+// elements, each number its largest value, and each text characters that JSON escapes.
 func Fill(t testing.TB, message any, s *wire.Schema) {
 	t.Helper()
 	fill(t, reflect.ValueOf(message).Elem(), s)

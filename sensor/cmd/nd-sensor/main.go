@@ -1,5 +1,4 @@
-// Nd-sensor captures Neighbor Discovery on this host and publishes it as events
-// on NATS.
+// Nd-sensor captures Neighbor Discovery on this host and publishes it as events on NATS.
 package main
 
 import (

@@ -157,8 +157,7 @@ func appendRaw(text []byte, key uint16, value []byte) []byte {
 	return hex.AppendEncode(append(text, '='), value)
 }
 
-// appendElements appends the elements of a value, each of a size in bytes, separated by
-// commas.
+// appendElements appends the elements of a value, each of a size in bytes, separated by commas.
 func appendElements(text, value []byte, size int, appendOne func(text, b []byte) []byte) (_ []byte, ok bool) {
 	for i := 0; i+size <= len(value); i += size {
 		if i > 0 {
@@ -169,9 +168,8 @@ func appendElements(text, value []byte, size int, appendOne func(text, b []byte)
 	return text, len(value)%size == 0
 }
 
-// appendALPN appends protocol identifiers, each of which follows its length of 8 bits. A
-// comma or a backslash in one is escaped, and then the escape too (RFC 9460, section 7.1.1
-// and appendix A.1).
+// appendALPN appends protocol identifiers, each of which follows its length of 8 bits. A comma or a
+// backslash in one is escaped, and then the escape too (RFC 9460, section 7.1.1 and appendix A.1).
 func appendALPN(text, value []byte) (_ []byte, ok bool) {
 	for first := true; len(value) > 0; first = false {
 		length := int(value[0])
