@@ -16,6 +16,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/bus"
 	"github.com/ndmon/ndmon/schemas/bus/bustest"
@@ -67,10 +68,7 @@ func start(t testing.TB, rules string) *fixture {
 	}
 	writeFile(t, f.config.Rules, rules)
 	f.conn = connect(t, f.server, prometheus.NewRegistry())
-	var err error
-	if f.alerts, err = f.conn.NATS().SubscribeSync(schemas.SubjectAlerts); err != nil {
-		t.Fatal(err)
-	}
+	f.alerts = f.subscribe(t, schemas.SubjectAlerts)
 	if _, err := bus.EnsureStreams(testContext(t), f.conn.JetStream(), f.config.StreamConfig); err != nil {
 		t.Fatal(err)
 	}
@@ -169,6 +167,24 @@ func (f *fixture) publishRaw(t *testing.T, subject string, data []byte) {
 	if _, err := f.conn.JetStream().Publish(testContext(t), subject, data); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func (f *fixture) subscribe(t testing.TB, subject string) *nats.Subscription {
+	t.Helper()
+	sub, err := f.conn.NATS().SubscribeSync(subject)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sub
+}
+
+func (f *fixture) stream(t testing.TB, name string) jetstream.Stream {
+	t.Helper()
+	stream, err := f.conn.JetStream().Stream(testContext(t), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stream
 }
 
 func (f *fixture) nextAlert(t *testing.T) schemas.Alert {

@@ -38,14 +38,8 @@ func TestRelayTo(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := start(t, "<rules>"+tt.rules+"</rules>")
-			relays, err := f.conn.NATS().SubscribeSync("nd.relay.>")
-			if err != nil {
-				t.Fatal(err)
-			}
-			all, err := f.conn.NATS().SubscribeSync(schemas.SubjectRelayAll)
-			if err != nil {
-				t.Fatal(err)
-			}
+			relays := f.subscribe(t, "nd.relay.>")
+			all := f.subscribe(t, schemas.SubjectRelayAll)
 			stop := f.run(t)
 			f.waitRelaying(t)
 			e := solicitation(1)

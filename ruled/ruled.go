@@ -46,19 +46,16 @@ type Deps struct {
 	Hangup <-chan os.Signal
 	// Learned is called with what was learned, if Config.Learn is set, before Run returns.
 	Learned func(Learned)
-	// Health, if set, is called with nil each time that the reading of events begins, and
-	// with an error when it ends.
+	// Health, if set, is called with nil each time that the reading of events begins, and with an error when it ends.
 	Health func(error)
 	// Check, if set, gets a part whose health can be asked for.
 	Check func(part string, check func() error)
-	// Alert, if set, is called with each alert that is raised, as JSON, in their order, and
-	// its sequence number in the stream: once it is stored, or after a second with 0 if it
-	// cannot be. With Lossless the evaluation waits for the call however long it takes;
-	// otherwise alerts are left out for one that is stuck.
+	// Alert, if set, is called with each alert that is raised, as JSON, in their order, and its sequence number in the
+	// stream: once it is stored, or after a second with 0 if it cannot be. With Lossless the evaluation waits for the
+	// call however long it takes; otherwise alerts are left out for one that is stuck.
 	Alert    func(alert []byte, seq uint64)
 	Lossless bool
-	// Room, if set, returns an error while there is no room to store alerts and the state:
-	// they wait until there is.
+	// Room, if set, returns an error while there is no room to store alerts and the state: they wait until there is.
 	Room func() error
 
 	// ticks are a second apart; nil for those of a clock.

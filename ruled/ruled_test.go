@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -25,10 +24,7 @@ import (
 
 func TestAlertAndRelay(t *testing.T) {
 	f := start(t, testRules)
-	relays, err := f.conn.NATS().SubscribeSync("nd.relay.>")
-	if err != nil {
-		t.Fatal(err)
-	}
+	relays := f.subscribe(t, "nd.relay.>")
 	f.run(t)
 	f.waitRelaying(t)
 	e := solicitation(1)
@@ -107,9 +103,7 @@ func TestInvalidMessages(t *testing.T) {
 		f.publishRaw(t, m.subject, m.data)
 	}
 	f.publish(t, solicitation(2))
-	if got := f.nextAlert(t).ID; got != "e2.all-ns" {
-		t.Errorf("alert %s, want e2.all-ns", got)
-	}
+	f.wantAlerts(t, "e2.all-ns")
 	f.waitAcknowledged(t)
 	if got := f.counter(t, "nd_ruled_invalid_messages_total"); got != 11 {
 		t.Errorf("%v messages were counted as invalid, want 11", got)
@@ -123,19 +117,13 @@ func TestEventAgainAlertsOnce(t *testing.T) {
 	f.publish(t, solicitation(1))
 	f.publish(t, solicitation(1)) // as a sensor does that missed an acknowledgement
 	f.publish(t, solicitation(2))
-	for _, want := range []string{"e1.all-ns", "e2.all-ns"} {
-		if got := f.nextAlert(t).ID; got != want {
-			t.Errorf("alert %s, want %s", got, want)
-		}
-	}
+	f.wantAlerts(t, "e1.all-ns", "e2.all-ns")
 	f.waitAcknowledged(t)
 	stop()
 	f.run(t)
 	f.publish(t, solicitation(2))
 	f.publish(t, solicitation(3))
-	if got := f.nextAlert(t).ID; got != "e3.all-ns" {
-		t.Errorf("alert %s, want e3.all-ns", got)
-	}
+	f.wantAlerts(t, "e3.all-ns")
 	if got := f.counter(t, "nd_ruled_alerts_repeated_total"); got != 1 {
 		t.Errorf("%v alerts were recognised as raised before, want 1", got)
 	}
@@ -162,11 +150,7 @@ func TestUnacknowledgedEventsComeAgain(t *testing.T) {
 		}
 	}
 	f.run(t)
-	for n := 2; n <= 4; n++ {
-		if got, want := f.nextAlert(t).ID, fmt.Sprintf("e%d.all-ns", n); got != want {
-			t.Errorf("alert %s, want %s", got, want)
-		}
-	}
+	f.wantAlerts(t, "e2.all-ns", "e3.all-ns", "e4.all-ns")
 }
 
 // Frames that the sensor lost are an alert, whatever the rules say.
@@ -195,24 +179,14 @@ func TestDroppedEventsAlert(t *testing.T) {
 	for n := 2; n <= 5; n++ {
 		f.publish(t, solicitation(n))
 	}
-	stream, err := f.conn.JetStream().Stream(testContext(t), schemas.StreamEvents)
-	if err != nil {
-		t.Fatal(err)
-	}
+	stream := f.stream(t, schemas.StreamEvents)
 	for _, sequence := range []uint64{3, 4} {
 		if err := stream.DeleteMsg(testContext(t), sequence); err != nil {
 			t.Fatal(err)
 		}
 	}
 	f.run(t)
-	var got []string
-	for range 3 {
-		got = append(got, f.nextAlert(t).ID)
-	}
-	want := []string{"e2.all-ns", "e5.events-missed", "e5.all-ns"}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("alerts (-want +got):\n%s", diff)
-	}
+	f.wantAlerts(t, "e2.all-ns", "e5.events-missed", "e5.all-ns")
 }
 
 func TestReload(t *testing.T) {

@@ -65,9 +65,7 @@ func TestStateOutlivesAKill(t *testing.T) {
 	stop := f.run(t)
 	f.publish(t, from(1, 1, "fe80::1"))
 	f.wantAlerts(t, "e1.new-station")
-	if running, err := state.Request(testContext(t), f.conn.NATS(), "ruled"); err != nil || !running {
-		t.Fatal(running, err)
-	}
+	f.requestState(t)
 	stored := f.storedState(t)
 	f.publish(t, from(2, 2, "fe80::2"))
 	f.publish(t, from(3, 3, "fe80::1")) // claims the address for another station; not in the stored state
@@ -82,8 +80,7 @@ func TestStateOutlivesAKill(t *testing.T) {
 	f.wantAlerts(t, "e4.flip-flop", "e6.new-station")
 }
 
-// Events that were evaluated and not acknowledged come again when the connection
-// was lost, and are not seen twice.
+// Events that were evaluated and not acknowledged come again when the connection was lost, and are not seen twice.
 func TestStateOutlivesADisconnect(t *testing.T) {
 	f := start(t, linkRules)
 	f.run(t)
@@ -155,9 +152,7 @@ func TestReadState(t *testing.T) {
 	e := from(1, 1, "fe80::1")
 	f.publish(t, e)
 	f.wantAlerts(t, "e1.new-station")
-	if running, err := state.Request(testContext(t), f.conn.NATS(), "ruled"); err != nil || !running {
-		t.Fatal(running, err)
-	}
+	f.requestState(t)
 	var states []link.State
 	head, err := state.Read(testContext(t), f.conn.JetStream(), "ruled", func(s link.State) error {
 		states = append(states, s)
@@ -177,14 +172,27 @@ func TestReadState(t *testing.T) {
 	}
 }
 
-// storedState returns the stored state as it lies there.
-func (f *fixture) storedState(t *testing.T) []byte {
+// requestState has the running ruled store its state.
+func (f *fixture) requestState(t *testing.T) {
+	t.Helper()
+	if running, err := state.Request(testContext(t), f.conn.NATS(), "ruled"); err != nil || !running {
+		t.Fatal(running, err)
+	}
+}
+
+func (f *fixture) store(t *testing.T) jetstream.ObjectStore {
 	t.Helper()
 	store, err := f.conn.JetStream().ObjectStore(testContext(t), schemas.BucketState)
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := store.GetBytes(testContext(t), "ruled")
+	return store
+}
+
+// storedState returns the stored state as it lies there.
+func (f *fixture) storedState(t *testing.T) []byte {
+	t.Helper()
+	data, err := f.store(t).GetBytes(testContext(t), "ruled")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,11 +201,7 @@ func (f *fixture) storedState(t *testing.T) []byte {
 
 func (f *fixture) putState(t *testing.T, data []byte) {
 	t.Helper()
-	store, err := f.conn.JetStream().ObjectStore(testContext(t), schemas.BucketState)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := store.PutBytes(testContext(t), "ruled", data); err != nil {
+	if _, err := f.store(t).PutBytes(testContext(t), "ruled", data); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -205,10 +209,7 @@ func (f *fixture) putState(t *testing.T, data []byte) {
 // A rule that relays and asks what only the stream knows relays too.
 func TestRelayInTurn(t *testing.T) {
 	f := start(t, `<rules><rule id="newcomers"><match field="nd.ns"/><match field="link.station.new"/><relay/></rule></rules>`)
-	relays, err := f.conn.NATS().SubscribeSync("nd.relay.>")
-	if err != nil {
-		t.Fatal(err)
-	}
+	relays := f.subscribe(t, "nd.relay.>")
 	f.run(t)
 	old := from(1, 9, "fe80::9")
 	old.Time = old.Time.Add(-f.config.RelayTTL)
@@ -286,10 +287,7 @@ func TestEventsAreLostBehindTheState(t *testing.T) {
 	f.waitAcknowledged(t)
 	stop()
 	// As a block that was cut: the same stream, with lower numbers.
-	stream, err := f.conn.JetStream().Stream(testContext(t), schemas.StreamEvents)
-	if err != nil {
-		t.Fatal(err)
-	}
+	stream := f.stream(t, schemas.StreamEvents)
 	head, err := state.Read(testContext(t), f.conn.JetStream(), "ruled", func(link.State) error { return nil })
 	if err != nil {
 		t.Fatal(err)
@@ -322,10 +320,7 @@ func TestStateWithAPartMissing(t *testing.T) {
 	f.wantAlerts(t, "e1.new-station")
 	f.waitAcknowledged(t)
 	stop()
-	chunks, err := f.conn.JetStream().Stream(testContext(t), "OBJ_"+schemas.BucketState)
-	if err != nil {
-		t.Fatal(err)
-	}
+	chunks := f.stream(t, "OBJ_"+schemas.BucketState)
 	if err := chunks.Purge(testContext(t), jetstream.WithPurgeSubject("$O."+schemas.BucketState+".C.>")); err != nil {
 		t.Fatal(err)
 	}
@@ -345,10 +340,7 @@ func TestManyAskForTheState(t *testing.T) {
 	defer stop()
 	f.publish(t, from(1, 1, "fe80::1"))
 	f.wantAlerts(t, "e1.new-station")
-	answers, err := f.conn.NATS().SubscribeSync("answers")
-	if err != nil {
-		t.Fatal(err)
-	}
+	answers := f.subscribe(t, "answers")
 	const requests = 50
 	for range requests {
 		if err := f.conn.NATS().PublishRequest(schemas.StateSubject("ruled"), "answers", nil); err != nil {
@@ -360,10 +352,7 @@ func TestManyAskForTheState(t *testing.T) {
 			t.Fatalf("%v, %v", m, err)
 		}
 	}
-	bucket, err := f.conn.JetStream().Stream(testContext(t), "OBJ_"+schemas.BucketState)
-	if err != nil {
-		t.Fatal(err)
-	}
+	bucket := f.stream(t, "OBJ_"+schemas.BucketState)
 	// Each state that is stored is a chunk and a name at least.
 	if n := bucket.CachedInfo().State.LastSeq; n > requests/2 {
 		t.Errorf("%d messages were stored for %d requests", n, requests)

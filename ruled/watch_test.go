@@ -146,18 +146,14 @@ func TestSensorsOutliveAStop(t *testing.T) {
 	stop := f.run(t)
 	f.publish(t, beat(1, 0, 0))
 	f.frame(t, 5, 1)
-	if running, err := state.Request(testContext(t), f.conn.NATS(), "ruled"); err != nil || !running {
-		t.Fatal(running, err)
-	}
+	f.requestState(t)
 	stored := f.storedState(t)
 	f.publish(t, beat(2, 60, 60))
 	f.wantAlerts(t, "h2.not-watching")
 	pass(8)
 	f.wantAlerts(t, "h2.sensor-lost")
 	// One that is on its way would come again to the test's plain subscription.
-	if running, err := state.Request(testContext(t), f.conn.NATS(), "ruled"); err != nil || !running {
-		t.Fatal(running, err)
-	}
+	f.requestState(t)
 	if err := f.ruled.NATS().ForceReconnect(); err != nil {
 		t.Fatal(err)
 	}

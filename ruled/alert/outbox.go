@@ -73,8 +73,7 @@ func (o *outbox) raise(ctx context.Context, alert []byte, stored bool) {
 	o.notify()
 }
 
-// wait waits until the queue has become shorter. Unless the outbox is lossless, it waits no
-// longer than the duration.
+// wait waits until the queue has become shorter. Unless the outbox is lossless, it waits no longer than the duration.
 func (o *outbox) wait(ctx context.Context, long time.Duration) {
 	wake := func() {
 		o.mu.Lock()
@@ -122,8 +121,7 @@ func (o *outbox) pop() (data []byte, seq uint64) {
 	return data, seq
 }
 
-// next returns the oldest alert if it is time to hand it over, or else how long that will
-// take, 0 for unknown.
+// next returns the oldest alert if it is time to hand it over, or else how long that will take, 0 for unknown.
 func (o *outbox) next(now time.Time) (data []byte, seq uint64, wait time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

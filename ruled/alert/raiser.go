@@ -1,5 +1,4 @@
-// Package alert raises alerts: each once, stored in the stream of alerts and handed over to a
-// program in this process.
+// Package alert raises alerts: each once, stored in the stream of alerts and handed over to a program in this process.
 package alert
 
 import (
@@ -75,8 +74,7 @@ func New(c Config) *Raiser {
 	return r
 }
 
-// HandOver hands alerts over to the program in this process until the context ends, and then
-// those that are left.
+// HandOver hands alerts over to the program in this process until the context ends, and then those that are left.
 func (r *Raiser) HandOver(ctx context.Context) {
 	if r.outbox != nil {
 		r.outbox.run(ctx)
@@ -102,9 +100,8 @@ func (r *Raiser) isNew(id string) bool {
 	return true
 }
 
-// Recall remembers which alerts a former run stored, so that events that are delivered again
-// do not raise them again. They are the last alerts and, unless behind is 0, all alerts
-// after the one with that sequence number.
+// Recall remembers which alerts a former run stored, so that events that are delivered again do not raise them again.
+// They are the last alerts and, unless behind is 0, all alerts after the one with that sequence number.
 func (r *Raiser) Recall(ctx context.Context, behind uint64) error {
 	return r.c.recall(ctx, behind, func(id string) { r.isNew(id) })
 }
@@ -156,9 +153,8 @@ func (r *Raiser) Raise(ctx context.Context, a Alert) error {
 	return nil
 }
 
-// store publishes an alert to be stored. It waits while too many alerts are not stored yet,
-// except where there is no room for more and a program in this process receives the alerts:
-// that program must not wait for the disk.
+// store publishes an alert to be stored. It waits while too many alerts are not stored yet, except where there is no
+// room for more and a program in this process receives the alerts: that program must not wait for the disk.
 func (r *Raiser) store(ctx context.Context, id string, alert []byte) (stored bool, err error) {
 	if r.c.Room == nil || r.outbox == nil {
 		return true, r.Publish(ctx, schemas.SubjectAlerts, id, alert)
@@ -204,8 +200,7 @@ type Config struct {
 	Log     *slog.Logger
 	Metrics *metrics.Metrics
 	Conn    *bus.Conn
-	// Buffer bounds the alerts that wait to be stored, and likewise those that wait to be
-	// handed over, in bytes.
+	// Buffer bounds the alerts that wait to be stored, and likewise those that wait to be handed over, in bytes.
 	Buffer int
 	// Recent is how many of the last alerts may be about events that are delivered again.
 	Recent int

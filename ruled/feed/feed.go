@@ -40,8 +40,7 @@ const (
 
 // Alerts counts the alerts, which decide when an event can be acknowledged.
 type Alerts interface {
-	// Published returns how many alerts were published, Acknowledged how many of them are
-	// stored without a gap.
+	// Published returns how many alerts were published, Acknowledged how many of them are stored without a gap.
 	Published() uint64
 	Acknowledged() uint64
 }
@@ -95,8 +94,7 @@ func (f *Feed) Progressed() { f.acks.progressed() }
 // Flush acknowledges all events whose alerts are stored.
 func (f *Feed) Flush() { f.acks.flush() }
 
-// wholeStream reports whether the consumer gets every event of the stream, so that one that
-// is left out was dropped.
+// wholeStream reports whether the consumer gets every event of the stream, so that one that is left out was dropped.
 func (f *Feed) wholeStream() bool { return f.Events == schemas.SubjectEvents }
 
 // delivery is the delivery of a message by the consumer.
@@ -110,8 +108,7 @@ type delivery struct {
 	number uint64
 }
 
-// parseDelivery reads the reply subject of a message from a consumer,
-// $JS.ACK.….<stored>.<number>.<time>.<pending>.
+// parseDelivery reads the reply subject of a message from a consumer, $JS.ACK.….<stored>.<number>.<time>.<pending>.
 func parseDelivery(reply string) (delivery, error) {
 	rest, numbers := reply, [4]uint64{}
 	var err error

@@ -226,8 +226,7 @@ func (f *Feed) makeConsumer(ctx context.Context) (jetstream.Consumer, error) {
 	return consumer, nil
 }
 
-// reset makes the consumer begin behind the position of the restored judge, or else behind
-// the acknowledged events.
+// reset makes the consumer begin behind the position of the restored judge, or else behind the acknowledged events.
 func (f *Feed) reset(ctx context.Context) error {
 	js := f.Conn.JetStream()
 	f.delivered.Store(0)

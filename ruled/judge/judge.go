@@ -37,8 +37,7 @@ type Config struct {
 	Alerts  *alert.Raiser
 	// Relay sends relay commands for the rules that an event matched.
 	Relay func(matched []*rules.Rule, event *schemas.Event)
-	// Link has the bounds of what is remembered. If Link.Learn is set, no rule is asked and
-	// nothing is published.
+	// Link has the bounds of what is remembered. If Link.Learn is set, no rule is asked and nothing is published.
 	Link link.Config
 }
 
@@ -233,8 +232,7 @@ type Feed interface {
 	Settle(ctx context.Context) error
 }
 
-// Deaf notes that events may have been missed: no sensor counts as silent before it could be
-// heard for long enough.
+// Deaf notes that events may have been missed: no sensor counts as silent before it could be heard for long enough.
 func (j *Judge) Deaf() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -306,9 +304,8 @@ type Memory struct {
 	Published uint64
 }
 
-// Snapshot returns a copy of what the Judge remembers, which counts as stored from then on.
-// It returns false while there is no state that belongs to a position: before Restore, and
-// while an event is only partly evaluated.
+// Snapshot returns a copy of what the Judge remembers, which counts as stored from then on. It returns false while
+// there is no state that belongs to a position: before Restore, and while an event is only partly evaluated.
 func (j *Judge) Snapshot() (Memory, bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -348,8 +345,7 @@ func (j *Judge) Restore(m Memory, links *link.Table) {
 type Lessons struct {
 	// Links are the routers of each link that has any.
 	Links []router.Link
-	// Messages and Advertisements count the Neighbor Discovery messages and the Router
-	// Advertisements among them.
+	// Messages and Advertisements count the Neighbor Discovery messages and the Router Advertisements among them.
 	Messages, Advertisements uint64
 	// Interfaces are those that messages came from, as HOST/INTERFACE.
 	Interfaces []string

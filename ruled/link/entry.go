@@ -29,8 +29,7 @@ type neighbour struct {
 	owner, speaker, before uint8
 	// disputed is true once frames have claimed different bindings in turn.
 	disputed bool
-	// anycast is true while all frames about the address were such as several stations may
-	// send for an anycast address.
+	// anycast is true while all frames about the address were such as several stations may send for an anycast address.
 	anycast bool
 	// tentative is true while a station has only tested whether the address is free.
 	tentative bool
@@ -69,8 +68,7 @@ func (n *neighbour) find(mac uint64) uint8 {
 	return noBinding
 }
 
-// forget forgets the bindings that were last heard before a time, except for the owner and
-// the binding to one station.
+// forget forgets the bindings that were last heard before a time, except for the owner and the binding to one station.
 func (n *neighbour) forget(before int64, but uint64) {
 	for i := n.count; i > 0; i-- {
 		if at := i - 1; at != n.owner && n.bindings[at].mac != but && n.bindings[at].last < before {
@@ -231,9 +229,8 @@ func hashAddr(a [16]byte) uint32 {
 	return hash(high, low)
 }
 
-// recent remembers for a short time which addresses were solicited. It is bounded for each
-// link, which forgets its own oldest targets, and in all, as every pool is: what a flood
-// solicits on made-up links goes first.
+// recent remembers for a short time which addresses were solicited. It is bounded for each link, which forgets its own
+// oldest targets, and in all, as every pool is: what a flood solicits on made-up links goes first.
 type recent struct {
 	*pool.Pool[target, asked]
 	entries map[target]int32

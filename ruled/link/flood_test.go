@@ -272,8 +272,7 @@ func TestPatientFlood(t *testing.T) {
 	}
 }
 
-// Where all the room is taken by what was seen once, a flood gets a tenth of it:
-// entries in it can be distinguished.
+// Where all the room is taken by what was seen once, a flood gets a tenth of it: entries in it can be distinguished.
 func TestFloodHasRoom(t *testing.T) {
 	const bound = 1000
 	table := bounded(bound)

@@ -44,8 +44,7 @@ func (t *Table) Observe(e *schemas.Event) {
 	}
 }
 
-// remarkable returns the claims to report. If one contradicts another, those that are
-// merely new are left out.
+// remarkable returns the claims to report. If one contradicts another, those that are merely new are left out.
 func (t *Table) remarkable() []schemas.LinkClaim {
 	contested := func(c schemas.LinkClaim) bool { return c.Contested }
 	if slices.ContainsFunc(t.claims, contested) {
@@ -142,11 +141,10 @@ func (t *Table) tested(l *link, to target, mac uint64, now int64) bool {
 	return n == nil || n.count == 1 && n.bindings[0].mac == mac
 }
 
-// observeClaims judges and remembers the bindings that a frame claims: that its source, and
-// the target of an NA, are at an Ethernet address. An NA without a Target Link-Layer Address
-// option claims nothing for its target, since receivers learn no address from it (RFC 4861,
-// section 7.2.5); the answer to the registration of an address has none (RFC 8505, section
-// 5.5). The station is nil where no station can have the Ethernet source.
+// observeClaims judges and remembers the bindings that a frame claims: that its source, and the target of an NA, are at
+// an Ethernet address. An NA without a Target Link-Layer Address option claims nothing for its target, since receivers
+// learn no address from it (RFC 4861, section 7.2.5); the answer to the registration of an address has none (RFC 8505,
+// section 5.5). The station is nil where no station can have the Ethernet source.
 func (t *Table) observeClaims(l *link, s *station, e *schemas.Event, now int64) {
 	source, sender := e.Inet6.Source, e.Ethernet.Source
 	var sources, targets []schemas.LinkLayer // of the options that receivers learn from

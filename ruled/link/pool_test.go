@@ -15,8 +15,7 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// flood returns the n-th event of a flood: an NA of a station that never was,
-// ten microseconds after the one before.
+// flood returns the n-th event of a flood: an NA of a station that never was, ten microseconds after the one before.
 func flood(n int, start time.Duration) *schemas.Event {
 	e := na("06:00:00:00:00:00", "2001:db8::", after(start+time.Duration(n)*10*time.Microsecond))
 	binary.BigEndian.PutUint32(e.Ethernet.Source[2:], uint32(n))
@@ -308,9 +307,8 @@ func TestStateInAFlood(t *testing.T) {
 	if diff := cmp.Diff(classes(table), classes(again)); diff != "" {
 		t.Errorf("(-before +after)\n%s", diff)
 	}
-	// The links: 201 and 99 VLANs, eth0 with the latter, and eth1, which nothing was
-	// told of again. The entries: 201 on eth0 and on as many VLANs, 99 on eth0 that
-	// the storm began with, with the host, and 99 on VLANs, with eth1's.
+	// The links: 201 and 99 VLANs, eth0 with the latter, and eth1, which nothing was told of again. The entries: 201 on
+	// eth0 and on as many VLANs, 99 on eth0 that the storm began with, with the host, and 99 on VLANs, with eth1's.
 	want := [3][3]int{{201, 1, 100}, {402, 100, 100}, {402, 100, 100}}
 	if diff := cmp.Diff(want, classes(table)); diff != "" {
 		t.Errorf("links, stations and addresses by class (-want +got)\n%s", diff)

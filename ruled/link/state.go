@@ -43,8 +43,7 @@ type Neighbour struct {
 	Address netip.Addr `json:"address"`
 	// Bindings has at least one element, the first of which is believed.
 	Bindings []Binding `json:"claims"`
-	// Speaker is the index in Bindings of the one that was heard last, Before of the one
-	// heard before it, or -1.
+	// Speaker is the index in Bindings of the one that was heard last, Before of the one heard before it, or -1.
 	Speaker int `json:"speaker,omitempty"`
 	Before  int `json:"before"`
 	// Disputed is true once frames have claimed different bindings in turn, Anycast while

@@ -1,7 +1,6 @@
-// Package link remembers what was observed on the links of the fleet: their stations, which
-// station uses which address, and their routers. It adds to each event what is new, what
-// contradicts earlier events, and what differs from the routers that are configured or were
-// learned (schemas.Link). It knows neither rules nor where events come from.
+// Package link remembers what was observed on the links of the fleet: their stations, which station uses which address,
+// and their routers. It adds to each event what is new, what contradicts earlier events, and what differs from the
+// routers that are configured or were learned (schemas.Link). It knows neither rules nor where events come from.
 //
 // It never simply believes a frame. An address that a second station claims keeps the bindings to both until
 // one station has been silent for Config.ClaimTimeout. What a learned router said first holds until the
@@ -105,8 +104,7 @@ func New(cfg Config) *Table {
 	return t
 }
 
-// Configure replaces the configured routers. Learned routers are kept, but count only where
-// none is configured.
+// Configure replaces the configured routers. Learned routers are kept, but count only where none is configured.
 func (t *Table) Configure(configured []router.Link) {
 	t.configured = configured
 	for _, l := range t.links {

@@ -258,8 +258,7 @@ func BenchmarkManyLinks(b *testing.B) {
 	}
 }
 
-// BenchmarkNeighbours measures what 50,000 neighbours take: memory, and the time
-// to write and to read the state.
+// BenchmarkNeighbours measures what 50,000 neighbours take: memory, and the time to write and to read the state.
 func BenchmarkNeighbours(b *testing.B) {
 	var before, after runtime.MemStats
 	runtime.GC()

@@ -40,8 +40,7 @@ type Config struct {
 	Bus     Bus
 	Metrics *metrics.Metrics
 	Rules   *source.Source
-	// Solicitations, if set, calls receive with the solicitations of a sensor in this process
-	// until stop is called.
+	// Solicitations, if set, calls receive with the solicitations of a sensor in this process until stop is called.
 	Solicitations func(receive func(*schemas.Event)) (stop func())
 	// Command, if set, gets each command before it is published. It must not keep it.
 	Command func(*schemas.Relay)
@@ -150,9 +149,8 @@ func (r *Relayer) evaluate(event *schemas.Event) {
 	}
 }
 
-// Late relays an event for rules that had to be evaluated in the order of events, unless it
-// is too late for that. A host may get a second command, after that of rules that need not
-// wait; its pinger holds the target down.
+// Late relays an event for rules that had to be evaluated in the order of events, unless it is too late for that. A
+// host may get a second command, after that of rules that need not wait; its pinger holds the target down.
 func (r *Relayer) Late(matched []*rules.Rule, event *schemas.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -166,8 +164,7 @@ func (r *Relayer) Late(matched []*rules.Rule, event *schemas.Event) {
 // debugging reports whether debug lines are logged: a call that logs nothing still allocates its arguments.
 func (r *Relayer) debugging() bool { return r.Log.Enabled(context.Background(), slog.LevelDebug) }
 
-// unmatched logs that no rule relays a solicitation, apart from those that are evaluated in
-// the order of events.
+// unmatched logs that no rule relays a solicitation, apart from those that are evaluated in the order of events.
 func (r *Relayer) unmatched(event *schemas.Event) {
 	var target, source netip.Addr
 	if event.ND != nil && event.ND.NS != nil {

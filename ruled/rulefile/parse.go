@@ -83,9 +83,8 @@ func (p *parser) nameRules() {
 	}
 }
 
-// Builtin returns the rules that are used without a rule file. They relay solicitations that
-// leave a master, and those that arrive where the host answers for others; and they raise
-// alerts for what is wrong in a frame.
+// Builtin returns the rules that are used without a rule file. They relay solicitations that leave a master, and those
+// that arrive where the host answers for others; and they raise alerts for what is wrong in a frame.
 func Builtin() *Set {
 	set, err := newParser("builtin.xml", builtinXML).parse()
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
 	"github.com/ndmon/ndmon/ruled/rulefile/internal/markup"
 	"github.com/ndmon/ndmon/ruled/rules"
 	"github.com/ndmon/ndmon/schemas"
@@ -207,6 +206,15 @@ func wantFaults(t *testing.T, file string, want []string) {
 		if want := "my.xml:" + got[i]; line != want {
 			t.Errorf("line %d of the error is %q, want %q", i, line, want)
 		}
+	}
+}
+
+// faulty is a file with one fault, LINE: message.
+type faulty struct{ file, want string }
+
+func wantFault(t *testing.T, files map[string]faulty) {
+	for name, tt := range files {
+		t.Run(name, func(t *testing.T) { wantFaults(t, tt.file, []string{tt.want}) })
 	}
 }
 

@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
 	"github.com/ndmon/ndmon/ruled/internal/corpus"
 	"github.com/ndmon/ndmon/ruled/link/router"
 	"github.com/ndmon/ndmon/ruled/rulefile/internal/routers"
@@ -25,10 +24,7 @@ func TestRouterFaults(t *testing.T) {
 	routerXML := func(s string) string { return "<rules><routers><router>\n" + s + "</router></routers></rules>" }
 	with := func(s string) string { return routerXML(goodRouter + "\n" + s) }
 	prefix := func(s string) string { return with("<prefixes><prefix>\n" + s + "</prefix></prefixes>") }
-	for name, tt := range map[string]struct {
-		file string
-		want string
-	}{
+	wantFault(t, map[string]faulty{
 		"no mac":               {routerXML("<lla>fe80::1</lla>"), "1: the router has no <mac>, its Ethernet address"},
 		"no lla":               {routerXML("<mac>2:0:0:0:0:1</mac>"), "1: the router has no <lla>, its link-local address"},
 		"empty mac":            {routerXML("<mac> </mac><lla>fe80::1</lla>"), `2: <mac>: "" is not an ethernet address such as 02:00:00:00:00:01`},
@@ -104,9 +100,7 @@ func TestRouterFaults(t *testing.T) {
 		"long probe name":      {"<rules><probe name='" + strings.Repeat("x", 513) + "'/></rules>", "1: the name of the probe has 513 bytes; at most 512 are taken"},
 		"misspelt in probe":    {"<rules><probe name='eth0'><countermeasure_enabled/></probe></rules>", "1: unknown element <countermeasure_enabled> in <probe>; did you mean <countermeasures_enabled>?"},
 		"built-in in probe":    {"<rules><probe name='eth0'><rules><builtin/></rules></probe></rules>", "1: unknown element <builtin> in <rules>"},
-	} {
-		t.Run(name, func(t *testing.T) { wantFaults(t, tt.file, []string{tt.want}) })
-	}
+	})
 }
 
 // manyRouters writes n routers, one per line.

@@ -17,10 +17,7 @@ import (
 
 func TestSettingFaults(t *testing.T) {
 	in := func(s string) string { return "<config_ndpmon>\n<settings>" + s + "</settings></config_ndpmon>" }
-	for name, tt := range map[string]struct {
-		file string
-		want string
-	}{
+	wantFault(t, map[string]faulty{
 		"unknown setting":         {in("<sylog_facility/>"), "2: unknown element <sylog_facility> in <settings>; did you mean <syslog_facility>?"},
 		"unknown at the root":     {"<config_ndpmon><admin_male/></config_ndpmon>", "1: unknown element <admin_male> in <config_ndpmon>; did you mean <admin_mail>?"},
 		"attribute of settings":   {"<config_ndpmon>\n<settings x='1'/></config_ndpmon>", `2: unknown attribute "x" of <settings>`},
@@ -39,9 +36,7 @@ func TestSettingFaults(t *testing.T) {
 		"attribute of built-in":   {"<rules><builtin only='hop-limit'/></rules>", `1: unknown attribute "only" of <builtin>`},
 		"element in built-in":     {"<rules><builtin><rule/></builtin></rules>", "1: unknown element <rule> in <builtin>"},
 		"duplicate of the file's": {"<rules><builtin/>\n<rule id='hop-limit'><match field='nd.ns'/></rule>\n<rule id='hop-limit'><match field='nd.ns'/></rule></rules>", `3: duplicate rule id "hop-limit"; the first is on line 2`},
-	} {
-		t.Run(name, func(t *testing.T) { wantFaults(t, tt.file, []string{tt.want}) })
-	}
+	})
 }
 
 // TestIdle sees which settings are named as not acted on.
@@ -202,10 +197,7 @@ func TestConditionFaults(t *testing.T) {
 		return "<rules><rule>\n<match " + attributes + ">" + inside + "</match></rule></rules>"
 	}
 	many := strings.Repeat("1,", maxValues) + "1"
-	for name, tt := range map[string]struct {
-		file string
-		want string
-	}{
+	wantFault(t, map[string]faulty{
 		"min too large":         {condition("field='inet6.hoplimit' min='256'", ""), `2: field inet6.hoplimit: min "256" is not a uint8 from 0 to 255`},
 		"max is no number":      {condition("field='inet6.hoplimit' max='x'", ""), `2: field inet6.hoplimit: max "x" is not a uint8 from 0 to 255`},
 		"empty min":             {condition("field='ethernet.vlan' min=''", ""), `2: field ethernet.vlan: min "" is not a uint16 from 0 to 4095`},
@@ -255,9 +247,7 @@ func TestConditionFaults(t *testing.T) {
 		"text in threshold":     {"<rules><rule><match field='nd.ns'/>\n<threshold type='limit' count='1' seconds='1'>x</threshold></rule></rules>", `2: text "x" in <threshold>, which takes none`},
 		"two thresholds": {"<rules><rule><match field='nd.ns'/>" + strings.Repeat("\n<threshold type='limit' count='1' seconds='1'/>", 2) + "</rule></rules>",
 			`3: second <threshold> in <rule>; the first is on line 2`},
-	} {
-		t.Run(name, func(t *testing.T) { wantFaults(t, tt.file, []string{tt.want}) })
-	}
+	})
 }
 
 // thresholdFile returns a file of a rule with a threshold on line 2.

@@ -11,22 +11,19 @@ import (
 
 // Program is compiled rules. It does not change and may be shared.
 //
-// Each rule is filed under one of its conditions, the one that the fewest frames should meet,
-// in an index of that condition's field: under each of the listed values. Where many rules are
-// filed under the same condition, they are filed again under another. An event is looked up in
-// the indexes, and only the few rules that are found are checked for their other conditions,
-// so the time for an event hardly depends on the number of rules.
+// Each rule is filed under one of its conditions, the one that the fewest frames should meet, in an index of that
+// condition's field: under each of the listed values. Where many rules are filed under the same condition, they are
+// filed again under another. An event is looked up in the indexes, and only the few rules that are found are checked
+// for their other conditions, so the time for an event hardly depends on the number of rules.
 //
 // A rule whose conditions are all negated is checked for every event.
 type Program struct {
 	rules []Rule
-	// checks has, for each rule, the conditions that remain to be checked once
-	// the rule was found in the indexes.
+	// checks has, for each rule, the conditions that remain to be checked once the rule was found in the indexes.
 	checks [][]check
 	// fields are those of all conditions; the index of a field is its slot.
 	fields []*schemas.Field
-	// gates are those of the fields, the index of a gate is its number; gate has the number of
-	// the gate of each field.
+	// gates are those of the fields, the index of a gate is its number; gate has the number of the gate of each field.
 	gates  []*schemas.Gate
 	gate   []int
 	top    *level

@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
 	"github.com/ndmon/ndmon/ruled/internal/corpus"
 	"github.com/ndmon/ndmon/ruled/rulefile"
 	"github.com/ndmon/ndmon/ruled/rules"
@@ -185,8 +184,7 @@ func TestMeaning(t *testing.T) {
 	}
 }
 
-// TestOrder checks that matches come in the order of the file, each once, with
-// rules that are found by different ways.
+// TestOrder checks that matches come in the order of the file, each once, with rules that are found by different ways.
 func TestOrder(t *testing.T) {
 	ra := corpus.Event(t, "radvd-full#1")
 	set := mustParse(t, `<rules>

@@ -1,7 +1,6 @@
 package rules
 
-// What the tests look at from outside, because they read rule files and so need rulefile,
-// which imports this package.
+// What the tests look at from outside, because they read rule files and so need rulefile, which imports this package.
 const MaxScratch = maxScratch
 
 func Scratch(ev *Evaluator) int { return cap(ev.values) }

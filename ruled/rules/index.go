@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"github.com/gaissmai/bart"
-
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/glob"
 )
@@ -20,8 +19,7 @@ type index struct {
 	present   bucket
 	numbers   map[uint64]*bucket
 	addresses map[netip.Addr]*bucket
-	// prefixes are those of addresses or, for ranges of numbers, of numbers in
-	// the guise of addresses (numberAddr).
+	// prefixes are those of addresses or, for ranges of numbers, of numbers in the guise of addresses (numberAddr).
 	prefixes prefixes
 	ranges   bool
 	strings  map[string]*bucket
@@ -90,8 +88,7 @@ func (ix *index) number(v *Value, rule int32) {
 	}
 }
 
-// numberAddr returns an address for a number of at most 32 bits, so that a range of numbers is
-// a few prefixes.
+// numberAddr returns an address for a number of at most 32 bits, so that a range of numbers is a few prefixes.
 func numberAddr(n uint64) netip.Addr {
 	var a [4]byte
 	binary.BigEndian.PutUint32(a[:], uint32(n))

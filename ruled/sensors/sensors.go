@@ -134,8 +134,7 @@ func gap(host string, from, to time.Time) Notice {
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// add adds a sensor as the last one heard. If there are too many, the one that has been
-// silent for longest is dropped.
+// add adds a sensor as the last one heard. If there are too many, the one that has been silent for longest is dropped.
 func (t *Table) add(w *Watched) {
 	w.tick = t.now
 	t.hosts.Add(w.Heartbeat.Host, w)

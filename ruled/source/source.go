@@ -72,8 +72,7 @@ func Divide(set *rulefile.Set) *Rules {
 // may be written in several steps.
 const lookEach = 500 * time.Millisecond
 
-// version differs between two files, and before and after a file is written to. It is zero
-// where there is no file.
+// version differs between two files, and before and after a file is written to. It is zero where there is no file.
 type version struct {
 	device, inode    uint64
 	size             int64
@@ -89,8 +88,7 @@ func versionOf(path string) version {
 	return version{uint64(st.Dev), st.Ino, st.Size, st.Mtim, st.Ctim}
 }
 
-// Load reads the rule file, or the built-in rules if the path is empty. Its error has every
-// fault of the file.
+// Load reads the rule file, or the built-in rules if the path is empty. Its error has every fault of the file.
 func Load(path string, log *slog.Logger, m *metrics.Metrics) (*Source, error) {
 	s := &Source{log: log, changed: make(chan struct{}, 1), m: m}
 	if path == "" {
@@ -148,8 +146,7 @@ func (s *Source) use(set *rulefile.Set) {
 	}
 }
 
-// reload reads a file that was good before. If the new one has faults, they are logged and
-// the old rules stay in force.
+// reload reads a file that was good before. If the new one has faults, they are logged and the old rules stay in force.
 func (s *Source) reload() {
 	before := s.Rules()
 	err := s.load()

@@ -28,8 +28,7 @@ import (
 type Head struct {
 	Type string    `json:"type"` // headType
 	Time time.Time `json:"time"`
-	// Stream is when the stream of events was made, Events the sequence number of the last
-	// event in the state.
+	// Stream is when the stream of events was made, Events the sequence number of the last event in the state.
 	Stream time.Time `json:"stream"`
 	Events uint64    `json:"events"`
 	// Alerts is the sequence number of an alert that is no newer than the last event's.
@@ -47,8 +46,7 @@ const (
 // ErrNone means that no state is stored under a name.
 var ErrNone = jetstream.ErrObjectNotFound
 
-// Read reads the state that the ruled with a consumer's name stored. It calls each with the
-// state of every link.
+// Read reads the state that the ruled with a consumer's name stored. It calls each with the state of every link.
 func Read(ctx context.Context, js jetstream.JetStream, name string, each func(link.State) error) (Head, error) {
 	var head Head
 	err := func() error {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
 	"github.com/ndmon/ndmon/ruled/internal/corpus"
 	"github.com/ndmon/ndmon/schemas"
 )

@@ -144,8 +144,7 @@ type Counters struct {
 // ring is a rule on an interface.
 type ring struct{ host, iface, rule string }
 
-// capped replaces the rule's id for the counters of an interface's caps, so that those of a
-// rule do not push them out.
+// capped replaces the rule's id for the counters of an interface's caps, so that those of a rule do not push them out.
 const capped = ""
 
 // key is a hash, the same in every run, of a rule's id and the tracked
@@ -239,8 +238,7 @@ func (k *Counters) passCap(rule string, t *Threshold, e *schemas.Event, of byte,
 	return count, true
 }
 
-// Dropped returns how many keys were dropped before their window was over. Their matches are
-// counted from 0 again.
+// Dropped returns how many keys were dropped before their window was over. Their matches are counted from 0 again.
 func (k *Counters) Dropped() uint64 { return k.dropped }
 
 // How much memory is kept for the values of an event: their number, and their text in bytes.
@@ -266,8 +264,7 @@ func (k *Counters) key(rule string, t *Threshold, e *schemas.Event) key {
 	return key(sum[:])
 }
 
-// capKey is the key of a cap of a rule for the event's link. No other begins like
-// it, for no rule's id is empty.
+// capKey is the key of a cap of a rule for the event's link. No other begins like it, for no rule's id is empty.
 func (k *Counters) capKey(rule string, e *schemas.Event, of byte) key {
 	b := append(appendText(appendText(appendText(appendText(k.text[:0], ""), rule), e.Host), e.Interface), of)
 	if of == ofAddress {

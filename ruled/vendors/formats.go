@@ -168,8 +168,7 @@ func (p *parser) csv(data []byte) error {
 	}
 }
 
-// checkRecords refuses a CSV file with too long a record. A record ends with the
-// line in which its quotes are even.
+// checkRecords refuses a CSV file with too long a record. A record ends with the line in which its quotes are even.
 func (p *parser) checkRecords(data []byte) error {
 	number, begin, length, quotes := 0, 0, 0, 0
 	for line := range bytes.Lines(data) {

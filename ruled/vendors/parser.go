@@ -14,8 +14,7 @@ const (
 	maxPrefixes = 1 << 20
 	// maxName bounds a vendor's name, in bytes. The longest that the IEEE has registered has 108.
 	maxName = 128
-	// maxRecord bounds a record of a CSV file, in bytes. A record of commas alone takes ten
-	// times its size in memory.
+	// maxRecord bounds a record of a CSV file, in bytes. A record of commas alone takes ten times its size in memory.
 	maxRecord = 64 << 10
 	// maxComments bounds the lines at the top that are searched for a day.
 	maxComments = 1000

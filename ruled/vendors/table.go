@@ -35,8 +35,7 @@ func (t *Table) Lookup(mac schemas.MAC) string {
 		return ""
 	}
 	number := mac.Uint64()
-	// The last prefix that begins at the address or before it contains the address, or lies
-	// in every prefix that does.
+	// The last prefix that begins at the address or before it contains the address, or lies in every prefix that does.
 	bound := key(number>>(48-maxBits)<<keyShift | maxBits)
 	n := number >> (48 - indexBits)
 	low, high := int(t.index[n]), int(t.index[n+1])

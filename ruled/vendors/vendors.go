@@ -46,8 +46,7 @@ func unpack() (*Table, error) {
 	return Parse("vendors.txt", text.Bytes())
 }
 
-// Load reads the file that names the makers of Ethernet addresses, or returns the built-in table if the name
-// is empty.
+// Load reads the file that names the makers of Ethernet addresses, or returns the built-in table if the name is empty.
 func Load(file string) (*Table, error) {
 	if file == "" {
 		return Builtin(), nil

@@ -11,7 +11,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
-
 	"github.com/ndmon/ndmon/schemas"
 )
 
@@ -56,8 +55,7 @@ func TestBuiltin(t *testing.T) {
 	}
 }
 
-// The table as it lies in the binary is what Append writes of it, so in order
-// and without lines that are left out.
+// The table as it lies in the binary is what Append writes of it, so in order and without lines that are left out.
 func TestBuiltinIsCanonical(t *testing.T) {
 	table := Builtin()
 	again, err := Parse("again", table.Append(nil))

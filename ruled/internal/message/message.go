@@ -22,8 +22,7 @@ type subject struct {
 	kind        schemas.Kind
 }
 
-// MaxSubjects bounds the subjects that are kept: a publisher of events can make up interface
-// names without end.
+// MaxSubjects bounds the subjects that are kept: a publisher of events can make up interface names without end.
 const MaxSubjects = 1 << 14
 
 // maxID bounds the id of an event, in bytes. It becomes part of a NATS header.
@@ -51,8 +50,7 @@ func (r *Reader) Read(from string, data []byte) error {
 		}
 		r.subjects[from] = s
 	}
-	// Permissions on NATS are by subject: what an event says about its origin is worth no
-	// more than its subject.
+	// Permissions on NATS are by subject: what an event says about its origin is worth no more than its subject.
 	e := &r.Event
 	if s.host != e.Host || s.iface != e.Interface || s.kind != e.Kind() {
 		return fmt.Errorf("event of %s/%s, kind %s, is on another's subject", e.Host, e.Interface, e.Kind())

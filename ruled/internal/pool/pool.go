@@ -1,10 +1,9 @@
 // Package pool is the bounded memory that all links share. It knows nothing of what the entries are about.
 //
-// A full pool forgets what matters least: what was first seen in a flood before what was
-// seen once, and only then what was seen again. Within such a class it forgets the entry that
-// has been silent for longest: of the host that has the most entries of the class, there of
-// the interface that has the most, and there of the link. So a flood only pushes out its own
-// entries, on however many made-up VLANs, interfaces or hosts it arrives.
+// A full pool forgets what matters least: what was first seen in a flood before what was seen once, and only then what
+// was seen again. Within such a class it forgets the entry that has been silent for longest: of the host that has the
+// most entries of the class, there of the interface that has the most, and there of the link. So a flood only pushes
+// out its own entries, on however many made-up VLANs, interfaces or hosts it arrives.
 package pool
 
 import (
@@ -251,9 +250,8 @@ func (s *Partition[K, V]) Classify(now int64) int {
 	return Once
 }
 
-// storms counts a new entry and reports whether it is part of a storm. It counts for the
-// whole interface only where the link has no storm of its own, and so on: the entries of
-// other links are not to be doubted with it.
+// storms counts a new entry and reports whether it is part of a storm. It counts for the whole interface only where the
+// link has no storm of its own, and so on: the entries of other links are not to be doubted with it.
 func (s *Partition[K, V]) storms(now int64) bool {
 	if s.Doubtful {
 		return true
@@ -288,9 +286,8 @@ func (s *Partition[K, V]) stormy(now int64) bool {
 // Settled reports whether an entry was seen more than once, and not in a flood.
 func (s *Partition[K, V]) Settled(i int32) bool { return s.pool.at(i).class == Lasting }
 
-// SeenAt notes that the entry at index i, which was first seen at first, was seen again at
-// now. It reports whether the entry is still one of a flood that goes on. Such an entry is
-// doubted: a flooder may send everything twice.
+// SeenAt notes that the entry at index i, which was first seen at first, was seen again at now. It reports whether the
+// entry is still one of a flood that goes on. Such an entry is doubted: a flooder may send everything twice.
 func (s *Partition[K, V]) SeenAt(i int32, first, now int64) (flood bool) {
 	switch n := s.pool.at(i); {
 	case n.class == Lasting:

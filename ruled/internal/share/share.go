@@ -5,9 +5,8 @@ package share
 // Classes is how many classes of things a Node counts. Each is shared by itself.
 const Classes = 3
 
-// Node is a part of the whole, such as a host or one of its interfaces. It knows
-// how many things of each class it has, its children's included. Things are
-// added to nodes without children (leaves), which are all equally deep.
+// Node is a part of the whole, such as a host or one of its interfaces. It knows how many things of each class it has,
+// its children's included. Things are added to nodes without children (leaves), which are all equally deep.
 type Node[T any] struct {
 	// Value is what the caller keeps of the node.
 	Value T
@@ -20,8 +19,7 @@ type Node[T any] struct {
 
 type class[T any] struct {
 	count int
-	// heap holds the children that have any, the one with the most first, at the
-	// node's own index in its parent's heap.
+	// heap holds the children that have any, the one with the most first, at the node's own index in its parent's heap.
 	heap []*Node[T]
 	at   int
 }
@@ -109,8 +107,7 @@ func (n *Node[T]) Most(class int) *Node[T] {
 	return most.Largest(class)
 }
 
-// Largest returns the leaf of a node that has the most things of a class, found as
-// Most does. There must be one.
+// Largest returns the leaf of a node that has the most things of a class, found as Most does. There must be one.
 func (n *Node[T]) Largest(class int) *Node[T] {
 	for len(n.children) > 0 {
 		n = n.classes[class].heap[0]

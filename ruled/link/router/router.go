@@ -232,9 +232,8 @@ func statements(e *schemas.Event) []schemas.Statement {
 	return all
 }
 
-// prefixAgain reports whether an option before this one has the same prefix, perhaps with
-// other values: a router may contradict itself. It looks only at the first maxListed
-// options, because a hostile RA has thousands.
+// prefixAgain reports whether an option before this one has the same prefix, perhaps with other values: a router may
+// contradict itself. It looks only at the first maxListed options, because a hostile RA has thousands.
 func prefixAgain(opt *schemas.Options, i int) bool {
 	return i < maxListed && slices.ContainsFunc(opt.PrefixInfo[:i], func(p schemas.PrefixInfo) bool {
 		return p.Prefix == opt.PrefixInfo[i].Prefix && p.PrefixLength == opt.PrefixInfo[i].PrefixLength

@@ -108,8 +108,7 @@ func (r *Routers) HasMAC(mac uint64) (found bool) {
 	return found
 }
 
-// Bogon reports whether an address is outside every prefix of the link. Site-local addresses
-// never are, as in NDPMon.
+// Bogon reports whether an address is outside every prefix of the link. Site-local addresses never are, as in NDPMon.
 func (r *Routers) Bogon(a netip.Addr) bool {
 	if len(r.prefixes) == 0 || !Unicast(a) || a.IsLinkLocalUnicast() || siteLocal(a) {
 		return false
@@ -141,9 +140,8 @@ func (r *Routers) atWork(addr netip.Addr) bool {
 	return slices.ContainsFunc(r.learned, func(l learned) bool { return l.LinkLocal == addr && !l.stopped })
 }
 
-// silent reports whether hosts have stopped using every learned router, because none was
-// heard for its lifetime. An RA with lifetime 0 of a router that had another does not count:
-// any station can send it. Stub routers do not count.
+// silent reports whether hosts have stopped using every learned router, because none was heard for its lifetime. An RA
+// with lifetime 0 of a router that had another does not count: any station can send it. Stub routers do not count.
 func (r *Routers) silent(now int64) bool {
 	return !slices.ContainsFunc(r.learned, func(l learned) bool { return !l.stub && now <= l.until })
 }
@@ -243,8 +241,7 @@ func (l learned) relearned(e *schemas.Event, now int64) learned {
 	return learned{Router: profile(e), since: now, last: now, heard: now, until: l.until, stub: l.stub}
 }
 
-// hear notes that the router was heard. A router that is no default router is expected to be
-// present for the timeout.
+// hear notes that the router was heard. A router that is no default router is expected to be present for the timeout.
 func (l *learned) hear(e *schemas.Event, now int64, timeout time.Duration) {
 	l.heard = now
 	if lifetime := int64(e.ND.RA.Lifetime) * second; lifetime > 0 {

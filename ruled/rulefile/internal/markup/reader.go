@@ -39,8 +39,7 @@ type Reader struct {
 	encoding string // an encoding that is not supported
 }
 
-// NewReader returns a reader of a file. The name is that of the file in remarks. A file
-// that cannot be XML is a fault.
+// NewReader returns a reader of a file. The name is that of the file in remarks. A file that cannot be XML is a fault.
 func NewReader(name string, data []byte) *Reader {
 	r := &Reader{name: name, lastLine: 1 + bytes.Count(bytes.TrimSuffix(data, []byte("\n")), []byte("\n"))}
 	if fault := unreadable(data); fault != "" {

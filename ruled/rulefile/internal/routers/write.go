@@ -165,8 +165,7 @@ func (w *writer) prefix(p *router.Prefix) {
 	optional(w, "param_preferred_time", p.Preferred)
 }
 
-// route writes what NDPMon's DTD requires: a space for an unknown value, because NDPMon crashes
-// on an empty element.
+// route writes what NDPMon's DTD requires: a space for an unknown value, because NDPMon crashes on an empty element.
 func (w *writer) route(r *router.Route) {
 	w.text("address", r.Prefix.Addr().String())
 	w.text("mask", strconv.Itoa(r.Prefix.Bits()))
