@@ -130,6 +130,9 @@ type metrics struct {
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	}
 	dropped := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "nd_sensor_dropped_total",
 		Help: "Frames lost: kernel, because they were not read in time; buffer, because it was full while NATS was away.",
@@ -139,14 +142,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "nd_sensor_frames_total",
 			Help: "Neighbor Discovery frames captured, by interface, direction and kind.",
 		}, []string{"interface", "direction", "kind"}),
-		ignored: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "nd_sensor_ignored_frames_total",
-			Help: "Frames read that turned out not to be Neighbor Discovery.",
-		}),
-		published: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "nd_sensor_events_total",
-			Help: "Events passed to the publisher, without heartbeats.",
-		}),
+		ignored:      counter("nd_sensor_ignored_frames_total", "Frames read that turned out not to be Neighbor Discovery."),
+		published:    counter("nd_sensor_events_total", "Events passed to the publisher, without heartbeats."),
 		droppedByOS:  dropped.WithLabelValues("kernel"),
 		droppedByBuf: dropped.WithLabelValues("buffer"),
 		interfaces: prometheus.NewGauge(prometheus.GaugeOpts{

@@ -145,9 +145,7 @@ func corpus(t testing.TB) map[string][][]byte {
 	captures := map[string][][]byte{}
 	for _, path := range paths {
 		for p, err := range capfile.ReadFile(path) {
-			if err != nil {
-				t.Fatal(err)
-			}
+			check(t, err)
 			captures[path] = append(captures[path], bytes.Clone(p.Data))
 		}
 	}
@@ -165,8 +163,7 @@ var (
 
 // frame puts a payload behind an Ethernet header.
 func frame(etherType uint16, payload []byte) []byte {
-	f := slices.Concat(make([]byte, 12), []byte{byte(etherType >> 8), byte(etherType)}, payload)
-	return f
+	return slices.Concat(make([]byte, 12), []byte{byte(etherType >> 8), byte(etherType)}, payload)
 }
 
 // tag puts a VLAN tag before an EtherType and its payload.
@@ -247,14 +244,17 @@ func repeat(n int) []byte { return bytes.Repeat(ext(60, 0), n) }
 func machine(t testing.TB, direction Direction) *bpf.VM {
 	t.Helper()
 	program, err := ND(direction)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	vm, err := bpf.NewVM(program)
+	check(t, err)
+	return vm
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return vm
 }
 
 func run(t *testing.T, vm *bpf.VM, frame []byte) bool {

@@ -62,18 +62,14 @@ func TestDirection(t *testing.T) {
 			Outgoing: packetType == outgoing,
 		} {
 			program, err := ND(direction)
-			if err != nil {
-				t.Fatal(err)
-			}
+			check(t, err)
 			for i, ins := range program {
 				if ins == (bpf.LoadExtension{Num: bpf.ExtType}) {
 					program[i] = bpf.LoadConstant{Dst: bpf.RegA, Val: packetType}
 				}
 			}
 			vm, err := bpf.NewVM(program)
-			if err != nil {
-				t.Fatal(err)
-			}
+			check(t, err)
 			if got := run(t, vm, ns); got != want {
 				t.Errorf("NS of packet type %d, direction %d: passes %v, want %v", packetType, direction, got, want)
 			}
@@ -91,17 +87,11 @@ func TestDirection(t *testing.T) {
 func TestKernelTakesIt(t *testing.T) {
 	for _, direction := range []Direction{Any, Incoming, Outgoing} {
 		program, err := ND(direction)
-		if err != nil {
-			t.Fatal(err)
-		}
+		check(t, err)
 		raw, err := bpf.Assemble(program)
-		if err != nil {
-			t.Fatal(err)
-		}
+		check(t, err)
 		conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
+		check(t, err)
 		defer conn.Close()
 		if err := ipv4.NewPacketConn(conn).SetBPF(raw); err != nil {
 			t.Errorf("kernel refuses the filter for direction %d: %v", direction, err)

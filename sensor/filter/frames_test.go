@@ -18,7 +18,7 @@ const (
 	refuse = false
 )
 
-func check(t *testing.T, tests []frameTest) {
+func checkFrames(t *testing.T, tests []frameTest) {
 	vm := machine(t, Any)
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -30,7 +30,7 @@ func check(t *testing.T, tests []frameTest) {
 }
 
 func TestMessages(t *testing.T) {
-	check(t, []frameTest{
+	checkFrames(t, []frameTest{
 		{"RS", untagged(ip6(58, icmp(133))), pass},
 		{"RA", untagged(ip6(58, icmp(134))), pass},
 		{"NS", untagged(ip6(58, icmp(135))), pass},
@@ -59,7 +59,7 @@ func TestMessages(t *testing.T) {
 }
 
 func TestTags(t *testing.T) {
-	check(t, []frameTest{
+	checkFrames(t, []frameTest{
 		{"VLAN", frame(0x8100, tag(12, 0x86dd, ip6(58, ns))), pass},
 		{"VLAN 0", frame(0x8100, tag(0, 0x86dd, ip6(58, ns))), pass},
 		{"service VLAN", frame(0x88a8, tag(12, 0x86dd, ip6(58, ns))), pass},
@@ -98,7 +98,7 @@ func TestTags(t *testing.T) {
 }
 
 func TestSNAP(t *testing.T) {
-	check(t, []frameTest{
+	checkFrames(t, []frameTest{
 		{"SNAP", frame(length, llc), pass},
 		{"SNAP, length 0", frame(0, llc), pass},
 		{"SNAP, length 1", frame(1, llc), pass},
@@ -137,7 +137,7 @@ func TestSNAP(t *testing.T) {
 }
 
 func TestHeaders(t *testing.T) {
-	check(t, []frameTest{
+	checkFrames(t, []frameTest{
 		{"hop-by-hop, NS", untagged(ip6(0, hbh, ns)), pass},
 		{"routing, NS", untagged(ip6(43, dst, ns)), pass},
 		{"destination options, NS", untagged(ip6(60, dst, ns)), pass},
@@ -181,7 +181,7 @@ func TestHeaders(t *testing.T) {
 }
 
 func TestFragments(t *testing.T) {
-	check(t, []frameTest{
+	checkFrames(t, []frameTest{
 		{"first fragment of UDP", untagged(ip6(44, frag(17, 0, true), udp)), refuse},
 		{"first fragment of an echo", untagged(ip6(44, frag(58, 0, true), icmp(128))), refuse},
 		{"later fragment of UDP", untagged(ip6(44, frag(17, 1448, true), udp)), refuse},
