@@ -1,12 +1,19 @@
 package bench
 
 import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/ndmon/ndmon/deploy/bench/figure"
 	"github.com/ndmon/ndmon/deploy/bench/proc"
 	"github.com/ndmon/ndmon/deploy/bench/wire"
 	"github.com/ndmon/ndmon/deploy/lab"
+	"github.com/ndmon/ndmon/schemas"
 )
 
 // The parameters of the pipeline scenarios.
@@ -203,4 +210,147 @@ func (r *run) search(every int) {
 	r.add(figure.Figure{Name: "frames a second without loss", Value: float64(low), Unit: figure.PerSecond})
 	begin.addOthers()
 	s.stop()
+}
+
+func latency(r *run) {
+	w := r.pair()
+	r.alertLatency(w, r.together(w.watched, r.watching()), figure.Below(1e-3), figure.Below(5e-3))
+}
+
+func latencyApart(r *run) {
+	w := r.pair()
+	r.alertLatency(w, r.apart(w.watched, r.watching()), figure.Below(1e-3), figure.Below(5e-3))
+}
+
+func (r *run) alertLatency(w pair, s *system, median, p99 *figure.Target) {
+	r.Helper()
+	begin := r.usage()
+	p := s.pass(w, r.rate, r.Duration, 1)
+	r.addArrivals(p.arrivals)
+	r.spread("frame to alert", p.arrivals.took(), median, p99)
+	r.add(figure.Figure{Name: fmt.Sprintf("processor time a frame at %d/s", r.rate), Value: p.cpu.Seconds() / p.sent, Unit: figure.Seconds})
+	begin.addOthers()
+	s.stop()
+}
+
+// arrivals records when a NATS subscriber received the alerts of frames, which are
+// numbered from 0.
+type arrivals struct {
+	end func()
+
+	mu      sync.Mutex
+	left    []time.Time // right before the frame was sent
+	arrived []time.Time // zero: not yet
+	missing int
+	again   int
+	alert   schemas.Alert
+	event   schemas.Event
+}
+
+// expect subscribes to the alerts of a number of frames.
+func (s *system) expect(frames int) *arrivals {
+	s.Helper()
+	a := &arrivals{left: make([]time.Time, frames), arrived: make([]time.Time, frames), missing: frames}
+	sub := s.subscribe(schemas.SubjectAlerts, a.arrives)
+	a.end = func() { sub.Unsubscribe() }
+	return a
+}
+
+// leaves records that a frame is being sent.
+func (a *arrivals) leaves(number int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.left[number] = time.Now()
+}
+
+func (a *arrivals) arrives(data []byte) {
+	now := time.Now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if json.Unmarshal(data, &a.alert) != nil {
+		return
+	}
+	n, ok := alerted(&a.alert, &a.event)
+	switch {
+	case !ok || int(n) >= len(a.left) || a.left[n].IsZero():
+	case !a.arrived[n].IsZero():
+		a.again++
+	default:
+		a.arrived[n] = now
+		a.missing--
+	}
+}
+
+func (a *arrivals) complete() bool {
+	missing, _ := a.outcome()
+	return missing == 0
+}
+
+// outcome returns the numbers of missing alerts and of repeated alerts.
+func (a *arrivals) outcome() (missing, again int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.missing, a.again
+}
+
+// took returns the times from frames to their alerts.
+func (a *arrivals) took() []time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var took []time.Duration
+	for n, at := range a.arrived {
+		if !at.IsZero() {
+			took = append(took, at.Sub(a.left[n]))
+		}
+	}
+	return took
+}
+
+// addArrivals adds the numbers of missing and repeated alerts.
+func (r *run) addArrivals(a *arrivals) {
+	missing, again := a.outcome()
+	r.add(figure.Figure{Name: "frames that alert", Value: float64(len(a.left)), Unit: figure.Count})
+	r.add(figure.Figure{Name: "alerts that never came", Value: float64(missing), Unit: figure.Count, Target: figure.Exactly(0)})
+	r.add(figure.Figure{Name: "alerts that came again", Value: float64(again), Unit: figure.Count, Target: figure.Exactly(0)})
+}
+
+// The targets of frames that match no rule, and of those that alert.
+var (
+	quietTargets = netip.MustParsePrefix("2001:db8:5:0:1::/96")
+	alertTargets = netip.MustParsePrefix("2001:db8:5:0:2::/96")
+)
+
+// writeRules returns a rule file with count rules that match no frame of ndbench,
+// and one that alerts on alertTargets. Each rule tests the kind of message, and an
+// address, a prefix or a number.
+func writeRules(count int) string {
+	var b strings.Builder
+	b.WriteString("<rules>\n")
+	rule := func(field, value string) {
+		b.WriteString(`<rule><match field="nd.ns"/><match field="` + field + `" value="` + value + "\"/></rule>\n")
+	}
+	for i := range uint32(count) {
+		switch i % 3 {
+		case 0:
+			rule("nd.ns.targetaddress", wire.Numbered(netip.MustParsePrefix("2001:db8:6::/96"), i).String())
+		case 1:
+			rule("inet6.source", netip.PrefixFrom(wire.Numbered(netip.MustParsePrefix("2001:db8:7::/96"), i<<8), 120).String())
+		case 2:
+			// RFC 8200, section 3: beyond what an Ethernet frame holds.
+			rule("inet6.payload", strconv.Itoa(2000+int(i%60000)))
+		}
+	}
+	b.WriteString(`<rule id="` + alertRule + `"><match field="nd.ns.targetaddress" value="` + alertTargets.String() + "\"/></rule>\n")
+	b.WriteString("</rules>\n")
+	return b.String()
+}
+
+const alertRule = "ndbench"
+
+// alerted returns the number of the frame that an alert is about.
+func alerted(alert *schemas.Alert, event *schemas.Event) (uint32, bool) {
+	if alert.Rule != alertRule || event.ParseJSON(alert.Event) != nil || event.ND == nil || event.ND.NS == nil {
+		return 0, false
+	}
+	return wire.Number(alertTargets, event.ND.NS.TargetAddress)
 }

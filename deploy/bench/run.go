@@ -30,6 +30,9 @@ type Config struct {
 	Log io.Writer
 }
 
+// maxRate keeps the number of frames within the numbers that a frame can have.
+const maxRate = 10_000_000
+
 // run is one run of a scenario. A failure ends it (lab.TB).
 type run struct {
 	lab.TB

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ndmon/ndmon/deploy/lab"
+	"github.com/ndmon/ndmon/schemas/process"
 	"github.com/vishvananda/netlink"
 )
 
@@ -196,4 +197,8 @@ func (p port) send(m lab.Message) error {
 	}
 	_, err = s.Write(m.Frame())
 	return errors.Join(err, s.Close())
+}
+
+func usageError(format string, args ...any) error {
+	return process.UsageError{Err: fmt.Errorf(format, args...)}
 }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/nats-io/nats.go"
@@ -112,4 +113,79 @@ func TestSensorIsStoppedAndStarted(t *testing.T) {
 	stop(t, p.sensor)
 	p.end(t)
 	exactlyOnce(t, "stream", sent, storedAlerts(t, p.nc))
+}
+
+// What finds the sensor's buffer full while NATS is away is an alert
+// afterwards, and not a silence.
+func TestLostFramesAreToldOf(t *testing.T) {
+	t.Parallel()
+	r := lab.NewRouter(t)
+	sensor := startSensor(r, "SENSOR_BUFFER=1048576", "SENSOR_REPORT=100ms")
+	sensor.Stderr.WaitFor("cannot reach NATS")
+	const sent = 5000
+	wire := r.Upstream.Wire("eth0")
+	for n := range sent {
+		wire.Send(numbered(n))
+	}
+	sensor.Stderr.WaitFor("frames were lost", "interface="+lab.Master)
+
+	startBroker(t, r.Namespace)
+	startRuled(r.Namespace)
+	nc := connect(t, r.Namespace, localNATS)
+	var told, seen uint64
+	lab.Eventually(t, "every frame is alerted on or told of", func() bool {
+		told, seen = 0, 0
+		for _, a := range storedAlerts(t, nc) {
+			if a.Rule == "events-lost" && a.Event.Lost != nil {
+				told += a.Event.Lost.Buffer + a.Event.Lost.Kernel
+			} else {
+				seen++
+			}
+		}
+		return told+seen >= sent
+	})
+	if told == 0 || seen == 0 || told+seen != sent {
+		t.Errorf("of %d frames %d were alerted on and %d told of as lost", sent, seen, told)
+	}
+}
+
+// A NATS server without JetStream is named as such by all that need it, and what
+// waits for it goes on once it is enabled.
+func TestServerWithoutJetStream(t *testing.T) {
+	t.Parallel()
+	r := lab.NewRouter(t)
+	b := &broker{t: t, at: r.Namespace, dir: t.TempDir(), conf: write(t, "nats.conf", []byte("listen: \"127.0.0.1:"+brokerPort+"\"\n"))}
+	b.start()
+	const want = "JetStream is not enabled on the NATS server at " + localNATS + " (nats-server -js, or jetstream {} in its configuration)"
+
+	metrics := "RULED_METRICS=127.0.0.1:9101"
+	ruled := r.Start(with(program("nd-ruled"), metrics))
+	ruled.Stderr.WaitFor(want)
+	p := r.Start(with(program("nd-ruled", "health"), metrics))
+	if status := p.Wait(); status != 1 || !strings.HasPrefix(p.Stdout.String(), "events: make stream ND_EVENTS: "+want) {
+		t.Errorf("health: exit status %d, %q", status, p.Stdout)
+	}
+	sensor := startSensor(r)
+	wire := r.Upstream.Wire("eth0")
+	wire.Send(numbered(1))
+	sensor.Stderr.WaitFor("is nd-ruled running, which makes the streams, and is JetStream enabled on the NATS server?")
+	for _, args := range [][]string{{"nd-ruled", "neighbors"}, {"ndmon", "-i", lab.Master, "--nats", localNATS}} {
+		p := r.Start(program(args[0], args[1:]...))
+		if status := p.Wait(); status != 1 || !strings.Contains(p.Stderr.String(), want) {
+			t.Errorf("%v: exit status %d, %s", args, status, p.Stderr)
+		}
+	}
+	if got := strings.Count(ruled.Stderr.String(), want); got != 1 {
+		t.Errorf("nd-ruled logs it %d times:\n%s", got, ruled.Stderr)
+	}
+
+	alerts := collect(t, connect(t, r.Namespace, localNATS), "nd.alerts")
+	b.Kill()
+	b.conf = ""
+	b.start()
+	ruled.Stderr.WaitFor("reading events")
+	lab.Eventually(t, "an alert", func() bool {
+		wire.Send(numbered(2))
+		return len(alerts) > 0
+	})
 }

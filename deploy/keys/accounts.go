@@ -101,9 +101,9 @@ func copyTransfers() []transfer {
 	for i, subject := range copyAPI("$JS.API") {
 		list = append(list, transfer{"service", right{account: copyAccount, subject: subject}, mainAccount, copyAPI(schemas.CopyAPI)[i]})
 	}
-	const create = "CONSUMER.CREATE." + schemas.StreamAlerts
+	const request = "CONSUMER.CREATE." + schemas.StreamAlerts
 	return append(list,
-		transfer{"service", right{account: mainAccount, subject: "$JS.API." + create}, copyAccount, schemas.OriginAPI + "." + create},
+		transfer{"service", right{account: mainAccount, subject: "$JS.API." + request}, copyAccount, schemas.OriginAPI + "." + request},
 		transfer{"stream", right{account: copyAccount, subject: "$JS.FC." + schemas.StreamAlerts + ".>"}, mainAccount, ""},
 		transfer{"stream", right{account: mainAccount, subject: schemas.CopyDeliver + ".>"}, copyAccount, ""},
 	)

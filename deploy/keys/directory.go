@@ -2,6 +2,7 @@ package keys
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,6 +10,10 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nkeys"
 )
 
 // makeDirectory makes the directory, which only its owner may read.
@@ -110,4 +115,258 @@ func writeUsers(dir string) error {
 		return fmt.Errorf("write the list of users: %w", err)
 	}
 	return nil
+}
+
+// Names of files in the directory.
+const (
+	ServerFile = "nats-server.conf"
+	UsersFile  = "users.conf"
+	seedSuffix = ".nk"
+	// contextSuffix is the suffix of contexts of the command nats.
+	contextSuffix = ".json"
+)
+
+// usersOf returns the users of hosts.
+func usersOf(hosts []string) []user {
+	hosts = slices.Compact(slices.Sorted(slices.Values(hosts)))
+	var users []user
+	for _, host := range hosts {
+		users = append(users, user{role: Sensor, host: host}, user{role: Pinger, host: host})
+	}
+	return users
+}
+
+func (u user) name() string {
+	if u.host == "" {
+		return string(u.role)
+	}
+	return string(u.role) + "-" + u.host
+}
+
+func (u user) seedFile(dir string) string { return filepath.Join(dir, u.name()+seedSuffix) }
+
+// HasHost reports whether the directory has the keys of a host.
+func HasHost(dir, host string) bool {
+	_, err := os.Stat(user{role: Sensor, host: host}.seedFile(dir))
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// userOf returns the user whose file with this suffix it is.
+func userOf(file, suffix string) (u user, ok bool) {
+	name, ok := strings.CutSuffix(file, suffix)
+	if !ok || strings.HasSuffix(name, "-") {
+		return u, false
+	}
+	role, host, _ := strings.Cut(name, "-")
+	u = user{role: Role(role), host: host}
+	switch u.role {
+	case Sensor, Pinger:
+		return u, host != ""
+	}
+	return u, host == "" && slices.Contains(single, u.role)
+}
+
+// makeSeed writes a new seed and returns its public key.
+func makeSeed(path string) (key string, err error) {
+	pair, err := nkeys.CreateUser()
+	if err != nil {
+		return "", fmt.Errorf("make a key: %w", err)
+	}
+	defer pair.Wipe()
+	seed, err := pair.Seed()
+	if err != nil {
+		return "", fmt.Errorf("make a key: %w", err)
+	}
+	if key, err = pair.PublicKey(); err != nil {
+		return "", fmt.Errorf("make a key: %w", err)
+	}
+	return key, create(path, append(seed, '\n'))
+}
+
+// create writes a new file that only its owner can read.
+func create(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("create a file of the keys: %w", err)
+	}
+	_, err = f.Write(data)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("write a file of the keys: %w", err)
+	}
+	return nil
+}
+
+// readUsers returns the users whose seeds are in the directory, sorted by name.
+func readUsers(dir string) ([]user, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("read the directory of the keys: %w", err)
+	}
+	var users []user
+	for _, e := range entries {
+		u, ok := userOf(e.Name(), seedSuffix)
+		if !ok {
+			continue
+		}
+		if u.key, err = readKey(filepath.Join(dir, e.Name())); err != nil {
+			return nil, err
+		}
+		users = append(users, u)
+	}
+	return users, nil
+}
+
+// readKey returns the public key of the seed in a file.
+func readKey(path string) (string, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("read seed: %w", err)
+	}
+	var key string
+	pair, err := nkeys.FromSeed(bytes.TrimSpace(data))
+	if err == nil {
+		key, err = pair.PublicKey()
+		pair.Wipe()
+	}
+	if err != nil || !nkeys.IsValidPublicUserKey(key) {
+		return "", errors.Join(fmt.Errorf("%s is not the seed of a user", path), err)
+	}
+	return key, nil
+}
+
+// natsContext has the fields of a context of the command nats (nats --context FILE) that
+// ndmon uses.
+type natsContext struct {
+	Description string `json:"description"`
+	URL         string `json:"url"`
+	NKey        string `json:"nkey"`
+	CA          string `json:"ca,omitempty"`
+	InboxPrefix string `json:"inbox_prefix"`
+}
+
+// Client is how the fleet's users reach the server.
+type Client struct {
+	// URL is the server's.
+	URL string
+	// CA, if set, is a file with the authorities of the server's certificate.
+	CA string
+}
+
+// Defaults of Client.URL and Server.Data.
+const (
+	DefaultURL  = "nats://127.0.0.1:4222"
+	DefaultData = "/var/lib/nats-server"
+)
+
+func (c Client) check() error {
+	switch {
+	case c.URL == "":
+		return errors.New("--url: is empty: use the URL of the NATS server, such as " + DefaultURL)
+	case !printable(c.URL) || !printable(c.CA):
+		return fmt.Errorf("--url, --ca: %q, %q have characters that are not printable", c.URL, c.CA)
+	}
+	return nil
+}
+
+func (u user) contextFile(dir string) string { return filepath.Join(dir, u.name()+contextSuffix) }
+
+// writeContext writes the context of a user whose seed is in the directory.
+func writeContext(dir string, u user, c Client) error {
+	seed, err := filepath.Abs(u.seedFile(dir))
+	if err == nil && c.CA != "" {
+		c.CA, err = filepath.Abs(c.CA)
+	}
+	if err != nil {
+		return fmt.Errorf("write a context for nats: %w", err)
+	}
+	data, err := json.MarshalIndent(natsContext{"ndmon: " + u.name(), c.URL, seed, c.CA, "_INBOX." + u.key}, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write a context for nats: %w", err)
+	}
+	return create(u.contextFile(dir), append(data, '\n'))
+}
+
+// readClient returns how the users of a directory reach the server.
+func readClient(dir string) (Client, error) {
+	path := user{role: Viewer}.contextFile(dir)
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Client{URL: DefaultURL}, nil
+	}
+	if err != nil {
+		return Client{}, fmt.Errorf("read a context for nats: %w", err)
+	}
+	var c natsContext
+	if err := json.Unmarshal(data, &c); err != nil {
+		return Client{}, fmt.Errorf("read %s: %w", path, err)
+	}
+	return Client{URL: c.URL, CA: c.CA}, nil
+}
+
+// Server is the configuration of the server besides its users. Its paths are paths on the
+// server.
+type Server struct {
+	// Data is the directory of what the server stores.
+	Data string
+	// Cert and Key, if set, are files for TLS.
+	Cert, Key string
+	// CA, if set, is a file with the authorities of client certificates. Clients must have
+	// one then.
+	CA string
+}
+
+func (s Server) check() error {
+	switch {
+	case s.Data == "":
+		return errors.New("--data: is empty: use a directory")
+	case (s.Cert == "") != (s.Key == ""):
+		return errors.New("--tls-cert, --tls-key: need each other")
+	case s.CA != "" && s.Cert == "":
+		return errors.New("--tls-ca: needs --tls-cert and --tls-key; it is for client certificates")
+	}
+	for _, path := range []string{s.Data, s.Cert, s.Key, s.CA} {
+		if !printable(path) {
+			return fmt.Errorf("%q is not a path of printable characters", path)
+		}
+	}
+	return nil
+}
+
+// SyncInterval is the interval at which JetStream flushes its files to the disk. With the
+// server's default, a power failure loses the alerts of two minutes.
+const SyncInterval = 2 * time.Second
+
+// serverConfig returns the server's configuration without its users.
+func serverConfig(s Server) []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, `# NATS server of an ndmon fleet. ndmon keys init made it once: you may change it.
+
+server_name: "ndmon"
+listen: "[::]:4222"
+
+jetstream {
+  # The directory of events, alerts and the state of nd-ruled.
+  store_dir: %s
+  # A power failure loses what was stored in this time.
+  sync_interval: "%v"
+}
+
+# The accounts and their users. ndmon keys add and remove rewrite this file; the server
+# reads it again when it reloads its configuration.
+include %s
+`, quote(s.Data), SyncInterval, quote(UsersFile))
+	if s.Cert == "" {
+		return b.Bytes()
+	}
+	fmt.Fprintf(&b, "\ntls {\n  cert_file: %s\n  key_file: %s\n", quote(s.Cert), quote(s.Key))
+	if s.CA != "" {
+		fmt.Fprintf(&b, "  # Clients must have a certificate of one of these authorities.\n  ca_file: %s\n  verify: true\n", quote(s.CA))
+	}
+	fmt.Fprint(&b, "}\n")
+	return b.Bytes()
+}
+
+// usersConfig returns the list of accounts and users.
+func usersConfig(users []user) []byte {
+	return append([]byte("# ndmon keys makes this file from the seeds in this directory: changes are lost.\n"), accountsConfig(users)...)
 }

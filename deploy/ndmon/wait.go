@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/schemas/bus"
 )
 
 // evaluated waits until ruled has evaluated all events that are stored now, and their
@@ -81,4 +82,29 @@ func until(ctx context.Context, done func() (bool, error)) error {
 		case <-ticker.C:
 		}
 	}
+}
+
+// paced keeps the reading of a file from overtaking the rules: the stream of events is
+// bounded and drops the oldest.
+type paced struct {
+	*bus.Publisher
+	evaluated func(context.Context) error
+	// most is the number of bytes that are published before their evaluation is awaited.
+	most  int
+	bytes int
+}
+
+// Publish implements sensor.Publisher.
+func (p *paced) Publish(ctx context.Context, subject, msgID string, data []byte) error {
+	const overhead = 128 // of a message in the stream
+	if p.bytes += len(data) + overhead; p.bytes > p.most {
+		p.bytes = 0
+		if err := p.Flush(ctx); err != nil {
+			return err
+		}
+		if err := p.evaluated(ctx); err != nil {
+			return err
+		}
+	}
+	return p.Publisher.Publish(ctx, subject, msgID, data)
 }

@@ -1,11 +1,13 @@
 package alerts
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/schemas/process"
 )
 
 func TestTextLine(t *testing.T) {
@@ -45,5 +47,15 @@ func TestJSONLine(t *testing.T) {
 		if line, err := format([]byte("garbage")); err == nil {
 			t.Errorf("garbage became %q", line)
 		}
+	}
+}
+
+// What it writes is tested with the lab, in package compose.
+func TestBadOutput(t *testing.T) {
+	t.Setenv("ALERTS_OUTPUT", "xml")
+	var out, err bytes.Buffer
+	status := process.Execute(Command(), nil, &out, &err)
+	if want := "alerts: ALERTS_OUTPUT: \"xml\" is not a format: use text or json\n"; status != process.ExitUsage || err.String() != want {
+		t.Errorf("status %d, %q, want %q", status, err.String(), want)
 	}
 }

@@ -6,10 +6,58 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 )
+
+// A message reaches the subscriber, and none after stop has returned.
+func TestDirect(t *testing.T) {
+	var d direct[int]
+	one := 1
+	d.send(&one) // without a subscriber
+	for range 3 {
+		got, stopped := 0, false
+		stop := d.subscribe(func(n *int) {
+			if stopped {
+				t.Error("received after stop")
+			}
+			got += *n
+		})
+		d.send(&one)
+		if got != 1 {
+			t.Errorf("got %d, want 1", got)
+		}
+		var sending sync.WaitGroup
+		sending.Go(func() {
+			for range 10_000 {
+				d.send(&one)
+			}
+		})
+		stop()
+		stopped = true
+		sending.Wait()
+	}
+}
+
+// What is kept in memory is a share of what there is, and adds up to less than half.
+func TestLimits(t *testing.T) {
+	none := limitsFor(0)
+	if none.events != 32<<20 || none.buffer != 0 || none.neighbours != 0 || !none.copy {
+		t.Errorf("without a limit: %+v", none)
+	}
+	for _, mib := range []int64{32, 48, 96, 224, 480, 4096} {
+		memory := mib << 20
+		l := limitsFor(memory)
+		if sum := l.events + 3*int64(l.buffer) + int64(l.neighbours)*300; sum > memory/2 {
+			t.Errorf("of %d MiB, %d bytes are for what is kept", mib, sum)
+		}
+		if l.events < 2<<20 || l.events > none.events || l.copy != (mib >= 400) {
+			t.Errorf("of %d MiB: %+v", mib, l)
+		}
+	}
+}
 
 // watchIn returns the parts of an ndmon that watches, with the directory data.
 func watchIn(t *testing.T, data string, log *bytes.Buffer) *parts {
