@@ -172,6 +172,8 @@ func (d *Decoder) content(lists *schemas.Options, m []byte, at, size int) (fault
 		addTo(d, &lists.TargetLinkLayer, schemas.LinkLayer{Address: schemas.MAC(o[2:8])})
 	case o[0] == optNonce:
 		addTo(d, &lists.Nonce, schemas.Nonce{Value: d.hex(o[2:])})
+	case o[0] == optRedirectedHeader:
+		d.redirectedHeader(o)
 	default:
 		return d.rareContent(m, at, size)
 	}
@@ -182,8 +184,6 @@ func (d *Decoder) content(lists *schemas.Options, m []byte, at, size int) (fault
 func (d *Decoder) rareContent(m []byte, at, size int) (fault string) {
 	o, lists := m[at:at+size], &d.options
 	switch o[0] {
-	case optRedirectedHeader:
-		d.redirectedHeader(o)
 	case optAdvInterval:
 		addTo(d, &lists.AdvInterval, schemas.AdvInterval{Interval: binary.BigEndian.Uint32(o[4:])})
 	case optHomeAgent:
