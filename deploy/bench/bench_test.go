@@ -66,9 +66,7 @@ func measured(t *testing.T, cfg Config) map[string]map[string]figure.Figure {
 		}
 		figures[f.Scenario][f.Name] = f
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return figures
 }
 
@@ -182,9 +180,7 @@ func testCalledOff(t *testing.T, bin string) {
 
 func TestFrames(t *testing.T) {
 	set, err := rulefile.Parse("rules.xml", []byte(writeRules(ruleCount)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	program := rules.Compile(set.Rules)
 	if program.Len() != ruleCount+1 {
 		t.Errorf("%d rules, want %d and the one that alerts", program.Len(), ruleCount)
@@ -226,9 +222,7 @@ func TestReport(t *testing.T) {
 	r.add(figure.Figure{Name: "processor", Value: 0.5, Unit: figure.Percent, Target: figure.Below(0.5)})
 
 	var written bytes.Buffer
-	if err := report.WriteText(&written); err != nil {
-		t.Fatal(err)
-	}
+	must(t, report.WriteText(&written))
 	_, table, _ := strings.Cut(written.String(), "\n\n") // the machine is before it
 	var got []string
 	for line := range strings.Lines(table) {
@@ -250,13 +244,9 @@ func TestReport(t *testing.T) {
 	}
 
 	var text bytes.Buffer
-	if err := report.WriteJSON(&text); err != nil {
-		t.Fatal(err)
-	}
+	must(t, report.WriteJSON(&text))
 	var back figure.Report
-	if err := json.Unmarshal(text.Bytes(), &back); err != nil {
-		t.Fatal(err)
-	}
+	must(t, json.Unmarshal(text.Bytes(), &back))
 	if diff := cmp.Diff(report, back); diff != "" {
 		t.Errorf("JSON (-want +got):\n%s", diff)
 	}
@@ -264,9 +254,7 @@ func TestReport(t *testing.T) {
 
 func TestCommandLine(t *testing.T) {
 	var out, log bytes.Buffer
-	if err := Command(t.Context(), []string{"--help"}, &out, &log); err != nil {
-		t.Fatal(err)
-	}
+	must(t, Command(t.Context(), []string{"--help"}, &out, &log))
 	for _, s := range Scenarios() {
 		if !strings.Contains(out.String(), s.Name) {
 			t.Errorf("the help does not name %s", s.Name)
@@ -284,5 +272,12 @@ func TestCommandLine(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want one about %s", args, err, want)
 		}
+	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }

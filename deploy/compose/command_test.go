@@ -41,9 +41,7 @@ func TestBadArguments(t *testing.T) {
 func TestReady(t *testing.T) {
 	serve := func(greeting string) string {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		t.Cleanup(func() { l.Close() })
 		go func() {
 			for {
@@ -69,5 +67,12 @@ func TestReady(t *testing.T) {
 		if err := ndlab(t, "ready", "127.0.0.1", target); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", target, err, want)
 		}
+	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }

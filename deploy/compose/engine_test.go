@@ -194,13 +194,9 @@ func (l *composed) connect(keys, seed string) *nats.Conn {
 	l.Helper()
 	path := filepath.Join(keys, seed)
 	key, err := nats.NkeyOptionFromSeed(path)
-	if err != nil {
-		l.Fatal(err)
-	}
+	must(l, err)
 	var options nats.Options
-	if err := key(&options); err != nil {
-		l.Fatal(err)
-	}
+	must(l, key(&options))
 	address := strings.TrimSpace(l.run("port", "nats", "4222"))
 	nc, err := nats.Connect("nats://"+address, key, nats.CustomInboxPrefix(nats.InboxPrefix+options.Nkey),
 		nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
@@ -216,21 +212,15 @@ func (l *composed) connect(keys, seed string) *nats.Conn {
 func freePort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer l.Close()
 	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return port
 }
 
 func read(t *testing.T, path string) string {
 	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return strings.TrimSpace(string(data))
 }

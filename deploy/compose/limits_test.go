@@ -59,9 +59,7 @@ func (l *composed) privileges() {
 				Memory                       int64
 			}
 		}
-		if err := json.Unmarshal(l.docker("inspect", "--format", "{{json .}}", id), &c); err != nil {
-			l.Fatal(err)
-		}
+		must(l, json.Unmarshal(l.docker("inspect", "--format", "{{json .}}", id), &c))
 		service := c.Config.Labels["com.docker.compose.service"]
 		h := c.HostConfig
 		if !h.ReadonlyRootfs || h.Privileged || h.Memory == 0 || !slices.Equal(h.CapDrop, []string{"ALL"}) ||
@@ -92,9 +90,7 @@ func (l *composed) files(id, folder string) (names []string) {
 		if err == io.EOF {
 			break
 		}
-		if err != nil {
-			l.Fatal(err)
-		}
+		must(l, err)
 		if h.Typeflag != tar.TypeReg {
 			continue
 		}
@@ -182,9 +178,7 @@ func (l *composed) attach(network string) wire {
 	l.Helper()
 	project := l.inspect(l.container("h1"), `{{index .Config.Labels "com.docker.compose.project"}}`)
 	s, err := lab.NewSender("br-" + l.inspect(project+"_"+network, "{{.Id}}")[:12])
-	if err != nil {
-		l.Fatal(err)
-	}
+	must(l, err)
 	l.Cleanup(func() { s.Close() })
 	return wire{l, s}
 }
@@ -222,9 +216,7 @@ type alert struct {
 func follow(t *testing.T, nc *nats.Conn) *stored {
 	t.Helper()
 	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return &stored{t: t, js: js, next: 1}
 }
 

@@ -105,9 +105,7 @@ func keyOf(t *testing.T, from *lab.Namespace, url string) (opts []nats.Option) {
 	var network string
 	var err error
 	from.Do(func() { network, err = os.Readlink("/proc/thread-self/ns/net") })
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	port := url[strings.LastIndex(url, ":")+1:]
 	seedFile, err := os.ReadFile("/run/ndmon/" + strings.Trim(network, "net:[]") + "-" + port)
 	if err != nil {
@@ -165,9 +163,7 @@ func publish(t *testing.T, nc *nats.Conn, subject string, data []byte) {
 func stream(t *testing.T, nc *nats.Conn, name string) jetstream.Stream {
 	t.Helper()
 	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	s, err := js.Stream(t.Context(), name)
 	if err != nil {
 		t.Fatalf("look up stream %s: %v", name, err)

@@ -69,9 +69,7 @@ func TestScanLeavesRoom(t *testing.T) {
 			var other *net.UDPConn
 			var err error
 			r.Do(func() { other, err = net.ListenUDP("udp6", nil) })
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			defer other.Close()
 			least := r.NeighbourTable()
 			t.Logf("%d of %d entries before", least.Entries, least.Most)

@@ -220,9 +220,7 @@ func tear(t *testing.T, dir, stream string) {
 	}
 	for _, block := range blocks {
 		info, err := os.Stat(block)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		must(t, os.Truncate(block, info.Size()*2/3))
 	}
 }
@@ -267,9 +265,7 @@ func TestAlertsShowsAlertsAlone(t *testing.T) {
 func jet(t *testing.T, nc *nats.Conn) jetstream.JetStream {
 	t.Helper()
 	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return js
 }
 

@@ -60,9 +60,7 @@ func members(t *testing.T, object []byte) []string {
 	var names []string
 	for d.More() {
 		name, err := d.Token()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		names = append(names, name.(string))
 		var value json.RawMessage
 		must(t, d.Decode(&value))
@@ -259,9 +257,7 @@ func TestReadLeavesNothingBehind(t *testing.T) {
 		must(t, syscall.Mkfifo(pipe, 0o600))
 	}
 	writer, err := os.OpenFile(empty, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { writer.Close() })
 	big := corpus(t, "thc-fuzz_ip6_ra")
 	for _, tc := range []struct {
@@ -288,9 +284,7 @@ func TestReadLeavesNothingBehind(t *testing.T) {
 				t.Errorf("exit status %d", status)
 			}
 			left, err := os.ReadDir(dir)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			if len(left) > 0 {
 				t.Errorf("left behind: %v", left)
 			}

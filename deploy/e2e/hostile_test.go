@@ -97,9 +97,7 @@ func TestGarbageOnEventSubjects(t *testing.T) {
 	}
 	lab.Eventually(t, "all messages are done with", func() bool {
 		consumer, err := stream(t, c.nc, "ND_EVENTS").Consumer(t.Context(), "ruled")
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		info := consumer.CachedInfo()
 		if info.NumRedelivered > 0 {
 			t.Fatalf("%d messages came again", info.NumRedelivered)
@@ -235,22 +233,16 @@ func messageSchemas(t *testing.T) map[string]*jsonschema.Schema {
 	ids := map[string]string{}
 	for _, messageType := range []string{schemas.TypeEvent, schemas.TypeAlert, schemas.TypeRelay, schemas.TypeResult} {
 		data, err := os.ReadFile("../../schemas/jsonschema/" + messageType + ".json")
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		ids[messageType] = doc.(map[string]any)["$id"].(string)
 		must(t, c.AddResource(ids[messageType], doc))
 	}
 	compiled := map[string]*jsonschema.Schema{}
 	for messageType, id := range ids {
 		s, err := c.Compile(id)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		compiled[messageType] = s
 	}
 	return compiled

@@ -29,9 +29,7 @@ func certificates(t *testing.T) (ca, cert, key string) {
 	t.Helper()
 	newKey := func() *ecdsa.PrivateKey {
 		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		return k
 	}
 	authority := &x509.Certificate{
@@ -62,18 +60,12 @@ func certificates(t *testing.T) (ca, cert, key string) {
 func as(t *testing.T, from *lab.Namespace, seedFile, ca string, opts ...nats.Option) *nats.Conn {
 	t.Helper()
 	key, err := nats.NkeyOptionFromSeed(seedFile)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	seed := readFile(t, seedFile)
 	pair, err := nkeys.FromSeed([]byte(strings.TrimSpace(string(seed))))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	public, err := pair.PublicKey()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	nc, err := nats.Connect(localNATS, append(opts, key, nats.RootCAs(ca), nats.CustomInboxPrefix("_INBOX."+public), nats.SetCustomDialer(from))...)
 	if err != nil {
 		t.Fatalf("connect with %s: %v", filepath.Base(seedFile), err)

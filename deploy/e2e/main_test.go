@@ -192,7 +192,7 @@ func readFile(t *testing.T, path string) []byte {
 	return data
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -218,8 +218,6 @@ func metric(t *testing.T, from *lab.Namespace, address, name string) float64 {
 		t.Fatalf("there is no metric %s", name)
 	}
 	value, err := strconv.ParseFloat(string(m[1]), 64)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return value
 }

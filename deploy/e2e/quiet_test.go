@@ -195,9 +195,7 @@ func (q *honestLink) booted(h *lab.Namespace) {
 func usable(t *testing.T, h *lab.Namespace) (list []netip.Addr) {
 	t.Helper()
 	addrs, err := h.Netlink.AddrList(h.Link("eth0"), netlink.FAMILY_V6)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for _, a := range addrs {
 		if addr, _ := netip.AddrFromSlice(a.IP); quietPrefix.Contains(addr) && a.Flags&unix.IFA_F_TENTATIVE == 0 {
 			list = append(list, addr)
@@ -209,9 +207,7 @@ func usable(t *testing.T, h *lab.Namespace) (list []netip.Addr) {
 func hasRouter(t *testing.T, h *lab.Namespace) bool {
 	t.Helper()
 	routes, err := h.Netlink.RouteList(h.Link("eth0"), netlink.FAMILY_V6)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return slices.ContainsFunc(routes, func(r netlink.Route) bool { return r.Gw != nil })
 }
 

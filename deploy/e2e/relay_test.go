@@ -320,9 +320,7 @@ func TestRelayWithCapNetRawAlone(t *testing.T) {
 	}
 	// Without a folder of the run time, it cannot note where its key is.
 	key, err := nats.NkeyOptionFromSeed(data + "/ndmon/admin.nk")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	results := collect(t, connectWith(t, r.Namespace, localNATS, key), "nd.results.r1")
 	wire1, wire2, out := r.Host1.Wire("eth0"), r.Host2.Wire("eth0"), r.Wire(lab.Master)
 	out.Send(lab.Solicitation(r.MAC(lab.Master), lab.RouterAddress, lab.Host1Address).Frame())

@@ -69,9 +69,7 @@ func TestInterruptWhilePinging(t *testing.T) {
 	interrupt(t, p)
 	// The routing rules that were made for the pings are gone.
 	rules, err := r.Netlink.RuleList(syscall.AF_INET6)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for _, rule := range rules {
 		if rule.OifName != "" {
 			t.Errorf("a routing rule is left: %v", rule)
@@ -95,9 +93,7 @@ func TestDaemon(t *testing.T) {
 		t.Fatalf("exit status %d of ndmon -d: %s", status, log)
 	}
 	pid, err := strconv.Atoi(string(m[1]))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() {
 		if runs(pid) {
 			syscall.Kill(pid, syscall.SIGKILL)

@@ -140,9 +140,7 @@ func (f *flow) end() int {
 func corpus(t *testing.T, name string) string {
 	t.Helper()
 	path, err := filepath.Abs(filepath.Join("..", "..", "sensor", "testdata", "corpus", name+".pcap"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return path
 }
 
@@ -199,9 +197,7 @@ func pcapng(t *testing.T, iface string, list ...captured) []byte {
 	w, err := pcapgo.NewNgWriterInterface(&b, pcapgo.NgInterface{
 		Name: iface, LinkType: layers.LinkTypeEthernet, TimestampResolution: 9,
 	}, pcapgo.DefaultNgWriterOptions)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for _, c := range list {
 		must(t, w.WritePacket(c.info(0), c.data))
 	}

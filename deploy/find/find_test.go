@@ -106,9 +106,7 @@ func resultOf(host, slave string, status schemas.Status, change func(*schemas.Re
 func pingers(t *testing.T, s *server.Server, results ...schemas.Result) <-chan schemas.Relay {
 	t.Helper()
 	nc, err := nats.Connect(s.ClientURL())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(nc.Close)
 	commands := make(chan schemas.Relay, 1)
 	if _, err := nc.Subscribe(schemas.SubjectRelayAll, func(m *nats.Msg) {
@@ -129,9 +127,7 @@ func pingers(t *testing.T, s *server.Server, results ...schemas.Result) <-chan s
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if err := nc.Flush(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, nc.Flush())
 	return commands
 }
 
@@ -167,9 +163,7 @@ func TestFindFinds(t *testing.T) {
 		var got []schemas.Result
 		for decoder := json.NewDecoder(&out); decoder.More(); {
 			var r schemas.Result
-			if err := decoder.Decode(&r); err != nil {
-				t.Fatal(err)
-			}
+			must(t, decoder.Decode(&r))
 			got = append(got, r)
 		}
 		// The pingers of the first round answer too.
@@ -212,9 +206,7 @@ func TestFindCannotAsk(t *testing.T) {
 	// A client subscribes to the commands, but what it sends is not a result of a pinger.
 	forged := resultOf("r1", "s1", schemas.Reachable, nil)
 	nc, err := nats.Connect(s.ClientURL())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer nc.Close()
 	if _, err := nc.Subscribe(schemas.SubjectRelayAll, func(*nats.Msg) {
 		data, err := json.Marshal(forged)
@@ -231,9 +223,7 @@ func TestFindCannotAsk(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if err := nc.Flush(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, nc.Flush())
 	cfg.Wait = 300 * time.Millisecond
 	found, err = find(t.Context(), cfg, &out)
 	if found || err == nil || !strings.Contains(err.Error(), "no pinger answered within 300ms") || out.Len() > 0 {
@@ -241,9 +231,7 @@ func TestFindCannotAsk(t *testing.T) {
 	}
 
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	cfg.NATS.URL = "nats://" + l.Addr().String()
 	l.Close()
 	if found, err := find(t.Context(), cfg, &out); found || err == nil || !strings.Contains(err.Error(), cfg.NATS.URL) {
@@ -257,9 +245,7 @@ func TestFindWithoutPermission(t *testing.T) {
 	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true, Users: []*server.User{{
 		Username: "op", Password: "x", Permissions: &server.Permissions{Publish: &server.SubjectPermission{Deny: []string{schemas.SubjectRelayAll}}},
 	}}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	s.Start()
 	defer bustest.Stop(s)
 	if !s.ReadyForConnections(10 * time.Second) {
@@ -377,9 +363,7 @@ func TestSearch(t *testing.T) {
 			continue
 		}
 		var out bytes.Buffer
-		if err := s.summary(&out); err != nil {
-			t.Fatal(err)
-		}
+		must(t, s.summary(&out))
 		if diff := cmp.Diff("no host has 2001:db8::42\n"+tt.summary, out.String()); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
@@ -394,5 +378,12 @@ func TestSearchIsBounded(t *testing.T) {
 	}
 	if len(s.probes) != maxResults || len(s.written) != maxResults {
 		t.Errorf("%d ports, %d lines", len(s.probes), len(s.written))
+	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }

@@ -56,14 +56,10 @@ func attack(t *testing.T) *attacked {
 	a.admin = stream(t, admin)
 	for _, subject := range []string{"nd.>", "$O.>", "$KV.>", "$JS.ACK.>", "_INBOX." + users["ruled"].key + ".>", "READERS.>", "NDMON.>", "anything"} {
 		sub, err := admin.SubscribeSync(subject)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		a.received = append(a.received, sub)
 	}
-	if err := admin.Flush(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, admin.Flush())
 	return a
 }
 
@@ -80,17 +76,11 @@ func (a *attacked) stored(butEventsOf string) map[string]string {
 	list := a.admin.ListStreams(a.Context())
 	for info := range list.Info() {
 		s, err := a.admin.Stream(a.Context(), info.Config.Name)
-		if err != nil {
-			a.Fatal(err)
-		}
+		must(a, err)
 		counted, err := s.Info(a.Context(), jetstream.WithSubjectFilter(">"))
-		if err != nil {
-			a.Fatal(err)
-		}
+		must(a, err)
 		config, err := json.Marshal(counted.Config)
-		if err != nil {
-			a.Fatal(err)
-		}
+		must(a, err)
 		all[info.Config.Name] = string(config)
 		for subject, n := range counted.State.Subjects {
 			if butEventsOf == "" || !strings.HasPrefix(subject, "nd.events."+schemas.EscapeToken(butEventsOf)+".") {
@@ -101,13 +91,9 @@ func (a *attacked) stored(butEventsOf string) map[string]string {
 		for c := range consumers.Info() {
 			all[info.Config.Name+" consumer "+c.Name] = fmt.Sprintf("%d acknowledged", c.AckFloor.Stream)
 		}
-		if err := consumers.Err(); err != nil {
-			a.Fatal(err)
-		}
+		must(a, consumers.Err())
 	}
-	if err := list.Err(); err != nil {
-		a.Fatal(err)
-	}
+	must(a, list.Err())
 	return all
 }
 
@@ -116,9 +102,7 @@ func (a *attacked) stored(butEventsOf string) map[string]string {
 func (a *attacked) settled(clients ...client) {
 	a.Helper()
 	for _, c := range clients {
-		if err := c.FlushTimeout(10 * time.Second); err != nil {
-			a.Fatal(err)
-		}
+		must(a, c.FlushTimeout(10*time.Second))
 	}
 	for range 64 {
 		if _, err := a.admin.AccountInfo(a.Context()); err != nil {
@@ -184,9 +168,7 @@ func TestNoWayToWrite(t *testing.T) {
 				return u.role != Viewer && slices.ContainsFunc(publish, func(s string) bool { return server.SubjectsCollide(s, subject) })
 			}
 			for _, target := range a.targets() {
-				if err := c.Publish(target, []byte("{}")); err != nil {
-					t.Fatal(err)
-				}
+				must(t, c.Publish(target, []byte("{}")))
 				for _, pattern := range publish {
 					subject := literal(pattern)
 					for _, body := range []string{"", "{}", `{"seq":1}`, `{"last_by_subj":"nd.alerts"}`, `{"batch":3,"expires":1000000}`, `{"batch":3,"no_wait":true}`,
@@ -194,9 +176,7 @@ func TestNoWayToWrite(t *testing.T) {
 						`{"stream_name":"ND_ALERTS","config":{"name":"x","ack_policy":"none","headers_only":true,"idle_heartbeat":100000000,"deliver_subject":"` + target + `"}}`,
 						`{"stream_name":"ND_ALERTS","config":{"durable_name":"x","ack_policy":"explicit","deliver_subject":"` + target + `"}}`,
 					} {
-						if err := c.PublishRequest(subject, target, []byte(body)); err != nil {
-							t.Fatal(err)
-						}
+						must(t, c.PublishRequest(subject, target, []byte(body)))
 					}
 				}
 			}
@@ -227,9 +207,7 @@ func TestAmplification(t *testing.T) {
 	c := a.as("viewer")
 	for range 5000 {
 		for _, request := range []string{`{"last_by_subj":"nd.alerts"}`, `{"seq":1}`} {
-			if err := c.PublishRequest("$JS.API.STREAM.MSG.GET.ND_ALERTS", schemas.SubjectAlerts, []byte(request)); err != nil {
-				t.Fatal(err)
-			}
+			must(t, c.PublishRequest("$JS.API.STREAM.MSG.GET.ND_ALERTS", schemas.SubjectAlerts, []byte(request)))
 		}
 	}
 	a.settled(c, other)
@@ -273,22 +251,14 @@ func buildNATS(t *testing.T) string {
 func TestNATSCommand(t *testing.T) {
 	nats := buildNATS(t)
 	probe, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	address := probe.Addr().String()
-	if err := probe.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, probe.Close())
 	dir := filepath.Join(t.TempDir(), "keys")
-	if err := Init(dir, []string{host1}, plain, Client{URL: "nats://" + address}, false); err != nil {
-		t.Fatal(err)
-	}
+	must(t, Init(dir, []string{host1}, plain, Client{URL: "nats://" + address}, false))
 	s := startAt(t, dir, address)
 	list, err := readUsers(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	users := map[string]user{}
 	for _, u := range list {
 		users[u.name()] = u

@@ -32,19 +32,13 @@ var local = Client{URL: DefaultURL}
 func snapshot(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	files := map[string]string{}
 	for _, e := range entries {
 		data, err := os.ReadFile(filepath.Join(dir, e.Name()))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		info, err := e.Info()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if info.Mode().Perm() != 0o600 {
 			t.Errorf("%s has mode %o", e.Name(), info.Mode().Perm())
 		}
@@ -65,9 +59,7 @@ func changed(before, now map[string]string) (names []string) {
 
 func TestInitAddRemove(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new", "keys")
-	if err := Init(dir, []string{host2, host1, host1}, plain, local, false); err != nil {
-		t.Fatal(err)
-	}
+	must(t, Init(dir, []string{host2, host1, host1}, plain, local, false))
 	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
@@ -92,9 +84,7 @@ func TestInitAddRemove(t *testing.T) {
 		t.Errorf("changed: %v", changed(first, now))
 	}
 
-	if err := Add(dir, []string{"r3"}); err != nil {
-		t.Fatal(err)
-	}
+	must(t, Add(dir, []string{"r3"}))
 	second := snapshot(t, dir)
 	if names := changed(first, second); len(names) != 1 || names[0] != UsersFile {
 		t.Errorf("changed: %v", names)
@@ -102,9 +92,7 @@ func TestInitAddRemove(t *testing.T) {
 	if len(second) != len(first)+4 || !strings.Contains(second[UsersFile], `"nd.events.r3.*.*"`) {
 		t.Errorf("r3 is not among the users:\n%s", second[UsersFile])
 	}
-	if err := Remove(dir, []string{"r3"}); err != nil {
-		t.Fatal(err)
-	}
+	must(t, Remove(dir, []string{"r3"}))
 	if now := snapshot(t, dir); len(changed(first, now)) > 0 || len(now) != len(first) {
 		t.Errorf("changed: %v", changed(first, now))
 	}
@@ -112,9 +100,7 @@ func TestInitAddRemove(t *testing.T) {
 		t.Errorf("removed twice: %v", err)
 	}
 
-	if err := Init(dir, []string{host1}, plain, local, true); err != nil {
-		t.Fatal(err)
-	}
+	must(t, Init(dir, []string{host1}, plain, local, true))
 	replaced := snapshot(t, dir)
 	if len(replaced) != len(first)-4 || replaced["ruled.nk"] == first["ruled.nk"] || replaced["sensor-r1.nk"] == first["sensor-r1.nk"] {
 		t.Errorf("not replaced: %d files", len(replaced))
@@ -124,9 +110,7 @@ func TestInitAddRemove(t *testing.T) {
 // A user whose seed is elsewhere stays a user.
 func TestSeedThatIsElsewhere(t *testing.T) {
 	dir, users := fleet(t)
-	if err := os.Remove(users["sensor-"+host1].seedFile(dir)); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Remove(users["sensor-"+host1].seedFile(dir)))
 	before := snapshot(t, dir)
 	for name, err := range map[string]error{"add": Add(dir, []string{"r3"}), "remove": Remove(dir, []string{host2})} {
 		if err == nil || !strings.Contains(err.Error(), users["sensor-"+host1].key) {
@@ -141,16 +125,10 @@ func TestSeedThatIsElsewhere(t *testing.T) {
 func TestRefuses(t *testing.T) {
 	good, none := []string{"r1"}, t.TempDir()
 	open := t.TempDir()
-	if err := os.WriteFile(filepath.Join(open, "other"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(open, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(filepath.Join(open, "other"), nil, 0o600))
+	must(t, os.Chmod(open, 0o755))
 	spoilt, _ := fleet(t)
-	if err := os.WriteFile(filepath.Join(spoilt, "sensor-x.nk"), []byte("SX\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(filepath.Join(spoilt, "sensor-x.nk"), []byte("SX\n"), 0o600))
 	for _, tc := range []struct {
 		err   error
 		usage bool
@@ -195,9 +173,7 @@ func TestTLSConfiguration(t *testing.T) {
 		}
 	}
 	dir := filepath.Join(t.TempDir(), "keys")
-	if err := Init(dir, []string{host1}, tls, local, false); err != nil {
-		t.Fatal(err)
-	}
+	must(t, Init(dir, []string{host1}, tls, local, false))
 	// It does not find them, and says where it looked.
 	if _, err := server.ProcessConfigFile(filepath.Join(dir, ServerFile)); err == nil || !strings.Contains(err.Error(), tls.Cert) {
 		t.Errorf("the server looks elsewhere than at %s: %v", tls.Cert, err)
@@ -220,9 +196,7 @@ type client struct {
 func connect(t *testing.T, s *server.Server, dir string, u user) client {
 	t.Helper()
 	key, err := nats.NkeyOptionFromSeed(u.seedFile(dir))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	nc, err := nats.Connect(s.ClientURL(), key, nats.CustomInboxPrefix("_INBOX."+u.key))
 	if err != nil {
 		t.Fatalf("connect as %s: %v", u.seedFile(""), err)
@@ -270,13 +244,9 @@ const (
 func fleet(t *testing.T) (dir string, users map[string]user) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "keys")
-	if err := Init(dir, []string{host1, host2}, plain, local, false); err != nil {
-		t.Fatal(err)
-	}
+	must(t, Init(dir, []string{host1, host2}, plain, local, false))
 	list, err := readUsers(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	users = map[string]user{}
 	for _, u := range list {
 		users[strings.TrimSuffix(u.seedFile(""), seedSuffix)] = u
@@ -297,9 +267,7 @@ func ensureStreams(t *testing.T, ruled client) jetstream.JetStream {
 func stream(t *testing.T, c client) jetstream.JetStream {
 	t.Helper()
 	js, err := jetstream.New(c.Conn)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return js
 }
 
@@ -311,13 +279,9 @@ func readAlerts(t *testing.T, viewer client, n int) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	consumer, err := stream(t, viewer).OrderedConsumer(ctx, schemas.StreamAlerts, jetstream.OrderedConsumerConfig{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	messages, err := consumer.Messages()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer messages.Stop()
 	for i := range n {
 		if m, err := messages.Next(jetstream.NextContext(ctx)); err != nil || string(m.Data()) != someAlert {
@@ -331,31 +295,30 @@ func startAt(t *testing.T, dir, address string) *server.Server {
 	t.Helper()
 	path := filepath.Join(dir, ServerFile)
 	config, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for was, is := range map[string]string{`"[::]:4222"`: fmt.Sprintf("%q", address), quote(DefaultData): quote(t.TempDir())} {
 		if !bytes.Contains(config, []byte(was)) {
 			t.Fatalf("the server's configuration does not say %s", was)
 		}
 		config = bytes.Replace(config, []byte(was), []byte(is), 1)
 	}
-	if err := os.WriteFile(path, config, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(path, config, 0o600))
 	opts, err := server.ProcessConfigFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	opts.NoSigs, opts.NoLog = true, true
 	s, err := server.NewServer(opts)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
 	if !s.ReadyForConnections(10 * time.Second) {
 		t.Fatal("nats-server does not start")
 	}
 	return s
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }

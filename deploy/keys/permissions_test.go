@@ -171,9 +171,7 @@ func TestStrangers(t *testing.T) {
 	s := start(t, dir)
 	other, users := fleet(t)
 	key, err := nats.NkeyOptionFromSeed(users["ruled"].seedFile(other))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for name, opts := range map[string][]nats.Option{
 		"no key": nil, "another fleet's": {key}, "a password": {nats.UserInfo("ruled", "ruled")}, "a token": {nats.Token("ruled")},
 	} {
@@ -204,20 +202,14 @@ func TestViewerReadsAlerts(t *testing.T) {
 	readAlerts(t, viewer, 1)
 	// As the client before it did, with a consumer that pushes.
 	old, err := viewer.JetStream()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	pushed, err := old.SubscribeSync(schemas.SubjectAlerts, nats.OrderedConsumer())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if m, err := pushed.NextMsg(10 * time.Second); err != nil || string(m.Data) != someAlert {
 		t.Errorf("%v, %v", m, err)
 	}
 	alerts, err := stream(t, viewer).Stream(t.Context(), schemas.StreamAlerts)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if m, err := alerts.GetMsg(t.Context(), 1); err != nil || string(m.Data) != someAlert {
 		t.Errorf("%v, %v", m, err)
 	}
@@ -227,9 +219,7 @@ func TestViewerReadsAlerts(t *testing.T) {
 
 	// Where ND_ALERTS is made again, so is the copy.
 	admin := stream(t, connect(t, s, dir, users["admin"]))
-	if err := admin.DeleteStream(t.Context(), schemas.StreamAlerts); err != nil {
-		t.Fatal(err)
-	}
+	must(t, admin.DeleteStream(t.Context(), schemas.StreamAlerts))
 	ensureStreams(t, ruled)
 	if _, err := js.Publish(t.Context(), schemas.SubjectAlerts, []byte(someAlert)); err != nil {
 		t.Fatal(err)
@@ -255,13 +245,9 @@ func TestExporterReadsEverything(t *testing.T) {
 		for i := range 2 {
 			exporter := connect(t, s, dir, users["exporter"])
 			consumer, err := stream(t, exporter).Consumer(t.Context(), name, schemas.ConsumerExporter)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			m, err := consumer.Next(jetstream.FetchMaxWait(10 * time.Second))
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			if err := m.DoubleAck(t.Context()); err != nil {
 				t.Error(err)
 			}
@@ -282,13 +268,9 @@ func TestRuledKeepsLargeState(t *testing.T) {
 	s := start(t, dir)
 	ruled := connect(t, s, dir, users["ruled"])
 	js, err := jetstream.New(ruled.Conn)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	store, err := js.CreateOrUpdateObjectStore(t.Context(), jetstream.ObjectStoreConfig{Bucket: schemas.BucketState})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for _, state := range [][]byte{make([]byte, 8<<20), make([]byte, 4<<20)} { // the second in place of the first
 		if _, err := store.PutBytes(t.Context(), "ruled", state); err != nil {
 			t.Fatal(err)

@@ -125,9 +125,7 @@ func TestWatching(t *testing.T) {
 func TestWatchingOnABadDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "a file")
-		if err := os.WriteFile(dir, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(dir, nil, 0o600))
 		log := new(bytes.Buffer)
 		p := watchIn(t, dir, log)
 		p.watching.started(nil)()
@@ -156,5 +154,12 @@ func TestWatchingNothing(t *testing.T) {
 				t.Error("a file is kept")
 			}
 		})
+	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }

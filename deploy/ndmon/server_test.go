@@ -23,14 +23,10 @@ import (
 func TestServer(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new", "directory")
 	s, err := startServer(Config{Listen: "127.0.0.1:0", Data: dir}, limitsFor(0), slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer s.stop()
 	conn, err := bus.Connect(bus.Config{URL: s.ClientURL()}, bus.Options{Name: "test", Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if !conn.Connected() {
 		t.Error("cannot connect over TCP")
 	}
@@ -44,9 +40,7 @@ func TestServer(t *testing.T) {
 
 func TestServerPortTaken(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer l.Close()
 	_, err = startServer(Config{Listen: l.Addr().String(), Data: t.TempDir()}, limitsFor(0), slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), "--listen") || !strings.Contains(err.Error(), "--nats") {
@@ -59,9 +53,7 @@ func TestServerPortTaken(t *testing.T) {
 
 func TestServerInProcessIsTemporary(t *testing.T) {
 	s, err := startServer(Config{}, limitsFor(0), slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	dir := s.StoreDir()
 	if _, err := os.Stat(dir); err != nil {
 		t.Error(err)
@@ -75,9 +67,7 @@ func TestServerInProcessIsTemporary(t *testing.T) {
 // No other user may change the directory, because it has a key.
 func TestDataOfOthers(t *testing.T) {
 	open := t.TempDir()
-	if err := os.Chmod(open, 0o777); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Chmod(open, 0o777))
 	if _, err := startServer(Config{Data: open}, limitsFor(0), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "mode 0777") {
 		t.Errorf("a directory that all may change: %v", err)
 	}
@@ -89,9 +79,7 @@ func TestDataOfOthers(t *testing.T) {
 		unable("this needs root, to make a directory of another user")
 	}
 	other := t.TempDir()
-	if err := os.Chown(other, 4711, 4711); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Chown(other, 4711, 4711))
 	if _, err := startServer(Config{Data: other}, limitsFor(0), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "4711") {
 		t.Errorf("a directory of another user: %v", err)
 	}
@@ -101,14 +89,10 @@ func TestDataOfOthers(t *testing.T) {
 func connectTo(t *testing.T, s *natsServer, opts ...nats.Option) (*nats.Conn, jetstream.JetStream) {
 	t.Helper()
 	nc, err := nats.Connect(s.ClientURL(), append(opts, nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(nc.Close)
 	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return nc, js
 }
 
@@ -116,9 +100,7 @@ func connectTo(t *testing.T, s *natsServer, opts ...nats.Option) (*nats.Conn, je
 func key(t *testing.T, s *natsServer) nats.Option {
 	t.Helper()
 	option, err := nats.NkeyOptionFromSeed(s.seedFile)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return option
 }
 
@@ -127,9 +109,7 @@ func key(t *testing.T, s *natsServer) nats.Option {
 func TestServerRights(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	s, err := startServer(Config{Listen: "127.0.0.1:0", Data: dir}, limitsFor(0), slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer s.stop()
 	if info, err := os.Stat(s.seedFile); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the key: %v, %v", info, err)
@@ -145,9 +125,7 @@ func TestServerRights(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := guest.Flush(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, guest.Flush())
 	for _, subject := range []string{schemas.SubjectAlerts, "nd.events.r1.eth0.ns"} {
 		if _, err := admin.Publish(t.Context(), subject, []byte("good")); err != nil {
 			t.Fatal(err)
@@ -159,9 +137,7 @@ func TestServerRights(t *testing.T) {
 		}
 	}
 	consumer, err := reader.OrderedConsumer(t.Context(), schemas.StreamAlerts, jetstream.OrderedConsumerConfig{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if m, err := consumer.Next(jetstream.FetchMaxWait(10 * time.Second)); err != nil || string(m.Data()) != "good" {
 		t.Errorf("the stored alert: %v, %v", m, err)
 	}
@@ -176,12 +152,8 @@ func guestIsRefused(t *testing.T, guest *nats.Conn) {
 	t.Helper()
 	for _, subject := range []string{schemas.SubjectAlerts, "nd.events.r1.eth0.ns", schemas.SubjectRelayAll, "nd.relay.r1", schemas.StateSubject("ndmon"),
 		"$JS.API.STREAM.PURGE.ND_ALERTS", "$JS.API.STREAM.DELETE.ND_ALERTS", "$JS.API.STREAM.CREATE.X", "$JS.API.STREAM.MSG.DELETE.ND_ALERTS"} {
-		if err := guest.PublishRequest(subject, schemas.SubjectAlerts, nil); err != nil {
-			t.Fatal(err)
-		}
-		if err := guest.Flush(); err != nil {
-			t.Fatal(err)
-		}
+		must(t, guest.PublishRequest(subject, schemas.SubjectAlerts, nil))
+		must(t, guest.Flush())
 		if err := guest.LastError(); err == nil || !strings.Contains(err.Error(), subject) {
 			t.Errorf("publishing on %s: %v", subject, err)
 		}
@@ -190,9 +162,7 @@ func guestIsRefused(t *testing.T, guest *nats.Conn) {
 		if _, err := guest.SubscribeSync(subject); err != nil {
 			t.Fatal(err)
 		}
-		if err := guest.Flush(); err != nil {
-			t.Fatal(err)
-		}
+		must(t, guest.Flush())
 		if err := guest.LastError(); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("Subscription to %q", subject)) {
 			t.Errorf("subscribing to %s: %v", subject, err)
 		}
@@ -202,13 +172,9 @@ func guestIsRefused(t *testing.T, guest *nats.Conn) {
 // With the keys of a fleet, a client without a key cannot connect.
 func TestServerWithKeys(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "keys")
-	if err := keys.Init(dir, []string{"r1"}, keys.Server{Data: keys.DefaultData}, keys.Client{URL: keys.DefaultURL}, false); err != nil {
-		t.Fatal(err)
-	}
+	must(t, keys.Init(dir, []string{"r1"}, keys.Server{Data: keys.DefaultData}, keys.Client{URL: keys.DefaultURL}, false))
 	s, err := startServer(Config{Listen: "127.0.0.1:0", Data: filepath.Join(t.TempDir(), "data"), Keys: dir}, limitsFor(0), slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer s.stop()
 	if nc, err := nats.Connect(s.ClientURL()); err == nil {
 		nc.Close()
@@ -216,9 +182,7 @@ func TestServerWithKeys(t *testing.T) {
 	}
 	for _, seed := range []string{s.seedFile, filepath.Join(dir, "sensor-r1.nk"), filepath.Join(dir, "viewer.nk")} {
 		key, err := nats.NkeyOptionFromSeed(seed)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		nc, err := nats.Connect(s.ClientURL(), key)
 		if err != nil {
 			t.Errorf("%s: %v", seed, err)
@@ -227,9 +191,7 @@ func TestServerWithKeys(t *testing.T) {
 		nc.Close()
 	}
 	empty := t.TempDir()
-	if err := os.Chmod(empty, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Chmod(empty, 0o700))
 	if _, err := startServer(Config{Data: t.TempDir(), Keys: empty}, limitsFor(0), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "ndmon keys init") {
 		t.Errorf("a directory without keys: %v", err)
 	}
@@ -254,9 +216,7 @@ func TestServerLogIsBounded(t *testing.T) {
 // disk.
 func TestReviver(t *testing.T) {
 	s, err := startServer(Config{Data: t.TempDir()}, limitsFor(0), slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer s.stop()
 	_, js := connectTo(t, s, key(t, s), nats.InProcessServer(s))
 	// One stream is on the disk, and one in memory, which a restart loses.
@@ -275,9 +235,7 @@ func TestReviver(t *testing.T) {
 				return true
 			}
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		return false
 	}
 	health := error(nil)
@@ -285,9 +243,7 @@ func TestReviver(t *testing.T) {
 	r := newReviver(s, func() error { return health }, slog.New(slog.NewTextHandler(&log, nil)))
 	check := func(want bool) {
 		t.Helper()
-		if err := r.check(); err != nil {
-			t.Fatal(err)
-		}
+		must(t, r.check())
 		if got := started(); got != want {
 			t.Errorf("JetStream was restarted: %v, want %v", got, want)
 		}
@@ -307,14 +263,10 @@ func TestReviver(t *testing.T) {
 	check(true)
 	check(false)
 	health = nil
-	if err := s.DisableJetStream(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.DisableJetStream())
 	check(true)
 	stream, err := js.Stream(t.Context(), kept.Name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if n := stream.CachedInfo().State.Msgs; n != 2*maxUnanswered+maxUnanswered+3 {
 		t.Errorf("%d messages are kept", n)
 	}

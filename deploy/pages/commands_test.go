@@ -94,9 +94,7 @@ func TestCommandsThatPagesName(t *testing.T) {
 	}
 	for _, path := range []string{"docker-compose.yml", "deploy/systemd/ndmon.service", ".ci/run"} {
 		text, err := os.ReadFile(root + "/" + path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		known.Write(text)
 	}
 	for path, page := range pages(t) {
@@ -164,4 +162,11 @@ func checkCommand(program string, args []string) error {
 		}
 	}
 	return nil
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }

@@ -72,16 +72,12 @@ func register(t *testing.T) *prometheus.Registry {
 	cancel()
 	log := slog.New(slog.DiscardHandler)
 	conn, err := bus.Connect(bus.Config{URL: "nats://127.0.0.1:1"}, bus.Options{Name: "NAME", Log: log, Registry: r})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(conn.NATS().Close)
 	var capture sensor.Config
 	var rules ruled.Config
 	for prefix, config := range map[string]any{"SENSOR": &capture, "RULED": &rules} {
-		if err := process.Environment(prefix, config); err != nil {
-			t.Fatal(err)
-		}
+		must(t, process.Environment(prefix, config))
 	}
 	capture.ReadFiles = []string{root + "/sensor/testdata/corpus/linux-dad_ok.pcap"}
 	publisher := bus.NewPublisher(conn, bus.PublisherConfig{InFlight: 1, Buffer: 1 << 20, AckTimeout: bus.DefaultAckTimeout}, log)
@@ -111,9 +107,7 @@ func metrics(t *testing.T) []metric {
 	r := register(t)
 	kinds := map[string]string{}
 	families, err := r.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for _, f := range families {
 		kinds[f.GetName()] = strings.ToLower(f.GetType().String())
 	}

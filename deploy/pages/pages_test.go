@@ -24,9 +24,7 @@ import (
 // paths. A field that is alone with its first element is the event's own.
 func TestFieldsPage(t *testing.T) {
 	var table, page strings.Builder
-	if err := rules.WriteFieldTable(&table); err != nil {
-		t.Fatal(err)
-	}
+	must(t, rules.WriteFieldTable(&table))
 	page.WriteString(`# Fields that a rule can ask for
 
 A field is a path in the event. This page has the table that ` + "`ndmon rules fields`" + ` prints. A field of the type "no value" is there or not,
@@ -79,25 +77,17 @@ func TestFieldsThatPagesName(t *testing.T) {
 // The page about messages has an example of each, which fits the message's JSON Schema.
 func TestExamplesOfMessages(t *testing.T) {
 	page, err := os.ReadFile(root + "/docs/messages.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	compiler := jsonschema.NewCompiler()
 	compiler.AssertFormat()
 	types := []string{schemas.TypeEvent, schemas.TypeAlert, schemas.TypeRelay, schemas.TypeResult}
 	for _, messageType := range types {
 		data, err := os.ReadFile(root + "/schemas/jsonschema/" + messageType + ".json")
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		schema, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		for _, name := range []string{messageType, schema.(map[string]any)["$id"].(string)} {
-			if err := compiler.AddResource(name, schema); err != nil {
-				t.Fatal(err)
-			}
+			must(t, compiler.AddResource(name, schema))
 		}
 	}
 	seen := map[string]bool{}
@@ -107,13 +97,9 @@ func TestExamplesOfMessages(t *testing.T) {
 			t.Fatalf("%v\n%s", err, block[1])
 		}
 		schema, err := compiler.Compile(message.Type)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		example, err := jsonschema.UnmarshalJSON(bytes.NewReader(block[1]))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if err := schema.Validate(example); err != nil {
 			t.Errorf("the example of %s: %v", message.Type, err)
 		}
@@ -142,9 +128,7 @@ func thatRelay(set *rulefile.Set) []rules.Rule {
 // one, and the page has all built-in rules that relay.
 func TestExamplesOfThePage(t *testing.T) {
 	page, err := os.ReadFile("../../docs/rules.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	examples := 0
 	var relaying []rules.Rule
 	for _, block := range regexp.MustCompile(`(?m)(?:^    .*\n|^\n)+`).FindAllString(string(page), -1) {
@@ -186,14 +170,10 @@ func pages(t *testing.T) map[string]string {
 	all := map[string]string{}
 	for _, pattern := range []string{"*.md", "docs/*.md"} {
 		paths, err := filepath.Glob(filepath.Join(root, pattern))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		for _, path := range paths {
 			text, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			all[path] = string(text)
 		}
 	}

@@ -19,9 +19,7 @@ func verify(t *testing.T, unit string) string {
 	t.Helper()
 	bin := t.TempDir()
 	for _, name := range programs {
-		if err := os.WriteFile(filepath.Join(bin, name), nil, 0o755); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(filepath.Join(bin, name), nil, 0o755))
 	}
 	cmd := exec.Command("sh", "-c", `mount --bind "$1" /usr/local/bin && exec systemd-analyze verify --man=no "$2"`, "verify", bin, unit)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
@@ -50,13 +48,9 @@ func TestUnits(t *testing.T) {
 		}
 		// A mistake in the unit is reported.
 		data, err := os.ReadFile(unit)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		bad := filepath.Join(t.TempDir(), unit)
-		if err := os.WriteFile(bad, []byte(strings.Replace(string(data), "DynamicUser=", "DynamicUsr=", 1)), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(bad, []byte(strings.Replace(string(data), "DynamicUser=", "DynamicUsr=", 1)), 0o644))
 		if said := verify(t, bad); !strings.Contains(said, "DynamicUsr") {
 			t.Errorf("%s with a mistake: %q", unit, said)
 		}
@@ -77,20 +71,14 @@ func TestCopies(t *testing.T) {
 		unable("this needs root, to give files to another user")
 	}
 	unit, err := os.ReadFile("nats-server.service")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	const uid = 4711
 	etc, run := t.TempDir(), t.TempDir()
 	folder := filepath.Join(run, "nats-server")
 	for _, dir := range []string{filepath.Join(etc, "keys"), folder} {
-		if err := os.Mkdir(dir, 0o700); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.Mkdir(dir, 0o700))
 	}
-	if err := os.Chown(folder, uid, uid); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Chown(folder, uid, uid))
 	files := []string{"keys/nats-server.conf", "keys/users.conf", "tls.pem", "tls.key"}
 	done := 0
 	for line := range strings.Lines(string(unit)) {
@@ -100,9 +88,7 @@ func TestCopies(t *testing.T) {
 		}
 		done++
 		for _, name := range files {
-			if err := os.WriteFile(filepath.Join(etc, name), []byte(line), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			must(t, os.WriteFile(filepath.Join(etc, name), []byte(line), 0o600))
 		}
 		command = strings.NewReplacer("%%", "%", "%t", run, "/etc/ndmon", etc).Replace(strings.TrimSuffix(command, "'"))
 		if out, err := exec.Command("sh", "-c", command).CombinedOutput(); err != nil {
@@ -111,9 +97,7 @@ func TestCopies(t *testing.T) {
 		for _, name := range files {
 			path := filepath.Join(folder, filepath.Base(name))
 			info, err := os.Stat(path)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			data, err := os.ReadFile(path)
 			if stat := info.Sys().(*syscall.Stat_t); err != nil || string(data) != line || info.Mode() != 0o400 || stat.Uid != uid {
 				t.Errorf("%s: mode %v, of user %d, %q, %v", path, info.Mode(), stat.Uid, data, err)
@@ -122,5 +106,12 @@ func TestCopies(t *testing.T) {
 	}
 	if done != 2 {
 		t.Errorf("%d lines copy the files, want that of the start and that of the reload", done)
+	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }

@@ -132,9 +132,7 @@ func TestFloods(t *testing.T) {
 				rule, what, _ := strings.Cut(what, " ")
 				found = found || strings.HasPrefix(line, severity+" "+rule+" ") && strings.Contains(line, what)
 			}, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			if !found {
 				t.Errorf("nothing says %q: %v", test.want, alerts)
 			}
@@ -144,5 +142,12 @@ func TestFloods(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }

@@ -47,9 +47,7 @@ func (c capture) harmless() bool { return strings.HasPrefix(c.class, "harmless")
 func rowsOf(t *testing.T, folder string, columns int) [][]string {
 	t.Helper()
 	f, err := os.Open(filepath.Join(folder, "MANIFEST.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer f.Close()
 	var rows [][]string
 	lines := bufio.NewScanner(f)
@@ -68,9 +66,7 @@ func rowsOf(t *testing.T, folder string, columns int) [][]string {
 		}
 		rows = append(rows, cells)
 	}
-	if err := lines.Err(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, lines.Err())
 	return rows
 }
 
@@ -111,9 +107,7 @@ func newCapture(t *testing.T, folder, file string, c capture) capture {
 func number(t *testing.T, text string) int {
 	t.Helper()
 	n, err := strconv.Atoi(text)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return n
 }
 
@@ -239,9 +233,7 @@ func find(t *testing.T, c capture, table *link.Table) []finding {
 			found = append(found, f)
 		}
 	}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if frames != c.frames {
 		t.Errorf("%s has %d frames, the manifest says %d", c.name, frames, c.frames)
 	}

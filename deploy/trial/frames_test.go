@@ -130,15 +130,11 @@ func pcap(t *testing.T, frames ...timed) []byte {
 	t.Helper()
 	var file bytes.Buffer
 	w := pcapgo.NewWriter(&file)
-	if err := w.WriteFileHeader(65535, layers.LinkTypeEthernet); err != nil {
-		t.Fatal(err)
-	}
+	must(t, w.WriteFileHeader(65535, layers.LinkTypeEthernet))
 	at := epoch
 	for _, f := range frames {
 		at = at.Add(f.after)
-		if err := w.WritePacket(gopacket.CaptureInfo{Timestamp: at, CaptureLength: len(f.frame), Length: len(f.frame)}, f.frame); err != nil {
-			t.Fatal(err)
-		}
+		must(t, w.WritePacket(gopacket.CaptureInfo{Timestamp: at, CaptureLength: len(f.frame), Length: len(f.frame)}, f.frame))
 	}
 	return file.Bytes()
 }
@@ -147,9 +143,7 @@ func pcap(t *testing.T, frames ...timed) []byte {
 func write(t *testing.T, name string, data []byte) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(path, data, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(path, data, 0o644))
 	return path
 }
 

@@ -289,9 +289,7 @@ var ndpmonAlerts = []ndpmonAlert{
 // right one.
 func TestNDPMon(t *testing.T) {
 	set, err := rulefile.Parse("config_ndpmon.xml", []byte(ndpmonConfig))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for _, a := range ndpmonAlerts {
 		t.Run(a.alert+", "+a.rule, func(t *testing.T) {
 			before := soon(a.before...)
@@ -320,9 +318,7 @@ func alertsOf(t *testing.T, set *rulefile.Set, rule string, frames []timed) []in
 			alerts = append(alerts, m.frame)
 		}
 	}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if count != len(frames) || events != count {
 		t.Fatalf("%d frames, %d of them Neighbor Discovery, of %d", count, events, len(frames))
 	}

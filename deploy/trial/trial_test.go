@@ -48,9 +48,7 @@ const someRules = `<rules>
 func parseRules(t *testing.T) *rulefile.Set {
 	t.Helper()
 	set, err := rulefile.Parse("rules.xml", []byte(someRules))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return set
 }
 
@@ -66,9 +64,7 @@ func TestRun(t *testing.T) {
 	} {
 		t.Run(tt.golden, func(t *testing.T) {
 			var out strings.Builder
-			if err := Run(&out, Config{Set: parseRules(t), Capture: toolsFolder + "/" + tt.capture + ".pcap", Host: "r1", Link: linkConfig(false), Why: tt.why}); err != nil {
-				t.Fatal(err)
-			}
+			must(t, Run(&out, Config{Set: parseRules(t), Capture: toolsFolder + "/" + tt.capture + ".pcap", Host: "r1", Link: linkConfig(false), Why: tt.why}))
 			pages.Golden(t, "testdata/"+tt.golden+".golden", out.String())
 		})
 	}
@@ -81,9 +77,7 @@ func TestRunFaults(t *testing.T) {
 	for name, data := range map[string][]byte{
 		"good.pcap": good, "cut.pcap": good[:len(good)-1], "garbage": []byte(strings.Repeat("garbage ", 8)), "empty": nil,
 	} {
-		if err := os.WriteFile(filepath.Join(folder, name), data, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(filepath.Join(folder, name), data, 0o644))
 	}
 	for _, tt := range []struct {
 		file string
@@ -125,9 +119,7 @@ func TestRunFaults(t *testing.T) {
 func TestFieldCases(t *testing.T) {
 	const folder = "testdata/cases"
 	f, err := os.Open(filepath.Join(folder, "EXPECTED.tsv"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer f.Close()
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
@@ -138,37 +130,33 @@ func TestFieldCases(t *testing.T) {
 		if len(cells) != 6 {
 			t.Fatalf("%d cells in %q", len(cells), lines.Text())
 		}
-		capture, file, must, mustNot, words := cells[1], cells[2], cells[3], cells[4], cells[5]
+		capture, file, wanted, unwanted, words := cells[1], cells[2], cells[3], cells[4], cells[5]
 		t.Run(capture+" "+file, func(t *testing.T) {
 			set := builtin()
 			if file != "-" {
 				data, err := os.ReadFile(filepath.Join(folder, file))
-				if err != nil {
-					t.Fatal(err)
-				}
+				must(t, err)
 				if set, err = rulefile.Parse(file, data); err != nil {
 					t.Fatal(err)
 				}
 			}
 			alerts := alertLines(t, set, filepath.Join(folder, capture+".pcap"))
-			if must != "-" && count(alerts, must) == 0 {
-				t.Errorf("%s: no alert matches %q:\n%s", words, must, strings.Join(alerts, "\n"))
+			if wanted != "-" && count(alerts, wanted) == 0 {
+				t.Errorf("%s: no alert matches %q:\n%s", words, wanted, strings.Join(alerts, "\n"))
 			}
 			most := 0
-			if number, expression, ok := strings.Cut(strings.TrimPrefix(mustNot, "#"), " "); ok && mustNot[0] == '#' {
-				mustNot = expression
+			if number, expression, ok := strings.Cut(strings.TrimPrefix(unwanted, "#"), " "); ok && unwanted[0] == '#' {
+				unwanted = expression
 				if most, err = strconv.Atoi(number); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if n := count(alerts, mustNot); mustNot != "-" && n > most {
-				t.Errorf("%s: %d alerts match %q, at most %d may:\n%s", words, n, mustNot, most, strings.Join(alerts, "\n"))
+			if n := count(alerts, unwanted); unwanted != "-" && n > most {
+				t.Errorf("%s: %d alerts match %q, at most %d may:\n%s", words, n, unwanted, most, strings.Join(alerts, "\n"))
 			}
 		})
 	}
-	if err := lines.Err(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, lines.Err())
 }
 
 func count(alerts []string, expression string) (n int) {
@@ -198,9 +186,7 @@ func alertLines(t *testing.T, set *rulefile.Set, path string) []string {
 			matches = append(matches, m)
 		}
 	}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var alerts []string
 	for _, m := range matches {
 		alerts = append(alerts, fmt.Sprintf("%s %s %s %s %s", m.rule.Severity, m.rule.ID, sources[m.frame], m.rule.Description, m.summary))
