@@ -144,30 +144,24 @@ func (o *outbox) run(ctx context.Context) {
 	timer := time.NewTimer(giveAfter)
 	defer timer.Stop()
 	for {
-		data, seq, wait := o.next(time.Now())
-		if data != nil {
+		now, ended := time.Now(), ctx.Err() != nil
+		if ended { // the rest waits no longer to be stored
+			now = now.Add(giveAfter)
+		}
+		data, seq, wait := o.next(now)
+		switch {
+		case data != nil:
 			o.give(data, seq)
 			continue
-		}
-		if wait > 0 {
+		case ended:
+			return
+		case wait > 0:
 			timer.Reset(wait)
 		}
 		select {
 		case <-ctx.Done():
-			o.flush()
-			return
 		case <-o.kick:
 		case <-timer.C:
 		}
-	}
-}
-
-func (o *outbox) flush() {
-	for {
-		data, seq, _ := o.next(time.Now().Add(giveAfter))
-		if data == nil {
-			return
-		}
-		o.give(data, seq)
 	}
 }

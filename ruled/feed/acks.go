@@ -15,7 +15,7 @@ type acks struct {
 
 	mu      sync.Mutex
 	waiting []done // events in order whose alerts are not stored yet
-	newest  ack    // everything up to it is done
+	newest  done   // everything up to it is done
 	undone  int    // events since the last acknowledgement
 	timer   *time.Timer
 }
@@ -23,11 +23,7 @@ type acks struct {
 // done is the newest of one or more events that are finished when a number of alerts is stored.
 type done struct {
 	alerts uint64
-	ack
-}
-
-type ack struct {
-	msg jetstream.Msg
+	msg    jetstream.Msg
 	// invalid is true for a message that must never be delivered again.
 	invalid bool
 }
@@ -51,11 +47,11 @@ func (a *acks) finished(msg jetstream.Msg, alerts uint64, invalid bool) {
 	if a.undone++; a.undone == 1 {
 		a.timer.Reset(ackAfter)
 	}
-	next := done{alerts, ack{msg, invalid}}
+	next := done{alerts, msg, invalid}
 	if n := len(a.waiting); n > 0 && a.waiting[n-1].alerts == alerts && !invalid && !a.waiting[n-1].invalid {
 		a.waiting[n-1] = next
 	} else if n == 0 && !invalid && !a.newest.invalid && a.stored() >= alerts {
-		a.newest = next.ack
+		a.newest = next
 	} else {
 		a.waiting = append(a.waiting, next)
 	}
@@ -82,7 +78,7 @@ func (a *acks) reset() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.timer.Stop()
-	a.waiting, a.newest, a.undone = nil, ack{}, 0
+	a.waiting, a.newest, a.undone = nil, done{}, 0
 }
 
 func (a *acks) advance(send bool) {
@@ -92,7 +88,7 @@ func (a *acks) advance(send bool) {
 		if a.newest.invalid {
 			a.send()
 		}
-		a.newest = a.waiting[n].ack
+		a.newest = a.waiting[n]
 		n++
 	}
 	if n > 0 {
@@ -112,6 +108,6 @@ func (a *acks) send() {
 	default:
 		a.newest.msg.Ack()
 	}
-	a.newest = ack{}
+	a.newest = done{}
 	a.undone = 0
 }

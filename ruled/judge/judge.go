@@ -50,6 +50,11 @@ type Judge struct {
 	acting   []acting
 	relaying []*rules.Rule
 
+	// changed is true if the stored state is out of date. A heartbeat alone does not make it
+	// so: it is delivered again with the events behind the position.
+	changed atomic.Bool
+	stats   atomic.Pointer[Stats] // the last ones
+
 	mu         sync.Mutex // guards what follows
 	program    *rules.Program
 	evaluator  *rules.Evaluator
@@ -61,11 +66,6 @@ type Judge struct {
 	position                 Position
 	restored                 bool // Restore was called
 	halfway                  bool // an event changed the memory, but its alerts were not published
-	// changed is true if the stored state is out of date. A heartbeat alone does not make it
-	// so: it is delivered again with the events behind the position.
-	changed bool
-
-	stats atomic.Pointer[Stats] // the last ones
 }
 
 // Position is how far a Judge is in its feed, in the feed's own terms: the Judge only keeps
@@ -160,14 +160,14 @@ func (j *Judge) respond(ctx context.Context, in Input) error {
 			return nil
 		}
 		for _, n := range j.sensors.Heartbeat(e) {
-			j.changed = true
+			j.changed.Store(true)
 			if err := j.raise(ctx, in.alert(n.Rule, n.Severity, n.Description)); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	j.changed = true
+	j.changed.Store(true)
 	j.Metrics.Events.Inc()
 	j.sensors.Heard(e)
 	if e.Lost != nil {
@@ -289,7 +289,7 @@ func (j *Judge) reportLost(ctx context.Context) error {
 			return err
 		}
 		j.sensors.Reported(w)
-		j.changed = true
+		j.changed.Store(true)
 	}
 	return nil
 }
@@ -312,23 +312,15 @@ func (j *Judge) Snapshot() (Memory, bool) {
 	if !j.restored || j.halfway {
 		return Memory{}, false
 	}
-	j.changed = false
+	j.changed.Store(false)
 	return Memory{j.position, j.links.State(), j.thresholds.State(), j.sensors.State(), j.Alerts.Published()}, true
 }
 
 // Outdate notes that the last snapshot was not stored.
-func (j *Judge) Outdate() {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.changed = true
-}
+func (j *Judge) Outdate() { j.changed.Store(true) }
 
 // OutOfDate reports whether the last snapshot is out of date.
-func (j *Judge) OutOfDate() bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.changed
-}
+func (j *Judge) OutOfDate() bool { return j.changed.Load() }
 
 // Restore has the Judge go on from what a former one remembered: its links are those of the
 // table, which was made with the Judge's Config.Link.

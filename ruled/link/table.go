@@ -147,7 +147,8 @@ func (t *Table) link(e *schemas.Event, now int64) *link {
 	if ok {
 		t.seen(l, now)
 	} else {
-		l = t.newLink(key, now)
+		of := t.known.Partition(key.host, key.iface)
+		l = t.addLink(of, key, of.Classify(now), now)
 		t.settled = false
 	}
 	t.last = l
@@ -163,13 +164,7 @@ func (t *Table) seen(l *link, now int64) {
 	t.settled = l.others.Settled(l.entry)
 }
 
-// newLink makes a link that is first seen now.
-func (t *Table) newLink(key linkKey, now int64) *link {
-	s := t.known.Partition(key.host, key.iface)
-	return t.addLink(s, key, s.Classify(now), now)
-}
-
-// addLink makes a link of a class.
+// addLink makes a link of a class, first seen now, in the partition of its interface.
 func (t *Table) addLink(s *pool.Partition[linkKey, *link], key linkKey, class int, now int64) *link {
 	t.numbers++
 	vlans := strconv.Itoa(int(key.vlan)) + "." + strconv.Itoa(int(key.inner))

@@ -105,7 +105,7 @@ func (p *parser) probeElement(el markup.Element) {
 		"rule":                    p.rule,
 		"rules":                   p.rules,
 		"routers":                 p.routersElement,
-		"countermeasures_enabled": p.switchElement(countermeasuresIdle),
+		"countermeasures_enabled": p.switchElement(countermeasures),
 	})
 }
 

@@ -10,31 +10,11 @@ import (
 
 // NDPMon's settings are read for a notice that lists those with no effect here. Their values are not checked.
 
-// The names of settings in the notice.
-const (
-	mailIdle            = "sendmail"
-	syslogIdle          = "syslog"
-	pipeIdle            = "exec_pipe_program"
-	soapIdle            = "soap"
-	countermeasuresIdle = "countermeasures"
-	autoconfIdle        = "ignor_autoconf"
-	lookupIdle          = "use_reverse_hostlookups"
-)
+// countermeasures names the countermeasures in the notice.
+const countermeasures = "countermeasures"
 
-// instead is what to use instead of some settings.
-type instead struct {
-	names []string
-	use   string
-}
-
-func insteads() []instead {
-	return []instead{
-		{[]string{mailIdle, syslogIdle, pipeIdle}, "alerts are on standard output and on NATS: `nats sub nd.alerts`, piped to logger or a program"},
-		{[]string{soapIdle}, "what probes report is on NATS"},
-		{[]string{countermeasuresIdle}, "ndmon never sends forged frames"},
-		{[]string{autoconfIdle, lookupIdle}, "nothing takes their place"},
-	}
-}
+// actions returns the names of what NDPMon does with an alert.
+func actions() []string { return []string{"sendmail", "syslog", "exec_pipe_program"} }
 
 // idleIf notes a setting with no effect here, if the file makes it active.
 func (p *parser) idleIf(active bool, line int, name string) {
@@ -51,7 +31,15 @@ func (p *parser) idleIf(active bool, line int, name string) {
 
 func (p *parser) noticeIdle() {
 	var parts []string
-	for _, i := range insteads() {
+	for _, i := range []struct {
+		names []string
+		use   string // what to use instead
+	}{
+		{actions(), "alerts are on standard output and on NATS: `nats sub nd.alerts`, piped to logger or a program"},
+		{[]string{"soap"}, "what probes report is on NATS"},
+		{[]string{countermeasures}, "ndmon never sends forged frames"},
+		{[]string{"ignor_autoconf", "use_reverse_hostlookups"}, "nothing takes their place"},
+	} {
 		names := slices.DeleteFunc(i.names, func(name string) bool { return !slices.Contains(p.idle.names, name) })
 		if len(names) > 0 {
 			parts = append(parts, fmt.Sprintf("%s (%s)", strings.Join(names, ", "), i.use))
@@ -96,33 +84,28 @@ func (p *parser) setting() markup.Readers {
 		"actions_high_pri":        p.actions,
 		"actions_low_pri":         p.actions,
 		"soap":                    p.soap,
-		"admin_mail":              func(el markup.Element) { p.plain(el) },
-		"syslog_facility":         func(el markup.Element) { p.plain(el) },
-		"ignor_autoconf":          p.switchElement(autoconfIdle),
-		"use_reverse_hostlookups": p.switchElement(lookupIdle),
+		"admin_mail":              func(el markup.Element) { p.Plain(el) },
+		"syslog_facility":         func(el markup.Element) { p.Plain(el) },
+		"ignor_autoconf":          p.switchElement("ignor_autoconf"),
+		"use_reverse_hostlookups": p.switchElement("use_reverse_hostlookups"),
 	}
-}
-
-func (p *parser) plain(el markup.Element) string {
-	p.Attributes(el)
-	return p.Text(el)
 }
 
 // switchElement makes a reader of an element that is 1 or 0.
 func (p *parser) switchElement(name string) func(markup.Element) {
-	return func(el markup.Element) { p.idleIf(p.plain(el) == "1", el.Line, name) }
+	return func(el markup.Element) { p.idleIf(p.Plain(el) == "1", el.Line, name) }
 }
 
 // actions reads what NDPMon does with an alert: attributes or, in version 1, elements.
 func (p *parser) actions(el markup.Element) {
-	attrs := p.Attributes(el, mailIdle, syslogIdle, pipeIdle)
+	attrs := p.Attributes(el, actions()...)
 	note := func(name, value string) {
-		p.idleIf(value == "1" || name == pipeIdle && value != "", el.Line, name)
+		p.idleIf(value == "1" || name == "exec_pipe_program" && value != "", el.Line, name)
 	}
 	known := markup.Readers{}
-	for _, name := range []string{mailIdle, syslogIdle, pipeIdle} {
+	for _, name := range actions() {
 		note(name, strings.TrimSpace(attrs[name]))
-		known[name] = func(child markup.Element) { note(name, p.plain(child)) }
+		known[name] = func(child markup.Element) { note(name, p.Plain(child)) }
 	}
 	p.Members(el, known)
 }
@@ -130,7 +113,7 @@ func (p *parser) actions(el markup.Element) {
 func (p *parser) soap(el markup.Element) {
 	attrs := p.Attributes(el, "report_url", "report_src", "listen_path", "listen_port",
 		"ssl_certfile", "ssl_certpass", "ssl_cafile", "ssl_commonname", "ssl_enabled")
-	p.idleIf(attrs["report_url"] != "" || attrs["listen_port"] != "", el.Line, soapIdle)
+	p.idleIf(attrs["report_url"] != "" || attrs["listen_port"] != "", el.Line, "soap")
 	p.Empty(el)
 }
 
@@ -142,8 +125,8 @@ func (p *parser) countermeasures(el markup.Element) {
 		"propagate_router_routes", "propagate_neighbor_mac", "indicate_ndpmon_presence",
 	} {
 		known[name] = func(el markup.Element) {
-			how := p.plain(el)
-			p.idleIf(how != "" && how != "SUPPRESS", el.Line, countermeasuresIdle)
+			how := p.Plain(el)
+			p.idleIf(how != "" && how != "SUPPRESS", el.Line, countermeasures)
 		}
 	}
 	p.Members(el, known)

@@ -6,28 +6,10 @@
 //	evaluator := program.NewEvaluator()
 //	for _, rule := range evaluator.Evaluate(event) { … }
 //
-// The rule language is NDPMon's. A rule matches a frame when all its conditions hold. <match> holds when any
-// value of the field in the frame is one of those listed, <no-match> when none is, and so also when the frame
-// has no such field. A field inside one message type (nd.ra.lifetime) makes the rule fail for another
-// message, under <match> and <no-match> alike. The forms of a condition are:
-//
-//	<match field="nd.ra"/>                                   presence
-//	<match field="icmp6.type" value="133, 134"/>             one of several
-//	<match field="inet6.source" value="fe80::/10,2001:db8::1"/>
-//	<match field="inet6.hoplimit" min="1" max="254"/>        a range; one bound may be left out
-//	<match field="interface" value="eth*"/>                  a pattern, * and ?
-//	<match field="host"><value>r1</value><value>r2</value></match>
-//
-// The value attribute of a string that may be anything is not split at commas;
-// <value> elements are for every type. A pattern cannot ask for * or ? itself.
-//
-// A threshold limits how often a rule acts, see package threshold:
-//
-//	<threshold type="limit" track="host,inet6.source" count="1" seconds="60"/>
-//	<threshold type="limit" track="host,inet6.source" count="1" seconds="60" cap="20"/>
-//
-// <builtin except="id id"/> includes the built-in rules. A file may be a whole configuration of NDPMon: a
-// probe narrows the rules in it to its link, and the routers are in Set.Links.
+// The rule language is NDPMon's. A rule matches a frame when all its conditions hold. <match> holds when any value of
+// the field in the frame is one of those listed, <no-match> when none is, and so also when the frame has no such field.
+// A field inside one message type (nd.ra.lifetime) makes the rule fail for another message, under <match> and
+// <no-match> alike. docs/rules.md has the forms of conditions, thresholds (package threshold) and whole files.
 package rules
 
 import (

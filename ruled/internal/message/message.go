@@ -55,13 +55,11 @@ func (r *Reader) Read(from string, data []byte) error {
 	if s.host != e.Host || s.iface != e.Interface || s.kind != e.Kind() {
 		return fmt.Errorf("event of %s/%s, kind %s, is on another's subject", e.Host, e.Interface, e.Kind())
 	}
-	if len(e.ID) == 0 || len(e.ID) > maxID || strings.ContainsFunc(e.ID, notInID) {
+	if len(e.ID) == 0 || len(e.ID) > maxID || strings.ContainsFunc(e.ID, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return errors.New("id is empty, too long or has characters that are not printable ASCII")
 	}
 	return nil
 }
-
-func notInID(r rune) bool { return r <= ' ' || r > '~' }
 
 func parseSubject(s string) (subject, error) {
 	tokens := strings.Split(s, ".")

@@ -32,14 +32,10 @@ func New(r prometheus.Registerer) (*Metrics, error) {
 	relays := vector("nd_ruled_relays_total", "outcome", "Relay commands, by outcome: sent; lost, for NATS was away; or no_target, for the event that matched is no Neighbor Solicitation.")
 	reloads := vector("nd_ruled_reloads_total", "outcome", "Times that the rule file was read again, by outcome.")
 	m := &Metrics{
-		Events:  counter("nd_ruled_events_total", "Events evaluated, without the heartbeats of sensors."),
-		Invalid: counter("nd_ruled_invalid_messages_total", "Messages on an event subject that are no event of that subject; they were dropped."),
-		Missed:  counter("nd_ruled_missed_events_total", "Events that the stream dropped before they were evaluated."),
-		Alerts: map[schemas.Severity]prometheus.Counter{
-			schemas.Info:     alerts.WithLabelValues(string(schemas.Info)),
-			schemas.Warning:  alerts.WithLabelValues(string(schemas.Warning)),
-			schemas.Critical: alerts.WithLabelValues(string(schemas.Critical)),
-		},
+		Events:        counter("nd_ruled_events_total", "Events evaluated, without the heartbeats of sensors."),
+		Invalid:       counter("nd_ruled_invalid_messages_total", "Messages on an event subject that are no event of that subject; they were dropped."),
+		Missed:        counter("nd_ruled_missed_events_total", "Events that the stream dropped before they were evaluated."),
+		Alerts:        map[schemas.Severity]prometheus.Counter{},
 		AlertsAgain:   counter("nd_ruled_alerts_repeated_total", "Alerts not raised again for an event that was delivered again."),
 		Unstored:      counter("nd_ruled_unstored_alerts_total", "Alerts that were written and not stored: there was no room for them."),
 		Suppressed:    counter("nd_ruled_suppressed_matches_total", "Matches of rules that their thresholds have suppressed; the next alert of the rule counts them."),
@@ -49,6 +45,9 @@ func New(r prometheus.Registerer) (*Metrics, error) {
 		Rules:         prometheus.NewGauge(prometheus.GaugeOpts{Name: "nd_ruled_rules", Help: "Rules in force."}),
 		ReloadsTaken:  reloads.WithLabelValues("taken"),
 		ReloadsFailed: reloads.WithLabelValues("refused"),
+	}
+	for _, s := range []schemas.Severity{schemas.Info, schemas.Warning, schemas.Critical} {
+		m.Alerts[s] = alerts.WithLabelValues(string(s))
 	}
 	for _, c := range []prometheus.Collector{m.Events, m.Invalid, m.Missed, alerts, m.AlertsAgain, m.Unstored, m.Suppressed, relays, m.Rules, reloads} {
 		if err := r.Register(c); err != nil {

@@ -9,8 +9,6 @@ package pool
 import (
 	"maps"
 	"time"
-
-	"github.com/ndmon/ndmon/ruled/internal/share"
 )
 
 // Pool holds a bounded number of entries of all links.
@@ -25,7 +23,7 @@ type Pool[K comparable, V any] struct {
 	max int
 	nodes[K, V]
 	// all has the hosts, these their interfaces, and these their links.
-	all *share.Node[branch[K]]
+	all *tree[branch[K]]
 	// last returns when an entry was seen last, in Unix nanoseconds.
 	last func(*V) int64
 	// wider is how many times as many new entries make a storm on an interface as on a
@@ -39,7 +37,7 @@ type branch[K comparable] struct {
 	// The rest is that of a link: how many partitions use it, its entries by class, and where to find them.
 	// most is the largest number of entries that the index had: a map does not shrink by itself.
 	users int
-	lists [share.Classes]list
+	lists [classes]list
 	index map[K]int32
 	most  int
 }
@@ -50,12 +48,12 @@ type Partition[K comparable, V any] struct {
 	Doubtful bool
 
 	pool *Pool[K, V]
-	of   *share.Node[branch[K]]
+	of   *tree[branch[K]]
 }
 
 // New returns a pool with room for so many entries, at least one. See Pool for wider and last.
 func New[K comparable, V any](most, wider int, last func(*V) int64) *Pool[K, V] {
-	return &Pool[K, V]{max: max(most, 1), wider: wider, nodes: nodes[K, V]{free: None}, all: &share.Node[branch[K]]{}, last: last}
+	return &Pool[K, V]{max: max(most, 1), wider: wider, nodes: nodes[K, V]{free: None}, all: &tree[branch[K]]{}, last: last}
 }
 
 // Partition returns the partition of a link, which has the names of its host, its interface
@@ -63,15 +61,15 @@ func New[K comparable, V any](most, wider int, last func(*V) int64) *Pool[K, V] 
 func (p *Pool[K, V]) Partition(names ...string) *Partition[K, V] {
 	n := p.all
 	for _, name := range names {
-		n = n.Child(name)
+		n = n.child(name)
 	}
-	if n.Value.users == 0 {
-		n.Value = branch[K]{lists: [share.Classes]list{{None, None, 0}, {None, None, 0}, {None, None, 0}}}
+	if n.value.users == 0 {
+		n.value = branch[K]{lists: [classes]list{{None, None, 0}, {None, None, 0}, {None, None, 0}}}
 		if p.Forgotten == nil {
-			n.Value.index = map[K]int32{}
+			n.value.index = map[K]int32{}
 		}
 	}
-	n.Value.users++
+	n.value.users++
 	return &Partition[K, V]{pool: p, of: n}
 }
 
@@ -80,8 +78,8 @@ func (p *Pool[K, V]) At(i int32) *V { return &p.at(i).value }
 
 // Drop forgets all entries of the partition, and closes it.
 func (s *Partition[K, V]) Drop() {
-	for class := range s.of.Value.lists {
-		for l := &s.of.Value.lists[class]; l.len > 0; {
+	for class := range s.of.value.lists {
+		for l := &s.of.value.lists[class]; l.len > 0; {
 			s.remove(l.tail)
 		}
 	}
@@ -90,19 +88,19 @@ func (s *Partition[K, V]) Drop() {
 
 // Close ends the use of a partition that has no entries or has other users.
 func (s *Partition[K, V]) Close() {
-	if s.of.Value.users--; s.of.Value.users == 0 {
-		s.of.Drop()
+	if s.of.value.users--; s.of.value.users == 0 {
+		s.of.drop()
 	}
 }
 
 // Len returns the number of entries.
 func (s *Partition[K, V]) Len() int {
-	return s.of.Count(Flooded) + s.of.Count(Once) + s.of.Count(Lasting)
+	return s.of.count(Flooded) + s.of.count(Once) + s.of.count(Lasting)
 }
 
 // Find returns the index of a key's entry, or None.
 func (s *Partition[K, V]) Find(key K) int32 {
-	if i, ok := s.of.Value.index[key]; ok {
+	if i, ok := s.of.value.index[key]; ok {
 		return i
 	}
 	return None
@@ -124,7 +122,7 @@ func (s *Partition[K, V]) Get(key K) *V {
 
 // Insert makes an entry of a class, with a zero value, for a key that has none, and returns its index.
 func (s *Partition[K, V]) Insert(key K, class int) int32 {
-	p, own := s.pool, &s.of.Value
+	p, own := s.pool, &s.of.value
 	var i int32
 	counted := false
 	if p.Used >= p.max {
@@ -145,7 +143,7 @@ func (s *Partition[K, V]) Insert(key K, class int) int32 {
 	}
 	p.push(&own.lists[class], i, n)
 	if !counted {
-		s.of.Add(class)
+		s.of.add(class)
 	}
 	return i
 }
@@ -155,13 +153,13 @@ func (s *Partition[K, V]) Insert(key K, class int) int32 {
 func (s *Partition[K, V]) evict(class int) (i int32, counted bool) {
 	p := s.pool
 	from := p.victims(class)
-	of := s.of.Most(from)
-	i = of.Value.lists[from].tail
+	of := s.of.most(from)
+	i = of.value.lists[from].tail
 	n := p.at(i)
-	p.unlink(&of.Value.lists[from], i, n)
+	p.unlink(&of.value.lists[from], i, n)
 	counted = of == s.of && from == class
 	if !counted {
-		of.Remove(from)
+		of.remove(from)
 	}
 	p.Evictions++
 	p.lose(of, n)
@@ -171,11 +169,11 @@ func (s *Partition[K, V]) evict(class int) (i int32, counted bool) {
 // victims returns the class of which an entry is forgotten for a new one of a class. Those
 // of a flood have a tenth of the pool, so that they can at least be distinguished.
 func (p *Pool[K, V]) victims(class int) int {
-	floods := p.all.Count(Flooded)
+	floods := p.all.count(Flooded)
 	switch {
-	case p.all.Count(Once) == 0 && floods == 0:
+	case p.all.count(Once) == 0 && floods == 0:
 		return Lasting
-	case p.all.Count(Once) == 0 || floods > p.max/10 || floods > 0 && class != Flooded:
+	case p.all.count(Once) == 0 || floods > p.max/10 || floods > 0 && class != Flooded:
 		return Flooded
 	}
 	return Once
@@ -185,8 +183,8 @@ func (p *Pool[K, V]) victims(class int) int {
 // one longest silent of the first class that has any, if the partition has most entries.
 func (s *Partition[K, V]) Prune(most int, fresh func(*V) bool) {
 	full := s.Len() >= most
-	for class := range s.of.Value.lists {
-		for l := &s.of.Value.lists[class]; l.len > 0 && (full || !fresh(s.At(l.tail))); full = false {
+	for class := range s.of.value.lists {
+		for l := &s.of.value.lists[class]; l.len > 0 && (full || !fresh(s.At(l.tail))); full = false {
 			s.remove(l.tail)
 		}
 	}
@@ -195,15 +193,15 @@ func (s *Partition[K, V]) Prune(most int, fresh func(*V) bool) {
 func (s *Partition[K, V]) remove(i int32) {
 	p := s.pool
 	n := p.at(i)
-	p.unlink(&s.of.Value.lists[n.class], i, n)
-	s.of.Remove(int(n.class))
+	p.unlink(&s.of.value.lists[n.class], i, n)
+	s.of.remove(int(n.class))
 	p.Used--
 	p.lose(s.of, n)
 	n.next, p.free = p.free, i
 }
 
-func (p *Pool[K, V]) lose(of *share.Node[branch[K]], n *node[K, V]) {
-	if own := &of.Value; own.index != nil {
+func (p *Pool[K, V]) lose(of *tree[branch[K]], n *node[K, V]) {
+	if own := &of.value; own.index != nil {
 		delete(own.index, n.key)
 		if own.most >= 2*chunkSize && len(own.index) < own.most/4 {
 			own.shrink()
@@ -223,8 +221,8 @@ func (b *branch[K]) shrink() {
 
 // Each calls visit with all entries by class, the one silent for longest first.
 func (s *Partition[K, V]) Each(visit func(key K, value *V, class int)) {
-	for class := range s.of.Value.lists {
-		for i := s.of.Value.lists[class].tail; i != None; i = s.pool.at(i).prev {
+	for class := range s.of.value.lists {
+		for i := s.of.value.lists[class].tail; i != None; i = s.pool.at(i).prev {
 			n := s.pool.at(i)
 			visit(n.key, &n.value, class)
 		}
@@ -257,8 +255,8 @@ func (s *Partition[K, V]) storms(now int64) bool {
 		return true
 	}
 	least := stormCount
-	for n := s.of; n != nil; n = n.Parent() {
-		storm := &n.Value.storm
+	for n := s.of; n != nil; n = n.parent {
+		storm := &n.value.storm
 		before := storm.on(now)
 		if storm.add(now, least) {
 			if !before {
@@ -275,8 +273,8 @@ func (s *Partition[K, V]) stormy(now int64) bool {
 	if s.Doubtful {
 		return true
 	}
-	for n := s.of; n != nil; n = n.Parent() {
-		if n.Value.storm.on(now) {
+	for n := s.of; n != nil; n = n.parent {
+		if n.value.storm.on(now) {
 			return true
 		}
 	}
@@ -304,7 +302,7 @@ func (s *Partition[K, V]) SeenAt(i int32, first, now int64) (flood bool) {
 // Renew makes an entry the most recently seen of its class.
 func (s *Partition[K, V]) Renew(i int32) {
 	n := s.pool.at(i)
-	if l := &s.of.Value.lists[n.class]; l.head != i {
+	if l := &s.of.value.lists[n.class]; l.head != i {
 		s.pool.unlink(l, i, n)
 		s.pool.push(l, i, n)
 	}
@@ -314,8 +312,8 @@ func (s *Partition[K, V]) Renew(i int32) {
 func (s *Partition[K, V]) Keep(i int32, now int64) {
 	p := s.pool
 	if p.fullOfLasting() {
-		from := s.of.Most(Lasting)
-		silent := from.Value.lists[Lasting].tail
+		from := s.of.most(Lasting)
+		silent := from.value.lists[Lasting].tail
 		if now-p.last(&p.at(silent).value) < silentTime {
 			p.move(s.of, i, Once)
 			return
@@ -326,23 +324,23 @@ func (s *Partition[K, V]) Keep(i int32, now int64) {
 }
 
 // keepAll makes all entries that were there before a storm lasting, as far as there is room.
-func (p *Pool[K, V]) keepAll(in *share.Node[branch[K]]) {
-	for in.Count(Once) > 0 && !p.fullOfLasting() {
-		of := in.Largest(Once)
-		p.move(of, of.Value.lists[Once].tail, Lasting)
+func (p *Pool[K, V]) keepAll(in *tree[branch[K]]) {
+	for in.count(Once) > 0 && !p.fullOfLasting() {
+		of := in.largest(Once)
+		p.move(of, of.value.lists[Once].tail, Lasting)
 	}
 }
 
 // fullOfLasting reports whether no further entry can be lasting: a fifth of the pool is for new entries.
-func (p *Pool[K, V]) fullOfLasting() bool { return p.all.Count(Lasting) >= p.max-p.max/5 }
+func (p *Pool[K, V]) fullOfLasting() bool { return p.all.count(Lasting) >= p.max-p.max/5 }
 
-func (p *Pool[K, V]) move(of *share.Node[branch[K]], i int32, class uint8) {
+func (p *Pool[K, V]) move(of *tree[branch[K]], i int32, class uint8) {
 	n := p.at(i)
-	p.unlink(&of.Value.lists[n.class], i, n)
+	p.unlink(&of.value.lists[n.class], i, n)
 	if n.class != class {
-		of.Remove(int(n.class))
-		of.Add(int(class))
+		of.remove(int(n.class))
+		of.add(int(class))
 		n.class = class
 	}
-	p.push(&of.Value.lists[class], i, n)
+	p.push(&of.value.lists[class], i, n)
 }

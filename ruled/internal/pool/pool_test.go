@@ -25,7 +25,7 @@ func TestIndexShrinks(t *testing.T) {
 		if err := s.check(); err != nil {
 			t.Fatal(err)
 		}
-		room += s.of.Value.most
+		room += s.of.value.most
 	}
 	if err := p.check(); err != nil {
 		t.Fatal(err)
@@ -98,7 +98,7 @@ func FuzzPool(f *testing.F) {
 
 // check returns an error if the counts and the memory of the pool do not fit together.
 func (p *Pool[K, V]) check() error {
-	if used := p.all.Count(Flooded) + p.all.Count(Once) + p.all.Count(Lasting); used != p.Used || used > p.max {
+	if used := p.all.count(Flooded) + p.all.count(Once) + p.all.count(Lasting); used != p.Used || used > p.max {
 		return fmt.Errorf("%d entries are counted, %d used, at most %d", used, p.Used, p.max)
 	}
 	free := 0
@@ -117,7 +117,7 @@ func (p *Pool[K, V]) check() error {
 
 // check returns an error if the lists, counts and index of the partition do not fit together.
 func (s *Partition[K, V]) check() error {
-	entries, branch := 0, &s.of.Value
+	entries, branch := 0, &s.of.value
 	for class, l := range branch.lists {
 		n, before := 0, int32(None)
 		for i := l.head; i != None; i = s.pool.at(i).next {
@@ -127,8 +127,8 @@ func (s *Partition[K, V]) check() error {
 			}
 			n, before = n+1, i
 		}
-		if n != l.len || n != s.of.Count(class) || l.tail != before {
-			return fmt.Errorf("class %d has %d entries, %d in its list, %d counted", class, n, l.len, s.of.Count(class))
+		if n != l.len || n != s.of.count(class) || l.tail != before {
+			return fmt.Errorf("class %d has %d entries, %d in its list, %d counted", class, n, l.len, s.of.count(class))
 		}
 		entries += n
 	}

@@ -44,17 +44,6 @@ const (
 	infinity   = 1<<32 - 1
 )
 
-// jumps reports whether a lifetime, of which so many seconds should be left, was cut short or made infinite.
-func jumps(left, sent int64) bool {
-	switch sent {
-	case 0:
-		return left > 1
-	case infinity:
-		return left < infinity-infinity/2
-	}
-	return sent < left-slack
-}
-
 // says sets the flag of a difference and describes it.
 func (c *comparison) says(flag *bool, format string, args ...any) {
 	*flag = true
@@ -73,8 +62,18 @@ func (c *comparison) contradicts(known *uint32, sent uint32) bool {
 	return known != nil && c.jumps(uint64(*known), uint64(sent))
 }
 
+// jumps reports whether a known lifetime was cut short or made infinite, except by a router that stops.
 func (c *comparison) jumps(known, sent uint64) bool {
-	return !c.d.Stops && jumps(int64(known)-c.since/second, int64(sent))
+	left := int64(known) - c.since/second
+	switch {
+	case c.d.Stops:
+		return false
+	case sent == 0:
+		return left > 1
+	case sent == infinity:
+		return left < infinity-infinity/2
+	}
+	return int64(sent) < left-slack
 }
 
 // run sets d to how an RA differs from what is known of its router. If it does not differ, d.Change is empty.

@@ -263,6 +263,12 @@ func (r *Reader) Text(el Element) string {
 	return strings.TrimSpace(string(text))
 }
 
+// Plain reads an element that holds text and has no attributes.
+func (r *Reader) Plain(el Element) string {
+	r.Attributes(el)
+	return r.Text(el)
+}
+
 // skip reads to the end of the element without looking at it.
 func (r *Reader) skip() { r.read(func(Element) { r.skip() }, func([]byte, int) {}) }
 
@@ -325,8 +331,7 @@ func (r *Reader) DidYouMean(name string, candidates []string, form string) strin
 
 // Number reads an element that holds a number from 0 to most, and returns nil if it is empty.
 func Number[T uint8 | uint16 | uint32](r *Reader, el Element, most T) *T {
-	r.Attributes(el)
-	return Parameter(r, el, "", r.Text(el), most)
+	return Parameter(r, el, "", r.Plain(el), most)
 }
 
 // Parameter reads a number from 0 to most out of an element's text, or the

@@ -208,8 +208,7 @@ func list[T any](p reader, name string, into *[]T, read func(markup.Element) (T,
 }
 
 func (p reader) routerMAC(el markup.Element) schemas.MAC {
-	p.Attributes(el)
-	text := p.Text(el)
+	text := p.Plain(el)
 	mac, err := markup.ParseMAC(text)
 	switch {
 	case err != nil:
@@ -221,8 +220,7 @@ func (p reader) routerMAC(el markup.Element) schemas.MAC {
 }
 
 func (p reader) linkLocal(el markup.Element) netip.Addr {
-	p.Attributes(el)
-	text := p.Text(el)
+	text := p.Plain(el)
 	addr, ok := parseAddr(text)
 	if !ok || !addr.IsLinkLocalUnicast() {
 		p.Faultf(el.Line, "<%s>: %s is not a link-local address such as fe80::1", el.Name, printable.Quote(text))
@@ -232,8 +230,7 @@ func (p reader) linkLocal(el markup.Element) netip.Addr {
 
 // routerAddress reads an address of a router. NDPMon writes empty ones.
 func (p reader) routerAddress(el markup.Element) (netip.Addr, bool) {
-	p.Attributes(el)
-	text := p.Text(el)
+	text := p.Plain(el)
 	if text == "" {
 		return netip.Addr{}, false
 	}
@@ -279,8 +276,7 @@ func (p reader) prefix(el markup.Element, known markup.Readers) netip.Prefix {
 	faults := p.FaultCount()
 	known["mask"] = func(el markup.Element) { length = markup.Number[uint8](p.Reader, el, maxLength) }
 	known["address"] = func(el markup.Element) {
-		p.Attributes(el)
-		text := p.Text(el)
+		text := p.Plain(el)
 		var ok bool
 		if addr, ok = parseAddr(text); !ok {
 			p.Faultf(el.Line, "<%s>: %s is not an ipv6 address such as 2001:db8::", el.Name, printable.Quote(text))

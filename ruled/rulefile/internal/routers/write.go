@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -124,37 +125,26 @@ func (w *writer) router(vlan *uint16, r *router.Router) {
 		volatile = "1"
 	}
 	w.text("params_volatile", volatile)
-	w.in("addresses", func() {
-		for _, a := range r.Addresses {
-			w.text("address", a.String())
-		}
-	})
-	w.in("prefixes", func() {
-		for i := range r.Prefixes {
-			w.in("prefix", func() { w.prefix(&r.Prefixes[i]) })
-		}
-	})
+	writeList(w, "addresses", r.Addresses, func(a *netip.Addr) { w.text("address", a.String()) })
+	writeList(w, "prefixes", r.Prefixes, func(p *router.Prefix) { w.in("prefix", func() { w.prefix(p) }) })
 	if len(r.RDNSS) > 0 {
-		w.in("rdnss", func() {
-			for _, d := range r.RDNSS {
-				w.text("nameserver", d.Address.String(), "lifetime", decimal(d.Lifetime))
-			}
-		})
+		writeList(w, "rdnss", r.RDNSS, func(d *router.DNS) { w.text("nameserver", d.Address.String(), "lifetime", decimal(d.Lifetime)) })
 	}
 	if len(r.DNSSL) > 0 {
-		w.in("dnssl", func() {
-			for _, d := range r.DNSSL {
-				w.text("domain", d.Domain, "lifetime", decimal(d.Lifetime))
-			}
-		})
+		writeList(w, "dnssl", r.DNSSL, func(d *router.Domain) { w.text("domain", d.Domain, "lifetime", decimal(d.Lifetime)) })
 	}
 	if len(r.Routes) > 0 {
-		w.in("routes", func() {
-			for i := range r.Routes {
-				w.in("route", func() { w.route(&r.Routes[i]) })
-			}
-		})
+		writeList(w, "routes", r.Routes, func(route *router.Route) { w.in("route", func() { w.route(route) }) })
 	}
+}
+
+// writeList writes an element with one for each in a list.
+func writeList[T any](w *writer, name string, all []T, write func(*T)) {
+	w.in(name, func() {
+		for i := range all {
+			write(&all[i])
+		}
+	})
 }
 
 func (w *writer) prefix(p *router.Prefix) {

@@ -1,57 +1,53 @@
-// Package share shares a bounded number of things. When they run out, it finds the holder of the most: the
-// host, on it the interface, and so on. So nothing is taken from others for one that keeps demanding more.
-package share
+package pool
 
-// Classes is how many classes of things a Node counts. Each is shared by itself.
-const Classes = 3
+// classes is how many classes of things a tree counts. Each is shared by itself.
+const classes = 3
 
-// Node is a part of the whole, such as a host or one of its interfaces. It knows how many things of each class it has,
-// its children's included. Things are added to nodes without children (leaves), which are all equally deep.
-type Node[T any] struct {
-	// Value is what the caller keeps of the node.
-	Value T
+// tree finds the holder of the most things when they run out: the host, on it the interface, and so on. So nothing is
+// taken from others for one that keeps demanding more. A node knows how many things of each class it has, its children's
+// included. Things are added to nodes without children (leaves), which are all equally deep.
+type tree[T any] struct {
+	// value is what the pool keeps of the node.
+	value T
 
 	name     string
-	parent   *Node[T]
-	children map[string]*Node[T]
-	classes  [Classes]class[T]
+	parent   *tree[T]
+	children map[string]*tree[T]
+	classes  [classes]class[T]
 }
 
 type class[T any] struct {
 	count int
 	// heap holds the children that have any, the one with the most first, at the node's own index in its parent's heap.
-	heap []*Node[T]
+	heap []*tree[T]
 	at   int
 }
 
-// Parent returns the node that it is a part of, nil for the root.
-func (n *Node[T]) Parent() *Node[T] { return n.parent }
+// count returns how many things of a class it has.
+func (n *tree[T]) count(class int) int { return n.classes[class].count }
 
-// Count returns how many things of a class it has.
-func (n *Node[T]) Count(class int) int { return n.classes[class].count }
-
-// Child returns the child with a name, which is made if there is none.
-func (n *Node[T]) Child(name string) *Node[T] {
+// child returns the child with a name, which is made if there is none.
+func (n *tree[T]) child(name string) *tree[T] {
 	child := n.children[name]
 	if child == nil {
-		child = &Node[T]{name: name, parent: n}
+		child = &tree[T]{name: name, parent: n}
 		if n.children == nil {
-			n.children = map[string]*Node[T]{}
+			n.children = map[string]*tree[T]{}
 		}
 		n.children[name] = child
 	}
 	return child
 }
 
-// Drop removes a leaf without things from the tree, and with it each node above that has no other child.
-func (n *Node[T]) Drop() {
+// drop removes a leaf without things from the tree, and with it each node above that has no other child.
+func (n *tree[T]) drop() {
 	for ; n.parent != nil && len(n.children) == 0; n = n.parent {
 		delete(n.parent.children, n.name)
 	}
 }
 
-// Add notes that a leaf got one thing of a class.
-func (n *Node[T]) Add(class int) {
+// add notes that a leaf got one thing of a class.
+func (n *tree[T]) add(class int) {
 	for ; n != nil; n = n.parent {
 		c := &n.classes[class]
 		c.count++
@@ -67,8 +63,8 @@ func (n *Node[T]) Add(class int) {
 	}
 }
 
-// Remove notes that a leaf has lost one thing of a class.
-func (n *Node[T]) Remove(class int) {
+// remove notes that a leaf has lost one thing of a class.
+func (n *tree[T]) remove(class int) {
 	for ; n != nil; n = n.parent {
 		c := &n.classes[class]
 		c.count--
@@ -92,9 +88,9 @@ func (n *Node[T]) Remove(class int) {
 	}
 }
 
-// Most returns the leaf that loses one thing of a class for a new one of this leaf. There must
+// most returns the leaf that loses one thing of a class for a new one of this leaf. There must
 // be one in the tree. It is this leaf itself if no other has more.
-func (n *Node[T]) Most(class int) *Node[T] {
+func (n *tree[T]) most(class int) *tree[T] {
 	most := n
 	for at := n; at.parent != nil; at = at.parent {
 		if top := at.parent.classes[class].heap; len(top) == 0 || at.classes[class].count < top[0].classes[class].count {
@@ -104,11 +100,11 @@ func (n *Node[T]) Most(class int) *Node[T] {
 	if most == n {
 		return n
 	}
-	return most.Largest(class)
+	return most.largest(class)
 }
 
-// Largest returns the leaf of a node that has the most things of a class, found as Most does. There must be one.
-func (n *Node[T]) Largest(class int) *Node[T] {
+// largest returns the leaf of a node that has the most things of a class, found as most does. There must be one.
+func (n *tree[T]) largest(class int) *tree[T] {
 	for len(n.children) > 0 {
 		n = n.classes[class].heap[0]
 	}
@@ -117,19 +113,19 @@ func (n *Node[T]) Largest(class int) *Node[T] {
 
 // before reports whether a stands before b in a heap. Names decide where the
 // counts do not, so that the order does not depend on what was before.
-func before[T any](a, b *Node[T], class int) bool {
+func before[T any](a, b *tree[T], class int) bool {
 	if a.classes[class].count != b.classes[class].count {
 		return a.classes[class].count > b.classes[class].count
 	}
 	return a.name < b.name
 }
 
-func (n *Node[T]) put(class, at int, child *Node[T]) {
+func (n *tree[T]) put(class, at int, child *tree[T]) {
 	n.classes[class].heap[at] = child
 	child.classes[class].at = at
 }
 
-func (n *Node[T]) up(class, at int) {
+func (n *tree[T]) up(class, at int) {
 	heap := n.classes[class].heap
 	child := heap[at]
 	for at > 0 {
@@ -143,7 +139,7 @@ func (n *Node[T]) up(class, at int) {
 	}
 }
 
-func (n *Node[T]) down(class, at int) {
+func (n *tree[T]) down(class, at int) {
 	heap := n.classes[class].heap
 	child := heap[at]
 	for {
