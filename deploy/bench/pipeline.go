@@ -170,9 +170,6 @@ const (
 	tries = 2
 )
 
-func highest(r *run)       { r.search(0) }
-func highestAlerts(r *run) { r.search(alertEvery) }
-
 // search finds the highest rate at which nothing is lost and no queue grows.
 func (r *run) search(every int) {
 	r.Helper()
@@ -212,22 +209,14 @@ func (r *run) search(every int) {
 	s.stop()
 }
 
-func latency(r *run) {
-	w := r.pair()
-	r.alertLatency(w, r.together(w.watched, r.watching()), figure.Below(1e-3), figure.Below(5e-3))
-}
-
-func latencyApart(r *run) {
-	w := r.pair()
-	r.alertLatency(w, r.apart(w.watched, r.watching()), figure.Below(1e-3), figure.Below(5e-3))
-}
-
-func (r *run) alertLatency(w pair, s *system, median, p99 *figure.Target) {
+func (r *run) latency(start func(*run, *lab.Namespace, job) *system) {
 	r.Helper()
+	w := r.pair()
+	s := start(r, w.watched, r.watching())
 	begin := r.usage()
 	p := s.pass(w, r.rate, r.Duration, 1)
 	r.addArrivals(p.arrivals)
-	r.spread("frame to alert", p.arrivals.took(), median, p99)
+	r.spread("frame to alert", p.arrivals.took(), figure.Below(1e-3), figure.Below(5e-3))
 	r.add(figure.Figure{Name: fmt.Sprintf("processor time a frame at %d/s", r.rate), Value: p.cpu.Seconds() / p.sent, Unit: figure.Seconds})
 	begin.addOthers()
 	s.stop()

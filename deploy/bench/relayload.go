@@ -15,11 +15,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// keeping are the options with which ndmon keeps host routes and proxy entries.
-func keeping() []string { return []string{"--route", "--proxy"} }
+// flooder is the end of the master's link from which a flood is sent.
+type flooder func(lab.TB, *lab.Router) *wire.Sender
+
+func leaving(t lab.TB, r *lab.Router) *wire.Sender  { return wire.NewSender(t, r.Namespace, lab.Master) }
+func arriving(t lab.TB, r *lab.Router) *wire.Sender { return wire.NewSender(t, r.Upstream, "eth0") }
 
 // relayOn starts ndmon on a router, with metrics.
-func (r *run) relayOn(router *lab.Router, options []string) *system {
+func (r *run) relayOn(router *lab.Router, options ...string) *system {
 	r.Helper()
 	return r.together(router.Namespace, job{master: lab.Master, slaves: lab.Slave1 + "," + lab.Slave2, options: options, counted: true})
 }
@@ -32,16 +35,8 @@ const knownHosts = 64
 // counted is the interval at which the metrics are read.
 const counted = 50 * time.Millisecond
 
-func relayKnown(r *run) {
-	r.relayKnown(nil, func(router *lab.Router) *wire.Sender { return wire.NewSender(r, router.Namespace, lab.Master) })
-}
-
-func relayAnswer(r *run) {
-	r.relayKnown(keeping(), func(router *lab.Router) *wire.Sender { return wire.NewSender(r, router.Upstream, "eth0") })
-}
-
 // relayKnown floods the master with solicitations for known targets.
-func (r *run) relayKnown(options []string, from func(*lab.Router) *wire.Sender) {
+func (r *run) relayKnown(from flooder, options ...string) {
 	r.Helper()
 	router := lab.NewRouter(r)
 	targets := make([]netip.Addr, knownHosts)
@@ -49,7 +44,7 @@ func (r *run) relayKnown(options []string, from func(*lab.Router) *wire.Sender) 
 		targets[n] = wire.Numbered(known, uint32(n))
 		router.Host2.Address("eth0", targets[n].String()+"/128")
 	}
-	s := r.relayOn(router, options)
+	s := r.relayOn(router, options...)
 	for _, target := range targets {
 		router.Solicit(target)
 	}
@@ -64,7 +59,7 @@ func (r *run) relayKnown(options []string, from func(*lab.Router) *wire.Sender) 
 	})
 	s.pause(time.Second) // the budget is per second, and solicitations may be due
 
-	sender := from(router)
+	sender := from(r, router)
 	before, out := s.relayed(), router.Link(lab.Master).Attrs().Statistics.TxPackets
 	begin := r.usage()
 	flood, err := sender.Flood(r.ctx, r.rate, r.Duration, func(f *wire.Frame, n int) { f.Set(known, uint32(n%knownHosts)) })
@@ -129,15 +124,7 @@ const (
 	another = 500 * time.Millisecond
 )
 
-func relayScan(r *run) {
-	r.scan(nil, func(router *lab.Router) *wire.Sender { return wire.NewSender(r, router.Namespace, lab.Master) })
-}
-
-func relayScanIn(r *run) {
-	r.scan(keeping(), func(router *lab.Router) *wire.Sender { return wire.NewSender(r, router.Upstream, "eth0") })
-}
-
-func (r *run) scan(options []string, from func(*lab.Router) *wire.Sender) {
+func (r *run) scan(from flooder, options ...string) {
 	r.Helper()
 	d := scanTimes * r.Duration
 	hosts := max(1, int(d/each))
@@ -151,8 +138,8 @@ func (r *run) scan(options []string, from func(*lab.Router) *wire.Sender) {
 	router.Do(func() { socket, err = net.ListenUDP("udp6", nil) })
 	r.must(err, "open a socket")
 	r.Cleanup(func() { socket.Close() })
-	s := r.relayOn(router, options)
-	sender := from(router)
+	s := r.relayOn(router, options...)
+	sender := from(r, router)
 	before := router.NeighbourTable()
 
 	begin := r.usage()
@@ -234,7 +221,7 @@ func (r *run) way(name string, onLink bool, move lab.Move) {
 	r.Helper()
 	every := time.Second / time.Duration(r.rate)
 	w := lab.NewProxyRouter(r, onLink)
-	s := r.relayOn(w.Router, keeping())
+	s := r.relayOn(w.Router, "--route", "--proxy")
 	start := time.Now()
 	pings := w.Upstream.Ping(lab.Host2Address, every)
 	s.eventually("the first reply", func() bool { return pings.Answered(start) })

@@ -144,10 +144,7 @@ func TestForgedCommandsStayWithinTheBudget(t *testing.T) {
 		// One after the other, for each takes much of the machine.
 		t.Run(tc.name, func(t *testing.T) {
 			r := lab.NewRouter(t)
-			p := r.Start(with(builtin("ndmon", "-m", lab.Master, "-s", lab.Slave1+","+lab.Slave2, "--host", "r1", "--data", t.TempDir()),
-				fmt.Sprintf("PINGER_RATE=%d", rate)))
-			p.Stderr.WaitFor("pinger ready")
-			p.Stderr.WaitFor("msg=capturing", "interface="+lab.Master)
+			relaying(r, with(builtin("ndmon", "--data", t.TempDir()), fmt.Sprintf("PINGER_RATE=%d", rate)))
 			nc := connect(t, r.Namespace, localNATS)
 			wire1, wire2 := r.Host1.Wire("eth0"), r.Host2.Wire("eth0")
 			begin, probes := time.Now(), 0

@@ -96,9 +96,7 @@ func TestReadCaptureFiles(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			p := read(t, tc.files, tc.args...)
-			if status := p.Wait(); status != 0 {
-				t.Errorf("exit status %d", status)
-			}
+			exits(t, p, 0)
 			alerts := printed(t, p)
 			if diff := cmp.Diff(tc.want, framesOf(alerts)); diff != "" {
 				t.Errorf("frames (-want +got):\n%s", diff)
@@ -123,9 +121,7 @@ func TestReadStandardInput(t *testing.T) {
 	c := program("ndmon", "-r", "-", "-R", write(t, "everything.xml", []byte(everything)))
 	c.Stdin = bytes.NewReader(content)
 	p := lab.Start(t, c)
-	if status := p.Wait(); status != 0 {
-		t.Errorf("exit status %d", status)
-	}
+	exits(t, p, 0)
 	if diff := cmp.Diff(dataOf(discovery(readCapture(t, file))), framesOf(printed(t, p))); diff != "" {
 		t.Errorf("frames (-want +got):\n%s", diff)
 	}
@@ -201,9 +197,7 @@ func TestReadBadFiles(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			p := read(t, tc.file+","+good)
-			if status := p.Wait(); status != 1 {
-				t.Errorf("exit status %d, want 1", status)
-			}
+			exits(t, p, 1)
 			if errors := p.Stderr.String(); !strings.Contains(errors, tc.file+":") || !strings.Contains(errors, tc.says) {
 				t.Errorf("standard error does not name %s and say %q:\n%s", tc.file, tc.says, errors)
 			}
@@ -233,9 +227,7 @@ func TestBuiltInRules(t *testing.T) {
 		t.Run(tc.capture, func(t *testing.T) {
 			t.Parallel()
 			p := lab.Start(t, builtin("ndmon", "-r", corpus(t, tc.capture)))
-			if status := p.Wait(); status != 0 {
-				t.Errorf("exit status %d", status)
-			}
+			exits(t, p, 0)
 			got := map[string]int{}
 			for _, a := range printed(t, p) {
 				got[fmt.Sprint(a.Severity, " ", a.Rule)]++
@@ -280,9 +272,7 @@ func TestReadLeavesNothingBehind(t *testing.T) {
 				p.Stderr.WaitFor("reading events")
 				p.Signal(syscall.SIGINT)
 			}
-			if status := p.Wait(); status != 0 {
-				t.Errorf("exit status %d", status)
-			}
+			exits(t, p, 0)
 			left, err := os.ReadDir(dir)
 			must(t, err)
 			if len(left) > 0 {

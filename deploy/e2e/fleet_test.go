@@ -369,11 +369,10 @@ func TestProxyRelaysWhatComesIn(t *testing.T) {
 	t.Parallel()
 	r := lab.NewRouter(t)
 	r.Upstream.Address("eth0", "2001:db8:5::9/64")
-	p := r.Start(builtin("ndmon", "-m", lab.Master, "-s", lab.Slave1+","+lab.Slave2, "--host", "r1", "--data", t.TempDir(), "--proxy", "-l", "debug"))
+	p := startProxy(t, r, "--proxy", "-l", "debug")
 	for _, name := range []string{lab.Master, lab.Slave1, lab.Slave2} {
 		p.Stderr.WaitFor("msg=capturing", "interface="+name+" ", "proxy=true")
 	}
-	p.Stderr.WaitFor("pinger ready")
 	nc := connect(t, r.Namespace, localNATS)
 	commands := collect(t, nc, "nd.relay.r1")
 

@@ -28,17 +28,6 @@ const firstTable = 4861000
 // rulePriority is that of its routing rules.
 const rulePriority = 486
 
-// startProxy starts ndmon with the built-in rules as a relay, and waits until
-// it works.
-func startProxy(t *testing.T, r *lab.Router, args ...string) *lab.Process {
-	t.Helper()
-	p := r.Start(builtin("ndmon", append([]string{"-m", lab.Master, "-s", lab.Slave1 + "," + lab.Slave2,
-		"--host", "r1", "--data", t.TempDir()}, args...)...))
-	p.Stderr.WaitFor(`msg=capturing`, `interface=`+lab.Master)
-	p.Stderr.WaitFor("pinger ready")
-	return p
-}
-
 // hostRoutes returns the routes of ndmon to single addresses, without those in the
 // tables of its slaves.
 func hostRoutes(r *lab.Router) []string {

@@ -18,6 +18,7 @@ import (
 	"regexp"
 	"runtime"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/ndmon/ndmon/deploy/lab"
@@ -121,6 +122,24 @@ func stop(t *testing.T, programs ...*lab.Process) {
 	for _, p := range programs {
 		if status := p.Stop(); status != 0 {
 			t.Errorf("exit status %d", status)
+		}
+	}
+}
+
+// exits waits for the end of a program and checks its exit status.
+func exits(t *testing.T, p *lab.Process, want int) {
+	t.Helper()
+	if status := p.Wait(); status != want {
+		t.Errorf("exit status %d, want %d", status, want)
+	}
+}
+
+// says checks that standard error has all the words.
+func says(t *testing.T, p *lab.Process, words ...string) {
+	t.Helper()
+	for _, word := range words {
+		if !strings.Contains(p.Stderr.String(), word) {
+			t.Errorf("standard error does not say %q: %s", word, p.Stderr)
 		}
 	}
 }

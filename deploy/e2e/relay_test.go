@@ -17,9 +17,20 @@ import (
 // works.
 func startRelay(t *testing.T, r *lab.Router, args ...string) *lab.Process {
 	t.Helper()
-	p := r.Start(program("ndmon", append([]string{
-		"-m", lab.Master, "-s", lab.Slave1 + "," + lab.Slave2, "--host", "r1", "--data", t.TempDir()}, args...)...))
-	p.Stderr.WaitFor(`msg=capturing`, `interface=`+lab.Master)
+	return relaying(r, program("ndmon", append([]string{"--data", t.TempDir()}, args...)...))
+}
+
+// startProxy does so with the built-in rules.
+func startProxy(t *testing.T, r *lab.Router, args ...string) *lab.Process {
+	t.Helper()
+	return relaying(r, builtin("ndmon", append([]string{"--data", t.TempDir()}, args...)...))
+}
+
+// relaying starts ndmon on the host r1 to relay between the master and the slaves.
+func relaying(r *lab.Router, c lab.Command) *lab.Process {
+	c.Args = append(c.Args, "-m", lab.Master, "-s", lab.Slave1+","+lab.Slave2, "--host", "r1")
+	p := r.Start(c)
+	p.Stderr.WaitFor("msg=capturing", "interface="+lab.Master)
 	p.Stderr.WaitFor("pinger ready")
 	return p
 }
@@ -307,11 +318,9 @@ func TestRelayWithCapNetRawAlone(t *testing.T) {
 	const routedAddress = "2001:db8:6::42"
 	r.Host2.Address("eth0", routedAddress+"/64")
 	data := public(t)
-	c := builtin("ndmon", "-m", lab.Master, "-s", lab.Slave1+","+lab.Slave2, "-l", "debug", "--host", "r1", "--data", data+"/ndmon")
+	c := builtin("ndmon", "-l", "debug", "--data", data+"/ndmon")
 	c.UID, c.Capabilities = nobody, []uintptr{unix.CAP_NET_RAW}
-	p := r.Start(c)
-	p.Stderr.WaitFor("msg=capturing", "interface="+lab.Master)
-	p.Stderr.WaitFor("pinger ready")
+	p := relaying(r, c)
 	// At the start ndmon logs what it cannot do, and why.
 	for _, word := range []string{"CAP_NET_ADMIN", lab.Slave1} {
 		if !lineWith(p, word, "level=WARN") {

@@ -24,9 +24,7 @@ func interrupt(t *testing.T, p *lab.Process) {
 	t.Helper()
 	interrupted := time.Now()
 	p.Signal(syscall.SIGINT)
-	if status := p.Wait(); status != 0 {
-		t.Errorf("exit status %d", status)
-	}
+	exits(t, p, 0)
 	if took := time.Since(interrupted); took > atOnce {
 		t.Errorf("it took %v to end", took)
 	}

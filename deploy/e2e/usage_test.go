@@ -106,14 +106,8 @@ func TestBadCommandLines(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			p := lab.Start(t, tc.command)
-			if status := p.Wait(); status != tc.status {
-				t.Errorf("exit status %d, want %d", status, tc.status)
-			}
-			for _, word := range tc.says {
-				if !strings.Contains(p.Stderr.String(), word) {
-					t.Errorf("standard error does not say %q: %s", word, p.Stderr)
-				}
-			}
+			exits(t, p, tc.status)
+			says(t, p, tc.says...)
 			if out := p.Stdout.String(); out != "" {
 				t.Errorf("standard output %q", out)
 			}
@@ -175,11 +169,7 @@ func TestInterfaceThatDoesNotExist(t *testing.T) {
 		if status := p.Wait(); status != 2 {
 			t.Errorf("%v: exit status %d, want 2", args, status)
 		}
-		for _, word := range []string{"nope", lab.Master, lab.Slave1, lab.Slave2} {
-			if !strings.Contains(p.Stderr.String(), word) {
-				t.Errorf("%v: standard error does not name %s: %s", args, word, p.Stderr)
-			}
-		}
+		says(t, p, "nope", lab.Master, lab.Slave1, lab.Slave2)
 	}
 }
 
@@ -188,14 +178,8 @@ func TestPortIsTaken(t *testing.T) {
 	r := lab.NewRouter(t)
 	r.Listen("tcp", "127.0.0.1:4222")
 	p := r.Start(program("ndmon", "-i", lab.Master, "--data", t.TempDir()))
-	if status := p.Wait(); status != 2 {
-		t.Errorf("exit status %d, want 2", status)
-	}
-	for _, word := range []string{"127.0.0.1:4222", "--listen", "--nats"} {
-		if !strings.Contains(p.Stderr.String(), word) {
-			t.Errorf("standard error does not say %q: %s", word, p.Stderr)
-		}
-	}
+	exits(t, p, 2)
+	says(t, p, "127.0.0.1:4222", "--listen", "--nats")
 	p = r.Start(program("ndmon", "-i", lab.Master, "--data", t.TempDir(), "--listen", "127.0.0.1:4223"))
 	p.Stderr.WaitFor("msg=capturing")
 	connect(t, r.Namespace, "nats://127.0.0.1:4223")
@@ -227,11 +211,7 @@ func TestNoRightToCapture(t *testing.T) {
 		if status := p.Wait(); status == 0 {
 			t.Errorf("%s: exit status 0 without the right to capture", c.Path)
 		}
-		for _, word := range []string{"CAP_NET_RAW", "setcap", "root"} {
-			if !strings.Contains(p.Stderr.String(), word) {
-				t.Errorf("%s: standard error does not say %q: %s", c.Path, word, p.Stderr)
-			}
-		}
+		says(t, p, "CAP_NET_RAW", "setcap", "root")
 	}
 }
 

@@ -42,14 +42,10 @@ func attack(t *testing.T) *attacked {
 		t.Fatal(err)
 	}
 	for range 5 {
-		if _, err := js.Publish(t.Context(), schemas.SubjectAlerts, []byte(someAlert)); err != nil {
-			t.Fatal(err)
-		}
+		store(t, js, schemas.SubjectAlerts, someAlert)
 	}
 	for _, host := range []string{host1, host2} {
-		if _, err := stream(t, a.as("sensor-"+host)).Publish(t.Context(), schemas.EventSubject(host, "eth0", schemas.KindNS), []byte("event")); err != nil {
-			t.Fatal(err)
-		}
+		store(t, stream(t, a.as("sensor-"+host)), schemas.EventSubject(host, "eth0", schemas.KindNS), "event")
 	}
 	readAlerts(t, a.as("viewer"), 5)
 	admin := a.as("admin")
@@ -264,9 +260,7 @@ func TestNATSCommand(t *testing.T) {
 		users[u.name()] = u
 	}
 	js := ensureStreams(t, connect(t, s, dir, users["ruled"]))
-	if _, err := js.Publish(t.Context(), schemas.SubjectAlerts, []byte(someAlert)); err != nil {
-		t.Fatal(err)
-	}
+	store(t, js, schemas.SubjectAlerts, someAlert)
 	readAlerts(t, connect(t, s, dir, users["viewer"]), 1)
 
 	for _, tc := range []struct {

@@ -108,7 +108,7 @@ func writeUsers(dir string) error {
 	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("write the list of users: %w", err)
 	}
-	if err := create(part, usersConfig(users)); err != nil {
+	if err := create(part, append([]byte("# ndmon keys makes this file from the seeds in this directory: changes are lost.\n"), accountsConfig(users)...)); err != nil {
 		return err
 	}
 	if err := os.Rename(part, path); err != nil {
@@ -364,9 +364,4 @@ include %s
 	}
 	fmt.Fprint(&b, "}\n")
 	return b.Bytes()
-}
-
-// usersConfig returns the list of accounts and users.
-func usersConfig(users []user) []byte {
-	return append([]byte("# ndmon keys makes this file from the seeds in this directory: changes are lost.\n"), accountsConfig(users)...)
 }

@@ -322,3 +322,10 @@ func must(t testing.TB, err error) {
 		t.Fatal(err)
 	}
 }
+
+// store stores a message in a stream.
+func store(t testing.TB, js jetstream.JetStream, subject, message string) {
+	t.Helper()
+	_, err := js.Publish(t.Context(), subject, []byte(message))
+	must(t, err)
+}

@@ -193,9 +193,7 @@ func TestViewerReadsAlerts(t *testing.T) {
 	if err != nil || viewer.Flush() != nil {
 		t.Fatal(err)
 	}
-	if _, err := js.Publish(t.Context(), schemas.SubjectAlerts, []byte(someAlert)); err != nil {
-		t.Fatal(err)
-	}
+	store(t, js, schemas.SubjectAlerts, someAlert)
 	if m, err := sub.NextMsg(10 * time.Second); err != nil || string(m.Data) != someAlert {
 		t.Errorf("%v, %v", m, err)
 	}
@@ -221,9 +219,7 @@ func TestViewerReadsAlerts(t *testing.T) {
 	admin := stream(t, connect(t, s, dir, users["admin"]))
 	must(t, admin.DeleteStream(t.Context(), schemas.StreamAlerts))
 	ensureStreams(t, ruled)
-	if _, err := js.Publish(t.Context(), schemas.SubjectAlerts, []byte(someAlert)); err != nil {
-		t.Fatal(err)
-	}
+	store(t, js, schemas.SubjectAlerts, someAlert)
 	readAlerts(t, viewer, 1)
 }
 
@@ -234,12 +230,8 @@ func TestExporterReadsEverything(t *testing.T) {
 	js := ensureStreams(t, connect(t, s, dir, users["ruled"]))
 	sensor := stream(t, connect(t, s, dir, users["sensor-"+host1]))
 	for range 2 {
-		if _, err := js.Publish(t.Context(), schemas.SubjectAlerts, []byte(someAlert)); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := sensor.Publish(t.Context(), schemas.EventSubject(host1, "eth0", schemas.KindNS), []byte("event")); err != nil {
-			t.Fatal(err)
-		}
+		store(t, js, schemas.SubjectAlerts, someAlert)
+		store(t, sensor, schemas.EventSubject(host1, "eth0", schemas.KindNS), "event")
 	}
 	for _, name := range []string{schemas.StreamAlerts, schemas.StreamEvents} {
 		for i := range 2 {

@@ -20,11 +20,22 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
+func startQuietly(cfg Config) (*natsServer, error) {
+	return startServer(cfg, limitsFor(0), slog.New(slog.DiscardHandler))
+}
+
+// serving starts a server that runs until the test ends.
+func serving(t *testing.T, cfg Config) *natsServer {
+	t.Helper()
+	s, err := startQuietly(cfg)
+	must(t, err)
+	t.Cleanup(s.stop)
+	return s
+}
+
 func TestServer(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new", "directory")
-	s, err := startServer(Config{Listen: "127.0.0.1:0", Data: dir}, limitsFor(0), slog.New(slog.DiscardHandler))
-	must(t, err)
-	defer s.stop()
+	s := serving(t, Config{Listen: "127.0.0.1:0", Data: dir})
 	conn, err := bus.Connect(bus.Config{URL: s.ClientURL()}, bus.Options{Name: "test", Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
 	must(t, err)
 	if !conn.Connected() {
@@ -33,7 +44,7 @@ func TestServer(t *testing.T) {
 	if err := conn.Drain(context.Background()); err != nil {
 		t.Error(err)
 	}
-	if _, err := startServer(Config{Listen: "127.0.0.1:0", Data: dir}, limitsFor(0), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "--data") {
+	if _, err := startQuietly(Config{Listen: "127.0.0.1:0", Data: dir}); err == nil || !strings.Contains(err.Error(), "--data") {
 		t.Errorf("a second server in the directory: %v", err)
 	}
 }
@@ -42,17 +53,17 @@ func TestServerPortTaken(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	defer l.Close()
-	_, err = startServer(Config{Listen: l.Addr().String(), Data: t.TempDir()}, limitsFor(0), slog.New(slog.DiscardHandler))
+	_, err = startQuietly(Config{Listen: l.Addr().String(), Data: t.TempDir()})
 	if err == nil || !strings.Contains(err.Error(), "--listen") || !strings.Contains(err.Error(), "--nats") {
 		t.Errorf("error %v", err)
 	}
-	if _, err = startServer(Config{Listen: "192.0.2.1:1", Data: t.TempDir()}, limitsFor(0), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "--listen") {
+	if _, err = startQuietly(Config{Listen: "192.0.2.1:1", Data: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "--listen") {
 		t.Errorf("an address of another host: %v", err)
 	}
 }
 
 func TestServerInProcessIsTemporary(t *testing.T) {
-	s, err := startServer(Config{}, limitsFor(0), slog.New(slog.DiscardHandler))
+	s, err := startQuietly(Config{})
 	must(t, err)
 	dir := s.StoreDir()
 	if _, err := os.Stat(dir); err != nil {
@@ -68,7 +79,7 @@ func TestServerInProcessIsTemporary(t *testing.T) {
 func TestDataOfOthers(t *testing.T) {
 	open := t.TempDir()
 	must(t, os.Chmod(open, 0o777))
-	if _, err := startServer(Config{Data: open}, limitsFor(0), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "mode 0777") {
+	if _, err := startQuietly(Config{Data: open}); err == nil || !strings.Contains(err.Error(), "mode 0777") {
 		t.Errorf("a directory that all may change: %v", err)
 	}
 	if os.Geteuid() != 0 {
@@ -80,7 +91,7 @@ func TestDataOfOthers(t *testing.T) {
 	}
 	other := t.TempDir()
 	must(t, os.Chown(other, 4711, 4711))
-	if _, err := startServer(Config{Data: other}, limitsFor(0), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "4711") {
+	if _, err := startQuietly(Config{Data: other}); err == nil || !strings.Contains(err.Error(), "4711") {
 		t.Errorf("a directory of another user: %v", err)
 	}
 }
@@ -108,9 +119,7 @@ func key(t *testing.T, s *natsServer) nats.Option {
 // in the directory has all rights.
 func TestServerRights(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
-	s, err := startServer(Config{Listen: "127.0.0.1:0", Data: dir}, limitsFor(0), slog.New(slog.DiscardHandler))
-	must(t, err)
-	defer s.stop()
+	s := serving(t, Config{Listen: "127.0.0.1:0", Data: dir})
 	if info, err := os.Stat(s.seedFile); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the key: %v, %v", info, err)
 	}
@@ -121,9 +130,9 @@ func TestServerRights(t *testing.T) {
 	guest, reader := connectTo(t, s)
 	received := map[string]*nats.Subscription{}
 	for _, subject := range []string{schemas.SubjectAlerts, schemas.SubjectEvents} {
-		if received[subject], err = guest.SubscribeSync(subject); err != nil {
-			t.Fatal(err)
-		}
+		sub, err := guest.SubscribeSync(subject)
+		must(t, err)
+		received[subject] = sub
 	}
 	must(t, guest.Flush())
 	for _, subject := range []string{schemas.SubjectAlerts, "nd.events.r1.eth0.ns"} {
@@ -173,9 +182,7 @@ func guestIsRefused(t *testing.T, guest *nats.Conn) {
 func TestServerWithKeys(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "keys")
 	must(t, keys.Init(dir, []string{"r1"}, keys.Server{Data: keys.DefaultData}, keys.Client{URL: keys.DefaultURL}, false))
-	s, err := startServer(Config{Listen: "127.0.0.1:0", Data: filepath.Join(t.TempDir(), "data"), Keys: dir}, limitsFor(0), slog.New(slog.DiscardHandler))
-	must(t, err)
-	defer s.stop()
+	s := serving(t, Config{Listen: "127.0.0.1:0", Data: filepath.Join(t.TempDir(), "data"), Keys: dir})
 	if nc, err := nats.Connect(s.ClientURL()); err == nil {
 		nc.Close()
 		t.Error("a client without a key can connect")
@@ -192,7 +199,7 @@ func TestServerWithKeys(t *testing.T) {
 	}
 	empty := t.TempDir()
 	must(t, os.Chmod(empty, 0o700))
-	if _, err := startServer(Config{Data: t.TempDir(), Keys: empty}, limitsFor(0), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "ndmon keys init") {
+	if _, err := startQuietly(Config{Data: t.TempDir(), Keys: empty}); err == nil || !strings.Contains(err.Error(), "ndmon keys init") {
 		t.Errorf("a directory without keys: %v", err)
 	}
 }
@@ -215,9 +222,7 @@ func TestServerLogIsBounded(t *testing.T) {
 // JetStream that has stopped, or no longer stores, is restarted with the messages on the
 // disk.
 func TestReviver(t *testing.T) {
-	s, err := startServer(Config{Data: t.TempDir()}, limitsFor(0), slog.New(slog.DiscardHandler))
-	must(t, err)
-	defer s.stop()
+	s := serving(t, Config{Data: t.TempDir()})
 	_, js := connectTo(t, s, key(t, s), nats.InProcessServer(s))
 	// One stream is on the disk, and one in memory, which a restart loses.
 	kept, lost := jetstream.StreamConfig{Name: "KEPT", Subjects: []string{"kept"}}, jetstream.StreamConfig{Name: "LOST", Storage: jetstream.MemoryStorage}

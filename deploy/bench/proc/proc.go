@@ -77,25 +77,18 @@ type Metrics string
 
 // Read reads the metrics now.
 func (s Scraper) Read(ctx context.Context) (Metrics, error) {
-	text, err := s.get(ctx)
-	if err != nil {
-		return "", fmt.Errorf("read metrics at %s: %w", s.Address, err)
-	}
-	return Metrics(text), nil
-}
-
-func (s Scraper) get(ctx context.Context) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.Address+"/metrics", nil)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	client := http.Client{Transport: &http.Transport{DialContext: s.At.DialContext, DisableKeepAlives: true}}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, err
+		return "", fmt.Errorf("read metrics: %w", err) // it names the address
 	}
 	defer resp.Body.Close()
-	return io.ReadAll(resp.Body)
+	text, err := io.ReadAll(resp.Body)
+	return Metrics(text), err
 }
 
 // Sum returns the sum of the series of a name that have all the labels. A label is
