@@ -25,8 +25,13 @@ import (
 // events: for a long new input, Go tries each piece that can be left out, for a minute.
 func FuzzEvent(f *testing.F) {
 	for _, capture := range []string{"thc-parasite6", "thc-dos-new-ip6", "radvd-full", "thc-redir6", "si6-ra6_frag", "thc-fake_router26_E-O"} {
+		// The first events that the sensor decodes from the capture in sensor/testdata/corpus.
+		events, err := os.ReadFile(filepath.Join("testdata", "events", capture+".ndjson"))
+		if err != nil {
+			f.Fatal(err)
+		}
 		var before []byte
-		for line := range bytes.Lines(lines(f, capture)) {
+		for line := range bytes.Lines(events) {
 			f.Add(before, line)
 			before = line
 		}
@@ -63,14 +68,4 @@ func FuzzEvent(f *testing.F) {
 			t.Errorf("%+v", s)
 		}
 	})
-}
-
-// lines returns the events of a capture, one per line. They are the first events that
-// the sensor decodes from the capture of the same name in sensor/testdata/corpus.
-func lines(f *testing.F, capture string) []byte {
-	data, err := os.ReadFile(filepath.Join("testdata", "events", capture+".ndjson"))
-	if err != nil {
-		f.Fatal(err)
-	}
-	return data
 }

@@ -58,11 +58,7 @@ func TestParseFiles(t *testing.T) {
 		}},
 	} {
 		t.Run(tt.file, func(t *testing.T) {
-			data, err := os.ReadFile("testdata/" + tt.file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			set, err := Parse(tt.file, data)
+			set, err := Parse(tt.file, readTestdata(t, tt.file))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -83,15 +79,20 @@ func TestParseFiles(t *testing.T) {
 	}
 }
 
+func readTestdata(t testing.TB, file string) []byte {
+	t.Helper()
+	data, err := os.ReadFile("testdata/" + file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
 // pieces returns what files have of elements with a name, each in one line.
 func pieces(f *testing.F, name string) []string {
 	files := [][]byte{BuiltinXML()}
 	for _, file := range []string{"ndpmon2.xml", "ndpmon2-saved.xml", "ndpmon2-routers.xml", "ndpmon1.xml", "ndpmon1-vlan.xml"} {
-		data, err := os.ReadFile("testdata/" + file)
-		if err != nil {
-			f.Fatal(err)
-		}
-		files = append(files, data)
+		files = append(files, readTestdata(f, file))
 	}
 	var all []string
 	for _, data := range files {

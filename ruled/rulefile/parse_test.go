@@ -23,6 +23,7 @@ func TestParseFaults(t *testing.T) {
 		file string
 		want []string // LINE: message
 	}{
+		"too large":            {string(make([]byte, MaxSize+1)), []string{"1: larger than 67108864 bytes"}},
 		"empty file":           {"", []string{"1: the file is empty"}},
 		"white space":          {" \n\t\n", []string{"1: the file is empty"}},
 		"byte order mark only": {"\ufeff\n", []string{"1: the file is empty"}},
@@ -257,13 +258,6 @@ func TestParseBounds(t *testing.T) {
 				t.Errorf("a fault of %d bytes: %.100s…", len(line), line)
 			}
 		}
-	}
-}
-
-func TestParseTooLarge(t *testing.T) {
-	_, err := Parse("my.xml", make([]byte, MaxSize+1))
-	if want := "my.xml:1: larger than 67108864 bytes"; err == nil || err.Error() != want {
-		t.Errorf("Parse: %v, want %s", err, want)
 	}
 }
 

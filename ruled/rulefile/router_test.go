@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/ndmon/ndmon/ruled/internal/corpus"
 	"github.com/ndmon/ndmon/ruled/link/router"
 	"github.com/ndmon/ndmon/ruled/rulefile/internal/routers"
@@ -121,52 +121,43 @@ func manyProbes(n int) string {
 	return b.String()
 }
 
-func ptr[T any](v T) *T { return &v }
-
 func mustAddr(s string) netip.Addr { return netip.MustParseAddr(s) }
 
 // compareAddrs compares addresses and prefixes.
-var compareAddrs = cmp.Options{
-	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
-	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
-}
+var compareAddrs = cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})
 
 // fullRouter is a router with all that can be said of one.
 func fullRouter() router.Router {
 	return router.Router{
 		MAC: schemas.MAC{0, 0x11, 0x22, 0x33, 0x44, 0x55}, LinkLocal: mustAddr("fe80::211:22ff:fe33:4455"),
 		Addresses:   []netip.Addr{mustAddr("2001:db8:1234:5678::1")},
-		CurHopLimit: ptr[uint8](64), Flags: ptr[uint8](0), Lifetime: ptr[uint16](10800),
-		ReachableTimer: ptr[uint32](0), RetransTimer: ptr[uint32](0), MTU: ptr[uint32](0),
+		CurHopLimit: new(uint8(64)), Flags: new(uint8(0)), Lifetime: new(uint16(10800)),
+		ReachableTimer: new(uint32(0)), RetransTimer: new(uint32(0)), MTU: new(uint32(0)),
 		Prefixes: []router.Prefix{{Prefix: netip.MustParsePrefix("2001:db8:1234:5678::/64"),
-			Flags: ptr[uint8](224), Valid: ptr[uint32](2592000), Preferred: ptr[uint32](604800)}},
-		RDNSS:  []router.DNS{{Address: mustAddr("2001:db8:1234:5678::53"), Lifetime: ptr[uint32](900)}},
-		DNSSL:  []router.Domain{{Domain: "localhost.localdomain", Lifetime: ptr[uint32](900)}},
-		Routes: []router.Route{{Prefix: netip.MustParsePrefix("2001:db8:abcd:ef01::/64"), Flags: ptr[uint8](8), Lifetime: ptr[uint32](2592000)}},
+			Flags: new(uint8(224)), Valid: new(uint32(2592000)), Preferred: new(uint32(604800))}},
+		RDNSS:  []router.DNS{{Address: mustAddr("2001:db8:1234:5678::53"), Lifetime: new(uint32(900))}},
+		DNSSL:  []router.Domain{{Domain: "localhost.localdomain", Lifetime: new(uint32(900))}},
+		Routes: []router.Route{{Prefix: netip.MustParsePrefix("2001:db8:abcd:ef01::/64"), Flags: new(uint8(8)), Lifetime: new(uint32(2592000))}},
 	}
 }
 
 func TestRoutersOfFiles(t *testing.T) {
 	small := router.Router{MAC: schemas.MAC{2, 0, 0, 0, 0, 4}, LinkLocal: mustAddr("fe80::ff:fe00:4"), Volatile: true}
 	withPrefix := small
-	withPrefix.Lifetime = ptr[uint16](1800)
+	withPrefix.Lifetime = new(uint16(1800))
 	withPrefix.Prefixes = []router.Prefix{{Prefix: netip.MustParsePrefix("2001:db8:1::/64")}}
 	for file, want := range map[string][]router.Link{
 		"ndpmon2.xml":         {{Interface: "eth0", Routers: []router.Router{withPrefix}}},
 		"ndpmon2-empty.xml":   nil,
 		"ndpmon2-routers.xml": {{Interface: "eth0", Routers: []router.Router{fullRouter()}}},
 		"ndpmon1.xml":         {{Routers: []router.Router{small}}},
-		"ndpmon1-vlan.xml": {{VLAN: ptr[uint16](105), Routers: []router.Router{{
+		"ndpmon1-vlan.xml": {{VLAN: new(uint16(105)), Routers: []router.Router{{
 			MAC: schemas.MAC{0, 0x1b, 0xd5, 0x94, 0xe4, 0xc6}, LinkLocal: mustAddr("fe80::21b:d5ff:fe94:e4c6"), Volatile: true,
 			Prefixes: []router.Prefix{{Prefix: netip.MustParsePrefix("2001:db8:1234:5678::/64"),
-				Flags: ptr[uint8](224), Valid: ptr[uint32](2592000), Preferred: ptr[uint32](604800)}},
+				Flags: new(uint8(224)), Valid: new(uint32(2592000)), Preferred: new(uint32(604800))}},
 		}}}},
 	} {
-		data, err := os.ReadFile("testdata/" + file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(want, mustParse(t, string(data)).Links, compareAddrs); diff != "" {
+		if diff := cmp.Diff(want, mustParse(t, string(readTestdata(t, file))).Links, compareAddrs); diff != "" {
 			t.Errorf("%s: %s", file, diff)
 		}
 	}
@@ -198,7 +189,7 @@ func TestRoutersOfLinks(t *testing.T) {
 	}
 	want := []router.Link{
 		{Routers: macs(1, 3)},
-		{VLAN: ptr[uint16](12), Routers: macs(2)},
+		{VLAN: new(uint16(12)), Routers: macs(2)},
 		{Interface: "eth0", Routers: macs(5)},
 		{Host: "r1", Interface: "eth0.1", Routers: macs(4, 6, 1)},
 	}
@@ -239,9 +230,9 @@ func TestWriteRouters(t *testing.T) {
 	bare := router.Router{MAC: schemas.MAC{2, 0, 0, 0, 0, 1}, LinkLocal: mustAddr("fe80::1"), Volatile: true}
 	unknown := bare
 	unknown.LinkLocal = mustAddr("fe80::2")
-	unknown.Prefixes = []router.Prefix{{Prefix: netip.MustParsePrefix("::/0")}, {Prefix: netip.MustParsePrefix("2001:db8::/32"), Valid: ptr[uint32](0)}}
+	unknown.Prefixes = []router.Prefix{{Prefix: netip.MustParsePrefix("::/0")}, {Prefix: netip.MustParsePrefix("2001:db8::/32"), Valid: new(uint32(0))}}
 	unknown.RDNSS = []router.DNS{{Address: mustAddr("2001:db8::53")}}
-	unknown.DNSSL = []router.Domain{{Domain: `a<&>"'\.`}, {Domain: `a\032b.example\\`, Lifetime: ptr[uint32](1<<32 - 1)}}
+	unknown.DNSSL = []router.Domain{{Domain: `a<&>"'\.`}, {Domain: `a\032b.example\\`, Lifetime: new(uint32(1<<32 - 1))}}
 	unknown.Routes = []router.Route{{Prefix: netip.MustParsePrefix("2001:db8::/32")}}
 	for name, links := range map[string][]router.Link{
 		"none":         nil,
@@ -250,10 +241,10 @@ func TestWriteRouters(t *testing.T) {
 		"strange name": {{Host: `r<1>"&'`, Interface: "eth0 é", Routers: []router.Router{bare}}},
 		"many": {
 			{Host: "r2", Interface: "eth0", Routers: []router.Router{bare}},
-			{Interface: "eth0", VLAN: ptr[uint16](4095), Routers: []router.Router{bare}},
-			{Interface: "eth0", VLAN: ptr[uint16](0), Routers: []router.Router{bare, unknown}},
+			{Interface: "eth0", VLAN: new(uint16(4095)), Routers: []router.Router{bare}},
+			{Interface: "eth0", VLAN: new(uint16(0)), Routers: []router.Router{bare, unknown}},
 			{Interface: "eth0", Routers: []router.Router{fullRouter()}},
-			{VLAN: ptr[uint16](1), Routers: []router.Router{bare}},
+			{VLAN: new(uint16(1)), Routers: []router.Router{bare}},
 			{Routers: []router.Router{unknown}},
 		},
 	} {
@@ -285,11 +276,7 @@ func TestWriteRoutersText(t *testing.T) {
 	if err := WriteRouters(&out, []router.Link{{Interface: "eth0", Routers: []router.Router{r}}}); err != nil {
 		t.Fatal(err)
 	}
-	want, err := os.ReadFile("testdata/written.xml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), out.String()); diff != "" {
+	if diff := cmp.Diff(string(readTestdata(t, "written.xml")), out.String()); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -307,7 +294,7 @@ func TestWriteRoutersFaults(t *testing.T) {
 		"twice":     {Routers: []router.Router{good, good}},
 		"host only": {Host: "r1", Routers: []router.Router{good}},
 		"slash":     {Interface: "r1/eth0", Routers: []router.Router{good}},
-		"vlan":      {VLAN: ptr[uint16](4096), Routers: []router.Router{good}},
+		"vlan":      {VLAN: new(uint16(4096)), Routers: []router.Router{good}},
 	} {
 		var out bytes.Buffer
 		var faults *Faults

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -143,10 +142,7 @@ func TestDescribe(t *testing.T) {
 	for i := range 12 {
 		fmt.Fprintf(&written, "<rule id='r%d'><match field='nd.ns'/><relay/><threshold type='both' count='3' seconds='60'/></rule>", i)
 	}
-	data, err := os.ReadFile("testdata/ndpmon2-routers.xml")
-	if err != nil {
-		t.Fatal(err)
-	}
+	data := readTestdata(t, "ndpmon2-routers.xml")
 	set := mustParse(t, strings.Replace(string(data), "</settings>", `</settings><builtin except="`+strings.Join(builtinIDs(), " ")+`"/>
 <routers><router>`+goodRouter+`</router></routers>
 <probe name="r1/eth1"><routers><router><vlan_id>12</vlan_id>`+goodRouter+`</router></routers></probe>
