@@ -67,7 +67,10 @@ func (t *Table) observeStation(l *link, e *schemas.Event, now int64) *station {
 	if mac.IsMulticast() || mac == (schemas.MAC{}) {
 		return nil
 	}
-	t.sender = schemas.LinkStation{Vendor: t.vendor(mac)}
+	t.sender = schemas.LinkStation{}
+	if t.cfg.Vendor != nil {
+		t.sender.Vendor = t.cfg.Vendor(mac)
+	}
 	key := mac.Uint64()
 	i := l.stations.Find(key)
 	known := i != pool.None
@@ -90,13 +93,6 @@ func (t *Table) observeStation(l *link, e *schemas.Event, now int64) *station {
 		t.out.Station = &t.sender
 	}
 	return s
-}
-
-func (t *Table) vendor(mac schemas.MAC) string {
-	if t.cfg.Vendor == nil {
-		return ""
-	}
-	return t.cfg.Vendor(mac)
 }
 
 // observeSolicitation remembers the target of an NS, and notes an NA that no NS asked for.

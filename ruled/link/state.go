@@ -46,18 +46,13 @@ type Neighbour struct {
 	// Speaker is the index in Bindings of the one that was heard last, Before of the one heard before it, or -1.
 	Speaker int `json:"speaker,omitempty"`
 	Before  int `json:"before"`
-	// Disputed is true once frames have claimed different bindings in turn, Anycast while
-	// several stations may answer for the address.
-	Disputed bool `json:"disputed,omitempty"`
-	Anycast  bool `json:"anycast,omitempty"`
-	// Tentative is true while a station has only tested the address.
+	// The rest is that of the type neighbour, and Lasting and Flood as in State.
+	Disputed  bool `json:"disputed,omitempty"`
+	Anycast   bool `json:"anycast,omitempty"`
 	Tentative bool `json:"tentative,omitempty"`
-	// Own is true for an address of the host itself.
-	Own bool `json:"own,omitempty"`
-	// Lasting is true for an address that was seen more than once, Flood for one that was
-	// first seen in a flood of new ones.
-	Lasting bool `json:"lasting,omitempty"`
-	Flood   bool `json:"flood,omitempty"`
+	Own       bool `json:"own,omitempty"`
+	Lasting   bool `json:"lasting,omitempty"`
+	Flood     bool `json:"flood,omitempty"`
 }
 
 // Binding records which station uses an address, and since when.

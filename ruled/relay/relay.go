@@ -40,10 +40,9 @@ type Config struct {
 	Bus     Bus
 	Metrics *metrics.Metrics
 	Rules   *source.Source
-	// Solicitations, if set, calls receive with the solicitations of a sensor in this process until stop is called.
+	// Solicitations and Command are those of ruled.Deps.
 	Solicitations func(receive func(*schemas.Event)) (stop func())
-	// Command, if set, gets each command before it is published. It must not keep it.
-	Command func(*schemas.Relay)
+	Command       func(*schemas.Relay)
 }
 
 // Relayer sends relay commands.

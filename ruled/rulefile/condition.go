@@ -57,17 +57,13 @@ func (p *parser) field(el markup.Element, name string) *schemas.Field {
 	name = strings.TrimSpace(name)
 	f, ok := schemas.FieldByName(name)
 	if !ok {
-		p.Faultf(el.Line, "unknown field %s%s", printable.Quote(name), p.DidYouMean(name, fieldNames(), "%q"))
+		var names []string
+		for _, f := range schemas.Fields() {
+			names = append(names, f.Name)
+		}
+		p.Faultf(el.Line, "unknown field %s%s", printable.Quote(name), p.DidYouMean(name, names, "%q"))
 	}
 	return f
-}
-
-func fieldNames() []string {
-	var names []string
-	for _, f := range schemas.Fields() {
-		names = append(names, f.Name)
-	}
-	return names
 }
 
 // values reads the <value> elements of a condition, no more than are too many.

@@ -216,7 +216,7 @@ func (r *Rule) NeverMatches() string {
 	message := ""
 	for _, c := range withMessages(r.Conditions) {
 		m := c.Field.Message
-		if m == "" && isMessage(c.Field.Name) && !c.Negate {
+		if m == "" && slices.Contains([]string{"nd.rs", "nd.ra", "nd.ns", "nd.na", "nd.rd"}, c.Field.Name) && !c.Negate {
 			m = c.Field.Name
 		}
 		switch {
@@ -233,14 +233,6 @@ func (r *Rule) NeverMatches() string {
 		}
 	}
 	return ""
-}
-
-func isMessage(field string) bool {
-	switch field {
-	case "nd.rs", "nd.ra", "nd.ns", "nd.na", "nd.rd":
-		return true
-	}
-	return false
 }
 
 // key is a value of the field in a slot or, if zero, its presence.

@@ -100,7 +100,7 @@ func WriteFieldTable(w io.Writer) error {
 		if f.Type == schemas.NoValue {
 			example = "-"
 		}
-		if len(f.Enum) > 0 && !mentionsAll(f.Doc, f.Enum) {
+		if len(f.Enum) > 0 && slices.ContainsFunc(f.Enum, func(word string) bool { return !slices.Contains(words(f.Doc), word) }) {
 			meaning += ": " + strings.Join(f.Enum, ", ")
 		}
 		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\n", f.Name, f.Type, example, meaning)
@@ -111,12 +111,6 @@ func WriteFieldTable(w io.Writer) error {
 	return nil
 }
 
-func mentionsAll(doc string, words []string) bool {
-	in := strings.FieldsFunc(doc, func(r rune) bool { return r == ' ' || r == ',' || r == ':' || r == '(' || r == ')' })
-	for _, w := range words {
-		if !slices.Contains(in, w) {
-			return false
-		}
-	}
-	return true
+func words(doc string) []string {
+	return strings.FieldsFunc(doc, func(r rune) bool { return strings.ContainsRune(" ,:()", r) })
 }

@@ -204,19 +204,15 @@ func (p *Pool[K, V]) lose(of *tree[branch[K]], n *node[K, V]) {
 	if own := &of.value; own.index != nil {
 		delete(own.index, n.key)
 		if own.most >= 2*chunkSize && len(own.index) < own.most/4 {
-			own.shrink()
+			// Free the memory of an index that has lost most of its entries.
+			index := make(map[K]int32, len(own.index))
+			maps.Copy(index, own.index)
+			own.index, own.most = index, len(index)
 		}
 	}
 	if p.Forgotten != nil {
 		p.Forgotten(n.key, n.value)
 	}
-}
-
-// shrink frees the memory of an index that has lost most of its entries.
-func (b *branch[K]) shrink() {
-	index := make(map[K]int32, len(b.index))
-	maps.Copy(index, b.index)
-	b.index, b.most = index, len(index)
 }
 
 // Each calls visit with all entries by class, the one silent for longest first.

@@ -219,19 +219,15 @@ type learned struct {
 	stub bool
 }
 
-// Learned is a learned router as it is stored.
+// Learned is a learned router as it is stored; see the type learned, whose last is LastSeen here.
 type Learned struct {
 	Router
-	// Since is when the router was learned, Heard when it was heard last, Until when hosts
-	// stop using it, LastSeen when it last said what was learned of it.
 	Since    time.Time `json:"since"`
 	Heard    time.Time `json:"heard"`
 	Until    time.Time `json:"until"`
 	LastSeen time.Time `json:"lastseen"`
-	// Stopped is true after an RA with lifetime 0 of a router that had another.
-	Stopped bool `json:"stopped,omitempty"`
-	// Stub is true for a stub router.
-	Stub bool `json:"stub,omitempty"`
+	Stopped  bool      `json:"stopped,omitempty"`
+	Stub     bool      `json:"stub,omitempty"`
 }
 
 func timeOf(ns int64) time.Time { return time.Unix(0, ns).UTC() }
