@@ -162,8 +162,7 @@ func (t *Table) Fallen() []*Watched {
 
 // Reported notes that a sensor was reported as lost.
 func (t *Table) Reported(w *Watched) {
-	since := w.Heard
-	w.Silent = &since
+	w.Silent = new(w.Heard)
 	t.silent++
 }
 

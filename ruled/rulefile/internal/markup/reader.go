@@ -345,8 +345,7 @@ func Parameter[T uint8 | uint16 | uint32](r *Reader, el Element, attribute, text
 		r.Faultf(el.Line, "<%s>: %s%s is not a number from 0 to %d", el.Name, attribute, printable.Quote(text), most)
 		return nil
 	}
-	v := T(n)
-	return &v
+	return new(T(n))
 }
 
 // ParseNumber reads decimal digits, as NDPMon does.

@@ -26,8 +26,12 @@ const (
 
 // Bounds of the routers in a file.
 const (
-	maxLinks   = 10000
-	maxRouters = 1024 // of a link
+	maxLinks      = 10000
+	maxRouters    = 1024 // of a link
+	maxRouterList = 1024 // of a router: addresses, prefixes and the like
+	maxDomain     = 1024 // bytes
+	maxVLAN       = 4095
+	maxLength     = 128 // bits of a prefix
 )
 
 // List is the routers of a file.
@@ -110,19 +114,10 @@ func (l *List) full(k linkKey) string {
 func (k linkKey) routers() router.Link {
 	r := router.Link{Host: k.Host, Interface: k.Interface}
 	if k.vlan >= 0 {
-		vlan := uint16(k.vlan)
-		r.VLAN = &vlan
+		r.VLAN = new(uint16(k.vlan))
 	}
 	return r
 }
-
-// Bounds of the routers in a file.
-const (
-	maxRouterList = 1024 // of a router: addresses, prefixes and the like
-	maxDomain     = 1024 // bytes
-	maxVLAN       = 4095
-	maxLength     = 128 // bits of a prefix
-)
 
 // reader reads the routers of one element.
 type reader struct {
