@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/ndmon/ndmon/deploy/lab"
 )
 
@@ -144,9 +143,7 @@ func TestFieldsOfNDPMon(t *testing.T) {
 	p := succeed(t, program("ndmon", "-r", strings.Join(files, ","), "-o", "json",
 		"-R", write(t, "fields.xml", []byte("<config_ndpmon><rules>\n"+rules+"</rules></config_ndpmon>\n"))))
 	alerts := printed(t, p)
-	if diff := cmp.Diff(want, perRule(alerts)); diff != "" {
-		t.Errorf("alerts of each rule (-want +got):\n%s", diff)
-	}
+	equal(t, "alerts of each rule", want, perRule(alerts))
 	got, ids := map[string]int{}, map[string]bool{}
 	for _, a := range alerts {
 		if a.Rule == "all" {
@@ -154,9 +151,7 @@ func TestFieldsOfNDPMon(t *testing.T) {
 		}
 		ids[a.ID] = true
 	}
-	if diff := cmp.Diff(perFile, got); diff != "" {
-		t.Errorf("frames of each file (-want +got):\n%s", diff)
-	}
+	equal(t, "frames of each file", perFile, got)
 	if len(ids) != len(alerts) {
 		t.Errorf("%d alerts have %d ids", len(alerts), len(ids))
 	}
@@ -202,9 +197,7 @@ func TestFieldsOfACaptureFile(t *testing.T) {
 	p := succeed(t, program("ndmon", "-r", one+","+other, "--host", "r.1", "-o", "json",
 		"-R", write(t, "rules.xml", []byte(rules+"</rules>"))))
 	alerts := printed(t, p)
-	if diff := cmp.Diff(want, perRule(alerts)); diff != "" {
-		t.Errorf("alerts of each rule (-want +got):\n%s", diff)
-	}
+	equal(t, "alerts of each rule", want, perRule(alerts))
 	for _, a := range alerts {
 		if a.Host != "r.1" || a.Event.Host != "r.1" || a.Time != "2026-01-02T03:04:05.000000678Z" || a.Event.Time != a.Time {
 			t.Errorf("host %q %q, time %q %q", a.Host, a.Event.Host, a.Time, a.Event.Time)
@@ -258,9 +251,7 @@ func TestFieldsOfAnInterface(t *testing.T) {
 	lab.Eventually(t, "the alerts are printed", func() bool { return len(p.Stdout.Lines()) >= total })
 	stop(t, p)
 	alerts := printed(t, p)
-	if diff := cmp.Diff(want, perRule(alerts)); diff != "" {
-		t.Errorf("alerts of each rule (-want +got):\n%s", diff)
-	}
+	equal(t, "alerts of each rule", want, perRule(alerts))
 	for _, a := range alerts {
 		vlan := a.Event.Ethernet.VLAN
 		if tagged := a.Event.Ethernet.Source == "02:00:00:00:00:0c"; tagged != (vlan != nil) || vlan != nil && *vlan != 12 {

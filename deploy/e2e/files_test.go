@@ -12,7 +12,6 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/ndmon/ndmon/deploy/lab"
 )
 
@@ -98,18 +97,14 @@ func TestReadCaptureFiles(t *testing.T) {
 			p := read(t, tc.files, tc.args...)
 			exits(t, p, 0)
 			alerts := printed(t, p)
-			if diff := cmp.Diff(tc.want, framesOf(alerts)); diff != "" {
-				t.Errorf("frames (-want +got):\n%s", diff)
-			}
+			equal(t, "frames", tc.want, framesOf(alerts))
 			var interfaces []string
 			for _, a := range alerts {
 				if !slices.Contains(interfaces, a.Interface) {
 					interfaces = append(interfaces, a.Interface)
 				}
 			}
-			if diff := cmp.Diff(tc.interfaces, interfaces); diff != "" {
-				t.Errorf("interfaces (-want +got):\n%s", diff)
-			}
+			equal(t, "interfaces", tc.interfaces, interfaces)
 		})
 	}
 }
@@ -122,9 +117,7 @@ func TestReadStandardInput(t *testing.T) {
 	c.Stdin = bytes.NewReader(content)
 	p := lab.Start(t, c)
 	exits(t, p, 0)
-	if diff := cmp.Diff(dataOf(discovery(readCapture(t, file))), framesOf(printed(t, p))); diff != "" {
-		t.Errorf("frames (-want +got):\n%s", diff)
-	}
+	equal(t, "frames", dataOf(discovery(readCapture(t, file))), framesOf(printed(t, p)))
 }
 
 func TestOutputFormats(t *testing.T) {
@@ -140,15 +133,11 @@ func TestOutputFormats(t *testing.T) {
 	for i, line := range lines {
 		want := []string{"type", "time", "severity", "host", "interface", "rule", "summary", "description", "id", "event"}
 		got := slices.DeleteFunc(members(t, []byte(line)), func(name string) bool { return name == "link" }) // where something is known of it
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("members of an alert (-want +got):\n%s", diff)
-		}
+		equal(t, "members of an alert", want, got)
 		a := parseAlert(t, []byte(line))
 		inside := parse[struct{ Event json.RawMessage }](t, []byte(line)).Event
 		want = []string{"type", "id", "time", "host", "interface", "direction", "ethernet", "inet6", "icmp6", "nd", "fault", "frame"}
-		if diff := cmp.Diff(want, members(t, inside)); diff != "" {
-			t.Errorf("members of an event (-want +got):\n%s", diff)
-		}
+		equal(t, "members of an event", want, members(t, inside))
 		if at := frames[i].at.Format("2006-01-02T15:04:05.999999999Z07:00"); a.Time != at || a.Event.Time != at {
 			t.Errorf("time %s and %s, the file has %s", a.Time, a.Event.Time, at)
 		}
@@ -202,9 +191,7 @@ func TestReadBadFiles(t *testing.T) {
 				t.Errorf("standard error does not name %s and say %q:\n%s", tc.file, tc.says, errors)
 			}
 			want := append(slices.Clone(tc.want), after...)
-			if diff := cmp.Diff(want, framesOf(printed(t, p))); diff != "" {
-				t.Errorf("frames (-want +got):\n%s", diff)
-			}
+			equal(t, "frames", want, framesOf(printed(t, p)))
 		})
 	}
 }
@@ -232,9 +219,7 @@ func TestBuiltInRules(t *testing.T) {
 			for _, a := range printed(t, p) {
 				got[fmt.Sprint(a.Severity, " ", a.Rule)]++
 			}
-			if diff := cmp.Diff(tc.want, got); diff != "" {
-				t.Errorf("alerts (-want +got):\n%s", diff)
-			}
+			equal(t, "alerts", tc.want, got)
 		})
 	}
 }

@@ -89,9 +89,7 @@ func TestFleet(t *testing.T) {
 		}
 		got[numberOf(t, a)] = a.Host + "/" + a.Interface
 	}
-	if diff := cmp.Diff(map[int]string{1: host1 + "/" + lab.Master, 2: host2 + "/" + lab.Master}, got); diff != "" {
-		t.Errorf("alerts' hosts (-want +got):\n%s", diff)
-	}
+	equal(t, "alerts' hosts", map[int]string{1: host1 + "/" + lab.Master, 2: host2 + "/" + lab.Master}, got)
 	for len(events) > 0 {
 		m := <-events
 		e := parse[event](t, m.Data)
@@ -246,9 +244,7 @@ func TestRelayToOtherRouters(t *testing.T) {
 					got[r.Host+" "+r.Slave] = strings.TrimSuffix(r.Status+" "+r.Ethernet, " ")
 				}
 			}
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("results (-want +got):\n%s", diff)
-			}
+			equal(t, "results", want, got)
 
 			for _, want := range tt.commands {
 				from := commands

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
 	"github.com/ndmon/ndmon/deploy/lab"
 	"github.com/ndmon/ndmon/schemas"
@@ -184,9 +183,7 @@ func TestGarbageOnRelaySubjects(t *testing.T) {
 	for outcome := range want {
 		got[outcome] = metric(t, r.Namespace, metrics, fmt.Sprintf("nd_pinger_commands_total{outcome=%q}", outcome))
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("commands counted (-want +got):\n%s", diff)
-	}
+	equal(t, "commands counted", want, got)
 	for _, frames := range [][]lab.Frame{wire1.Frames(), wire2.Frames()} {
 		if list := append(echoes(frames), slices.DeleteFunc(solicited(frames), linkLocal)...); len(list) > 0 {
 			t.Errorf("%v were probed", list)
@@ -316,12 +313,8 @@ func TestMessagesFitTheirSchemas(t *testing.T) {
 			kinds["last"] = kinds["last"] || bytes.Equal(parseAlert(t, m.Data).Event.Frame, last)
 		}
 	}
-	if diff := cmp.Diff([]string{"error", "reachable", "suppressed", "unreachable"}, slices.Sorted(maps.Keys(statuses))); diff != "" {
-		t.Errorf("statuses of results (-want +got):\n%s", diff)
-	}
-	if diff := cmp.Diff([]string{"last", "na", "ns", "other", "ra", "rd", "rs"}, slices.Sorted(maps.Keys(kinds))); diff != "" {
-		t.Errorf("kinds of events (-want +got):\n%s", diff)
-	}
+	equal(t, "statuses of results", []string{"error", "reachable", "suppressed", "unreachable"}, slices.Sorted(maps.Keys(statuses)))
+	equal(t, "kinds of events", []string{"last", "na", "ns", "other", "ra", "rd", "rs"}, slices.Sorted(maps.Keys(kinds)))
 	if count["nd.event.v1"] != count["nd.alert.v1"] || count["nd.event.v1"] < 3000 || count["nd.relay.v1"] != 3 {
 		t.Errorf("messages: %v", count)
 	}

@@ -169,16 +169,12 @@ func TestInterfacesAreSelected(t *testing.T) {
 				got[e.Interface] = map[bool]string{true: "true", false: "false"}[e.Master]
 			}
 			stop(t, p)
-			if diff := cmp.Diff(tc.want, got); diff != "" {
-				t.Errorf("interfaces with events, masters are true (-want +got):\n%s", diff)
-			}
+			equal(t, "interfaces with events, masters are true", tc.want, got)
 			logged := map[string]string{}
 			for _, m := range capturing.FindAllStringSubmatch(p.Stderr.String(), -1) {
 				logged[m[1]] = m[2]
 			}
-			if diff := cmp.Diff(tc.want, logged); diff != "" {
-				t.Errorf("interfaces in the log (-want +got):\n%s", diff)
-			}
+			equal(t, "interfaces in the log", tc.want, logged)
 			if len(events) > 0 {
 				t.Errorf("one more event: %s", (<-events).Data)
 			}
@@ -220,9 +216,7 @@ func TestServerOfAnother(t *testing.T) {
 		got = append(got, parseAlert(t, next(t, alerts, "an alert of each router").Data).Host)
 	}
 	slices.Sort(got)
-	if diff := cmp.Diff([]string{"r1", "r2"}, got); diff != "" {
-		t.Errorf("alerts of hosts (-want +got):\n%s", diff)
-	}
+	equal(t, "alerts of hosts", []string{"r1", "r2"}, got)
 	for i, p := range monitors {
 		lab.Eventually(t, "the alert of its host is printed", func() bool {
 			return slices.ContainsFunc(printed(t, p), func(a alert) bool { return a.Host == []string{"r1", "r2"}[i] })
@@ -337,9 +331,7 @@ func TestRelayWithARouteOfAnother(t *testing.T) {
 				t.Errorf("results: %+v", found)
 			}
 			p.Stop()
-			if diff := cmp.Diff(before, r.Routes(byAdmin)); diff != "" {
-				t.Errorf("routes of others (-want +got):\n%s", diff)
-			}
+			equal(t, "routes of others", before, r.Routes(byAdmin))
 		})
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/ndmon/ndmon/deploy/lab"
 )
 
@@ -104,9 +103,7 @@ func TestConfigurationOfNDPMon(t *testing.T) {
 					t.Errorf("alert %s: %s", a.Rule, a.Summary)
 				}
 			}
-			if diff := cmp.Diff(tc.want, got); diff != "" {
-				t.Errorf("alerts (-want +got):\n%s", diff)
-			}
+			equal(t, "alerts", tc.want, got)
 		})
 	}
 }
@@ -158,9 +155,7 @@ func TestNeighbors(t *testing.T) {
 		{Host: "r1", Interface: lab.Master, Address: "fe80::2", Ethernet: second.mac.String(), Vendor: cisco},
 	}
 	lab.Eventually(t, "both stations are known", func() bool { return len(neighbours(t, r)) == 2 })
-	if diff := cmp.Diff(known, neighbours(t, r)); diff != "" {
-		t.Errorf("neighbours (-want +got):\n%s", diff)
-	}
+	equal(t, "neighbours", known, neighbours(t, r))
 
 	ruled.Kill()
 	thief := station{newStation(3).mac, first.address}
@@ -171,9 +166,7 @@ func TestNeighbors(t *testing.T) {
 	want[0].State = "believed"
 	slices.SortStableFunc(want, func(a, b neighbour) int { return strings.Compare(a.Address, b.Address) })
 	lab.Eventually(t, "the thief is known", func() bool { return len(neighbours(t, r)) == 3 })
-	if diff := cmp.Diff(want, neighbours(t, r)); diff != "" {
-		t.Errorf("neighbours (-want +got):\n%s", diff)
-	}
+	equal(t, "neighbours", want, neighbours(t, r))
 	stop(t, ruled)
 	got := map[string]int{}
 	for _, a := range storedAlerts(t, nc) {
@@ -185,9 +178,7 @@ func TestNeighbors(t *testing.T) {
 		"new-station " + first.mac.String(): 1, "new-station " + second.mac.String(): 1, "new-station " + thief.mac.String(): 1,
 		"changed-ethernet-address " + thief.mac.String(): 1,
 	}
-	if diff := cmp.Diff(wantAlerts, got); diff != "" {
-		t.Errorf("alerts (-want +got):\n%s", diff)
-	}
+	equal(t, "alerts", wantAlerts, got)
 	if len(alerts) < len(wantAlerts) {
 		t.Errorf("%d alerts came", len(alerts))
 	}

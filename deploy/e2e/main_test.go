@@ -21,6 +21,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/ndmon/ndmon/deploy/lab"
 )
 
@@ -239,4 +240,12 @@ func metric(t *testing.T, from *lab.Namespace, address, name string) float64 {
 	value, err := strconv.ParseFloat(string(m[1]), 64)
 	must(t, err)
 	return value
+}
+
+// equal reports what differs between two values.
+func equal(t testing.TB, what string, want, got any) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", what, diff)
+	}
 }

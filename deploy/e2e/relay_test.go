@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
 	"github.com/ndmon/ndmon/deploy/lab"
 	"golang.org/x/sys/unix"
@@ -97,9 +96,7 @@ func TestRelayFindsTheHostBehindASlave(t *testing.T) {
 		lab.Slave1: {Type: "nd.result.v1", ID: unreachable.ID, Time: unreachable.Time, Host: "r1", Relay: reachable.Relay,
 			Target: lab.Host2Address.String(), Slave: lab.Slave1, Status: "unreachable"},
 	}
-	if diff := cmp.Diff(want, found); diff != "" {
-		t.Errorf("results (-want +got):\n%s", diff)
-	}
+	equal(t, "results", want, found)
 
 	// The slaves sent only for the target.
 	frames1, frames2 := wire1.Frames(), wire2.Frames()
@@ -167,9 +164,7 @@ func TestRelayLeavesAlone(t *testing.T) {
 	for len(commands) > 0 {
 		relayed = append(relayed, parse[command](t, (<-commands).Data).Target)
 	}
-	if diff := cmp.Diff([]string{own.String(), lab.Host1Address.String()}, relayed); diff != "" {
-		t.Errorf("relayed targets (-want +got):\n%s", diff)
-	}
+	equal(t, "relayed targets", []string{own.String(), lab.Host1Address.String()}, relayed)
 	for _, frames := range [][]lab.Frame{wire1.Frames(), wire2.Frames()} {
 		for _, got := range append(echoes(frames), solicited(frames)...) {
 			if got != lab.Host1Address.String() && !strings.HasPrefix(got, "fe80:") {
@@ -181,9 +176,7 @@ func TestRelayLeavesAlone(t *testing.T) {
 	for len(events) > 0 {
 		seen[parse[event](t, (<-events).Data).Direction]++
 	}
-	if diff := cmp.Diff(map[string]int{"in": 1, "out": 10}, seen); diff != "" {
-		t.Errorf("solicitations on the master (-want +got):\n%s", diff)
-	}
+	equal(t, "solicitations on the master", map[string]int{"in": 1, "out": 10}, seen)
 }
 
 // The pinger of ndmon probes a target once in the hold-down, however often it is
@@ -205,9 +198,7 @@ func TestRelayHoldsDown(t *testing.T) {
 	for _, s := range status {
 		count[s]++
 	}
-	if diff := cmp.Diff(map[string]int{"reachable": 1, "suppressed": 2}, count); diff != "" {
-		t.Errorf("results (-want +got):\n%s", diff)
-	}
+	equal(t, "results", map[string]int{"reachable": 1, "suppressed": 2}, count)
 	if got := echoes(wire.Frames()); len(got) != 1 {
 		t.Errorf("%d echo requests for three solicitations, want 1", len(got))
 	}
@@ -303,9 +294,7 @@ func TestRelayOfDuplicateAddressDetection(t *testing.T) {
 	}
 	got := parse[command](t, next(t, commands, "the command").Data).Solicitation
 	want := &solicitation{Host: "r1", Interface: lab.Master, Direction: "out", Source: "::", Ethernet: r.MAC(lab.Master).String()}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("solicitation of the command (-want +got):\n%s", diff)
-	}
+	equal(t, "solicitation of the command", want, got)
 }
 
 // With only CAP_NET_RAW ndmon makes no routing tables. It still solicits targets, and

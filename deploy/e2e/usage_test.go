@@ -9,7 +9,6 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
 	"github.com/ndmon/ndmon/deploy/lab"
 )
@@ -141,9 +140,7 @@ func TestCheckRules(t *testing.T) {
 		}
 		lines = append(lines, m[1])
 	}
-	if diff := cmp.Diff([]string{"2", "3", "4", "5", "6"}, lines); diff != "" {
-		t.Errorf("lines with faults (-want +got):\n%s", diff)
-	}
+	equal(t, "lines with faults", []string{"2", "3", "4", "5", "6"}, lines)
 
 	p = lab.Start(t, program("nd-ruled", "check", "/nonexistent.xml"))
 	if status := p.Wait(); status != 1 || !strings.Contains(p.Stderr.String(), "/nonexistent.xml") {
