@@ -109,7 +109,10 @@ func (s *system) pass(w pair, rate int, d time.Duration, every int) passage {
 	p.cpu = s.usage().cpu - cpu
 	p.lost = max(p.sent-p.evaluated, p.counts.lost(), 0)
 	if a != nil {
-		s.until(still, a.complete)
+		s.until(still, func() bool {
+			missing, _ := a.outcome()
+			return missing == 0
+		})
 	}
 	return p
 }
@@ -268,11 +271,6 @@ func (a *arrivals) arrives(data []byte) {
 		a.arrived[n] = now
 		a.missing--
 	}
-}
-
-func (a *arrivals) complete() bool {
-	missing, _ := a.outcome()
-	return missing == 0
 }
 
 // outcome returns the numbers of missing alerts and of repeated alerts.

@@ -131,7 +131,10 @@ func distributeKeys(hosts, copies []string) error {
 	case errors.Is(err, fs.ErrNotExist):
 		err = keys.Init(keysFolder, hosts, keys.Server{Data: serverData}, keys.Client{URL: keys.DefaultURL}, false)
 	case err == nil:
-		err = addHosts(hosts)
+		hosts = slices.DeleteFunc(slices.Clone(hosts), func(host string) bool { return keys.HasHost(keysFolder, host) })
+		if len(hosts) > 0 {
+			err = keys.Add(keysFolder, hosts)
+		}
 	}
 	if err != nil {
 		return err
@@ -142,15 +145,6 @@ func distributeKeys(hosts, copies []string) error {
 		}
 	}
 	return nil
-}
-
-// addHosts makes the keys of hosts that have none.
-func addHosts(hosts []string) error {
-	more := slices.DeleteFunc(slices.Clone(hosts), func(host string) bool { return keys.HasHost(keysFolder, host) })
-	if len(more) == 0 {
-		return nil
-	}
-	return keys.Add(keysFolder, more)
 }
 
 func distribute(text string) error {

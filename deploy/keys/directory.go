@@ -168,19 +168,27 @@ func userOf(file, suffix string) (u user, ok bool) {
 
 // makeSeed writes a new seed and returns its public key.
 func makeSeed(path string) (key string, err error) {
-	pair, err := nkeys.CreateUser()
+	pair, key, err := newKey()
 	if err != nil {
-		return "", fmt.Errorf("make a key: %w", err)
+		return "", err
 	}
 	defer pair.Wipe()
 	seed, err := pair.Seed()
 	if err != nil {
 		return "", fmt.Errorf("make a key: %w", err)
 	}
-	if key, err = pair.PublicKey(); err != nil {
-		return "", fmt.Errorf("make a key: %w", err)
-	}
 	return key, create(path, append(seed, '\n'))
+}
+
+// newKey returns a new pair of keys, and its public key.
+func newKey() (pair nkeys.KeyPair, public string, err error) {
+	if pair, err = nkeys.CreateUser(); err == nil {
+		public, err = pair.PublicKey()
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("make a key: %w", err)
+	}
+	return pair, public, nil
 }
 
 // create writes a new file that only its owner can read.

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-
-	"github.com/nats-io/nkeys"
 )
 
 // Local is the embedded server of ndmon.
@@ -46,13 +44,9 @@ func (l Local) Config() (config, seedFile string, err error) {
 		}
 		users = append(users, fleet...)
 	} else {
-		pair, err := nkeys.CreateUser()
+		_, public, err := newKey()
 		if err != nil {
-			return "", "", fmt.Errorf("make a key: %w", err)
-		}
-		public, err := pair.PublicKey()
-		if err != nil {
-			return "", "", fmt.Errorf("make a key: %w", err)
+			return "", "", err
 		}
 		role := guest
 		if l.NoCopy {

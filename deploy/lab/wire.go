@@ -140,11 +140,9 @@ func LinkLocal(mac net.HardwareAddr) netip.Addr {
 // Wire sends whole Ethernet frames on an interface and records those that pass. Only
 // Write may be called from several goroutines.
 type Wire struct {
-	n     *Namespace
-	name  string
-	fd    int
-	index int
-	seen  []byte
+	Sender
+	n    *Namespace
+	seen []byte
 }
 
 // Frame is a frame that a Wire has recorded.
@@ -159,7 +157,7 @@ type Frame struct {
 // Wire opens an interface. It records the frames that pass from now on.
 func (n *Namespace) Wire(name string) *Wire {
 	n.t.Helper()
-	w := &Wire{n: n, name: name, index: n.Index(name), seen: make([]byte, 1<<16)}
+	w := &Wire{Sender{index: n.Index(name), name: name}, n, make([]byte, 1<<16)}
 	const all = unix.ETH_P_ALL
 	var err error
 	n.Do(func() {
@@ -168,7 +166,7 @@ func (n *Namespace) Wire(name string) *Wire {
 		}
 	})
 	n.must(err, "open the wire at %s", name)
-	n.t.Cleanup(func() { unix.Close(w.fd) })
+	n.t.Cleanup(func() { w.Close() })
 	return w
 }
 
@@ -179,12 +177,6 @@ func (w *Wire) Send(frames ...[]byte) {
 		_, err := w.Write(frame)
 		w.n.must(err, "send")
 	}
-}
-
-// Write puts one frame on the wire. It returns an error where Send ends the test,
-// and may be called concurrently with the other methods.
-func (w *Wire) Write(frame []byte) (int, error) {
-	return (&Sender{w.fd, w.index, w.name}).Write(frame)
 }
 
 // Send puts frames on the wire behind an interface, without watching it.

@@ -75,26 +75,17 @@ func (w *watching) keep(ctx context.Context) error {
 	}
 }
 
-// touch updates the file.
+// touch sets the modification time of the file to now. It creates the file if needed.
 func (w *watching) touch() {
-	if err := touch(w.path); err != nil && !w.failed {
+	now := time.Now()
+	err := os.Chtimes(w.path, now, now)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = os.WriteFile(w.path, nil, 0o600)
+	}
+	if err != nil && !w.failed {
 		w.failed = true
 		w.log.Warn("if ndmon is killed, the next one may not know when that was", "error", err)
 	}
-}
-
-// touch sets the modification time of a file to now. It creates the file if needed.
-func touch(path string) error {
-	now := time.Now()
-	err := os.Chtimes(path, now, now)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	return file.Close()
 }
 
 // end removes the file, because ndmon ends in order. Keep has returned.

@@ -109,12 +109,21 @@ func thousands(v float64) string {
 	return sign + digits
 }
 
-// writeTable writes figures as a table for people.
-func writeTable(w io.Writer, figures []Figure) error {
+// Report is the output of ndbench.
+type Report struct {
+	Machine Machine  `json:"machine"`
+	Figures []Figure `json:"figures"`
+}
+
+// WriteText writes the report as a table.
+func (r Report) WriteText(w io.Writer) error {
+	if _, err := fmt.Fprintf(w, "%v\n\n", r.Machine); err != nil {
+		return err
+	}
 	table := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(table, "SCENARIO\tMEASURED\tFIGURE\tTARGET\t")
 	scenario := ""
-	for _, f := range figures {
+	for _, f := range r.Figures {
 		first := ""
 		if f.Scenario != scenario {
 			scenario, first = f.Scenario, f.Scenario
@@ -132,26 +141,12 @@ func writeTable(w io.Writer, figures []Figure) error {
 	return table.Flush()
 }
 
-// Report is the output of ndbench.
-type Report struct {
-	Machine Machine  `json:"machine"`
-	Figures []Figure `json:"figures"`
-}
-
 // WriteJSON writes the report as JSON.
 func (r Report) WriteJSON(w io.Writer) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
 	return e.Encode(r)
-}
-
-// WriteText writes the report as a table.
-func (r Report) WriteText(w io.Writer) error {
-	if _, err := fmt.Fprintf(w, "%v\n\n", r.Machine); err != nil {
-		return err
-	}
-	return writeTable(w, r.Figures)
 }
 
 // Machine describes the machine of a report.
