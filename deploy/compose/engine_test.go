@@ -2,7 +2,6 @@ package compose_test
 
 import (
 	"bytes"
-
 	"errors"
 	"fmt"
 	"io"
