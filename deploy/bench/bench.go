@@ -70,7 +70,7 @@ func Scenarios() []Scenario {
 			func(r *run) { r.relayKnown(arriving, "--route", "--proxy") }},
 		{"relay-scan", "an address scan whose solicitations leave the master, for three times the duration", 2000, func(r *run) { r.scan(leaving) }},
 		{"relay-scan-in", "the same arriving on the master, with --route --proxy", 2000, func(r *run) { r.scan(arriving, "--route", "--proxy") }},
-		{"relay-way", "upstream pings a host behind slave 2 that moves to slave 1, with --route --proxy", 100, relayWay},
+		{"relay-move", "upstream pings a host behind slave 2 that moves to slave 1, with --route --proxy", 100, relayMove},
 		{"idle", "processor time and memory of ndmon with nothing to do", 0, idle},
 		{"idle-apart", "the same of separate processes", 0, idleApart},
 	}

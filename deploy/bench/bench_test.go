@@ -92,7 +92,7 @@ func testScenarios(t *testing.T, bin string) {
 		"relay-answer":  {"solicitations sent": sent, "solicitations lost": 0},
 		"relay-scan":    {"hosts asked for meanwhile": 1, "sends of another program that failed": 0},
 		"relay-scan-in": {"hosts asked for meanwhile": 1, "sends of another program that failed": 0},
-		"relay-way":     {},
+		"relay-move":    {},
 		"idle":          {},
 		"idle-apart":    {},
 	}

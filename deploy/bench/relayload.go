@@ -205,19 +205,19 @@ func (r *run) scan(from flooder, options ...string) {
 	s.stop()
 }
 
-// relayWay measures how long ndmon takes to make a host route, and to change it when
+// relayMove measures how long ndmon takes to make a host route, and to change it when
 // the host moves. Each kind of move has a network of its own.
-func relayWay(r *run) {
+func relayMove(r *run) {
 	for i, move := range lab.Moves() {
 		if i%2 == 0 {
-			r.way(move.Name+", prefix on the link", true, move)
+			r.movingHost(move.Name+", prefix on the link", true, move)
 		} else {
-			r.way(move.Name+", default route", false, move)
+			r.movingHost(move.Name+", default route", false, move)
 		}
 	}
 }
 
-func (r *run) way(name string, onLink bool, move lab.Move) {
+func (r *run) movingHost(name string, onLink bool, move lab.Move) {
 	r.Helper()
 	every := time.Second / time.Duration(r.rate)
 	w := lab.NewProxyRouter(r, onLink)
