@@ -41,7 +41,7 @@ type OptionType struct {
 
 // OptionTypes returns the table, by type: the registry "IPv6 Neighbor Discovery Option Formats" of
 // IANA. It must not be changed. A new option is a row of it. An option with fields also has a
-// struct and a list in nd.go, and a decoder in sensor/decode.
+// struct and a list in option.go, and a decoder in sensor/decode.
 func OptionTypes() []OptionType { return optionTable().rows }
 
 // OptionTypeOf returns the row of an option type, nil if there is none.
