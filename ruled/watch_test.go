@@ -1,7 +1,6 @@
 package ruled
 
 import (
-	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -9,34 +8,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
+	"github.com/ndmon/ndmon/ruled/internal/corpus"
 	"github.com/ndmon/ndmon/ruled/link"
 	"github.com/ndmon/ndmon/ruled/state"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/bus/bustest"
 )
-
-// at is a time of the tests.
-func at(seconds int) time.Time {
-	return time.Date(2026, 11, 25, 10, 0, 0, 0, time.UTC).Add(time.Duration(seconds) * time.Second)
-}
-
-// beat returns the n-th of a sensor that began to watch at a time, with an interval of 2 s.
-func beat(n, started, now int, edit ...func(*schemas.SensorState)) *schemas.Event {
-	e := &schemas.Event{
-		Type: schemas.TypeEvent, ID: fmt.Sprintf("h%d", n), Time: at(now), Host: "r1", Direction: schemas.In,
-		Sensor: &schemas.SensorState{Started: at(started), Interval: 2},
-	}
-	for _, f := range edit {
-		f(e.Sensor)
-	}
-	return e
-}
-
-func stopped(s *schemas.SensorState) { s.Stopped = true }
-
-func before(seconds int) func(*schemas.SensorState) {
-	return func(s *schemas.SensorState) { t := at(seconds); s.Before = &t }
-}
 
 // ticking has ruled's seconds pass when the test says so.
 func (f *fixture) ticking() (pass func(n int)) {
@@ -53,7 +30,7 @@ func (f *fixture) ticking() (pass func(n int)) {
 func (f *fixture) frame(t *testing.T, n, now int) {
 	t.Helper()
 	e := solicitation(n)
-	e.Time = at(now)
+	e.Time = corpus.At(now)
 	f.publish(t, e)
 	f.wantAlerts(t, e.ID+".all-ns")
 }
@@ -73,7 +50,7 @@ func TestSensorIsLostAndBack(t *testing.T) {
 	f := start(t, testRules)
 	pass := f.ticking()
 	f.run(t)
-	f.publish(t, beat(1, 0, 0))
+	f.publish(t, corpus.Heartbeat(1, 0, 0))
 	f.frame(t, 2, 1)
 	pass(8)
 	a := f.wantAlert(t, "h1.sensor-lost", "silent since 2026-11-25T10:00:01Z")
@@ -84,14 +61,14 @@ func TestSensorIsLostAndBack(t *testing.T) {
 	if n := f.counter(t, "nd_ruled_sensors"); n != 1 {
 		t.Errorf("%v sensors", n)
 	}
-	f.publish(t, beat(3, 60, 60))
+	f.publish(t, corpus.Heartbeat(3, 60, 60))
 	f.publish(t, solicitation(4))
 	f.wantAlert(t, "h3.not-watching", "from 2026-11-25T10:00:01Z to 2026-11-25T10:01:00Z")
 	if a := f.wantAlert(t, "h3.sensor-back", "silent since 2026-11-25T10:00:01Z"); a.Severity != schemas.Info {
 		t.Errorf("%+v", a)
 	}
 	f.wantAlerts(t, "e4.all-ns")
-	f.publish(t, beat(5, 60, 70, stopped))
+	f.publish(t, corpus.Heartbeat(5, 60, 70, corpus.Stopped))
 	f.frame(t, 6, 71)
 	pass(8)
 	f.wantAlert(t, "h5.sensor-lost", "stopped at 2026-11-25T10:01:10Z")
@@ -105,7 +82,7 @@ func TestSensorIsNotLostWithNATS(t *testing.T) {
 	f := start(t, testRules)
 	pass := f.ticking()
 	f.run(t)
-	f.publish(t, beat(1, 0, 0))
+	f.publish(t, corpus.Heartbeat(1, 0, 0))
 	f.frame(t, 2, 1)
 	port := f.server.Addr().(*net.TCPAddr).Port
 	bustest.Stop(f.server)
@@ -115,7 +92,7 @@ func TestSensorIsNotLostWithNATS(t *testing.T) {
 	<-f.reading
 	pass(6)
 	waitFor(t, "the test is connected", f.conn.Connected)
-	f.publish(t, beat(3, 0, 100))
+	f.publish(t, corpus.Heartbeat(3, 0, 100))
 	f.frame(t, 4, 101) // and no other alert before it
 }
 
@@ -124,13 +101,13 @@ func TestSensorIsNotLostInABacklog(t *testing.T) {
 	f := start(t, testRules)
 	pass := f.ticking()
 	f.run(t)
-	f.publish(t, beat(1, 0, 0))
+	f.publish(t, corpus.Heartbeat(1, 0, 0))
 	f.frame(t, 2, 1)
 	js := f.conn.JetStream()
 	if _, err := js.PauseConsumer(testContext(t), schemas.StreamEvents, "ruled", time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	f.publish(t, beat(3, 0, 2))
+	f.publish(t, corpus.Heartbeat(3, 0, 2))
 	pass(8)
 	if _, err := js.ResumeConsumer(testContext(t), schemas.StreamEvents, "ruled"); err != nil {
 		t.Fatal(err)
@@ -144,11 +121,11 @@ func TestSensorsOutliveAStop(t *testing.T) {
 	f := start(t, testRules)
 	pass := f.ticking()
 	stop := f.run(t)
-	f.publish(t, beat(1, 0, 0))
+	f.publish(t, corpus.Heartbeat(1, 0, 0))
 	f.frame(t, 5, 1)
 	f.requestState(t)
 	stored := f.storedState(t)
-	f.publish(t, beat(2, 60, 60))
+	f.publish(t, corpus.Heartbeat(2, 60, 60))
 	f.wantAlerts(t, "h2.not-watching")
 	pass(8)
 	f.wantAlerts(t, "h2.sensor-lost")
@@ -173,7 +150,7 @@ func TestSensorsOutliveAStop(t *testing.T) {
 	stop()
 
 	f.run(t)
-	f.publish(t, beat(4, 90, 90))
+	f.publish(t, corpus.Heartbeat(4, 90, 90))
 	f.wantAlert(t, "h4.not-watching", "from 2026-11-25T10:01:01Z to 2026-11-25T10:01:30Z")
 	f.wantAlert(t, "h4.sensor-back", "silent since")
 }
@@ -214,12 +191,12 @@ func TestStateIsStoredWhenItChanges(t *testing.T) {
 	f.publish(t, solicitation(1))
 	f.wantAlerts(t, "e1.all-ns")
 	stored(1)
-	f.publish(t, beat(2, 0, 0))
+	f.publish(t, corpus.Heartbeat(2, 0, 0))
 	waitFor(t, "the sensor is known", func() bool { return f.counter(t, "nd_ruled_sensors") == 1 })
 	pass(8)
 	f.wantAlerts(t, "h2.sensor-lost")
 	stored(2, true)
-	f.publish(t, beat(3, 0, 30))
+	f.publish(t, corpus.Heartbeat(3, 0, 30))
 	f.wantAlerts(t, "h3.sensor-back")
 	stored(3, false)
 }
@@ -227,7 +204,7 @@ func TestStateIsStoredWhenItChanges(t *testing.T) {
 // While it learns, ruled reports nothing of sensors.
 func TestLearnIgnoresHeartbeats(t *testing.T) {
 	f := start(t, testRules)
-	f.learn(t, beat(1, 0, 0, before(-9)), beat(2, 60, 60), advertisement(3, "fe80::1"))
+	f.learn(t, corpus.Heartbeat(1, 0, 0, corpus.Before(-9)), corpus.Heartbeat(2, 60, 60), advertisement(3, "fe80::1"))
 	if msg, err := f.alerts.NextMsg(0); err != nats.ErrTimeout {
 		t.Errorf("%v, %+v", err, msg)
 	}

@@ -8,31 +8,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/ndmon/ndmon/ruled/internal/corpus"
 	"github.com/ndmon/ndmon/schemas"
 )
-
-// at is a time of the tests.
-func at(seconds int) time.Time {
-	return time.Date(2026, 11, 25, 10, 0, 0, 0, time.UTC).Add(time.Duration(seconds) * time.Second)
-}
-
-// beat returns the n-th of a sensor that began to watch at a time, with an interval of 2 s.
-func beat(n, started, now int, edit ...func(*schemas.SensorState)) *schemas.Event {
-	e := &schemas.Event{
-		Type: schemas.TypeEvent, ID: fmt.Sprintf("h%d", n), Time: at(now), Host: "r1", Direction: schemas.In,
-		Sensor: &schemas.SensorState{Started: at(started), Interval: 2},
-	}
-	for _, f := range edit {
-		f(e.Sensor)
-	}
-	return e
-}
-
-func stopped(s *schemas.SensorState) { s.Stopped = true }
-
-func before(seconds int) func(*schemas.SensorState) {
-	return func(s *schemas.SensorState) { t := at(seconds); s.Before = &t }
-}
 
 // What is reported, of heartbeats in their order.
 func TestSensorsReport(t *testing.T) {
@@ -43,34 +21,34 @@ func TestSensorsReport(t *testing.T) {
 	said := func(format string, seconds ...int) string {
 		var times []any
 		for _, s := range seconds {
-			times = append(times, at(s).Format(time.RFC3339))
+			times = append(times, corpus.At(s).Format(time.RFC3339))
 		}
 		return fmt.Sprintf(format, times...)
 	}
-	frame := func(now int) *schemas.Event { return &schemas.Event{Host: "r1", Time: at(now)} }
+	frame := func(now int) *schemas.Event { return &schemas.Event{Host: "r1", Time: corpus.At(now)} }
 	var silence *schemas.Event // the sensor is reported as lost
 	for name, tc := range map[string]struct {
 		events []*schemas.Event
 		want   []string
 	}{
-		"the first sensor":              {[]*schemas.Event{beat(1, 0, 0), beat(2, 0, 2)}, nil},
-		"stopped and started":           {[]*schemas.Event{beat(1, 0, 0), beat(2, 0, 3, stopped), beat(3, 9, 9)}, nil},
-		"killed and started":            {[]*schemas.Event{beat(1, 0, 0), beat(2, 9, 9), beat(3, 9, 11)}, []string{said(gap, 0, 9)}},
-		"killed behind a frame":         {[]*schemas.Event{beat(1, 0, 0), frame(3), beat(2, 9, 9)}, []string{said(gap, 3, 9)}},
-		"frames without heartbeats":     {[]*schemas.Event{frame(0), beat(1, 9, 9)}, nil},
-		"the host knows":                {[]*schemas.Event{beat(1, 9, 9, before(5))}, []string{said(gap, 5, 9)}},
-		"the host knows better":         {[]*schemas.Event{beat(1, 0, 0), beat(2, 9, 9, before(5))}, []string{said(gap, 5, 9)}},
-		"the host knows less":           {[]*schemas.Event{beat(1, 0, 0), frame(7), beat(2, 9, 9, before(5))}, []string{said(gap, 7, 9)}},
-		"the host knows of another one": {[]*schemas.Event{beat(1, 0, 0, stopped), beat(2, 9, 9, before(5))}, []string{said(gap, 5, 9)}},
-		"killed twice": {[]*schemas.Event{beat(1, 0, 0), beat(2, 9, 9), beat(3, 20, 20)},
+		"the first sensor":              {[]*schemas.Event{corpus.Heartbeat(1, 0, 0), corpus.Heartbeat(2, 0, 2)}, nil},
+		"stopped and started":           {[]*schemas.Event{corpus.Heartbeat(1, 0, 0), corpus.Heartbeat(2, 0, 3, corpus.Stopped), corpus.Heartbeat(3, 9, 9)}, nil},
+		"killed and started":            {[]*schemas.Event{corpus.Heartbeat(1, 0, 0), corpus.Heartbeat(2, 9, 9), corpus.Heartbeat(3, 9, 11)}, []string{said(gap, 0, 9)}},
+		"killed behind a frame":         {[]*schemas.Event{corpus.Heartbeat(1, 0, 0), frame(3), corpus.Heartbeat(2, 9, 9)}, []string{said(gap, 3, 9)}},
+		"frames without heartbeats":     {[]*schemas.Event{frame(0), corpus.Heartbeat(1, 9, 9)}, nil},
+		"the host knows":                {[]*schemas.Event{corpus.Heartbeat(1, 9, 9, corpus.Before(5))}, []string{said(gap, 5, 9)}},
+		"the host knows better":         {[]*schemas.Event{corpus.Heartbeat(1, 0, 0), corpus.Heartbeat(2, 9, 9, corpus.Before(5))}, []string{said(gap, 5, 9)}},
+		"the host knows less":           {[]*schemas.Event{corpus.Heartbeat(1, 0, 0), frame(7), corpus.Heartbeat(2, 9, 9, corpus.Before(5))}, []string{said(gap, 7, 9)}},
+		"the host knows of another one": {[]*schemas.Event{corpus.Heartbeat(1, 0, 0, corpus.Stopped), corpus.Heartbeat(2, 9, 9, corpus.Before(5))}, []string{said(gap, 5, 9)}},
+		"killed twice": {[]*schemas.Event{corpus.Heartbeat(1, 0, 0), corpus.Heartbeat(2, 9, 9), corpus.Heartbeat(3, 20, 20)},
 			[]string{said(gap, 0, 9), said(gap, 9, 20)}},
-		"two of one name": {[]*schemas.Event{beat(1, 0, 0), beat(2, 9, 9), beat(3, 0, 10), beat(4, 9, 11), beat(5, 0, 12)},
+		"two of one name": {[]*schemas.Event{corpus.Heartbeat(1, 0, 0), corpus.Heartbeat(2, 9, 9), corpus.Heartbeat(3, 0, 10), corpus.Heartbeat(4, 9, 11), corpus.Heartbeat(5, 0, 12)},
 			[]string{said(gap, 0, 9)}},
-		"the clock was set back": {[]*schemas.Event{beat(1, 50, 50), beat(2, 9, 9)},
+		"the clock was set back": {[]*schemas.Event{corpus.Heartbeat(1, 50, 50), corpus.Heartbeat(2, 9, 9)},
 			[]string{said("not-watching: r1 was not watched before %s (its clock was set back: it was heard last at %s): the sensor ended without notice; frames in that time were not seen", 9, 50)}},
-		"silent and back":   {[]*schemas.Event{beat(1, 0, 0), frame(1), silence, frame(19), beat(2, 0, 20), beat(3, 0, 22)}, []string{said(back, 1)}},
-		"lost and replaced": {[]*schemas.Event{beat(1, 0, 0), silence, beat(2, 20, 20)}, []string{said(gap, 0, 20), said(back, 0)}},
-		"stopped for long":  {[]*schemas.Event{beat(1, 0, 0, stopped), silence, beat(2, 20, 20)}, []string{said(back, 0)}},
+		"silent and back":   {[]*schemas.Event{corpus.Heartbeat(1, 0, 0), frame(1), silence, frame(19), corpus.Heartbeat(2, 0, 20), corpus.Heartbeat(3, 0, 22)}, []string{said(back, 1)}},
+		"lost and replaced": {[]*schemas.Event{corpus.Heartbeat(1, 0, 0), silence, corpus.Heartbeat(2, 20, 20)}, []string{said(gap, 0, 20), said(back, 0)}},
+		"stopped for long":  {[]*schemas.Event{corpus.Heartbeat(1, 0, 0, corpus.Stopped), silence, corpus.Heartbeat(2, 20, 20)}, []string{said(back, 0)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := NewTable()
@@ -111,7 +89,7 @@ func hosts(s *Table) (names []string) {
 func TestSensorsFallSilent(t *testing.T) {
 	s := NewTable()
 	of := func(host string, interval uint32) *schemas.Event {
-		e := beat(1, 0, 0)
+		e := corpus.Heartbeat(1, 0, 0)
 		e.Host, e.Sensor.Interval = host, interval
 		return e
 	}
@@ -180,7 +158,7 @@ func TestSensorsFallSilent(t *testing.T) {
 func TestSensorsAreBounded(t *testing.T) {
 	s := NewTable()
 	for n := range maxSensors + 2 {
-		e := beat(n, 0, 0)
+		e := corpus.Heartbeat(n, 0, 0)
 		e.Host = fmt.Sprint(n)
 		s.Heartbeat(e)
 		if n == 1 {
@@ -200,8 +178,8 @@ func TestSensorsAreBounded(t *testing.T) {
 
 func TestEventOfSensorDoesNotAllocate(t *testing.T) {
 	s := NewTable()
-	s.Heartbeat(beat(1, 0, 0))
-	e := &schemas.Event{Host: "r1", Time: at(1)}
+	s.Heartbeat(corpus.Heartbeat(1, 0, 0))
+	e := &schemas.Event{Host: "r1", Time: corpus.At(1)}
 	if n := testing.AllocsPerRun(100, func() { s.Heard(e) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
