@@ -207,7 +207,7 @@ func (r *run) finish(ctx context.Context) {
 	}
 }
 
-// Learned is what Run has learned, if Config.Learn is set.
+// Learned holds the routers that Run has learned, if Config.Learn is set.
 type Learned struct {
 	judge.Lessons
 	// Took is how long learning took, or 0 if that does not matter.

@@ -62,7 +62,7 @@ func rights(err error) error {
 	return fmt.Errorf("%w: capturing needs CAP_NET_RAW: run as root, or once: setcap cap_net_raw+ep %s", err, program)
 }
 
-// session is what the parts of one Run share.
+// session is shared by the parts of one Run.
 type session struct {
 	Deps
 	config  Config

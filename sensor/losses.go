@@ -17,7 +17,7 @@ type losses struct {
 	since   time.Time
 }
 
-// pendingLoss is what was lost on an interface and is not published yet.
+// pendingLoss counts the frames lost on an interface that are not published yet.
 type pendingLoss struct {
 	encoder *encoder
 	lost    schemas.Lost

@@ -23,7 +23,7 @@ const (
 // host is the name of the router in events.
 const host = "bench"
 
-// system is what a scenario measures: ndmon, or the separate processes.
+// system has the processes that a scenario measures: ndmon, or the separate daemons.
 type system struct {
 	*run
 	at *lab.Namespace

@@ -12,7 +12,7 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// transfer is what one account exports to another: a service, to which the other publishes,
+// transfer is an export of one account to another: a service, to which the other publishes,
 // or a stream, to which it subscribes.
 type transfer struct {
 	kind string // "service" or "stream"

@@ -14,7 +14,7 @@ import (
 // maxEntries bounds the entries. A station may have as many as it leaves free.
 const maxEntries = 4096
 
-// treatment is what a target gets that was found behind a port.
+// treatment says which entries a target gets that was found behind a port.
 type treatment uint8
 
 const (

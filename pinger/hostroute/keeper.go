@@ -84,7 +84,7 @@ const (
 	maxHints = 1000
 )
 
-// entry is what is kept for a target.
+// entry records the location of a target and its host route.
 type entry struct {
 	target netip.Addr
 	at     port.Location

@@ -1,4 +1,4 @@
-// Package kernel is what the pinger reads and changes in the Linux kernel: the
+// Package kernel reads and changes the Linux kernel for the pinger: the
 // neighbour table, host routes and proxy neighbour entries, a routing table and rule
 // per slave, and sysctls. It uses rtnetlink.
 //

@@ -2,7 +2,7 @@ package probe
 
 import "fmt"
 
-// outcome is what became of a command.
+// outcome says how a command was dealt with.
 type outcome uint8
 
 const (

@@ -24,7 +24,7 @@ type reporter struct {
 
 func (r *reporter) debugs() bool { return r.log.Enabled(context.Background(), slog.LevelDebug) }
 
-// verdict is what came of a command at once.
+// verdict is the immediate decision on a command.
 type verdict struct {
 	outcome  outcome
 	refused  *refusal      // if it was not carried out
@@ -107,7 +107,7 @@ func (r *reporter) failed(relay string, target netip.Addr, f failure) {
 	r.report(schemas.Result{Relay: relay, Target: target, Slave: f.on.Name, Status: status, Reason: f.reason, Error: f.why})
 }
 
-// answer is what came of a probe that was answered.
+// answer is the result of a probe that was answered.
 type answer struct {
 	rtt     time.Duration // 0 if the answer was not to the probe itself
 	mac     *schemas.MAC

@@ -21,7 +21,7 @@ const (
 	maxRequesters = 4
 )
 
-// target is what a Prober remembers of an address.
+// target records the probes of an address and their success.
 type target struct {
 	// until is the end of the hold-down.
 	until time.Time

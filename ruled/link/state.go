@@ -13,7 +13,7 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// State is what a Table has of one link: enough to go on from after a restart, and to list
+// State is a Table's record of one link: enough to go on from after a restart, and to list
 // the neighbours. Its JSON members do not change: a stored state outlives an upgrade.
 type State struct {
 	Host      string  `json:"host"`
@@ -69,7 +69,7 @@ type Station struct {
 	LastSeen  time.Time   `json:"lastseen"`
 	Lasting   bool        `json:"lasting,omitempty"`
 	Flood     bool        `json:"flood,omitempty"`
-	// The rest is what it did lately; see the type station.
+	// The rest records its latest frames; see the type station.
 	Own      uint32    `json:"own,omitempty"`
 	Taken    [2]uint32 `json:"taken,omitzero"`
 	TakenAt  time.Time `json:"takenat,omitzero"`

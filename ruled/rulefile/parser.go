@@ -24,7 +24,7 @@ type Set struct {
 	// Links has the routers that the file lists, by link: at most 10,000 links, sorted by host, interface and
 	// VLAN, each with 1 to 1024 routers. A link whose list of routers is empty in the file is not among them.
 	Links []router.Link
-	// Notices is what the user of the file should know although it is no fault, by line.
+	// Notices tell the user of the file about oddities that are no faults, by line.
 	Notices []Remark
 }
 

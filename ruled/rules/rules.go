@@ -71,7 +71,7 @@ type Condition struct {
 	Values []Value
 }
 
-// Value is what a condition compares a value of its field with. Which members
+// Value is compared by a condition with a value of its field. Which members
 // count depends on the field's type; the others are zero.
 type Value struct {
 	// Min and Max bound a number, both included; they are equal for a single

@@ -103,7 +103,7 @@ func (d *Decoder) hex(b []byte) string {
 
 func address(b []byte) netip.Addr { return netip.AddrFrom16([16]byte(b)) }
 
-// checked is what the checks need to know about a message besides its event.
+// checked holds facts about a message that the checks need and its event lacks.
 type checked struct {
 	// from and to are the addresses of the packet; target and destination are those in an NS,
 	// NA or Redirect.

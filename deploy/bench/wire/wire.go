@@ -136,7 +136,7 @@ func (s *Sender) send(count int) error {
 	return nil
 }
 
-// Flood is what was sent.
+// Flood reports the frames that were sent.
 type Flood struct {
 	Frames     int
 	Begin, End time.Time

@@ -16,7 +16,7 @@ type Reader struct {
 	subjects map[string]subject
 }
 
-// subject is what the subject of an event says about it.
+// subject holds the parts of an event's subject.
 type subject struct {
 	host, iface string
 	kind        schemas.Kind

@@ -31,7 +31,7 @@ type Pool[K comparable, V any] struct {
 	wider int
 }
 
-// branch is what a pool keeps of a host, an interface or a link.
+// branch is a pool's record of a host, an interface or a link.
 type branch[K comparable] struct {
 	storm storm
 	// The rest is that of a link: how many partitions use it, its entries by class, and where to find them.

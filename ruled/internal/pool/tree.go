@@ -7,7 +7,7 @@ const classes = 3
 // taken from others for one that keeps demanding more. A node knows how many things of each class it has, its children's
 // included. Things are added to nodes without children (leaves), which are all equally deep.
 type tree[T any] struct {
-	// value is what the pool keeps of the node.
+	// value is the pool's record of the node.
 	value T
 
 	name     string

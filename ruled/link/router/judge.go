@@ -194,7 +194,7 @@ func (j *Judge) stranger(r *Routers, e *schemas.Event) {
 		})
 }
 
-// offer is what an RA offers: to all hosts or, in a provisioning domain, to those that support such domains.
+// offer holds what an RA offers to all hosts or, in a provisioning domain, to those that support such domains.
 type offer struct {
 	ra       *schemas.RA // nil for the parameters of the RA around it
 	prefixes []schemas.PrefixInfo

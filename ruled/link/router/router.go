@@ -25,7 +25,7 @@ type Link struct {
 	Routers []Router `json:"routers"`
 }
 
-// Router is what a router of a link is and sends, configured or learned. What is nil is not compared. The
+// Router describes a router of a link and its advertisements, configured or learned. Nil members are not compared. The
 // parameters, and the lifetimes and flags of prefixes, are compared only unless Volatile.
 type Router struct {
 	MAC       schemas.MAC `json:"ethernet"`
@@ -65,7 +65,7 @@ type NAT64 struct {
 // Option is an option of a router's RAs.
 type Option struct {
 	Type uint8 `json:"type"`
-	// Text is what it says, and Lifetimes are the lifetimes in it; see schemas.Statement.
+	// Text is its content without lifetimes, and Lifetimes has those; see schemas.Statement.
 	Text      string   `json:"text"`
 	Lifetimes []uint64 `json:"lifetimes,omitempty"`
 }
