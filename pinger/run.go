@@ -36,6 +36,9 @@ type Deps struct {
 	// Commands, if set, passes the relay commands of this process to receive, until
 	// stop is called. They do not come over Bus too.
 	Commands func(receive func(*schemas.Relay)) (stop func())
+	// Listened, if set, reports whether messages on a subject have a receiver. Without
+	// one, results are counted but not published.
+	Listened func(subject string) bool
 	// Health, if set, is called with nil while commands can be carried out, and with
 	// the reason while no slave is usable: when commands can be received, and whenever
 	// the interfaces change.
@@ -89,7 +92,7 @@ func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
 	}
 	defer w.close()
 	probing := probe.Deps{
-		Log: deps.Log, Metrics: probeMetrics, Ports: ports, Kernel: k, Locations: routes, Publish: deps.Bus.Publish,
+		Log: deps.Log, Metrics: probeMetrics, Ports: ports, Kernel: k, Locations: routes, Publish: deps.Bus.Publish, Listened: deps.Listened,
 		Repair: w.notify, NoTables: tables.Missing, Now: deps.now,
 	}
 	if kind == wire.Raw {

@@ -95,21 +95,26 @@ func (w *world) Neighbour(netip.Addr, int) (reachable bool, mac *schemas.MAC, er
 
 func (w *world) TableSize() (entries, most int, err error) { return 10, 1024, nil }
 
-// Solicit has the host answer, if it is there, and at the Ethernet address.
-func (w *world) Solicit(on *port.Port, target netip.Addr, at *schemas.MAC) error {
+func (w *world) Solicit(list []wire.Solicitation) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	for _, s := range list {
+		w.solicit(s.On, s.Target, s.At)
+	}
+}
+
+// solicit has the host answer, if it is there, and at the Ethernet address.
+func (w *world) solicit(on *port.Port, target netip.Addr, at *schemas.MAC) {
 	w.sent = append(w.sent, fmt.Sprintf("%s? %v", on.Name, target))
 	mac, ok := w.hosts[fmt.Sprint(target, " ", on.Name)]
 	if !ok || at != nil && *at != mac {
-		return nil
+		return
 	}
 	a := wire.Advertisement{Target: target, Solicited: true, Override: at == nil && !w.stale, MAC: &mac}
 	if at != nil {
 		a.MAC = nil // as Linux does
 	}
 	go w.prober.Advertised(on, a)
-	return nil
 }
 
 func (w *world) Advertise(to port.Requester, target netip.Addr) error {

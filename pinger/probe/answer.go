@@ -23,13 +23,13 @@ func (p *Prober) Advertised(on *port.Port, a wire.Advertisement) {
 		return
 	}
 	requesters := p.targets.found(pr.target)
-	// It is there, so the kernel's discovery costs no more than its entry.
-	undiscovered := p.echo(on, a.Target, 0, 0)
 	p.mu.Unlock()
-	p.reporter.answered(pr, answer{rtt: since(pr.sent, now), mac: a.MAC, proxied: !a.Override, undiscovered: undiscovered})
 	if a.Override {
 		p.deps.Locations.Found(a.Target, at, requesters)
 	}
+	// It is there, so the kernel's discovery costs no more than its entry.
+	undiscovered := p.echo(on, a.Target, 0, 0)
+	p.reporter.answered(pr, answer{rtt: since(pr.sent, now), mac: a.MAC, proxied: !a.Override, undiscovered: undiscovered})
 }
 
 // Replied processes an echo reply that came in on a port.

@@ -3,6 +3,7 @@ package probe
 import (
 	"fmt"
 	"net/netip"
+	"sync"
 	"time"
 )
 
@@ -87,13 +88,16 @@ func (b *budget) expire(now time.Time) {
 // quarters of its size. All programs and all network namespaces share the table: if it
 // has gc_thresh3 entries, every send to a new neighbour fails with EINVAL.
 type tableRoom struct {
-	// read returns how many entries the table has, and may have at most.
+	// read returns how many entries the table has, and may have at most. It waits for
+	// the kernel.
 	read func() (entries, most int, err error)
 
+	mu            sync.Mutex
 	at            time.Time // of the last reading
 	entries, most int
 	err           error
-	added         int // since then
+	added         int    // since then
+	full          string // why there is no room; empty while there is
 }
 
 const (
@@ -104,22 +108,27 @@ const (
 	echoEntries = 2
 )
 
-// why says why there is no room.
-func (r *tableRoom) why() string {
-	return fmt.Sprintf("the kernel's neighbour table has %d entries of at most %d (net.ipv6.neigh.default.gc_thresh3), the last quarter is left to others",
-		r.entries+r.added, r.most)
-}
-
-// allow reports whether there is room for an echo, and counts it if so.
-func (r *tableRoom) allow(now time.Time) bool {
+// update reads the table, unless it was read lately.
+func (r *tableRoom) update(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if now.Sub(r.at) >= readingAge {
 		r.entries, r.most, r.err = r.read()
-		r.at, r.added = now, 0
+		r.at, r.added, r.full = now, 0, ""
 	}
+}
+
+// take counts an echo, or returns why there is no room for it.
+func (r *tableRoom) take(now time.Time) (full string) {
+	r.update(now)
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	// If the table cannot be read, only the budget limits the echoes.
-	if r.err == nil && r.entries+r.added+echoEntries > r.most-r.most/4 {
-		return false
+	if r.err != nil || r.entries+r.added+echoEntries <= r.most-r.most/4 {
+		r.added += echoEntries
+	} else if r.full == "" {
+		r.full = fmt.Sprintf("the kernel's neighbour table has %d entries of at most %d (net.ipv6.neigh.default.gc_thresh3), the last quarter is left to others",
+			r.entries+r.added, r.most)
 	}
-	r.added += echoEntries
-	return true
+	return r.full
 }

@@ -92,7 +92,7 @@ func TestTableRoom(t *testing.T) {
 	now := time.Unix(1000, 0)
 	n := 0
 	for range 1000 {
-		if r.allow(now) {
+		if r.take(now) == "" {
 			n++
 		}
 	}
@@ -103,14 +103,12 @@ func TestTableRoom(t *testing.T) {
 		t.Errorf("the table was read %d times at once", reads)
 	}
 	entries = 767
-	if now = now.Add(readingAge); r.allow(now) {
-		t.Error("there is room for one entry only")
-	}
-	if want := "has 767 entries of at most 1024"; !strings.Contains(r.why(), want) {
-		t.Errorf("why is %q, want %q in it", r.why(), want)
+	now = now.Add(readingAge)
+	if got, want := r.take(now), "has 767 entries of at most 1024"; !strings.Contains(got, want) {
+		t.Errorf("there is room for one entry only; why is %q, want %q in it", got, want)
 	}
 	fails = errors.New("xyzzy")
-	if now = now.Add(readingAge); !r.allow(now) {
+	if now = now.Add(readingAge); r.take(now) != "" {
 		t.Error("without a reading of the table nothing may be sent")
 	}
 }

@@ -72,7 +72,7 @@ func TestParseCommand(t *testing.T) {
 			got := probed
 			if refused != nil {
 				got = refused.outcome
-				if refused.why == "" {
+				if refused.why() == "" {
 					t.Error("it does not say why")
 				}
 			}

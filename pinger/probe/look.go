@@ -1,10 +1,13 @@
 package probe
 
 import (
+	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/ndmon/ndmon/pinger/port"
+	"github.com/ndmon/ndmon/pinger/wire"
 	"github.com/ndmon/ndmon/schemas"
 )
 
@@ -40,13 +43,9 @@ func (p *Prober) Look(target netip.Addr, behind []*port.Port, urgent bool) bool 
 // Verify solicits for a target at the station where it was found. It has no hold-down,
 // because only targets with a known location are verified.
 func (p *Prober) Verify(target netip.Addr, at port.Location) {
-	p.mu.Lock()
-	soliciting := p.solicits(at.On) && !p.stopped
-	if soliciting && p.deps.ND.Solicit(at.On, target, at.MAC) == nil {
-		at.On.Counters.Solicitations.Inc()
-	}
-	p.mu.Unlock()
-	if !soliciting {
+	if p.solicits(at.On) {
+		p.solicit([]wire.Solicitation{{On: at.On, Target: target, At: at.MAC}})
+	} else {
 		p.Look(target, []*port.Port{at.On}, true)
 	}
 }
@@ -54,38 +53,54 @@ func (p *Prober) Verify(target netip.Addr, at port.Location) {
 // begin sends the first probes of a look. The failures are those of ports that none was
 // sent out of.
 func (p *Prober) begin(l *look, now time.Time) (failures []failure, refused *refusal) {
+	if slices.ContainsFunc(l.behind, func(on *port.Port) bool { return !p.solicits(on) }) {
+		p.room.update(now) // which waits for the kernel
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	t, refused := p.admit(l, now)
 	if refused != nil {
 		return nil, refused
 	}
+	p.leaving = p.leaving[:0]
+	sent := p.deps.Now()
 	for _, on := range l.behind {
-		if on.Why != "" {
+		switch {
+		case on.Why != "":
 			failures = append(failures, failure{on, schemas.SlaveDown, on.Name + " " + on.Why})
-			continue
+		case p.solicits(on):
+			p.leaving = append(p.leaving, wire.Solicitation{On: on, Target: l.target})
+		case p.waiting.at(position{l.target, on.Index}) == nil: // otherwise the kernel solicits already
+			pr := &probe{sent: sent, seq: uint16(rand.Uint32()), cookie: max(1, rand.Uint64())}
+			if f := p.echo(on, l.target, pr.seq, pr.cookie); f != nil {
+				failures = append(failures, *f)
+			} else {
+				p.wait(l, t, on, pr)
+			}
 		}
-		pr := &probe{target: l.target, on: on, relay: l.relay, sent: p.deps.Now(), tries: 1}
-		waits := p.waiting.at(pr.position())
-		if waits != nil && !p.solicits(on) {
-			continue // the kernel solicits already
+	}
+	p.solicit(p.leaving)
+	for _, s := range p.leaving {
+		if s.Err != nil {
+			failures = append(failures, *p.notSent(s.On, s.Err))
+		} else if waits := p.waiting.at(position{l.target, s.On.Index}); waits != nil {
+			waits.tries = 0 // it waits at least as long as what was sent now
+		} else {
+			p.wait(l, t, s.On, &probe{sent: sent})
 		}
-		if f := p.send(pr); f != nil {
-			failures = append(failures, *f)
-			continue
-		}
-		if waits != nil {
-			waits.tries = 0 // it waits at least as long as what is sent now
-			continue
-		}
-		p.waiting.add(pr, p.deps.Now())
-		t.pending++
 	}
 	if t.pending > 0 {
 		t.hold(now, p.cfg.HoldDown)
 		p.waiting.arm(p.deps.Now())
 	}
 	return failures, nil
+}
+
+// wait has a probe that was sent wait for its answer.
+func (p *Prober) wait(l *look, t *target, on *port.Port, pr *probe) {
+	pr.target, pr.on, pr.relay, pr.tries = l.target, on, l.relay, 1
+	p.waiting.add(pr, p.deps.Now())
+	t.pending++
 }
 
 // admit refuses a look because of hold-down or budget. Otherwise it counts its probes

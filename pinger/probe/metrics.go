@@ -7,7 +7,7 @@ import (
 
 // Metrics are the metrics that do not belong to a port.
 type Metrics struct {
-	commands      *prometheus.CounterVec
+	commands      [outcomes]prometheus.Counter
 	rtt           prometheus.Histogram
 	pending       prometheus.Gauge
 	strayReplies  prometheus.Counter
@@ -17,11 +17,11 @@ type Metrics struct {
 // NewMetrics registers the metrics. It panics if they are registered already.
 func NewMetrics(registry prometheus.Registerer) *Metrics {
 	auto := promauto.With(registry)
+	commands := auto.NewCounterVec(prometheus.CounterOpts{
+		Name: "nd_pinger_commands_total",
+		Help: "Relay commands received, by outcome.",
+	}, []string{"outcome"})
 	m := &Metrics{
-		commands: auto.NewCounterVec(prometheus.CounterOpts{
-			Name: "nd_pinger_commands_total",
-			Help: "Relay commands received, by outcome.",
-		}, []string{"outcome"}),
 		rtt: auto.NewHistogram(prometheus.HistogramOpts{
 			Name:    "nd_pinger_rtt_seconds",
 			Help:    "Time from probes to answers.",
@@ -41,7 +41,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		}),
 	}
 	for o := range outcomes { // so that each is counted from 0 on
-		m.commands.WithLabelValues(o.String())
+		m.commands[o] = commands.WithLabelValues(o.String())
 	}
 	return m
 }

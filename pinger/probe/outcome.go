@@ -28,12 +28,16 @@ func (o outcome) String() string {
 		"duplicate_address_detection", "expired", "far_ahead", "held_down", "over_budget", "not_answered"}[o]
 }
 
-// refusal says why a command is not carried out.
+// refusal says why a command is not carried out, in words that are put together only
+// for a reader.
 type refusal struct {
 	outcome outcome
-	why     string
+	format  string
+	args    []any
 }
 
 func refuse(o outcome, format string, args ...any) *refusal {
-	return &refusal{outcome: o, why: fmt.Sprintf(format, args...)}
+	return &refusal{o, format, args}
 }
+
+func (r *refusal) why() string { return fmt.Sprintf(r.format, r.args...) }

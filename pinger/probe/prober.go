@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ndmon/ndmon/pinger/port"
+	"github.com/ndmon/ndmon/pinger/wire"
 	"github.com/ndmon/ndmon/schemas"
 )
 
@@ -33,6 +34,9 @@ type Deps struct {
 	Locations Locations
 	// Publish sends a result once, without waiting.
 	Publish func(subject string, data []byte) error
+	// Listened reports whether results have a receiver. Without one they are only
+	// counted. If nil they always have.
+	Listened func(subject string) bool
 	// Repair has the routing tables and sockets of the ports checked, without
 	// waiting.
 	Repair func()
@@ -42,11 +46,10 @@ type Deps struct {
 	Now func() time.Time
 }
 
-// ND sends Neighbor Discovery messages without waiting. Calls are never concurrent.
+// ND sends Neighbor Discovery messages without waiting.
 type ND interface {
-	// Solicit solicits for a target on a port's link: all stations, or with an
-	// Ethernet address that one.
-	Solicit(on *port.Port, target netip.Addr, at *schemas.MAC) error
+	// Solicit sends solicitations, and sets Err of those that the kernel did not accept.
+	Solicit(list []wire.Solicitation)
 	// Advertise answers a requester that the target is reached through this host.
 	Advertise(to port.Requester, target netip.Addr) error
 }
@@ -79,13 +82,15 @@ type Prober struct {
 	deps     Deps
 	reporter *reporter
 
+	room tableRoom
+
 	mu      sync.Mutex
 	budget  budget
 	answers budget // advertisements for targets behind other ports
-	room    tableRoom
 	targets targets
 	waiting waiting
 	stopped bool
+	leaving []wire.Solicitation // memory of begin
 }
 
 const (
@@ -104,14 +109,17 @@ func New(cfg Config, deps Deps) *Prober {
 	if deps.Now == nil {
 		deps.Now = time.Now
 	}
+	if deps.Listened == nil {
+		deps.Listened = func(string) bool { return true }
+	}
 	p := &Prober{
 		cfg: cfg, deps: deps,
-		reporter: &reporter{host: cfg.Host, subject: schemas.ResultSubject(cfg.Host), publish: deps.Publish, metrics: deps.Metrics, log: deps.Log},
+		reporter: &reporter{host: cfg.Host, subject: schemas.ResultSubject(cfg.Host), publish: deps.Publish, listened: deps.Listened, metrics: deps.Metrics, log: deps.Log},
 		budget:   newBudget(cfg.Rate),
-		room:     tableRoom{read: deps.Kernel.TableSize},
 		targets:  newTargets(),
 		waiting:  newWaiting(cfg.Timeout/maxTries, deps.Metrics.pending),
 	}
+	p.room.read = deps.Kernel.TableSize
 	if cfg.Proxy {
 		p.answers = newBudget(answersPerProbe * cfg.Rate)
 	}

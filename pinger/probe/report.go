@@ -17,12 +17,17 @@ type reporter struct {
 	host    string
 	subject string
 	publish func(subject string, data []byte) error
-	metrics *Metrics
-	log     *slog.Logger
-	failing atomic.Bool
+	// listened reports whether results have a receiver.
+	listened func(subject string) bool
+	metrics  *Metrics
+	log      *slog.Logger
+	failing  atomic.Bool
 }
 
 func (r *reporter) debugs() bool { return r.log.Enabled(context.Background(), slog.LevelDebug) }
+
+// quiet reports whether nothing but counters is needed.
+func (r *reporter) quiet() bool { return !r.debugs() && !r.listened(r.subject) }
 
 // verdict is the immediate decision on a command.
 type verdict struct {
@@ -44,7 +49,13 @@ func (r *reporter) decided(cmd *schemas.Relay, v verdict, took time.Duration) {
 	if v.refused != nil {
 		v.outcome = v.refused.outcome
 	}
-	r.metrics.commands.WithLabelValues(v.outcome.String()).Inc()
+	r.metrics.commands[v.outcome].Inc()
+	for _, f := range v.failures {
+		r.failed(cmd.ID, cmd.Target, f)
+	}
+	if r.quiet() {
+		return
+	}
 	if r.debugs() {
 		r.logCommand(cmd, v, took)
 	}
@@ -55,11 +66,8 @@ func (r *reporter) decided(cmd *schemas.Relay, v verdict, took time.Duration) {
 		r.report(result)
 	case v.refused != nil && v.refused.published():
 		result.Status, result.Reason = v.refused.status()
-		result.Error = v.refused.why
+		result.Error = v.refused.why()
 		r.report(result)
-	}
-	for _, f := range v.failures {
-		r.failed(cmd.ID, cmd.Target, f)
 	}
 }
 
@@ -72,7 +80,7 @@ func (r *reporter) logCommand(cmd *schemas.Relay, v verdict, took time.Duration)
 		attrs = append(attrs, slog.String("solicited_on", sol.Interface), slog.String("requester", sol.Source.String()))
 	}
 	if v.refused != nil {
-		attrs = append(attrs, slog.String("why", v.refused.why))
+		attrs = append(attrs, slog.String("why", v.refused.why()))
 	}
 	r.log.LogAttrs(context.Background(), slog.LevelDebug, "relay command", attrs...)
 }
@@ -99,6 +107,9 @@ func (r *refusal) status() (schemas.Status, schemas.Reason) {
 // failed reports that a target cannot be looked for behind a port.
 func (r *reporter) failed(relay string, target netip.Addr, f failure) {
 	f.on.Counters.Failed.Inc()
+	if r.quiet() {
+		return
+	}
 	r.log.Debug("not probed", "slave", f.on.Name, "target", target, "relay", relay, "reason", f.reason, "why", f.why)
 	status := schemas.Failed
 	if f.reason == schemas.OverBudget {
@@ -119,9 +130,14 @@ type answer struct {
 // answered reports a probe that was answered.
 func (r *reporter) answered(p *probe, a answer) {
 	p.on.Counters.Reachable.Inc()
-	result := schemas.Result{Relay: p.relay, Target: p.target, Slave: p.on.Name, Status: schemas.Reachable, Ethernet: a.mac, Proxied: a.proxied}
 	if a.rtt > 0 {
 		r.metrics.rtt.Observe(a.rtt.Seconds())
+	}
+	if r.quiet() {
+		return
+	}
+	result := schemas.Result{Relay: p.relay, Target: p.target, Slave: p.on.Name, Status: schemas.Reachable, Ethernet: a.mac, Proxied: a.proxied}
+	if a.rtt > 0 {
 		result.RTT = a.rtt.Round(time.Microsecond).String()
 	}
 	if f := a.undiscovered; f != nil {
@@ -140,6 +156,9 @@ func (r *reporter) answered(p *probe, a answer) {
 // unanswered reports a probe that was not answered.
 func (r *reporter) unanswered(p *probe, waited time.Duration) {
 	p.on.Counters.Unreachable.Inc()
+	if r.quiet() {
+		return
+	}
 	r.log.Debug("target did not answer", "slave", p.on.Name, "target", p.target, "relay", p.relay, "waited", waited)
 	r.report(schemas.Result{Relay: p.relay, Target: p.target, Slave: p.on.Name, Status: schemas.Unreachable})
 }
@@ -148,9 +167,9 @@ func (r *reporter) unanswered(p *probe, waited time.Duration) {
 const usualResult = 512
 
 // report fills in type, id, time and host of a result and publishes it, unless it has
-// no command.
+// no command or no receiver.
 func (r *reporter) report(result schemas.Result) {
-	if result.Relay == "" {
+	if result.Relay == "" || !r.listened(r.subject) {
 		return
 	}
 	result.Type = schemas.TypeResult

@@ -3,32 +3,32 @@ package probe
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/netip"
 
 	"github.com/ndmon/ndmon/pinger/port"
+	"github.com/ndmon/ndmon/pinger/wire"
 	"github.com/ndmon/ndmon/schemas"
 	"golang.org/x/sys/unix"
 )
 
-// send sends a probe for the first time. p.mu is held, as in all methods that send.
-func (p *Prober) send(pr *probe) *failure {
-	if !p.solicits(pr.on) {
-		pr.seq, pr.cookie = uint16(rand.Uint32()), max(1, rand.Uint64())
-		return p.echo(pr.on, pr.target, pr.seq, pr.cookie)
+// solicit sends solicitations, and counts those that the kernel accepted.
+func (p *Prober) solicit(list []wire.Solicitation) {
+	if len(list) == 0 {
+		return
 	}
-	if err := p.deps.ND.Solicit(pr.on, pr.target, nil); err != nil {
-		return p.notSent(pr.on, err)
+	p.deps.ND.Solicit(list)
+	for i := range list {
+		if list[i].Err == nil {
+			list[i].On.Counters.Solicitations.Inc()
+		}
 	}
-	pr.on.Counters.Solicitations.Inc()
-	return nil
 }
 
 // echo sends an echo request, which makes the kernel look for the target.
 func (p *Prober) echo(on *port.Port, target netip.Addr, seq uint16, cookie uint64) *failure {
-	if !p.room.allow(p.deps.Now()) {
-		return &failure{on, schemas.OverBudget, p.room.why()}
+	if why := p.room.take(p.deps.Now()); why != "" {
+		return &failure{on, schemas.OverBudget, why}
 	}
 	if err := on.Echo(target, seq, cookie); err != nil {
 		return p.notSent(on, err)

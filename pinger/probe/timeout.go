@@ -3,9 +3,9 @@ package probe
 import (
 	"context"
 	"net/netip"
-	"time"
 
 	"github.com/ndmon/ndmon/pinger/port"
+	"github.com/ndmon/ndmon/pinger/wire"
 	"github.com/ndmon/ndmon/schemas"
 )
 
@@ -22,41 +22,45 @@ func (p *Prober) Run(ctx context.Context) {
 			return
 		case <-p.waiting.timer.C:
 		}
-		for {
-			pr := p.overdue(p.deps.Now())
-			if pr == nil {
-				break
-			}
-			p.timedOut(pr)
+		for p.expire() {
 		}
 	}
 }
 
-// overdue removes a probe whose time is over; if there is none it sets the timer for
-// the next.
-func (p *Prober) overdue(now time.Time) *probe {
+// mostAtOnce bounds the probes that are taken out of the queue while commands wait.
+const mostAtOnce = 64
+
+// expire sends again or gives up some of the probes whose time is over. It reports
+// whether there may be more; if not, the timer runs for the next.
+func (p *Prober) expire() (more bool) {
+	var again []wire.Solicitation
+	var over []*probe
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	for {
-		oldest := p.waiting.oldest()
-		if oldest == nil || now.Before(oldest.due) {
+	now := p.deps.Now()
+	for range mostAtOnce {
+		pr := p.waiting.oldest()
+		if more = pr != nil && !now.Before(pr.due); !more {
 			p.waiting.armed = false
 			p.waiting.arm(now)
-			return nil
+			break
 		}
-		pr := p.waiting.pop()
-		if pr.tries == maxTries {
-			return pr
+		if p.waiting.pop(); pr.tries == maxTries {
+			over = append(over, pr)
+			continue
 		}
 		pr.tries++
 		// In a flood no target is solicited twice: new targets take precedence.
 		if p.solicits(pr.on) && p.budget.idle(now) && p.budget.allow(now, 1, netip.Addr{}, true) {
-			if p.deps.ND.Solicit(p.current(pr.on), pr.target, nil) == nil {
-				pr.on.Counters.Solicitations.Inc()
-			}
+			again = append(again, wire.Solicitation{On: p.current(pr.on), Target: pr.target})
 		}
-		p.waiting.add(pr, p.deps.Now())
+		p.waiting.add(pr, now)
 	}
+	p.mu.Unlock()
+	p.solicit(again)
+	for _, pr := range over {
+		p.timedOut(pr)
+	}
+	return more
 }
 
 // current returns a port as it is now, or as it was if it is unusable now.

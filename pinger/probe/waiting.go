@@ -41,7 +41,12 @@ type waiting struct {
 
 	timer *time.Timer // for the oldest
 	armed bool        // the timer runs
+	next  time.Time   // when it may end again
 }
+
+// pause is the shortest time between two ends of the timer: under load it ends for many
+// probes at once, and each waits up to that much longer.
+const pause = 20 * time.Millisecond
 
 func newWaiting(period time.Duration, count prometheus.Gauge) waiting {
 	w := waiting{period: period, count: count, probes: make(map[position]*probe), timer: time.NewTimer(time.Hour)}
@@ -53,7 +58,12 @@ func newWaiting(period time.Duration, count prometheus.Gauge) waiting {
 // runs while no probe waits.
 func (w *waiting) arm(now time.Time) {
 	if oldest := w.oldest(); oldest != nil && !w.armed {
-		w.timer.Reset(oldest.due.Sub(now))
+		at := oldest.due
+		if at.Before(w.next) {
+			at = w.next
+		}
+		w.timer.Reset(at.Sub(now))
+		w.next = at.Add(pause)
 		w.armed = true
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"syscall"
 
@@ -88,7 +89,7 @@ type EchoReply struct {
 // with a source address in it the kernel takes the interface as a preference, and
 // sends the request out of the master if no route leads through the slave.
 //
-// One goroutine may send while another one receives.
+// Several goroutines may send while another one receives.
 type Echo struct {
 	conn *ipv6.PacketConn
 	on   *port.Port
@@ -99,6 +100,7 @@ type Echo struct {
 	failed atomic.Bool
 
 	// What is sent and received, kept to allocate nothing.
+	sending  sync.Mutex
 	request  [1]ipv6.Message
 	reply    [1]ipv6.Message
 	received [maxReceived]byte
@@ -214,6 +216,8 @@ func (c *Echo) filter() error {
 // A request with cookie 0 only makes the kernel discover the target. It has another
 // identifier, so that its reply is not received.
 func (c *Echo) Send(target netip.Addr, seq uint16, cookie uint64) error {
+	c.sending.Lock()
+	defer c.sending.Unlock()
 	m := &c.request[0]
 	id := c.id
 	if cookie == 0 {

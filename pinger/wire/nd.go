@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"sync"
+	"unsafe"
 
 	"github.com/ndmon/ndmon/pinger/port"
 	"github.com/ndmon/ndmon/schemas"
@@ -16,12 +18,9 @@ import (
 // table, which all network namespaces share, and one more for the multicast group of
 // that address, and keeps both for seconds after no host answered. Soliciting through
 // this socket takes no entry, so an address scan cannot fill the table.
-//
-// Its methods must not be called concurrently.
 type ND struct {
-	fd    int
-	to    unix.SockaddrLinklayer
-	frame frame
+	fd      int
+	batches sync.Pool // of *batch
 }
 
 // OpenND opens the socket in the network namespace of the calling thread. It needs
@@ -32,37 +31,105 @@ func OpenND() (*ND, error) {
 	if err != nil {
 		return nil, fmt.Errorf("packet socket: %w", err)
 	}
-	return &ND{fd: fd}, nil
+	return &ND{fd: fd, batches: sync.Pool{New: newBatch}}, nil
 }
 
 // Close closes the socket.
 func (s *ND) Close() error { return unix.Close(s.fd) }
 
-// Solicit sends a Neighbor Solicitation for a target out of a port: to all, or, with an
-// Ethernet address, to that station only (RFC 4861, section 7.2.2). It does not wait.
-func (s *ND) Solicit(on *port.Port, target netip.Addr, at *schemas.MAC) error {
-	m := message{kind: ipv6.ICMPTypeNeighborSolicitation, source: on.Source, fromMAC: on.MAC, target: target, option: optSourceLinkLayer}
-	if at != nil {
-		m.destination, m.toMAC = target, *at
-	} else {
-		m.destination, m.toMAC = solicitedNode(target)
+// Solicitation is a Neighbor Solicitation for a target that leaves a port: to all, or,
+// with an Ethernet address, to that station only (RFC 4861, section 7.2.2).
+type Solicitation struct {
+	On     *port.Port
+	Target netip.Addr
+	At     *schemas.MAC
+	// Err is why the kernel did not accept it.
+	Err error
+}
+
+// Solicit sends solicitations. It does not wait.
+func (s *ND) Solicit(list []Solicitation) {
+	b := s.batches.Get().(*batch)
+	defer s.batches.Put(b)
+	for ; len(list) > 0; list = list[min(maxBatch, len(list)):] {
+		some := list[:min(maxBatch, len(list))]
+		for i := range some {
+			to := &some[i]
+			m := message{kind: ipv6.ICMPTypeNeighborSolicitation, source: to.On.Source, fromMAC: to.On.MAC, target: to.Target, option: optSourceLinkLayer}
+			if to.At != nil {
+				m.destination, m.toMAC = to.Target, *to.At
+			} else {
+				m.destination, m.toMAC = solicitedNode(to.Target)
+			}
+			b.put(i, to.On, &m)
+		}
+		for first := 0; first < len(some); first++ {
+			var sent int
+			sent, some[first].Err = b.send(s.fd, first, len(some))
+			first += max(0, sent-1)
+		}
 	}
-	return s.send(on, &m)
 }
 
 // Advertise tells a requester that the target is reached through this host (RFC 4861,
 // section 7.2.8). It does not wait.
 func (s *ND) Advertise(to port.Requester, target netip.Addr) error {
+	b := s.batches.Get().(*batch)
+	defer s.batches.Put(b)
 	// Without Override, so that the target's own advertisement takes precedence.
-	return s.send(to.On, &message{kind: ipv6.ICMPTypeNeighborAdvertisement, flags: flagSolicited, source: to.On.Source, fromMAC: to.On.MAC,
+	b.put(0, to.On, &message{kind: ipv6.ICMPTypeNeighborAdvertisement, flags: flagSolicited, source: to.On.Source, fromMAC: to.On.MAC,
 		destination: to.Addr, toMAC: to.MAC, target: target, option: optTargetLinkLayer})
+	_, err := b.send(s.fd, 0, 1)
+	return err
 }
 
-func (s *ND) send(on *port.Port, m *message) error {
-	s.frame.put(m)
-	s.to.Protocol = htons(unix.ETH_P_IPV6)
-	s.to.Ifindex = on.Index
-	return unix.Sendto(s.fd, s.frame[:], unix.MSG_DONTWAIT, &s.to)
+// maxBatch is the number of frames that are sent with one system call at most.
+const maxBatch = 16
+
+// batch holds frames, and what sendmmsg(2) needs to send them.
+type batch struct {
+	frames  [maxBatch]frame
+	ports   [maxBatch]unix.RawSockaddrLinklayer
+	vectors [maxBatch]unix.Iovec
+	headers [maxBatch]struct { // struct mmsghdr
+		unix.Msghdr
+		length uint32
+	}
+}
+
+func newBatch() any {
+	b := new(batch)
+	for i := range b.frames {
+		b.ports[i].Family, b.ports[i].Protocol = unix.AF_PACKET, htons(unix.ETH_P_IPV6)
+		b.vectors[i].Base = &b.frames[i][0]
+		b.vectors[i].SetLen(len(b.frames[i]))
+		h := &b.headers[i]
+		h.Name, h.Namelen = (*byte)(unsafe.Pointer(&b.ports[i])), unix.SizeofSockaddrLinklayer
+		h.Iov = &b.vectors[i]
+		h.SetIovlen(1)
+	}
+	return b
+}
+
+func (b *batch) put(i int, on *port.Port, m *message) {
+	b.frames[i].put(m)
+	b.ports[i].Ifindex = int32(on.Index)
+}
+
+// send sends the frames from first to last, and returns how many the kernel accepted
+// before it refused one; err is set if it refused the first.
+func (b *batch) send(fd, first, last int) (sent int, err error) {
+	for {
+		// RawSyscall6, because the call does not wait: the scheduler need not know.
+		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.headers[first])), uintptr(last-first), unix.MSG_DONTWAIT, 0, 0)
+		switch errno {
+		case 0:
+			return int(n), nil
+		case unix.EINTR:
+		default:
+			return 0, errno
+		}
+	}
 }
 
 func htons(n uint16) uint16 { return n<<8 | n>>8 }

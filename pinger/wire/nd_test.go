@@ -50,6 +50,13 @@ func TestNDFrames(t *testing.T) {
 	option := func(t layers.ICMPv6Opt) layers.ICMPv6Options {
 		return layers.ICMPv6Options{{Type: t, Data: on.MAC[:]}}
 	}
+	solicit := func(s Solicitation) func() error {
+		return func() error {
+			list := []Solicitation{s}
+			nd.Solicit(list)
+			return list[0].Err
+		}
+	}
 	solicitation := func() *layers.ICMPv6NeighborSolicitation {
 		return &layers.ICMPv6NeighborSolicitation{TargetAddress: target.AsSlice(), Options: option(layers.ICMPv6OptSourceAddress)}
 	}
@@ -59,9 +66,9 @@ func TestNDFrames(t *testing.T) {
 		destination netip.Addr
 		want        gopacket.Layer
 	}{
-		"to all": {func() error { return nd.Solicit(on, target, nil) }, schemas.MAC{0x33, 0x33, 0xff, 0x45, 0x67, 0x89},
+		"to all": {solicit(Solicitation{On: on, Target: target}), schemas.MAC{0x33, 0x33, 0xff, 0x45, 0x67, 0x89},
 			netip.MustParseAddr("ff02::1:ff45:6789"), solicitation()},
-		"to one": {func() error { return nd.Solicit(on, target, &station) }, station, target, solicitation()},
+		"to one": {solicit(Solicitation{On: on, Target: target, At: &station}), station, target, solicitation()},
 		"answer": {func() error { return nd.Advertise(to, target) }, station, to.Addr,
 			&layers.ICMPv6NeighborAdvertisement{Flags: 0x40, TargetAddress: target.AsSlice(), Options: option(layers.ICMPv6OptTargetAddress)}},
 	} {
@@ -96,9 +103,33 @@ func TestNDFrames(t *testing.T) {
 			t.Errorf("%s: checksum %#x, want %#x, code %d", name, sent, icmp.Checksum, icmp.TypeCode.Code())
 		}
 	}
-	on.Index = 9999
-	if err := nd.Solicit(on, target, nil); err != unix.ENXIO && err != unix.ENODEV {
-		t.Errorf("out of an interface that is not there: %v", err)
+
+	// The kernel refuses some of many: the others leave, in their order.
+	gone := *on
+	gone.Index = 9999
+	many := make([]Solicitation, 2*maxBatch+1)
+	var want []netip.Addr
+	for i := range many {
+		many[i] = Solicitation{On: on, Target: netip.AddrFrom16([16]byte{0: 0x20, 15: byte(i)})}
+		if i%3 == 0 {
+			many[i].On = &gone
+		} else {
+			want = append(want, many[i].Target)
+		}
+	}
+	nd.Solicit(many)
+	for i := range many {
+		if err := many[i].Err; (i%3 == 0) != (err == unix.ENXIO || err == unix.ENODEV) || i%3 != 0 && err != nil {
+			t.Errorf("frame %d: %v", i, err)
+		}
+	}
+	var got []netip.Addr
+	lab.Eventually(t, "all that were accepted arrive", func() bool {
+		got = append(got, lab.Solicited(tap.Frames())...)
+		return len(got) >= len(want)
+	})
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+		t.Errorf("solicited (-want +got):\n%s", diff)
 	}
 }
 
