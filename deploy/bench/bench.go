@@ -8,14 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/ndmon/ndmon/deploy/bench/figure"
 	"github.com/ndmon/ndmon/deploy/lab"
 	"github.com/spf13/pflag"
@@ -50,29 +47,49 @@ type Scenario struct {
 	// Name selects the scenario. Doc describes in one line what it measures.
 	Name, Doc string
 
-	rate    int // per second, unless Config has another
+	// rates are per second, unless Config has another one.
+	rates    []int
+	programs []program
+	// measure measures one program at one rate.
 	measure func(*run)
 }
 
-// Scenarios returns all scenarios in the order in which they run.
+// Scenarios returns all scenarios in the order in which they run. In each, what ndmon is
+// compared with comes first.
 func Scenarios() []Scenario {
+	looped := append([]program{loop()}, ours()...)
+	relayed := append([]program{relayLoop()}, ours()...)
+	proxied := slices.Concat([]program{relayLoop()}, proxies(), ours())
+	newTargets := relay{count: 200, slaves: bothSlaves}
+	newProxied := relay{count: 200, slaves: bothSlaves, arriving: true, p99: figure.Times(1, odhcpd)}
+	due := relay{count: 500, slaves: lab.Slave2}
+	dueProxied := relay{count: 500, slaves: lab.Slave2, arriving: true, median: figure.Times(2, odhcpd)}
 	return []Scenario{
-		{"pipeline", "frames through sensor, NATS and ruled with 1,000 rules, none matching", 100_000, pipeline},
-		{"pipeline-alerts", "the same, with 1 % of the frames alerting", 50_000, pipelineAlerts},
-		{"highest", "the highest rate without loss, nothing alerting", 0, func(r *run) { r.search(0) }},
-		{"highest-alerts", "the highest rate without loss, 1 % of the frames alerting", 0, func(r *run) { r.search(alertEvery) }},
-		{"latency", "frame on the wire to alert at a NATS subscriber, ndmon", 200, func(r *run) { r.latency((*run).together) }},
-		{"latency-apart", "the same, through separate processes", 200, func(r *run) { r.latency((*run).apart) }},
-		{"relay", "Neighbor Solicitation leaving the master to solicitation leaving a slave, ndmon", 100, relay},
-		{"relay-apart", "the same, through separate processes", 100, relayApart},
-		{"relay-known", "Neighbor Solicitations leaving the master for targets already found", 20_000, func(r *run) { r.relayKnown(leaving) }},
-		{"relay-answer", "the same arriving on the master, with --route --proxy: each is answered", 20_000,
-			func(r *run) { r.relayKnown(arriving, "--route", "--proxy") }},
-		{"relay-scan", "an address scan whose solicitations leave the master, for three times the duration", 2000, func(r *run) { r.scan(leaving) }},
-		{"relay-scan-in", "the same arriving on the master, with --route --proxy", 2000, func(r *run) { r.scan(arriving, "--route", "--proxy") }},
-		{"relay-move", "upstream pings a host behind slave 2 that moves to slave 1, with --route --proxy", 100, relayMove},
-		{"idle", "processor time and memory of ndmon with nothing to do", 0, idle},
-		{"idle-apart", "the same of separate processes", 0, idleApart},
+		{"floor", "frames that are read and nothing else, and programs that do little more", []int{20_000, 100_000, 200_000}, watchers(), pipeline(load{})},
+		{"pipeline", "frames against 1,000 rules, none matching", []int{20_000, 100_000, 200_000}, looped, pipeline(load{rules: ruleCount})},
+		{"pipeline-rules", "the same with 10,000 rules", []int{20_000, 100_000, 200_000}, looped, pipeline(load{rules: 10 * ruleCount})},
+		{"pipeline-known", "the same with 1,000 rules, and frames from 50,000 known neighbours", []int{20_000, 100_000, 200_000}, looped,
+			pipeline(load{rules: ruleCount, stations: 50_000})},
+		{"pipeline-alerts", "the same with one neighbour, and 1 % of the frames alerting", []int{50_000}, ours(), pipeline(load{rules: ruleCount, every: alertEvery})},
+		{"pipeline-apart", "frames against 1,000 rules through separate processes, none matching", []int{100, 20_000, 200_000}, fleet(),
+			pipeline(load{rules: ruleCount})},
+		{"highest", "the highest rate without loss, nothing alerting", nil, looped, search(load{rules: ruleCount})},
+		{"highest-alerts", "the highest rate without loss, 1 % of the frames alerting", nil, ours(), search(load{rules: ruleCount, every: alertEvery})},
+		{"latency", "frame on the wire to alert, or to the line of tcpdump", []int{200}, tellers(), latency},
+		{"read", "a capture file of 1,000,000 frames", []int{100_000}, readers(), read},
+		{"relay", "Neighbor Solicitation leaving the master to solicitation leaving a slave", []int{100}, slices.Concat(relayed, fleet()), newTargets.measure},
+		{"relay-new", "the same at the rate of a busy link", []int{2000}, relayed, newTargets.measure},
+		{"relay-new-in", "the same arriving on the master, with --route --proxy", []int{2000}, proxied, newProxied.measure},
+		{"relay-due", "500 solicitations leaving the master at once, for one slave", []int{10_000}, relayed, due.measure},
+		{"relay-due-in", "the same arriving on the master, with --route --proxy", []int{10_000}, proxied, dueProxied.measure},
+		{"relay-known", "Neighbor Solicitations leaving the master for targets already found", []int{20_000, 60_000}, ours(), relayKnown(false)},
+		{"relay-answer", "the same arriving on the master, with --route --proxy: each is answered", []int{20_000, 60_000},
+			append(proxies(), ours()...), relayKnown(true)},
+		{"relay-scan", "an address scan whose solicitations leave the master, for three times the duration", []int{2000}, ours(), func(r *run) { r.scan(false) }},
+		{"relay-scan-in", "the same arriving on the master, with --route --proxy", []int{2000}, ours(), func(r *run) { r.scan(true) }},
+		{"relay-move", "upstream pings a host behind slave 2 that moves to slave 1, with --route --proxy", []int{100}, ours(), relayMove},
+		{"idle", "processor time and memory with nothing to do", nil, append(ours(), fleet()...), idle},
+		{"flooded", "memory after a flood in which each frame comes from another station", []int{100_000}, append(ours(), fleet()...), flooded},
 	}
 }
 
@@ -84,37 +101,45 @@ func Run(ctx context.Context, cfg Config, report func(figure.Figure)) error {
 	}
 	var failed []error
 	for _, s := range Scenarios() {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
 		if len(cfg.Scenarios) > 0 && !slices.Contains(cfg.Scenarios, s.Name) {
 			continue
 		}
-		if err := measure(ctx, cfg, s, report); err != nil {
-			failed = append(failed, fmt.Errorf("%s: %w", s.Name, err))
+		rates := s.rates
+		if rates == nil {
+			rates = []int{0}
+		} else if cfg.Rate != 0 {
+			rates = []int{cfg.Rate}
+		}
+		for _, rate := range rates {
+			var before []figure.Figure
+			for _, p := range s.programs {
+				if ctx.Err() != nil {
+					return errors.Join(append(failed, context.Cause(ctx))...)
+				}
+				if !p.installed() {
+					continue
+				}
+				r := &run{Config: cfg, program: p, ctx: ctx, scenario: s.Name, rate: rate, report: report, before: &before}
+				if err := r.measure(s.measure); err != nil {
+					failed = append(failed, fmt.Errorf("%s, %s: %w", s.Name, p.name, err))
+				}
+			}
 		}
 	}
 	return errors.Join(failed...)
 }
 
-func measure(ctx context.Context, cfg Config, s Scenario, report func(figure.Figure)) error {
-	dir, err := os.MkdirTemp("", "ndbench-")
-	if err != nil {
+// measure runs a scenario in a folder and networks of its own.
+func (r *run) measure(scenario func(*run)) (err error) {
+	if r.dir, err = os.MkdirTemp("", "ndbench-"); err != nil {
 		return fmt.Errorf("make a folder for files: %w", err)
 	}
-	defer os.RemoveAll(dir)
-	r := &run{Config: cfg, ctx: ctx, scenario: s.Name, rate: s.rate, dir: dir, report: report}
-	if cfg.Rate != 0 {
-		r.rate = cfg.Rate
-	}
-	return lab.Run(s.Name, cfg.Log, func(t lab.TB) {
+	defer os.RemoveAll(r.dir)
+	return lab.Run(r.scenario, r.Log, func(t lab.TB) {
 		r.TB = t
-		s.measure(r)
+		scenario(r)
 	})
 }
-
-// serveArgument is the hidden first argument that runs ServeNATS.
-const serveArgument = "serve-nats"
 
 const usageText = `ndbench measures the performance of ndmon on this machine, in network namespaces (needs root)
 
@@ -126,14 +151,16 @@ const usageText = `ndbench measures the performance of ndmon on this machine, in
 // table, or JSON, to out. The programs inherit ndbench's environment: GOGC=400
 // ndbench measures them with GOGC=400.
 func Command(ctx context.Context, args []string, out, log io.Writer) error {
-	if len(args) == 3 && args[0] == serveArgument {
-		return ServeNATS(ctx, args[1], args[2])
+	if len(args) > 1 {
+		if process, ok := hidden()[args[0]]; ok {
+			return process(ctx, args[1:])
+		}
 	}
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find ndbench's own file: %w", err)
 	}
-	cfg := Config{Server: []string{self, serveArgument}, Log: log}
+	cfg := Config{Self: self, Log: log}
 	flags := pflag.NewFlagSet("ndbench", pflag.ContinueOnError)
 	flags.SortFlags = false
 	flags.SetOutput(io.Discard)
@@ -162,31 +189,4 @@ func Command(ctx context.Context, args []string, out, log io.Writer) error {
 		write = report.WriteJSON
 	}
 	return errors.Join(write(out), failed)
-}
-
-// ServeNATS runs a nats-server with JetStream until the context ends. The scenarios
-// with separate processes run it as a process, as in a fleet.
-func ServeNATS(ctx context.Context, address, dir string) error {
-	host, text, err := net.SplitHostPort(address)
-	if err != nil {
-		return fmt.Errorf("serve NATS: %w", err)
-	}
-	port, err := strconv.Atoi(text)
-	if err != nil {
-		return fmt.Errorf("serve NATS: port %q is no number", text)
-	}
-	s, err := server.NewServer(&server.Options{
-		ServerName: "ndbench", Host: host, Port: port, NoSigs: true, NoLog: true, JetStream: true, StoreDir: dir,
-	})
-	if err != nil {
-		return fmt.Errorf("serve NATS: %w", err)
-	}
-	s.Start()
-	defer s.WaitForShutdown()
-	defer s.Shutdown()
-	if !s.ReadyForConnections(10 * time.Second) {
-		return errors.New("serve NATS on " + address + ": it does not start")
-	}
-	<-ctx.Done()
-	return nil
 }

@@ -23,9 +23,9 @@ import (
 	"github.com/ndmon/ndmon/sensor/decode"
 )
 
-// TestMain is the nats-server too, which ndbench runs as a process.
+// TestMain is also the nats-server and the bare loops, which ndbench runs as processes.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == serveArgument {
+	if len(os.Args) > 1 && hidden()[os.Args[1]] != nil {
 		// It is killed when its scenario ends.
 		if err := Command(context.Background(), os.Args[1:], os.Stdout, os.Stderr); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -44,27 +44,26 @@ func TestPrograms(t *testing.T) {
 	t.Run("called off", func(t *testing.T) { testCalledOff(t, bin) })
 }
 
-// measured returns the figures of all scenarios by scenario and name.
-func measured(t *testing.T, cfg Config) map[string]map[string]figure.Figure {
+// measured returns the figures of all scenarios by scenario, program and name.
+func measured(t *testing.T, cfg Config) map[string]figure.Figure {
 	t.Helper()
-	figures := map[string]map[string]figure.Figure{}
+	figures := map[string]figure.Figure{}
 	err := Run(t.Context(), cfg, func(f figure.Figure) {
-		if figures[f.Scenario] == nil {
-			figures[f.Scenario] = map[string]figure.Figure{}
-		}
-		if _, ok := figures[f.Scenario][f.Name]; ok {
-			t.Errorf("%s: figure %q is there twice", f.Scenario, f.Name)
+		program, _, _ := strings.Cut(f.Program, " at ")
+		key := f.Scenario + ": " + program + ": " + f.Name
+		if _, ok := figures[key]; ok {
+			t.Errorf("%q is there twice", key)
 		}
 		if f.Value < 0 || f.Value > 1e9 {
-			t.Errorf("%s: figure %q is %v", f.Scenario, f.Name, f.Value)
+			t.Errorf("%q is %v", key, f.Value)
 		}
 		if f.Unit == figure.Seconds && f.Value > patience.Seconds() {
-			t.Errorf("%s: figure %q is %v s", f.Scenario, f.Name, f.Value)
+			t.Errorf("%q is %v s", key, f.Value)
 		}
-		if (f.Target == nil) != (f.Met == nil) {
-			t.Errorf("%s: figure %q has target %v and verdict %v", f.Scenario, f.Name, f.Target, f.Met)
+		if f.Target == nil && f.Met != nil || f.Target != nil && f.Target.To == "" && f.Met == nil {
+			t.Errorf("%q has target %v and verdict %v", key, f.Target, f.Met)
 		}
-		figures[f.Scenario][f.Name] = f
+		figures[key] = f
 	})
 	must(t, err)
 	return figures
@@ -75,64 +74,47 @@ func measured(t *testing.T, cfg Config) map[string]map[string]figure.Figure {
 func testScenarios(t *testing.T, bin string) {
 	const rate, duration = 500, 200 * time.Millisecond
 	const sent = 100
-	cfg := Config{Bin: bin, Server: []string{os.Args[0], serveArgument}, Duration: duration, Rate: rate, Log: t.Output()}
-	figures := measured(t, cfg)
-	want := map[string]map[string]float64{
-		"pipeline":        {"frames sent": sent, "frames evaluated": sent, "frames lost": 0},
-		"pipeline-alerts": {"frames sent": sent, "frames evaluated": sent, "frames lost": 0, "frames that alert": sent / alertEvery, "alerts that never came": 0, "alerts that came again": 0},
-		"highest":         {},
-		"highest-alerts":  {},
-		"latency":         {"frames that alert": sent, "alerts that never came": 0, "alerts that came again": 0},
-		"latency-apart":   {"frames that alert": sent, "alerts that never came": 0, "alerts that came again": 0},
-		// Not all need be relayed: other tests may fill the neighbour table,
-		// which is one for the whole machine.
-		"relay":         {"solicitations on the master": sent},
-		"relay-apart":   {"solicitations on the master": sent},
-		"relay-known":   {"solicitations sent": sent, "solicitations lost": 0},
-		"relay-answer":  {"solicitations sent": sent, "solicitations lost": 0},
-		"relay-scan":    {"hosts asked for meanwhile": 1, "sends of another program that failed": 0},
-		"relay-scan-in": {"hosts asked for meanwhile": 1, "sends of another program that failed": 0},
-		"relay-move":    {},
-		"idle":          {},
-		"idle-apart":    {},
+	figures := measured(t, Config{Bin: bin, Self: os.Args[0], Duration: duration, Rate: rate, Log: t.Output()})
+	exact := map[string]float64{}
+	for _, p := range []string{"floor: bare loop", "pipeline: bare loop", "pipeline: ndmon", "pipeline-rules: ndmon", "pipeline-known: ndmon",
+		"pipeline-alerts: ndmon", "pipeline-apart: separate processes"} {
+		exact[p+": frames sent"], exact[p+": frames evaluated"], exact[p+": frames lost"] = sent, sent, 0
 	}
-	got := map[string]map[string]float64{}
-	for scenario, names := range want {
-		got[scenario] = map[string]float64{}
-		for name := range names {
-			if f, ok := figures[scenario][name]; ok {
-				got[scenario][name] = f.Value
-			}
+	for p, frames := range map[string]float64{"pipeline-alerts: ndmon": sent / alertEvery, "latency: ndmon, standard output": sent,
+		"latency: ndmon, NATS subscriber": sent, "latency: separate processes": sent} {
+		exact[p+": frames that alert"], exact[p+": alerts that never came"], exact[p+": alerts that came again"] = frames, 0, 0
+	}
+	for _, p := range []string{"relay: bare loop", "relay: ndmon", "relay-new: ndmon", "relay-new-in: ndmon"} {
+		// Not all need be relayed: other tests may fill the neighbour table, which
+		// is one for the whole machine.
+		exact[p+": solicitations"] = 200
+	}
+	for _, p := range []string{"relay-known: ndmon", "relay-answer: ndmon"} {
+		exact[p+": solicitations sent"], exact[p+": solicitations lost"] = sent, 0
+	}
+	for _, p := range []string{"relay-scan: ndmon", "relay-scan-in: ndmon"} {
+		exact[p+": hosts asked for meanwhile"], exact[p+": sends of another program that failed"] = 1, 0
+	}
+	for key, want := range exact {
+		if f, ok := figures[key]; !ok || f.Value != want {
+			t.Errorf("%q is %v, want %v", key, f.Value, want)
 		}
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("figures (-want +got):\n%s", diff)
-	}
-	for scenario, names := range map[string][]string{
-		"pipeline":        {"processor time an evaluated frame, ndmon", "processor time a frame, sending and delivery", "resident memory, ndmon, at most"},
-		"pipeline-alerts": {"frame to alert meanwhile, minimum"},
-		"highest":         {"frames a second without loss"},
-		"highest-alerts":  {"frames a second without loss"},
-		"latency":         {"frame to alert, minimum", "frame to alert, maximum"},
-		"latency-apart":   {"frame to alert, minimum"},
-		"relay":           {"master to first slave, minimum", "master to both slaves, maximum"},
-		"relay-apart":     {"master to first slave, minimum"},
-		"idle":            {"resident memory, ndmon"},
-		"idle-apart":      {"resident memory, nd-sensor", "resident memory, nd-pinger", "resident memory, nd-ruled", "resident memory, nats-server"},
+	for _, key := range []string{
+		"pipeline: ndmon: processor time a frame", "pipeline: ndmon: resident memory, ndmon",
+		"pipeline-alerts: ndmon: frame to alert meanwhile, median", "highest: ndmon: frames a second without loss",
+		"highest-alerts: ndmon: frames a second without loss", "latency: ndmon, standard output: frame to alert, p99",
+		"read: ndmon: time", "read: ndmon, built-in rules: resident memory, at most",
+		"relay: bare loop: solicitation to solicitation, median", "relay-due: ndmon: solicitation to solicitation, p99",
+		"relay-due-in: ndmon: solicitation to advertisement, median", "idle: ndmon: resident memory, ndmon",
+		"idle: separate processes: resident memory, nd-pinger", "flooded: ndmon: resident memory, ndmon, after the flood",
 	} {
-		for _, name := range names {
-			if figures[scenario][name].Value <= 0 {
-				t.Errorf("%s: figure %q is %v", scenario, name, figures[scenario][name].Value)
-			}
+		if figures[key].Value <= 0 {
+			t.Errorf("%q is %v", key, figures[key].Value)
 		}
 	}
-	for _, scenario := range []string{"relay", "relay-apart"} {
-		if f, ok := figures[scenario]["not relayed to both slaves"]; !ok || f.Value >= sent {
-			t.Errorf("%s: %v of %d are not relayed", scenario, f.Value, sent)
-		}
-	}
-	if a, b := figures["relay"]["master to first slave, minimum"].Value, figures["relay"]["master to both slaves, minimum"].Value; a > b {
-		t.Errorf("the first slave is reached after %v s, both after %v s", a, b)
+	if r := figures["pipeline: ndmon: processor time a frame"].Ratios; len(r) != 1 || r[0].To != bare || r[0].Times <= 0 {
+		t.Errorf("ndmon's processor time has the ratios %v, want one to the bare loop", r)
 	}
 }
 
@@ -189,7 +171,8 @@ func TestFrames(t *testing.T) {
 	var d decode.Decoder
 	for _, n := range []uint32{0, 1, 0xffff, 0x1_0000, 0xff_ffff, maxRate * 10} {
 		for alerting, targets := range map[bool]netip.Prefix{false: quietTargets, true: alertTargets} {
-			frame := wire.NewFrame()
+			frame := wire.NewRequest()
+			frame.SetSource(n)
 			frame.Set(targets, n)
 			e, ok := d.Decode(frame[:], wire.Len)
 			if !ok || e.ND == nil || e.ND.NS == nil || e.ND.Malformed != "" || e.Fault != nil {
@@ -199,7 +182,8 @@ func TestFrames(t *testing.T) {
 			if alerts := len(matches) == 1 && matches[0].ID == alertRule; alerts != alerting || len(matches) > 1 {
 				t.Errorf("frame %d matches %v", n, matches)
 			}
-			if got, ok := wire.Number(alertTargets, e.ND.NS.TargetAddress); ok != alerting || ok && got != n {
+			line := fmt.Sprintf("12:00:00.000000 IP6 2001:db8:5::ff > ff02::1:ff00:1: ICMP6, neighbor solicitation, who has %v, length 32", e.ND.NS.TargetAddress)
+			if got, ok := alerted([]byte(line)); ok != alerting || ok && got != n {
 				t.Errorf("frame %d has the number %d, %v", n, got, ok)
 			}
 		}
@@ -207,14 +191,15 @@ func TestFrames(t *testing.T) {
 }
 
 func TestReport(t *testing.T) {
-	r := &run{TB: t, scenario: "latency"}
+	r := &run{TB: t, scenario: "latency", program: program{name: ndmon}, before: &[]figure.Figure{{Program: bare, Name: "way, p99", Value: 0.033}}}
 	var report figure.Report
 	r.report = func(f figure.Figure) { report.Figures = append(report.Figures, f) }
 	took := make([]time.Duration, 101)
 	for i := range took {
 		took[100-i] = time.Duration(i) * time.Millisecond
 	}
-	r.spread("way", took, figure.Below(0.050), figure.Below(0.1))
+	r.spread("way", took, figure.Below(0.050), figure.Times(2, bare))
+	r.compare(figure.Figure{Name: "all", Value: 1, Unit: figure.Seconds, Target: figure.Times(1, ndppd)})
 	r.scenario = "idle"
 	r.add(figure.Figure{Name: "lost", Value: 0, Unit: figure.Count, Target: figure.Exactly(0)})
 	r.add(figure.Figure{Name: "rate", Value: 1234567, Unit: figure.PerSecond, Target: figure.AtLeast(1e6)})
@@ -229,12 +214,12 @@ func TestReport(t *testing.T) {
 		got = append(got, strings.Join(strings.Fields(line), " "))
 	}
 	want := []string{
-		"SCENARIO MEASURED FIGURE TARGET",
-		"latency way, minimum 0s",
-		"way, median 50ms < 50ms MISSED",
-		"way, p99 99ms < 100ms met",
+		"SCENARIO PROGRAM MEASURED FIGURE RATIO TARGET",
+		"latency ndmon way, median 50ms < 50ms MISSED",
+		"way, p99 99ms 3.00 × bare loop <= 2.00 × bare loop MISSED",
 		"way, maximum 100ms",
-		"idle lost 0 = 0 met",
+		"all 1s <= 1.00 × ndppd unknown",
+		"idle ndmon lost 0 = 0 met",
 		"rate 1,234,567/s >= 1,000,000/s met",
 		"memory 80.0 MB",
 		"processor 0.50 % < 0.50 % MISSED",

@@ -1,171 +1,124 @@
 package bench
 
 import (
-	"errors"
-	"fmt"
-	"net"
 	"net/netip"
-	"strconv"
 	"time"
 
 	"github.com/ndmon/ndmon/deploy/bench/figure"
 	"github.com/ndmon/ndmon/deploy/bench/wire"
 	"github.com/ndmon/ndmon/deploy/lab"
-	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 )
 
-// relayed are addresses of a host behind slave 2. No host has those in warming.
+// relayed are addresses of a host behind slave 2. Nothing has those in warming.
 var (
 	relayed = netip.MustParsePrefix("2001:db8:5:0:3::/96")
 	warming = netip.MustParsePrefix("2001:db8:5:0:4::/96")
 )
 
-// kept is how long the entries of a target stay in the kernel's neighbour table,
-// which by default holds 1,024 entries of all namespaces together. It is less than
-// 1 s, after which the kernel solicits again (RFC 4861, section 10, RETRANS_TIMER).
-const kept = 400 * time.Millisecond
-
-// relaying is a router whose kernel solicits on the master.
-type relaying struct {
-	*system
-	router                 *lab.Router
-	master, slave1, slave2 *wire.Tap
-	socket                 *net.UDPConn
-	links                  []int
-	asked                  []asked // whose entries are in the neighbour table
+// relay measures solicitations for new targets. A run has several rounds, each in a
+// network of its own, because the kernel's neighbour table, which odhcpd relies on, holds
+// only 1,024 entries of all namespaces together: some for each target.
+type relay struct {
+	// count is the number of targets in a round.
+	count    int
+	arriving bool
+	slaves   string
+	// The targets of the latency.
+	median, p99 *figure.Target
 }
 
-type asked struct {
-	target netip.Addr
-	at     time.Time
-}
-
-func relay(r *run)      { r.relayLatency((*run).together, figure.Below(100e-6), figure.Below(500e-6)) }
-func relayApart(r *run) { r.relayLatency((*run).apart, nil, nil) }
-
-func (r *run) relayLatency(start func(*run, *lab.Namespace, job) *system, median, p99 *figure.Target) {
-	r.Helper()
-	count := int(float64(r.rate) * r.Duration.Seconds())
-	if count < 1 {
-		r.Fatalf("less than one solicitation to send: the rate or the duration is too small")
+func (l relay) measure(r *run) {
+	rounds := max(1, min(int(float64(r.rate)*r.Duration.Seconds())/l.count, int(r.Duration/(2*time.Second))))
+	var all round
+	for range rounds {
+		r.must(lab.Run(r.scenario, r.Log, func(t lab.TB) {
+			inner := *r
+			inner.TB, inner.parts = t, nil
+			all.add(l.round(&inner))
+		}), "a round")
 	}
+	r.add(figure.Figure{Name: "solicitations", Value: float64(all.sent), Unit: figure.Count})
+	r.add(figure.Figure{Name: "not relayed", Value: float64(all.sent - len(all.relayed)), Unit: figure.Count, Target: figure.Exactly(0)})
+	r.spread("solicitation to solicitation", all.relayed, r.own(l.median), r.own(l.p99))
+	if len(all.answered) > 0 {
+		r.spread("solicitation to advertisement", all.answered, nil, nil)
+	}
+	r.compare(figure.Figure{Name: "processor time a solicitation", Value: all.cpu.Seconds() / float64(all.sent), Unit: figure.Seconds, Target: r.own(figure.Times(1, ndppd))})
+}
+
+// round is the result of a round.
+type round struct {
+	sent              int
+	relayed, answered []time.Duration
+	cpu               time.Duration
+}
+
+func (a *round) add(b round) {
+	a.sent, a.cpu = a.sent+b.sent, a.cpu+b.cpu
+	a.relayed, a.answered = append(a.relayed, b.relayed...), append(a.answered, b.answered...)
+}
+
+// settled is the time from the last solicitation to the end of a round. It includes the
+// first retransmission on the slave that the target is not behind (RFC 4861, section
+// 10, RETRANS_TIMER).
+const settled = 1200 * time.Millisecond
+
+func (l relay) round(r *run) (res round) {
 	router := lab.NewRouter(r)
-	for n := range uint32(count) {
+	for n := range uint32(l.count) {
 		router.Host2.Address("eth0", wire.Numbered(relayed, n).String()+"/128")
 	}
-	l := &relaying{router: router, master: wire.NewTap(r, router.Namespace, lab.Master),
-		slave1: wire.NewTap(r, router.Namespace, lab.Slave1), slave2: wire.NewTap(r, router.Namespace, lab.Slave2)}
-	for _, name := range []string{lab.Master, lab.Slave1, lab.Slave2} {
-		l.links = append(l.links, router.Link(name).Attrs().Index)
-	}
-	l.system = start(r, router.Namespace, job{master: lab.Master, slaves: lab.Slave1 + "," + lab.Slave2,
-		// A target is solicited three times on the slave that it is not behind, and
-		// one requester may cause half of all probes.
-		env: []string{"PINGER_RATE=" + strconv.Itoa(min(max(2000, 16*r.rate), 10_000))}})
-	var err error
-	router.Do(func() { l.socket, err = net.ListenUDP("udp6", nil) })
-	r.must(err, "open a socket")
-	r.Cleanup(func() { l.socket.Close() })
+	sender, in := fromMaster(r, router, l.arriving)
+	out := wire.NewTap(r, router.Namespace, lab.Slave2, wire.Solicitations)
+	answers := wire.NewTap(r, router.Namespace, lab.Master, wire.Advertisements)
+	s := r.relayOn(router, l.arriving, l.slaves)
+	warmed := uint32(0)
+	s.eventually("solicitations are relayed", func() bool {
+		_, err := sender.Flood(r.ctx, 1000, wire.Tick, func(f *wire.Frame, _ int) { f.Set(warming, warmed) })
+		r.must(err, "send a solicitation")
+		warmed++
+		s.pause(20 * time.Millisecond)
+		r.must(out.Read(), "see the solicitations")
+		return len(out.First) > 0
+	})
+	s.pause(time.Second) // until the pinger's budget, which is per second, is full
 
-	l.warm()
 	begin := r.usage()
-	l.solicit(count)
-	cpu := r.usage().cpu - begin.cpu
-	l.figures(count, cpu, median, p99)
-	begin.addOthers()
-	l.stop()
-}
-
-// warm waits until solicitations are relayed.
-func (l *relaying) warm() {
-	l.Helper()
-	n := uint32(0)
-	l.eventually("a solicitation on the master leads to one on the slaves", func() bool {
-		l.ask(wire.Numbered(warming, n))
-		n++
-		l.pause(20 * time.Millisecond)
-		l.tidy()
-		return len(l.slave1.First) > 0 && len(l.slave2.First) > 0
-	})
-	l.pause(time.Second) // until the pinger's budget, which is per second, is full
-	l.tidy()
-}
-
-// solicit has the kernel solicit for targets 0 to count at the run's rate.
-func (l *relaying) solicit(count int) {
-	l.Helper()
-	begin := time.Now()
-	for n := range count {
-		due := begin.Add(time.Duration(float64(n) / float64(l.rate) * float64(time.Second)))
-		time.Sleep(time.Until(due))
-		l.ask(wire.Numbered(relayed, uint32(n)))
-		// In the middle between two solicitations nothing is measured.
-		time.Sleep(time.Until(due.Add(time.Second / time.Duration(2*l.rate))))
-		l.tidy()
-		l.alive()
+	d := time.Duration(l.count)*time.Second/time.Duration(r.rate) + time.Microsecond
+	flood, err := sender.Flood(r.ctx, r.rate, d, func(f *wire.Frame, n int) { f.Set(relayed, uint32(n)) })
+	r.must(err, "send solicitations")
+	s.pause(settled)
+	res.sent, res.cpu = flood.Frames, r.usage().cpu-begin.cpu
+	for _, tap := range []*wire.Tap{in, out, answers} {
+		r.must(tap.Read(), "see what passes")
 	}
-	for len(l.asked) > 0 {
-		l.pause(wire.Tick)
-		l.tidy()
-	}
-}
-
-// ask makes the kernel solicit a target by sending to it. It waits while the
-// neighbour table, which other programs use too, is full.
-func (l *relaying) ask(target netip.Addr) {
-	l.Helper()
-	const discard = 9
-	l.eventually("the kernel's neighbour table has a free entry (net.ipv6.neigh.default.gc_thresh3, for all namespaces together)", func() bool {
-		_, err := l.socket.WriteToUDPAddrPort([]byte("?"), netip.AddrPortFrom(target, discard))
-		full := errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOBUFS)
-		if !full {
-			l.must(err, "send to "+target.String())
-		}
-		return !full
-	})
-	l.asked = append(l.asked, asked{target, time.Now()})
-}
-
-// tidy reads the taps, and deletes old entries from the neighbour table.
-func (l *relaying) tidy() {
-	l.Helper()
-	for len(l.asked) > 0 && time.Since(l.asked[0].at) > kept {
-		for _, link := range l.links {
-			// It may be gone.
-			l.router.Netlink.NeighDel(&netlink.Neigh{LinkIndex: link, Family: unix.AF_INET6, IP: l.asked[0].target.AsSlice()})
-		}
-		l.asked = l.asked[1:]
-	}
-	for _, t := range []*wire.Tap{l.master, l.slave1, l.slave2} {
-		l.must(t.Read(), "see the solicitations")
-	}
-}
-
-func (l *relaying) figures(count int, cpu time.Duration, median, p99 *figure.Target) {
-	l.Helper()
-	var first, both []time.Duration
-	solicited := 0
-	for n := range uint32(count) {
+	for n := range uint32(l.count) {
 		target := wire.Numbered(relayed, n)
-		in, ok := l.master.First[target]
-		if !ok {
-			continue
+		if at, ok := out.First[target]; ok {
+			res.relayed = append(res.relayed, at.Sub(in.First[target]))
 		}
-		solicited++
-		out1, ok1 := l.slave1.First[target]
-		out2, ok2 := l.slave2.First[target]
-		if !ok1 || !ok2 {
-			continue
+		if at, ok := answers.First[target]; ok {
+			res.answered = append(res.answered, at.Sub(in.First[target]))
 		}
-		if out2.Before(out1) {
-			out1, out2 = out2, out1
-		}
-		first, both = append(first, out1.Sub(in)), append(both, out2.Sub(in))
 	}
-	l.add(figure.Figure{Name: "solicitations on the master", Value: float64(solicited), Unit: figure.Count, Target: figure.Exactly(float64(count))})
-	l.add(figure.Figure{Name: "not relayed to both slaves", Value: float64(solicited - len(both)), Unit: figure.Count, Target: figure.Exactly(0)})
-	l.spread("master to first slave", first, median, p99)
-	l.spread("master to both slaves", both, nil, nil)
-	l.add(figure.Figure{Name: fmt.Sprintf("processor time a solicitation at %d/s", l.rate), Value: cpu.Seconds() / float64(count), Unit: figure.Seconds})
+	s.stop()
+	return res
+}
+
+// fromMaster returns what sends solicitations that leave the master or arrive there, and
+// sees them.
+func fromMaster(t lab.TB, r *lab.Router, arriving bool) (*wire.Sender, *wire.Tap) {
+	at, name := r.Namespace, lab.Master
+	if arriving {
+		at, name = r.Upstream, "eth0"
+		at.Address(name, wire.Requester+"/64") // for a kernel that solicits it
+	}
+	return wire.NewSender(t, at, name), wire.NewTap(t, at, name, wire.Solicitations)
+}
+
+const bothSlaves = lab.Slave1 + "," + lab.Slave2
+
+func (r *run) relayOn(router *lab.Router, arriving bool, slaves string) *system {
+	r.Helper()
+	return r.start(r, router.Namespace, job{master: lab.Master, slaves: slaves, arriving: arriving, counted: true})
 }

@@ -15,18 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// flooder is the end of the master's link from which a flood is sent.
-type flooder func(lab.TB, *lab.Router) *wire.Sender
-
-func leaving(t lab.TB, r *lab.Router) *wire.Sender  { return wire.NewSender(t, r.Namespace, lab.Master) }
-func arriving(t lab.TB, r *lab.Router) *wire.Sender { return wire.NewSender(t, r.Upstream, "eth0") }
-
-// relayOn starts ndmon on a router, with metrics.
-func (r *run) relayOn(router *lab.Router, options ...string) *system {
-	r.Helper()
-	return r.together(router.Namespace, job{master: lab.Master, slaves: lab.Slave1 + "," + lab.Slave2, options: options, counted: true})
-}
-
 // The targets of relayKnown are knownHosts addresses behind slave 2.
 var known = netip.MustParsePrefix("2001:db8:5:0:5::/96")
 
@@ -36,72 +24,61 @@ const knownHosts = 64
 const counted = 50 * time.Millisecond
 
 // relayKnown floods the master with solicitations for known targets.
-func (r *run) relayKnown(from flooder, options ...string) {
-	r.Helper()
-	router := lab.NewRouter(r)
-	targets := make([]netip.Addr, knownHosts)
-	for n := range targets {
-		targets[n] = wire.Numbered(known, uint32(n))
-		router.Host2.Address("eth0", targets[n].String()+"/128")
-	}
-	s := r.relayOn(router, options...)
-	for _, target := range targets {
-		router.Solicit(target)
-	}
-	s.eventually("the targets are known behind slave 2", func() bool {
-		found := 0
-		for _, n := range router.Neighbours() {
-			if n.Interface == lab.Slave2 && n.State == "REACHABLE" && known.Contains(n.Address) {
-				found++
+func relayKnown(arriving bool) func(*run) {
+	return func(r *run) {
+		router := lab.NewRouter(r)
+		targets := make([]netip.Addr, knownHosts)
+		for n := range targets {
+			targets[n] = wire.Numbered(known, uint32(n))
+			router.Host2.Address("eth0", targets[n].String()+"/128")
+		}
+		sender, _ := fromMaster(r, router, arriving)
+		tap := wire.NewTap(r, router.Namespace, lab.Master, wire.Advertisements)
+		s := r.relayOn(router, arriving, bothSlaves)
+		fill := func(f *wire.Frame, n int) { f.Set(known, uint32(n%knownHosts)) }
+		s.eventually("the targets are known", func() bool {
+			_, err := sender.Flood(r.ctx, knownHosts, time.Second+wire.Tick, fill)
+			r.must(err, "send solicitations")
+			r.must(tap.Read(), "see the advertisements")
+			found := 0
+			for _, n := range router.Neighbours() {
+				if n.Interface == lab.Slave2 && n.State == "REACHABLE" && known.Contains(n.Address) {
+					found++
+				}
+			}
+			return max(found, len(tap.First)) == len(targets)
+		})
+		s.pause(time.Second) // the budget is per second, and solicitations may be due
+
+		answered := func() float64 { return float64(router.Link(lab.Master).Attrs().Statistics.TxPackets) }
+		// The pinger's budget leaves some solicitations without an answer.
+		done := answered
+		if s.counts != nil {
+			done = func() float64 { return s.counts().commands }
+		}
+		before, answers, begin := done(), answered(), r.usage()
+		flood, err := sender.Flood(r.ctx, r.rate, r.Duration, fill)
+		r.must(err, "flood the master")
+		sent, got, moved := float64(flood.Frames), 0.0, time.Now()
+		// Rarely, because reading the metrics takes processor time of ndmon.
+		for got < sent && time.Since(moved) < still {
+			s.pause(counted)
+			if now := done() - before; now != got {
+				got, moved = now, time.Now()
 			}
 		}
-		return found == len(targets)
-	})
-	s.pause(time.Second) // the budget is per second, and solicitations may be due
-
-	sender := from(r, router)
-	before, out := s.relayed(), router.Link(lab.Master).Attrs().Statistics.TxPackets
-	begin := r.usage()
-	flood, err := sender.Flood(r.ctx, r.rate, r.Duration, func(f *wire.Frame, n int) { f.Set(known, uint32(n%knownHosts)) })
-	r.must(err, "flood the master")
-	sent := float64(flood.Frames)
-	var got relayCounts
-	moved := time.Now()
-	// Rarely, because reading the metrics takes processor time of ndmon.
-	for got.commands < sent && time.Since(moved) < still {
-		s.pause(counted)
-		if now := s.relayed().minus(before); now != got {
-			got, moved = now, time.Now()
+		end := r.usage()
+		r.add(figure.Figure{Name: "solicitations sent a second", Value: flood.Rate(), Unit: figure.PerSecond, Target: figure.AtLeast(onPace * float64(r.rate))})
+		r.add(figure.Figure{Name: "solicitations sent", Value: sent, Unit: figure.Count})
+		r.add(figure.Figure{Name: "solicitations lost", Value: max(0, sent-got), Unit: figure.Count, Target: figure.Exactly(0)})
+		if arriving {
+			r.add(figure.Figure{Name: "frames sent on the master for them", Value: answered() - answers, Unit: figure.Count})
 		}
+		r.add(figure.Figure{Name: "the last counted after the last frame", Value: max(0, moved.Sub(flood.End).Seconds()), Unit: figure.Seconds})
+		r.addCost("processor time a solicitation", begin, end, sent, r.own(figure.Times(1, ndppd)))
+		begin.addOthers()
+		s.stop()
 	}
-	cpu := r.usage().cpu - begin.cpu
-	r.add(figure.Figure{Name: "solicitations sent a second", Value: flood.Rate(), Unit: figure.PerSecond, Target: figure.AtLeast(onPace * float64(r.rate))})
-	r.add(figure.Figure{Name: "solicitations sent", Value: sent, Unit: figure.Count})
-	r.add(figure.Figure{Name: "commands that the pinger has counted", Value: got.commands, Unit: figure.Count})
-	r.add(figure.Figure{Name: "solicitations lost", Value: max(0, sent-got.commands), Unit: figure.Count, Target: figure.Exactly(0)})
-	r.add(figure.Figure{Name: "lost by the sensor", Value: got.lost, Unit: figure.Count, Target: figure.Exactly(0)})
-	if len(options) > 0 {
-		answers := float64(router.Link(lab.Master).Attrs().Statistics.TxPackets - out)
-		r.add(figure.Figure{Name: "frames sent on the master for them", Value: answers, Unit: figure.Count, Target: figure.AtLeast(sent)})
-	}
-	r.add(figure.Figure{Name: "the last counted after the last frame", Value: max(0, moved.Sub(flood.End).Seconds()), Unit: figure.Seconds})
-	r.add(figure.Figure{Name: "processor time a solicitation", Value: cpu.Seconds() / sent, Unit: figure.Seconds, Target: figure.Below(40e-6)})
-	begin.addOthers()
-	s.stop()
-}
-
-// relayCounts are counters of ndmon.
-type relayCounts struct{ commands, lost float64 }
-
-func (s *system) relayed() relayCounts {
-	s.Helper()
-	m, err := s.sensorAt.Read(s.ctx)
-	s.must(err, "count")
-	return relayCounts{m.Sum("nd_pinger_commands_total"), m.Sum("nd_sensor_dropped_total")}
-}
-
-func (c relayCounts) minus(o relayCounts) relayCounts {
-	return relayCounts{c.commands - o.commands, c.lost - o.lost}
 }
 
 // The addresses of a scan, the addresses to which another program on the router
@@ -124,7 +101,7 @@ const (
 	another = 500 * time.Millisecond
 )
 
-func (r *run) scan(from flooder, options ...string) {
+func (r *run) scan(arriving bool) {
 	r.Helper()
 	d := scanTimes * r.Duration
 	hosts := max(1, int(d/each))
@@ -138,8 +115,8 @@ func (r *run) scan(from flooder, options ...string) {
 	router.Do(func() { socket, err = net.ListenUDP("udp6", nil) })
 	r.must(err, "open a socket")
 	r.Cleanup(func() { socket.Close() })
-	s := r.relayOn(router, options...)
-	sender := from(r, router)
+	s := r.relayOn(router, arriving, bothSlaves)
+	sender, _ := fromMaster(r, router, arriving)
 	before := router.NeighbourTable()
 
 	begin := r.usage()
@@ -221,7 +198,7 @@ func (r *run) movingHost(name string, onLink bool, move lab.Move) {
 	r.Helper()
 	every := time.Second / time.Duration(r.rate)
 	w := lab.NewProxyRouter(r, onLink)
-	s := r.relayOn(w.Router, "--route", "--proxy")
+	s := r.relayOn(w.Router, true, bothSlaves)
 	start := time.Now()
 	pings := w.Upstream.Ping(lab.Host2Address, every)
 	s.eventually("the first reply", func() bool { return pings.Answered(start) })

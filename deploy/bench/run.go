@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ndmon/ndmon/deploy/bench/figure"
@@ -16,9 +17,8 @@ import (
 type Config struct {
 	// Bin is the folder of the binaries that are measured.
 	Bin string
-	// Server is the command that runs ServeNATS. An address and a folder are
-	// appended.
-	Server []string
+	// Self is ndbench's own file, which runs the nats-server and the bare loops.
+	Self string
 	// Duration is how long a scenario measures, above 0.
 	Duration time.Duration
 	// Rate replaces the rate of every scenario, in frames or solicitations per
@@ -33,27 +33,59 @@ type Config struct {
 // maxRate keeps the number of frames within the numbers that a frame can have.
 const maxRate = 10_000_000
 
-// run is one run of a scenario. A failure ends it (lab.TB).
+// run is one run of a scenario with one program at one rate. A failure ends it (lab.TB).
 type run struct {
 	lab.TB
 	Config
-	ctx       context.Context
-	scenario  string
-	rate      int
-	dir       string // for files, removed at the end
-	report    func(figure.Figure)
-	processes []*lab.Process
+	program
+	ctx      context.Context
+	scenario string
+	rate     int
+	dir      string // for files, removed at the end
+	report   func(figure.Figure)
+	parts    []part // the processes that run
+	// before has the figures that other programs had in this scenario at this rate.
+	before *[]figure.Figure
+}
+
+// part is a process that is measured.
+type part struct {
+	name string
+	*lab.Process
+	*output
 }
 
 // add reports a figure of the scenario.
 func (r *run) add(f figure.Figure) {
-	f.Scenario = r.scenario
+	f.Scenario, f.Program = r.scenario, r.program.name
+	if r.rate > 0 {
+		f.Program += " at " + figure.PerSecond.Text(float64(r.rate))
+	}
 	f.Met = f.Verdict()
 	r.report(f)
 }
 
-// spread adds the minimum, median, 99th percentile and maximum of durations. A nil
-// target is none.
+// compare is add with the ratios to the other programs that were measured before.
+func (r *run) compare(f figure.Figure) {
+	for _, other := range *r.before {
+		if other.Name == f.Name && other.Value > 0 && !strings.HasPrefix(other.Program, ndmon) {
+			f.Ratios = append(f.Ratios, figure.Ratio{To: other.Program, Times: f.Value / other.Value})
+		}
+	}
+	r.add(f)
+	f.Program = r.program.name
+	*r.before = append(*r.before, f)
+}
+
+// own returns a target if it is ndmon that is measured.
+func (r *run) own(t *figure.Target) *figure.Target {
+	if !strings.HasPrefix(r.program.name, ndmon) {
+		return nil
+	}
+	return t
+}
+
+// spread adds the median, 99th percentile and maximum of durations.
 func (r *run) spread(what string, took []time.Duration, median, p99 *figure.Target) {
 	r.Helper()
 	if len(took) == 0 {
@@ -61,9 +93,8 @@ func (r *run) spread(what string, took []time.Duration, median, p99 *figure.Targ
 	}
 	slices.Sort(took)
 	at := func(share float64) float64 { return took[int(share*float64(len(took)-1)+0.5)].Seconds() }
-	r.add(figure.Figure{Name: what + ", minimum", Value: at(0), Unit: figure.Seconds})
-	r.add(figure.Figure{Name: what + ", median", Value: at(0.5), Unit: figure.Seconds, Target: median})
-	r.add(figure.Figure{Name: what + ", p99", Value: at(0.99), Unit: figure.Seconds, Target: p99})
+	r.compare(figure.Figure{Name: what + ", median", Value: at(0.5), Unit: figure.Seconds, Target: median})
+	r.compare(figure.Figure{Name: what + ", p99", Value: at(0.99), Unit: figure.Seconds, Target: p99})
 	r.add(figure.Figure{Name: what + ", maximum", Value: at(1), Unit: figure.Seconds})
 }
 
@@ -110,10 +141,10 @@ func (r *run) alive() {
 	if r.ctx.Err() != nil {
 		r.Fatalf("%v", context.Cause(r.ctx))
 	}
-	for _, p := range r.processes {
+	for _, p := range r.parts {
 		select {
 		case <-p.Done():
-			r.Fatalf("process %d has ended: %v", p.PID(), p.ProcessState())
+			r.Fatalf("%s has ended: %v", p.name, p.ProcessState())
 		default:
 		}
 	}
@@ -123,18 +154,20 @@ func (r *run) alive() {
 type usage struct {
 	r     *run
 	since time.Time
-	cpu   time.Duration // of the processes that are measured
-	own   time.Duration // of this process
+	cpu   time.Duration   // of the processes that are measured
+	parts []time.Duration // of each
+	own   time.Duration   // of this process
 	all   time.Duration
 }
 
 func (r *run) usage() usage {
 	r.Helper()
 	u := usage{r: r, since: time.Now()}
-	for _, p := range r.processes {
+	for _, p := range r.parts {
 		used, err := proc.CPU(p.PID())
 		r.must(err, "measure")
 		u.cpu += used
+		u.parts = append(u.parts, used)
 	}
 	var err error
 	u.own, err = proc.CPU(os.Getpid())
@@ -142,6 +175,31 @@ func (r *run) usage() usage {
 	u.all, err = proc.Busy()
 	r.must(err, "measure")
 	return u
+}
+
+// addCost reports the processor time of the processes between two usages for each of a
+// number of frames.
+func (r *run) addCost(what string, before, after usage, frames float64, target *figure.Target) {
+	frames = max(1, frames)
+	if len(r.parts) > 1 {
+		for i, p := range r.parts {
+			r.add(figure.Figure{Name: what + ", " + p.name, Value: (after.parts[i] - before.parts[i]).Seconds() / frames, Unit: figure.Seconds})
+		}
+	}
+	r.compare(figure.Figure{Name: what, Value: (after.cpu - before.cpu).Seconds() / frames, Unit: figure.Seconds, Target: target})
+}
+
+// addMemory reports the resident memory of each process now, and its peak.
+func (r *run) addMemory(when string, targets map[string]*figure.Target) {
+	r.Helper()
+	for _, p := range r.parts {
+		now, peak, err := proc.Memory(p.PID())
+		r.must(err, "measure")
+		r.add(figure.Figure{Name: "resident memory, " + p.name + when, Value: float64(now), Unit: figure.Bytes, Target: targets[p.name]})
+		if float64(peak) > 1.05*float64(now) {
+			r.add(figure.Figure{Name: "resident memory, " + p.name + ", at most", Value: float64(peak), Unit: figure.Bytes})
+		}
+	}
 }
 
 // addOthers reports the share of a core that went to programs other than ndbench

@@ -4,12 +4,14 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/ndmon/ndmon/deploy/bench/proc"
 	"github.com/ndmon/ndmon/deploy/lab"
+	"github.com/ndmon/ndmon/schemas"
 )
 
 // Addresses in the namespace of what is measured.
@@ -23,23 +25,25 @@ const (
 // host is the name of the router in events.
 const host = "bench"
 
-// system has the processes that a scenario measures: ndmon, or the separate daemons.
+// system has the processes that a scenario measures, in run.parts.
 type system struct {
 	*run
 	at *lab.Namespace
-	// The processes, nil if not started.
-	ndmon, server, sensor, ruled, pinger *lab.Process
-	// sensorAt and ruledAt read the metrics. They are the same in ndmon.
-	sensorAt, ruledAt proc.Scraper
+	// counts reads the counters of the frames.
+	counts func() counts
+	// alerts calls handle for each alert, one at a time, until end is called.
+	alerts func(handle func(alert []byte)) (end func())
 }
 
 // job configures a system.
 type job struct {
-	// The interfaces to capture, or the master and slaves to relay between.
+	// file is the capture file to read, interfaces are those to capture, or master and
+	// slaves those to relay between.
+	file           string
 	interfaces     []string
 	master, slaves string
-	// options are further options of ndmon.
-	options []string
+	// arriving relays the solicitations that arrive on the master, not those that leave.
+	arriving bool
 	// rules is the text of a rule file, empty for the built-in rules.
 	rules string
 	// env are further environment variables.
@@ -51,9 +55,18 @@ type job struct {
 // together starts ndmon.
 func (r *run) together(at *lab.Namespace, j job) *system {
 	r.Helper()
-	s := &system{run: r, at: at, sensorAt: proc.Scraper{At: at, Address: sensorMetrics}}
-	s.ruledAt = s.sensorAt
-	args := []string{"--listen", natsAddress, "--data", filepath.Join(r.dir, "data"), "--host", host, "-l", "info", "-o", "json"}
+	s := &system{run: r, at: at}
+	s.counts = func() counts { return s.metrics(sensorMetrics) }
+	s.alerts = s.subscribed
+	args := []string{"--data", filepath.Join(r.dir, "data"), "--host", host, "-o", "json"}
+	if j.rules != "" {
+		args = append(args, "-R", s.file("rules.xml", j.rules))
+	}
+	path := filepath.Join(r.Bin, ndmon)
+	if j.file != "" {
+		return r.reader(at, path, append(args, "-r", j.file)...)
+	}
+	args = append(args, "--listen", natsAddress)
 	if j.counted {
 		args = append(args, "--metrics", sensorMetrics)
 	}
@@ -62,20 +75,28 @@ func (r *run) together(at *lab.Namespace, j job) *system {
 	} else {
 		args = append(args, "-i", strings.Join(j.interfaces, ","))
 	}
-	args = append(args, j.options...)
-	if path := s.ruleFile(j); path != "" {
-		args = append(args, "-R", path)
+	if j.arriving {
+		args = append(args, "--route", "--proxy")
 	}
-	s.ndmon = s.start(filepath.Join(r.Bin, "ndmon"), args, j.env)
-	s.says(s.ndmon, "msg=capturing")
+	s.says(s.start(ndmon, path, args, j.env), "msg=capturing")
+	return s
+}
+
+// printing starts ndmon, whose alerts are read from its standard output.
+func (r *run) printing(at *lab.Namespace, j job) *system {
+	r.Helper()
+	s := r.together(at, j)
+	s.alerts = s.parts[0].follow
 	return s
 }
 
 // apart starts the separate processes and their nats-server.
 func (r *run) apart(at *lab.Namespace, j job) *system {
 	r.Helper()
-	s := &system{run: r, at: at, sensorAt: proc.Scraper{At: at, Address: sensorMetrics}, ruledAt: proc.Scraper{At: at, Address: ruledMetrics}}
-	s.server = s.start(r.Server[0], append(r.Server[1:len(r.Server):len(r.Server)], natsAddress, filepath.Join(r.dir, "nats")), nil)
+	s := &system{run: r, at: at}
+	s.counts = func() counts { return s.metrics(sensorMetrics, ruledMetrics) }
+	s.alerts = s.subscribed
+	s.start("nats-server", r.Self, []string{serveNATS, natsAddress, filepath.Join(r.dir, "nats")}, nil)
 	r.eventually("nats-server listens", func() bool {
 		conn, err := at.Dial("tcp", natsAddress)
 		if err == nil {
@@ -83,44 +104,48 @@ func (r *run) apart(at *lab.Namespace, j job) *system {
 		}
 		return err == nil
 	})
-	env := func(prefix, metrics string, variables ...string) []string {
-		variables = append(variables, "NATS_URL=nats://"+natsAddress, prefix+"_LOG_LEVEL=info")
+	daemon := func(name, says, metrics string, variables ...string) {
+		prefix := strings.ToUpper(strings.TrimPrefix(name, "nd-"))
+		env := append(j.env, "NATS_URL=nats://"+natsAddress, prefix+"_LOG_LEVEL=info")
 		if j.counted {
-			variables = append(variables, prefix+"_METRICS="+metrics)
+			env = append(env, prefix+"_METRICS="+metrics)
 		}
-		return append(variables, j.env...)
+		for _, v := range variables {
+			env = append(env, prefix+"_"+v)
+		}
+		s.says(s.start(name, filepath.Join(r.Bin, name), nil, env), says)
 	}
-	s.ruled = s.start(filepath.Join(r.Bin, "nd-ruled"), nil, env("RULED", ruledMetrics, "RULED_RULES="+s.ruleFile(j)))
-	s.says(s.ruled, "reading events")
+	rules := ""
+	if j.rules != "" {
+		rules = s.file("rules.xml", j.rules)
+	}
+	daemon("nd-ruled", "reading events", ruledMetrics, "RULES="+rules)
 	if j.slaves != "" {
-		s.pinger = s.start(filepath.Join(r.Bin, "nd-pinger"), nil, env("PINGER", pingerMetrics, "PINGER_HOST="+host, "PINGER_SLAVES="+j.slaves))
-		s.says(s.pinger, "pinger ready")
+		daemon("nd-pinger", "pinger ready", pingerMetrics, "HOST="+host, "SLAVES="+j.slaves)
 	}
-	s.sensor = s.start(filepath.Join(r.Bin, "nd-sensor"), nil, env("SENSOR", sensorMetrics, "SENSOR_HOST="+host,
-		"SENSOR_INTERFACES="+strings.Join(j.interfaces, ","), "SENSOR_MASTERS="+j.master))
-	s.says(s.sensor, "msg=capturing")
+	daemon("nd-sensor", "msg=capturing", sensorMetrics, "HOST="+host, "INTERFACES="+strings.Join(j.interfaces, ","), "MASTERS="+j.master)
 	return s
 }
 
-func (s *system) ruleFile(j job) string {
+// file writes a file for the processes.
+func (s *system) file(name, text string) string {
 	s.Helper()
-	if j.rules == "" {
-		return ""
-	}
-	path := filepath.Join(s.dir, "rules.xml")
-	s.must(os.WriteFile(path, []byte(j.rules), 0o600), "write the rules")
+	path := filepath.Join(s.dir, name)
+	s.must(os.MkdirAll(filepath.Dir(path), 0o700), "make a folder")
+	s.must(os.WriteFile(path, []byte(text), 0o600), "write a file for the programs")
 	return path
 }
 
-func (s *system) start(path string, args, env []string) *lab.Process {
+func (s *system) start(name, path string, args, env []string) part {
 	s.Helper()
-	p := s.at.Start(lab.Command{Path: path, Args: args, Env: append(os.Environ(), env...)})
-	s.processes = append(s.processes, p)
+	out := &output{}
+	p := part{name, s.at.Start(lab.Command{Path: path, Args: args, Env: append(os.Environ(), env...), Stdout: out}), out}
+	s.parts = append(s.parts, p)
 	return p
 }
 
 // says waits until the log of a process contains a text.
-func (s *system) says(p *lab.Process, text string) {
+func (s *system) says(p part, text string) {
 	s.Helper()
 	s.eventually("the log says "+text, func() bool { return strings.Contains(p.Stderr.String(), text) })
 }
@@ -128,10 +153,10 @@ func (s *system) says(p *lab.Process, text string) {
 // stop ends the processes, the last one first.
 func (s *system) stop() {
 	s.Helper()
-	processes := s.processes
-	s.processes = nil
-	for i := len(processes) - 1; i >= 0; i-- {
-		processes[i].Stop()
+	parts := s.parts
+	s.parts = nil
+	for _, p := range slices.Backward(parts) {
+		p.Stop()
 	}
 }
 
@@ -145,45 +170,45 @@ func (s *system) connect() *nats.Conn {
 	return conn
 }
 
-// subscribe calls handle for each message on a subject, one at a time.
-func (s *system) subscribe(subject string, handle func(data []byte)) *nats.Subscription {
+// subscribed calls handle for each alert that a NATS subscriber receives.
+func (s *system) subscribed(handle func(alert []byte)) (end func()) {
 	s.Helper()
 	conn := s.connect()
-	sub, err := conn.Subscribe(subject, func(m *nats.Msg) { handle(m.Data) })
+	sub, err := conn.Subscribe(schemas.SubjectAlerts, func(m *nats.Msg) { handle(m.Data) })
 	if err == nil {
 		err = errors.Join(sub.SetPendingLimits(-1, -1), conn.FlushTimeout(10*time.Second))
 	}
-	s.must(err, "subscribe to "+subject)
-	return sub
+	s.must(err, "subscribe to the alerts")
+	return func() { sub.Unsubscribe() }
 }
 
 // counts are counters of the system.
 type counts struct {
 	evaluated                    float64
 	inKernel, inBuffer, inStream float64 // lost there
+	commands                     float64 // of the pinger
 }
 
-func (s *system) counts() counts {
+// metrics reads the counters from the metrics of the processes.
+func (s *system) metrics(addresses ...string) counts {
 	s.Helper()
-	sensor, err := s.sensorAt.Read(s.ctx)
-	s.must(err, "count")
-	ruled := sensor
-	if s.ruledAt != s.sensorAt {
-		ruled, err = s.ruledAt.Read(s.ctx)
+	var c counts
+	for _, address := range addresses {
+		m, err := proc.Scraper{At: s.at, Address: address}.Read(s.ctx)
 		s.must(err, "count")
+		c.evaluated += m.Sum("nd_ruled_events_total")
+		c.inKernel += m.Sum("nd_sensor_dropped_total", `reason="kernel"`)
+		c.inBuffer += m.Sum("nd_sensor_dropped_total", `reason="buffer"`)
+		c.inStream += m.Sum("nd_ruled_missed_events_total")
+		c.commands += m.Sum("nd_pinger_commands_total")
 	}
-	return counts{
-		evaluated: ruled.Sum("nd_ruled_events_total"),
-		inKernel:  sensor.Sum("nd_sensor_dropped_total", `reason="kernel"`),
-		inBuffer:  sensor.Sum("nd_sensor_dropped_total", `reason="buffer"`),
-		inStream:  ruled.Sum("nd_ruled_missed_events_total"),
-	}
+	return c
 }
 
 func (c counts) lost() float64 { return c.inKernel + c.inBuffer + c.inStream }
 
 func (c counts) minus(o counts) counts {
 	return counts{
-		c.evaluated - o.evaluated, c.inKernel - o.inKernel, c.inBuffer - o.inBuffer, c.inStream - o.inStream,
+		c.evaluated - o.evaluated, c.inKernel - o.inKernel, c.inBuffer - o.inBuffer, c.inStream - o.inStream, c.commands - o.commands,
 	}
 }

@@ -25,6 +25,8 @@ type Command struct {
 	// Dir is its working folder; empty for that of the test.
 	Dir   string
 	Stdin io.Reader
+	// Stdout receives the standard output in place of Process.Stdout, if not nil.
+	Stdout io.Writer
 	// UID is the user and group that it runs as; 0 for those of the test.
 	UID uint32
 	// Capabilities are the capabilities that it keeps as another user than root,
@@ -74,6 +76,9 @@ func start(t TB, c Command, within func(func()), name string) *Process {
 	p.cmd.Env = append(p.cmd.Env, c.Env...)
 	p.cmd.Dir, p.cmd.Stdin = c.Dir, c.Stdin
 	p.cmd.Stdout, p.cmd.Stderr = p.Stdout, p.Stderr
+	if c.Stdout != nil {
+		p.cmd.Stdout = c.Stdout
+	}
 	// Wait does not wait for a child that outlives the program, such as a daemon.
 	p.cmd.WaitDelay = time.Second
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -33,51 +34,82 @@ const (
 
 // Figure is a measured value.
 type Figure struct {
-	Scenario string  `json:"scenario"`
-	Name     string  `json:"name"`
-	Value    float64 `json:"value"`
-	Unit     Unit    `json:"unit"`
+	Scenario string `json:"scenario"`
+	// Program is what was measured, and at which rate.
+	Program string  `json:"program"`
+	Name    string  `json:"name"`
+	Value   float64 `json:"value"`
+	Unit    Unit    `json:"unit"`
+	// Ratios are to the same figure of programs that were measured before.
+	Ratios []Ratio `json:"ratios,omitempty"`
 	// Target is the required value, nil if there is none.
 	Target *Target `json:"target,omitempty"`
-	// Met reports whether the value meets the target, nil without a target.
+	// Met reports whether the value meets the target, nil without a target or
+	// without the program that it names.
 	Met *bool `json:"met,omitempty"`
 }
 
+// Ratio is how many times the figure of another program a figure is.
+type Ratio struct {
+	To    string  `json:"to"`
+	Times float64 `json:"times"`
+}
+
+func (r Ratio) String() string { return fmt.Sprintf("%.2f × %s", r.Times, r.To) }
+
 // Target is a bound for a figure, in the unit of the figure.
 type Target struct {
-	// Is is one of "<", ">=" and "=".
+	// Is is one of "<", "<=", ">=" and "=".
 	Is    string  `json:"is"`
 	Value float64 `json:"value"`
+	// To is the program to which the ratio has this bound, empty if the value has.
+	To string `json:"to,omitempty"`
 }
 
 // Below returns a target that is met by smaller values.
-func Below(v float64) *Target { return &Target{"<", v} }
+func Below(v float64) *Target { return &Target{Is: "<", Value: v} }
+
+// Times returns a target that is met by values up to v times that of a program.
+func Times(v float64, to string) *Target { return &Target{"<=", v, to} }
+
+// AtLeastTimes returns a target that is met by values of v times that of a program.
+func AtLeastTimes(v float64, to string) *Target { return &Target{">=", v, to} }
 
 // AtLeast returns a target that is met by v and larger values.
-func AtLeast(v float64) *Target { return &Target{">=", v} }
+func AtLeast(v float64) *Target { return &Target{Is: ">=", Value: v} }
 
 // Exactly returns a target that is met by v only.
-func Exactly(v float64) *Target { return &Target{"=", v} }
+func Exactly(v float64) *Target { return &Target{Is: "=", Value: v} }
 
-// Verdict reports whether a figure meets its target, nil if it has none.
+// Verdict reports whether a figure meets its target, nil if that is unknown.
 func (f Figure) Verdict() *bool {
 	if f.Target == nil {
 		return nil
 	}
+	value := f.Value
+	if to := f.Target.To; to != "" {
+		i := slices.IndexFunc(f.Ratios, func(r Ratio) bool { return r.To == to })
+		if i < 0 {
+			return nil
+		}
+		value = f.Ratios[i].Times
+	}
 	var met bool
 	switch f.Target.Is {
 	case "<":
-		met = f.Value < f.Target.Value
+		met = value < f.Target.Value
+	case "<=":
+		met = value <= f.Target.Value
 	case ">=":
-		met = f.Value >= f.Target.Value
+		met = value >= f.Target.Value
 	case "=":
-		met = f.Value == f.Target.Value
+		met = value == f.Target.Value
 	}
 	return &met
 }
 
-// text formats a value for people.
-func (u Unit) text(v float64) string {
+// Text formats a value for people.
+func (u Unit) Text(v float64) string {
 	switch u {
 	case Seconds:
 		d := time.Duration(v * float64(time.Second))
@@ -115,28 +147,47 @@ type Report struct {
 	Figures []Figure `json:"figures"`
 }
 
+// target formats a target and its verdict.
+func (f Figure) target() string {
+	if f.Target == nil {
+		return "\t"
+	}
+	bound := f.Unit.Text(f.Target.Value)
+	if f.Target.To != "" {
+		bound = Ratio{f.Target.To, f.Target.Value}.String()
+	}
+	verdict := "unknown"
+	if f.Met != nil {
+		verdict = "MISSED"
+		if *f.Met {
+			verdict = "met"
+		}
+	}
+	return f.Target.Is + " " + bound + "\t" + verdict
+}
+
 // WriteText writes the report as a table.
 func (r Report) WriteText(w io.Writer) error {
 	if _, err := fmt.Fprintf(w, "%v\n\n", r.Machine); err != nil {
 		return err
 	}
 	table := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(table, "SCENARIO\tMEASURED\tFIGURE\tTARGET\t")
-	scenario := ""
+	fmt.Fprintln(table, "SCENARIO\tPROGRAM\tMEASURED\tFIGURE\tRATIO\tTARGET\t")
+	var last Figure
 	for _, f := range r.Figures {
-		first := ""
-		if f.Scenario != scenario {
-			scenario, first = f.Scenario, f.Scenario
-		}
-		target, met := "", ""
-		if f.Target != nil {
-			target = f.Target.Is + " " + f.Unit.text(f.Target.Value)
-			met = "met"
-			if !*f.Met {
-				met = "MISSED"
+		scenario, program := f.Scenario, f.Program
+		if scenario == last.Scenario {
+			scenario = ""
+			if program == last.Program {
+				program = ""
 			}
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", first, f.Name, f.Unit.text(f.Value), target, met)
+		last = f
+		var ratios []string
+		for _, r := range f.Ratios {
+			ratios = append(ratios, r.String())
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", scenario, program, f.Name, f.Unit.Text(f.Value), strings.Join(ratios, ", "), f.target())
 	}
 	return table.Flush()
 }
