@@ -155,10 +155,10 @@ func (r *run) addPassage(p passage) {
 	r.add(figure.Figure{Name: "frames sent", Value: p.sent, Unit: figure.Count})
 	r.add(figure.Figure{Name: "frames evaluated", Value: p.evaluated, Unit: figure.Count})
 	r.add(figure.Figure{Name: "frames lost", Value: p.lost, Unit: figure.Count, Target: figure.Exactly(0)})
-	if p.lost > 0 {
-		r.add(figure.Figure{Name: "lost by the kernel's queue", Value: p.inKernel, Unit: figure.Count})
-		r.add(figure.Figure{Name: "lost by the sensor's buffer", Value: p.inBuffer, Unit: figure.Count})
-		r.add(figure.Figure{Name: "lost by the stream", Value: p.inStream, Unit: figure.Count})
+	for where, frames := range map[string]float64{"the kernel's queue": p.inKernel, "the sensor's buffer": p.inBuffer, "the stream": p.inStream} {
+		if frames > 0 {
+			r.add(figure.Figure{Name: "lost by " + where, Value: frames, Unit: figure.Count})
+		}
 	}
 	r.add(figure.Figure{Name: "all evaluated after the last frame", Value: max(0, p.late.Seconds()), Unit: figure.Seconds})
 	// Waking up costs as much for one frame as for many.
