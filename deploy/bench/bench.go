@@ -141,6 +141,14 @@ func (r *run) measure(scenario func(*run)) (err error) {
 	})
 }
 
+// within runs a part of a scenario in a folder and networks of its own.
+func (r *run) within(part func(*run)) {
+	r.Helper()
+	inner := *r
+	inner.parts = nil
+	r.must(inner.measure(part), "a part of it")
+}
+
 const usageText = `ndbench measures the performance of ndmon on this machine, in network namespaces (needs root)
 
   ndbench                     run all scenarios

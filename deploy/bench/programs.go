@@ -63,7 +63,7 @@ func readers() []program {
 func loop() program {
 	return program{name: bare, start: func(r *run, at *lab.Namespace, j job) *system {
 		s := &system{run: r, at: at}
-		p := s.start(bare, r.Self, append([]string{bareCapture}, j.interfaces...), nil)
+		p := s.launch(bare, r.Self, append([]string{bareCapture}, j.interfaces...), nil)
 		s.counts = func() counts { return p.counters() }
 		s.eventually("the bare loop reads frames", func() bool { return p.lines() > 0 })
 		return s
@@ -78,7 +78,7 @@ func relayLoop() program {
 		if j.arriving {
 			direction = "in"
 		}
-		s.start(bare, r.Self, []string{bareRelay, direction, j.master, j.slaves}, nil)
+		s.launch(bare, r.Self, []string{bareRelay, direction, j.master, j.slaves}, nil)
 		return s
 	}}
 }
@@ -97,7 +97,7 @@ func (r *run) ndppd(at *lab.Namespace, j job) *system {
 		b.WriteString("rule 2001:db8:5::/64 {\niface " + slave + "\n}\n")
 	}
 	b.WriteString("}\n")
-	s.start(ndppd, ndppd, []string{"-c", s.file("ndppd.conf", b.String())}, nil)
+	s.launch(ndppd, ndppd, []string{"-c", s.file("ndppd.conf", b.String())}, nil)
 	return s
 }
 
@@ -111,7 +111,7 @@ func (r *run) odhcpd(at *lab.Namespace, j job) *system {
 			b.WriteString("option master 1\n")
 		}
 	}
-	s.start(odhcpd, odhcpd, []string{"-c", filepath.Dir(s.file("odhcpd/dhcp", b.String())), "-f", "-u", "-l", "3"}, nil)
+	s.launch(odhcpd, odhcpd, []string{"-c", filepath.Dir(s.file("odhcpd/dhcp", b.String())), "-f", "-u", "-l", "3"}, nil)
 	return s
 }
 
@@ -129,7 +129,7 @@ const opened = time.Second
 func (r *run) writer(at *lab.Namespace, name string, args ...string) *system {
 	r.Helper()
 	s := &system{run: r, at: at}
-	p := s.start(name, name, args, nil)
+	p := s.launch(name, name, args, nil)
 	s.counts = func() counts { return counts{evaluated: float64(p.lines())} }
 	s.alerts = p.follow
 	s.pause(opened)

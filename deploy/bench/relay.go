@@ -31,11 +31,7 @@ func (l relay) measure(r *run) {
 	rounds := max(1, min(int(float64(r.rate)*r.Duration.Seconds())/l.count, int(r.Duration/(2*time.Second))))
 	var all round
 	for range rounds {
-		r.must(lab.Run(r.scenario, r.Log, func(t lab.TB) {
-			inner := *r
-			inner.TB, inner.parts = t, nil
-			all.add(l.round(&inner))
-		}), "a round")
+		r.within(func(r *run) { all.add(l.round(r)) })
 	}
 	r.add(figure.Figure{Name: "solicitations", Value: float64(all.sent), Unit: figure.Count})
 	r.add(figure.Figure{Name: "not relayed", Value: float64(all.sent - len(all.relayed)), Unit: figure.Count, Target: figure.Exactly(0)})

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -187,9 +185,9 @@ func (r *run) scan(arriving bool) {
 func relayMove(r *run) {
 	for i, move := range lab.Moves() {
 		if i%2 == 0 {
-			r.movingHost(move.Name+", prefix on the link", true, move)
+			r.within(func(r *run) { r.movingHost(move.Name+", prefix on the link", true, move) })
 		} else {
-			r.movingHost(move.Name+", default route", false, move)
+			r.within(func(r *run) { r.movingHost(move.Name+", default route", false, move) })
 		}
 	}
 }
@@ -242,5 +240,4 @@ func (r *run) movingHost(name string, onLink bool, move lab.Move) {
 	r.add(figure.Figure{Name: "longest gap at the move, " + name, Value: gap.Seconds(), Unit: figure.Seconds, Target: figure.Below(3)})
 	r.add(figure.Figure{Name: "lost after the move, " + name, Value: float64(after), Unit: figure.Count, Target: figure.Exactly(0)})
 	s.stop()
-	r.must(os.RemoveAll(filepath.Join(r.dir, "data")), "remove the data of ndmon")
 }

@@ -78,7 +78,7 @@ func (r *run) together(at *lab.Namespace, j job) *system {
 	if j.arriving {
 		args = append(args, "--route", "--proxy")
 	}
-	s.says(s.start(ndmon, path, args, j.env), "msg=capturing")
+	s.says(s.launch(ndmon, path, args, j.env), "msg=capturing")
 	return s
 }
 
@@ -96,7 +96,7 @@ func (r *run) apart(at *lab.Namespace, j job) *system {
 	s := &system{run: r, at: at}
 	s.counts = func() counts { return s.metrics(sensorMetrics, ruledMetrics) }
 	s.alerts = s.subscribed
-	s.start("nats-server", r.Self, []string{serveNATS, natsAddress, filepath.Join(r.dir, "nats")}, nil)
+	s.launch("nats-server", r.Self, []string{serveNATS, natsAddress, filepath.Join(r.dir, "nats")}, nil)
 	r.eventually("nats-server listens", func() bool {
 		conn, err := at.Dial("tcp", natsAddress)
 		if err == nil {
@@ -106,14 +106,14 @@ func (r *run) apart(at *lab.Namespace, j job) *system {
 	})
 	daemon := func(name, says, metrics string, variables ...string) {
 		prefix := strings.ToUpper(strings.TrimPrefix(name, "nd-"))
-		env := append(j.env, "NATS_URL=nats://"+natsAddress, prefix+"_LOG_LEVEL=info")
+		env := append(slices.Clone(j.env), "NATS_URL=nats://"+natsAddress, prefix+"_LOG_LEVEL=info")
 		if j.counted {
 			env = append(env, prefix+"_METRICS="+metrics)
 		}
 		for _, v := range variables {
 			env = append(env, prefix+"_"+v)
 		}
-		s.says(s.start(name, filepath.Join(r.Bin, name), nil, env), says)
+		s.says(s.launch(name, filepath.Join(r.Bin, name), nil, env), says)
 	}
 	rules := ""
 	if j.rules != "" {
@@ -136,7 +136,7 @@ func (s *system) file(name, text string) string {
 	return path
 }
 
-func (s *system) start(name, path string, args, env []string) part {
+func (s *system) launch(name, path string, args, env []string) part {
 	s.Helper()
 	out := &output{}
 	p := part{name, s.at.Start(lab.Command{Path: path, Args: args, Env: append(os.Environ(), env...), Stdout: out}), out}
