@@ -8,8 +8,10 @@ import (
 
 // The subjects and the streams that store them.
 const (
-	// SubjectEvents covers every event.
+	// SubjectEvents covers every event, for those who listen.
 	SubjectEvents = "nd.events.>"
+	// SubjectBatches covers every batch of events: JSON, an event in each line.
+	SubjectBatches = "nd.batches.>"
 	// SubjectAlerts is the subject of every alert.
 	SubjectAlerts = "nd.alerts"
 
@@ -45,6 +47,12 @@ const (
 // interface, both given as plain names.
 func EventSubject(host, iface string, kind Kind) string {
 	return "nd.events." + EscapeToken(host) + "." + EscapeToken(iface) + "." + string(kind)
+}
+
+// BatchSubject returns the subject of the batches of a host's interface, both
+// given as plain names.
+func BatchSubject(host, iface string) string {
+	return "nd.batches." + EscapeToken(host) + "." + EscapeToken(iface)
 }
 
 // RelaySubject returns the subject of the relay commands for a host.

@@ -31,6 +31,10 @@ type Config struct {
 	// ReadFiles are capture files to read instead of interfaces; "-" is standard input.
 	ReadFiles []string `split_words:"true" desc:"comma-separated pcap or pcapng files to read instead of interfaces (- is standard input); the sensor ends after the last"`
 
+	// Live publishes each event on its own subject too. The caller that makes Deps.Live uses
+	// it; Run does not.
+	Live bool `split_words:"true" default:"true" desc:"publish each event on nd.events.<host>.<interface>.<kind> too, for programs that listen, such as nats sub; the stored batches do not depend on it"`
+
 	// Buffer is the size in bytes of the publisher's queue. The caller that makes the
 	// publisher uses it; Run does not.
 	Buffer int `split_words:"true" default:"67108864" desc:"bytes of events to keep while NATS is away, at least 1048576; events that do not fit are dropped and counted"`

@@ -15,7 +15,7 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// Publisher sends messages. The data may be reused when a method returns.
+// Publisher stores messages. The data may be reused when a method returns.
 type Publisher interface {
 	// TryPublish queues a message, or returns false if the queue is full.
 	TryPublish(subject, msgID string, data []byte) bool
@@ -25,16 +25,28 @@ type Publisher interface {
 	Flush(ctx context.Context) error
 }
 
-// Deps are the dependencies of Run.
+// Live publishes events for those who listen now.
+type Live interface {
+	// Listened reports whether a message on the subject may reach a subscriber.
+	Listened(subject string) bool
+	// Publish sends a message once, without waiting. It keeps no reference to data.
+	Publish(subject string, data []byte) error
+}
+
+// Deps are the dependencies of Run. Events go to Judge, Live and Publisher, as far as these are set.
 type Deps struct {
 	// Log is nil for no log.
 	Log *slog.Logger
 	// Registry gets the sensor's metrics, nil for none. It serves one Run.
-	Registry  prometheus.Registerer
+	Registry prometheus.Registerer
+	// Judge is called with each event, in the order of the interface. Several interfaces
+	// call it concurrently. It must not keep the event.
+	Judge func(*schemas.Event)
+	// Live gets each event on a subject of its own.
+	Live Live
+	// Publisher stores the events of an interface in batches: those that were waiting to be read
+	// when the sensor read the first, one event a message if no other was.
 	Publisher Publisher
-	// Solicited, if set, is called with each Neighbor Solicitation before it is
-	// published. It must not keep the event.
-	Solicited func(*schemas.Event)
 	// Connected reports whether the publisher is connected to NATS; nil stands for
 	// always. Lost frames are published while it is.
 	Connected func() bool
@@ -77,6 +89,9 @@ const flushTimeout = time.Second
 
 // flush ends a Run that ctx has ended.
 func (s *session) flush(ctx context.Context) error {
+	if s.Publisher == nil {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
 	defer cancel()
 	if err := s.Publisher.Flush(ctx); err != nil {

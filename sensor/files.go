@@ -17,8 +17,8 @@ import (
 
 const standardInput = "-"
 
-// maxEncoders bounds how many interfaces of a capture file have an encoder at a time.
-const maxEncoders = 256
+// maxMakers bounds how many interfaces of a capture file have a maker at a time.
+const maxMakers = 256
 
 // readFiles publishes the packets of the capture files, one file after the other, and waits until
 // they are stored. What can be read of a bad file is published; the error names all bad files.
@@ -33,8 +33,10 @@ func (s *session) readFiles(ctx context.Context) error {
 			failed = append(failed, fmt.Errorf("read %s: %w", name, err))
 		}
 	}
-	if err := s.Publisher.Flush(ctx); err != nil {
-		failed = append(failed, fmt.Errorf("store the last events: %w", err))
+	if s.Publisher != nil {
+		if err := s.Publisher.Flush(ctx); err != nil {
+			failed = append(failed, fmt.Errorf("store the last events: %w", err))
+		}
 	}
 	return errors.Join(failed...)
 }
@@ -45,35 +47,98 @@ func (s *session) readFile(ctx context.Context, name string) error {
 		return bare(err)
 	}
 	defer closeInput()
-	r, err := capfile.NewReader(input)
+	f := &file{session: s, Reader: input, name: name, interfaces: map[string]*fileInterface{}}
+	r, err := capfile.NewReader(f)
 	if err != nil {
 		return bare(err)
 	}
-	encoders := map[string]*encoder{}
 	for ctx.Err() == nil {
 		p, err := r.Next()
-		if err == io.EOF {
-			return nil
-		}
 		if err != nil {
-			return bare(err)
-		}
-		e, ok := encoders[p.Interface]
-		if !ok {
-			if len(encoders) == maxEncoders {
-				for _, e := range encoders {
-					s.metrics.forget(e.origin.iface)
-				}
-				clear(encoders)
+			if err == io.EOF {
+				err = nil
 			}
-			e = newEncoder(origin{host: s.host, iface: interfaceName(p, name), direction: schemas.In}, s.metrics)
-			encoders[p.Interface] = e
+			return errors.Join(bare(err), f.flush())
 		}
-		if err := s.publish(ctx, e, p); err != nil {
+		if err := f.take(ctx, p); err != nil {
 			return err
 		}
 	}
 	return ctx.Err()
+}
+
+// file passes on the events of a capture file in their order.
+type file struct {
+	*session
+	io.Reader
+	name       string
+	interfaces map[string]*fileInterface // by their names in the file
+	last       *fileInterface            // of the last packet
+}
+
+// fileInterface is an interface of a capture file.
+type fileInterface struct {
+	maker  *maker
+	outlet *outlet
+}
+
+// Read reads the file. The events so far are stored first: reading from a pipe may take long.
+func (f *file) Read(p []byte) (int, error) {
+	if err := f.flush(); err != nil {
+		return 0, err
+	}
+	return f.Reader.Read(p)
+}
+
+// flush stores the events that wait.
+func (f *file) flush() error {
+	if f.last == nil {
+		return nil
+	}
+	return f.last.outlet.flush()
+}
+
+// take passes on the event of a packet.
+func (f *file) take(ctx context.Context, p capfile.Packet) error {
+	i, ok := f.interfaces[p.Interface]
+	if !ok {
+		i = f.add(ctx, p)
+	}
+	if i != f.last {
+		if err := f.flush(); err != nil {
+			return err
+		}
+		f.last = i
+	}
+	frame := capture.Frame{Data: p.Data, Length: p.Length, Time: p.Time}
+	if frame.Time.IsZero() {
+		frame.Time = f.Now().UTC()
+	}
+	e, subject, ok := i.maker.frame(frame)
+	if !ok {
+		return nil
+	}
+	return i.outlet.take(e, subject)
+}
+
+func (f *file) add(ctx context.Context, p capfile.Packet) *fileInterface {
+	if len(f.interfaces) == maxMakers {
+		for _, i := range f.interfaces {
+			f.metrics.forget(i.maker.origin.iface)
+		}
+		clear(f.interfaces)
+	}
+	name := interfaceName(p, f.name)
+	i := &fileInterface{maker: newMaker(origin{host: f.host, iface: name, direction: schemas.In}, f.metrics)}
+	i.outlet = f.newOutlet(name, func(subject string, batch []byte, events int) error {
+		if err := f.Publisher.Publish(ctx, subject, "", batch); err != nil {
+			return fmt.Errorf("publish events: %w", err)
+		}
+		f.metrics.published.Add(float64(events))
+		return nil
+	})
+	f.interfaces[p.Interface] = i
+	return i
 }
 
 // open opens a file whose reads fail once ctx is done.
@@ -121,22 +186,6 @@ func openFile(ctx context.Context, name string) (*os.File, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-}
-
-func (s *session) publish(ctx context.Context, e *encoder, p capfile.Packet) error {
-	f := capture.Frame{Data: p.Data, Length: p.Length, Time: p.Time}
-	if f.Time.IsZero() {
-		f.Time = s.Now().UTC()
-	}
-	subject, data, ok := e.frame(f)
-	if !ok {
-		return nil
-	}
-	if err := s.Publisher.Publish(ctx, subject, "", data); err != nil {
-		return fmt.Errorf("publish an event: %w", err)
-	}
-	s.metrics.published.Inc()
-	return nil
 }
 
 // interfaceName returns the interface's name in the capture file or, without one, the

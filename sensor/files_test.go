@@ -33,7 +33,7 @@ func readFiles(t *testing.T, files ...string) (*recorder, error) {
 	r := &recorder{full: true} // TryPublish is not for files
 	c := config()
 	c.ReadFiles = files
-	err := Run(t.Context(), c, Deps{Publisher: r})
+	err := Run(t.Context(), c, Deps{Live: listener{r}, Publisher: r})
 	if r.flushes != 1 {
 		t.Errorf("flushed %d times", r.flushes)
 	}
@@ -153,7 +153,7 @@ func TestInterfaceNames(t *testing.T) {
 // Files with very many interfaces do not fill the memory.
 func TestManyInterfaces(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "many.pcapng")
-	const count = 3 * maxEncoders
+	const count = 3 * maxMakers
 	var names []string
 	for i := range count {
 		names = append(names, "eth"+itoa(i))
@@ -165,7 +165,7 @@ func TestManyInterfaces(t *testing.T) {
 	check(t, Run(t.Context(), c, Deps{Publisher: r, Registry: registry}))
 	r.check(t)
 	series, err := testutil.GatherAndCount(registry, "nd_sensor_frames_total")
-	if err != nil || series > maxEncoders*len(kinds) || len(r.messages) != count {
+	if err != nil || series > maxMakers*len(kinds) || len(r.messages) != count {
 		t.Errorf("%d events, %d series, %v", len(r.messages), series, err)
 	}
 }

@@ -8,8 +8,7 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// heartbeat publishes that the sensor captures. They go through the same publisher as
-// the events, which keeps both in order.
+// heartbeat publishes that the sensor captures. It goes the way of the events, which keeps both in order.
 type heartbeat struct {
 	*session
 	state   schemas.SensorState
@@ -71,6 +70,5 @@ func (h *heartbeat) publish() {
 		Type: schemas.TypeEvent, ID: fmt.Sprintf("%s-%d", h.id, h.count), Time: h.Now().UTC(),
 		Host: h.host, Direction: schemas.In, Sensor: &h.state,
 	}
-	// If the queue is full, its events show as well that the sensor captures.
-	h.Publisher.TryPublish(h.subject, "", e.AppendJSON(nil))
+	h.single(&e, h.subject) // if the queue is full, its events show as well that the sensor captures
 }

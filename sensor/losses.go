@@ -19,8 +19,8 @@ type losses struct {
 
 // pendingLoss counts the frames lost on an interface that are not published yet.
 type pendingLoss struct {
-	encoder *encoder
-	lost    schemas.Lost
+	maker *maker
+	lost  schemas.Lost
 }
 
 func newLosses(s *session) *losses {
@@ -42,8 +42,8 @@ func (l *losses) add(iface string, m marks, kernel, buffer uint64) {
 			return
 		}
 		p = &pendingLoss{
-			encoder: newEncoder(origin{host: l.host, iface: iface, direction: schemas.In, marks: m}, l.metrics),
-			lost:    schemas.Lost{Since: l.since},
+			maker: newMaker(origin{host: l.host, iface: iface, direction: schemas.In, marks: m}, l.metrics),
+			lost:  schemas.Lost{Since: l.since},
 		}
 		l.pending[iface] = p
 	}
@@ -52,11 +52,11 @@ func (l *losses) add(iface string, m marks, kernel, buffer uint64) {
 	p.lost.Until = l.Now().UTC()
 }
 
-// publish publishes what is pending, as far as the publisher's queue has space.
+// publish passes on what is pending: what can be stored, as far as the publisher's queue has space.
 func (l *losses) publish() {
 	for iface, p := range l.pending {
-		subject, data := p.encoder.lost(&p.lost)
-		if l.Publisher.TryPublish(subject, "", data) {
+		e, subject := p.maker.lost(&p.lost)
+		if stored := l.single(e, subject); stored || l.Judge != nil {
 			l.metrics.published.Inc()
 			delete(l.pending, iface)
 		}

@@ -69,7 +69,7 @@ func TestLostInBuffer(t *testing.T) {
 	r.stop(t)
 
 	e := m.event
-	if m.subject != "nd.events.r1.eth0.other" || e.Direction != schemas.In || e.Frame != nil || e.ND != nil {
+	if m.subject != "nd.batches.r1.eth0" || e.Direction != schemas.In || e.Frame != nil || e.ND != nil {
 		t.Errorf("%s %+v", m.subject, e)
 	}
 	// The kernel's own solicitations may be among the lost.

@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// message is a published message.
+// message is an event and the subject of the message that it was in.
 type message struct {
 	subject string
 	event   schemas.Event
@@ -30,6 +30,7 @@ type message struct {
 type recorder struct {
 	mu       sync.Mutex
 	messages []message
+	live     []message
 	faults   []string
 	flushes  int
 	// full refuses what TryPublish brings.
@@ -67,14 +68,32 @@ func (r *recorder) Flush(context.Context) error {
 
 // keep parses with encoding/json, which knows nothing of the codec in schemas.
 func (r *recorder) keep(subject, msgID string, data []byte) {
+	if msgID != "" {
+		r.faults = append(r.faults, fmt.Sprintf("%s has the Nats-Msg-Id %q", subject, msgID))
+	}
+	for line := range bytes.SplitSeq(data, []byte("\n")) {
+		r.messages = append(r.messages, r.parse(subject, line))
+	}
+}
+
+func (r *recorder) parse(subject string, data []byte) message {
 	m := message{subject: subject}
 	if err := json.Unmarshal(data, &m.event); err != nil {
 		r.faults = append(r.faults, fmt.Sprintf("%s: %v in %s", subject, err, data))
 	}
-	if msgID != "" {
-		r.faults = append(r.faults, fmt.Sprintf("%s has the Nats-Msg-Id %q", subject, msgID))
-	}
-	r.messages = append(r.messages, m)
+	return m
+}
+
+// listener is a Live that keeps what is published.
+type listener struct{ *recorder }
+
+func (listener) Listened(string) bool { return true }
+
+func (l listener) Publish(subject string, data []byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.live = append(l.live, l.parse(subject, data))
+	return nil
 }
 
 func (r *recorder) setFull(full bool) {
@@ -107,7 +126,7 @@ func (r *recorder) check(t *testing.T) {
 	ids := map[string]bool{}
 	for _, m := range r.messages {
 		e := m.event
-		if want := schemas.EventSubject(e.Host, e.Interface, e.Kind()); m.subject != want {
+		if want := schemas.BatchSubject(e.Host, e.Interface); m.subject != want {
 			t.Errorf("subject %s of an event that belongs to %s", m.subject, want)
 		}
 		if e.Type != schemas.TypeEvent || e.ID == "" || ids[e.ID] {
@@ -123,6 +142,15 @@ func (r *recorder) check(t *testing.T) {
 		if e.Lost == nil && e.Sensor == nil && (e.ICMP6 == nil || e.ICMP6.Type < 133 || e.ICMP6.Type > 137) && e.ND.Malformed == "" && e.Inet6.Fragment == nil {
 			t.Errorf("event that is no ND: %+v", e)
 		}
+	}
+	for _, m := range r.live {
+		if want := schemas.EventSubject(m.event.Host, m.event.Interface, m.event.Kind()); m.subject != want {
+			t.Errorf("subject %s of an event that belongs to %s", m.subject, want)
+		}
+		delete(ids, m.event.ID)
+	}
+	if len(r.live) > 0 && len(ids) > 0 {
+		t.Errorf("%d events were stored and not published for those who listen", len(ids))
 	}
 }
 
@@ -174,7 +202,7 @@ type running struct {
 func start(t *testing.T, n *lab.Namespace, c Config, edit ...func(*Deps)) *running {
 	t.Helper()
 	r := &running{recorder: &recorder{}, log: &logBook{}, registry: prometheus.NewPedanticRegistry(), done: make(chan error, 1)}
-	d := Deps{Log: slog.New(slog.NewTextHandler(r.log, nil)), Registry: r.registry, Publisher: r}
+	d := Deps{Log: slog.New(slog.NewTextHandler(r.log, nil)), Registry: r.registry, Live: listener{r.recorder}, Publisher: r}
 	for _, e := range edit {
 		e(&d)
 	}

@@ -16,7 +16,8 @@ type tap struct {
 	marks
 
 	handle  *capture.Handle
-	in, out *encoder
+	in, out *maker
+	outlet  *outlet
 	reader  sync.WaitGroup
 	closing chan struct{}
 	// full counts events that found the publisher's queue full.
@@ -41,8 +42,9 @@ func (s *session) openTap(l iface.Link, m marks, failures chan<- failure) (*tap,
 	}
 	t := &tap{
 		link: l, marks: m, closing: make(chan struct{}),
-		in: s.liveEncoder(l.Name, schemas.In, m), out: s.liveEncoder(l.Name, schemas.Out, m),
+		in: s.liveMaker(l.Name, schemas.In, m), out: s.liveMaker(l.Name, schemas.Out, m),
 	}
+	t.outlet = s.newOutlet(l.Name, t.queue)
 	t.handle, err = capture.Open(l.Name, l.Index, capture.Options{
 		In: in, Out: out, Promiscuous: s.config.Promiscuous, ReceiveBuffer: s.config.ReceiveBuffer,
 	})
@@ -51,7 +53,8 @@ func (s *session) openTap(l iface.Link, m marks, failures chan<- failure) (*tap,
 	}
 	t.out.address = t.handle.Address
 	t.reader.Go(func() {
-		err := t.handle.Frames(func(f capture.Frame) { s.deliver(t, f) })
+		err := t.handle.Frames(t.deliver, t.idle)
+		t.idle()
 		if err == nil {
 			return
 		}
@@ -63,28 +66,35 @@ func (s *session) openTap(l iface.Link, m marks, failures chan<- failure) (*tap,
 	return t, nil
 }
 
-func (s *session) liveEncoder(iface, direction string, m marks) *encoder {
-	e := newEncoder(origin{host: s.host, iface: iface, direction: direction, marks: m}, s.metrics)
-	e.solicited, e.own = s.Solicited, &s.own
-	return e
+func (s *session) liveMaker(iface, direction string, o marks) *maker {
+	m := newMaker(origin{host: s.host, iface: iface, direction: direction, marks: o}, s.metrics)
+	m.own = &s.own
+	return m
 }
 
-// deliver publishes a frame if the publisher's queue has space.
-func (s *session) deliver(t *tap, f capture.Frame) {
-	e := t.in
+// deliver passes the event of a frame on.
+func (t *tap) deliver(f capture.Frame) {
+	m := t.in
 	if f.Out {
-		e = t.out
+		m = t.out
 	}
-	subject, data, ok := e.frame(f)
-	if !ok {
-		return
+	if e, subject, ok := m.frame(f); ok {
+		t.outlet.take(e, subject) // queue returns no error
 	}
-	if !s.Publisher.TryPublish(subject, "", data) {
-		t.full.Add(1)
-		s.metrics.droppedByBuf.Inc()
-		return
+}
+
+// idle stores the events of the frames that were waiting.
+func (t *tap) idle() { t.outlet.flush() }
+
+// queue is outlet.store. It counts what finds the publisher's queue full.
+func (t *tap) queue(subject string, batch []byte, events int) error {
+	if t.outlet.Publisher.TryPublish(subject, "", batch) {
+		t.outlet.metrics.published.Add(float64(events))
+	} else {
+		t.full.Add(uint64(events))
+		t.outlet.metrics.droppedByBuf.Add(float64(events))
 	}
-	s.metrics.published.Inc()
+	return nil
 }
 
 func (t *tap) lost() (kernel, buffer uint64, err error) {

@@ -122,8 +122,8 @@ func pollSockets(epoll int) (ready [2]bool, err error) {
 }
 
 // Frames calls deliver for each frame until the handle is closed, which is no error, or a
-// socket fails. It reads the frames that were queued before that. deliver must neither
-// block nor call Close.
+// socket fails. It reads the frames that were queued before that. Each time that no frame is
+// left it calls idle and waits. Neither may call Close; frames are lost while they block.
 //
 // Frames are delivered in the order of their time stamps, as far as that is possible without
 // waiting: the frames of both sockets are merged, and before a frame is delivered, the other socket
@@ -132,7 +132,7 @@ func pollSockets(epoll int) (ready [2]bool, err error) {
 // the older may still come later, because the kernel stamps a frame before it queues it. Its time
 // is then raised to that of the previous frame. So times never go back, except by a second or more:
 // then the host's clock was set back.
-func (h *Handle) Frames(deliver func(Frame)) error {
+func (h *Handle) Frames(deliver func(Frame), idle func()) error {
 	h.reading.Lock()
 	defer h.reading.Unlock()
 	if h.closed {
@@ -147,6 +147,7 @@ func (h *Handle) Frames(deliver func(Frame)) error {
 			case nil:
 				deliver(f)
 			case unix.EAGAIN:
+				idle()
 				return false
 			default:
 				failure = err

@@ -64,7 +64,7 @@ func read(h *Handle) (frames chan Frame, done chan error) {
 		done <- h.Frames(func(f Frame) {
 			f.Data = bytes.Clone(f.Data)
 			frames <- f
-		})
+		}, func() {})
 	}()
 	return frames, done
 }
@@ -170,7 +170,7 @@ func TestCloseWakes(t *testing.T) {
 			t.Errorf("frame %d read, not %d", got.Data[14], i)
 		}
 		closeHandle(t, h, done)
-		if err := h.Frames(func(Frame) { t.Error("a frame of a closed handle") }); err != nil {
+		if err := h.Frames(func(Frame) { t.Error("a frame of a closed handle") }, func() {}); err != nil {
 			t.Error(err)
 		}
 		var err error
@@ -332,7 +332,7 @@ func TestSocketFails(t *testing.T) {
 		} else {
 			got[0]++
 		}
-	})
+	}, func() {})
 	if !errors.Is(err, unix.ENOBUFS) || got != [2]int{5, 10} {
 		t.Errorf("read %v, then %v", got, err)
 	}
@@ -345,7 +345,7 @@ func BenchmarkFrames(b *testing.B) {
 	sender := peer.Sender("eth0")
 	defer sender.Close()
 	read, done := make(chan struct{}), make(chan error, 1)
-	go func() { done <- h.Frames(func(Frame) { read <- struct{}{} }) }()
+	go func() { done <- h.Frames(func(Frame) { read <- struct{}{} }, func() {}) }()
 	sent := frame(0, 86)
 	b.ReportAllocs()
 	for b.Loop() {

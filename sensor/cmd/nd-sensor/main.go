@@ -33,6 +33,10 @@ func run(ctx context.Context, env process.Env, cfg sensor.Config, nats bus.Confi
 	}
 	env.Health.Check("NATS", conn.Health)
 	cfg.Buffer = process.WithinMemory("SENSOR_BUFFER", cfg.Buffer, int(env.Memory/4), 1<<20)
+	var live sensor.Live
+	if cfg.Live {
+		live = listened{conn}
+	}
 	publisher := bus.NewPublisher(conn, bus.PublisherConfig{
 		InFlight:   bus.DefaultInFlight,
 		Buffer:     cfg.Buffer,
@@ -46,7 +50,7 @@ func run(ctx context.Context, env process.Env, cfg sensor.Config, nats bus.Confi
 	g.Go(func() error {
 		defer stop()
 		return sensor.Run(ctx, cfg, sensor.Deps{
-			Log: env.Log, Registry: env.Registry, Publisher: publisher, Connected: conn.Connected, Health: env.Health.Part("capture"),
+			Log: env.Log, Registry: env.Registry, Live: live, Publisher: publisher, Connected: conn.Connected, Health: env.Health.Part("capture"),
 		})
 	})
 	err = g.Wait()
@@ -54,3 +58,8 @@ func run(ctx context.Context, env process.Env, cfg sensor.Config, nats bus.Confi
 	defer cancel()
 	return errors.Join(err, conn.Drain(drain))
 }
+
+// listened is a sensor.Live that publishes everything: who listens at the server is unknown.
+type listened struct{ *bus.Conn }
+
+func (listened) Listened(string) bool { return true }

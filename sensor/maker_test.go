@@ -1,8 +1,8 @@
 package sensor
 
 import (
-	"encoding/json"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -46,16 +46,22 @@ func newTestSensor(t testing.TB, p Publisher) *session {
 	return s
 }
 
+func (s *session) testTap() *tap {
+	t := &tap{in: s.liveMaker("eth0", schemas.In, marks{}), out: s.liveMaker("eth0", schemas.Out, marks{master: true})}
+	t.outlet = s.newOutlet("eth0", t.queue)
+	return t
+}
+
 func TestDeliverAllocatesNothing(t *testing.T) {
 	s := newTestSensor(t, &taker{})
-	tp := &tap{out: s.liveEncoder("eth0", schemas.Out, marks{master: true})}
+	tp := s.testTap()
 	f := firstNS(t)
 	f.Out, f.VLAN, f.Tagged = true, 300, true
 	wrapped := f // behind another tag and in LLC and SNAP
 	wrapped.Data = slices.Concat(f.Data[:12], []byte{0x81, 0, 0, 0, 0, 80, 0xaa, 0xaa, 3, 0, 0, 0}, f.Data[12:])
 	wrapped.Length += 12
 	for name, f := range map[string]capture.Frame{"tagged": f, "wrapped": wrapped} {
-		if n := testing.AllocsPerRun(1000, func() { s.deliver(tp, f) }); n != 0 {
+		if n := testing.AllocsPerRun(1000, func() { tp.deliver(f); tp.idle() }); n != 0 {
 			t.Errorf("%v allocations for a frame that is %s", n, name)
 		}
 	}
@@ -70,18 +76,16 @@ func TestIDs(t *testing.T) {
 	f := firstNS(t)
 	seen := map[string]bool{}
 	for range 3 {
-		e := newEncoder(origin{host: "r1", iface: "eth0", direction: schemas.Out}, s.metrics)
+		m := newMaker(origin{host: "r1", iface: "eth0", direction: schemas.Out}, s.metrics)
 		for range 1000 {
-			_, data, ok := e.frame(f)
+			e, _, ok := m.frame(f)
 			if !ok {
 				t.Fatal("an NS is no event")
 			}
-			var ev schemas.Event
-			check(t, json.Unmarshal(data, &ev))
-			if seen[ev.ID] {
-				t.Fatalf("id %s again", ev.ID)
+			if seen[e.ID] {
+				t.Fatalf("id %s again", e.ID)
 			}
-			seen[ev.ID] = true
+			seen[strings.Clone(e.ID)] = true
 		}
 	}
 }
@@ -90,11 +94,12 @@ func TestIDs(t *testing.T) {
 func BenchmarkDeliver(b *testing.B) {
 	p := &taker{}
 	s := newTestSensor(b, p)
-	f, t := firstNS(b), &tap{out: s.liveEncoder("eth0", schemas.Out, marks{master: true})}
+	f, t := firstNS(b), s.testTap()
 	f.Out = true
 	b.ReportAllocs()
 	for b.Loop() {
-		s.deliver(t, f)
+		t.deliver(f)
+		t.idle()
 	}
 	b.ReportMetric(float64(p.bytes)/float64(b.N), "bytes/event")
 }
@@ -124,7 +129,7 @@ func TestHeartbeats(t *testing.T) {
 	}
 	beats := r.events(isHeartbeat)
 	for i, m := range beats {
-		if m.subject != "nd.events.r1.=.other" || m.event.Direction != schemas.In || m.event.Frame != nil {
+		if m.subject != "nd.batches.r1.=" || m.event.Direction != schemas.In || m.event.Frame != nil {
 			t.Errorf("%s %+v", m.subject, m.event)
 		}
 		want := &schemas.SensorState{Started: started, Interval: 1, Stopped: i == len(beats)-1}

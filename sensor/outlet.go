@@ -1,0 +1,84 @@
+package sensor
+
+import (
+	"github.com/ndmon/ndmon/schemas"
+)
+
+// maxBatch bounds a batch, in bytes, unless its only event is longer.
+const maxBatch = 64 << 10
+
+// outlet passes on the events of an interface. It must not be used concurrently.
+type outlet struct {
+	*session
+	subject string // of the batches
+	// batch holds the events that wait to be stored, as lines of JSON without the last newline.
+	batch  []byte
+	events int
+	// store stores a batch of so many events.
+	store func(subject string, batch []byte, events int) error
+}
+
+func (s *session) newOutlet(iface string, store func(subject string, batch []byte, events int) error) *outlet {
+	return &outlet{session: s, subject: schemas.BatchSubject(s.host, iface), store: store}
+}
+
+// take passes on an event, which belongs on a subject.
+func (o *outlet) take(e *schemas.Event, subject string) error {
+	if o.Judge != nil {
+		o.Judge(e)
+	}
+	live := o.Live != nil && o.Live.Listened(subject)
+	if o.Publisher == nil {
+		o.metrics.published.Inc()
+		if !live {
+			return nil
+		}
+	}
+	begin := len(o.batch)
+	if begin > 0 {
+		o.batch = append(o.batch, '\n')
+		begin++
+	}
+	o.batch = e.AppendJSON(o.batch)
+	if live {
+		// It is for those who listen now. The connection reports what it cannot send.
+		o.Live.Publish(subject, o.batch[begin:])
+	}
+	switch {
+	case o.Publisher == nil:
+		o.batch = o.batch[:0]
+		return nil
+	case begin > 0 && len(o.batch) > maxBatch:
+		if err := o.store(o.subject, o.batch[:begin-1], o.events); err != nil {
+			return err
+		}
+		o.batch, o.events = append(o.batch[:0], o.batch[begin:]...), 0
+	}
+	o.events++
+	return nil
+}
+
+// flush stores the events that wait.
+func (o *outlet) flush() error {
+	if o.events == 0 {
+		return nil
+	}
+	err := o.store(o.subject, o.batch, o.events)
+	o.batch, o.events = o.batch[:0], 0
+	if cap(o.batch) > 4*maxBatch { // after a long event
+		o.batch = nil
+	}
+	return err
+}
+
+// single passes on an event that waits for no other. It returns false if it cannot be stored.
+func (s *session) single(e *schemas.Event, subject string) (stored bool) {
+	if s.Judge != nil {
+		s.Judge(e)
+	}
+	data := e.AppendJSON(nil)
+	if s.Live != nil && s.Live.Listened(subject) {
+		s.Live.Publish(subject, data) // as in take
+	}
+	return s.Publisher == nil || s.Publisher.TryPublish(schemas.BatchSubject(e.Host, e.Interface), "", data)
+}
