@@ -42,7 +42,8 @@ type keeper struct {
 }
 
 // restore has the judge go on from the stored state. Without one, or with one that cannot be
-// read, it begins with nothing. The stream of events was made at the time.
+// read, it begins with nothing. The stream of events was made at the time, zero if events come
+// from this process, each once.
 func (k *keeper) restore(ctx context.Context, stream time.Time) (judge.Position, error) {
 	links, head, err := k.readState(ctx)
 	if err != nil {
@@ -52,8 +53,10 @@ func (k *keeper) restore(ctx context.Context, stream time.Time) (judge.Position,
 	if head.Stream.Equal(stream) {
 		memory.Position.Events = head.Events
 	}
-	if err := k.alerts.Recall(ctx, head.Alerts); err != nil {
-		return judge.Position{}, err
+	if !stream.IsZero() {
+		if err := k.alerts.Recall(ctx, head.Alerts); err != nil {
+			return judge.Position{}, err
+		}
 	}
 	k.judge.Restore(memory, links)
 	if stats := links.Stats(); stats.Links > 0 {

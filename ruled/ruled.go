@@ -2,7 +2,8 @@
 // publishes alerts and relay commands.
 //
 // It only wires its packages to each other. Events go one way: feed, judge (with link, rules
-// and threshold), then alert and relay.
+// and threshold), then relay and alert. Events of a sensor in the same process take the same
+// way without the feed.
 package ruled
 
 import (
@@ -34,14 +35,13 @@ import (
 type Deps struct {
 	Log      *slog.Logger
 	Registry prometheus.Registerer
-	// Conn is for events and alerts, which are stored, Bus for messages that are not.
+	// Conn is for events, alerts and the state. It is nil if none of these is stored.
 	Conn *bus.Conn
-	Bus  relay.Bus
-	// Solicitations, if set, calls receive with the Neighbor Solicitations of a sensor in
-	// this process, which do not arrive on Bus too, until stop is called.
-	Solicitations func(receive func(*schemas.Event)) (stop func())
-	// Command, if set, gets relay commands before they are published. It must not keep them.
-	Command func(*schemas.Relay)
+	// Events, if set, calls receive with the events of this process, which are not read from Conn,
+	// until stop is called. Receive keeps no event, and may be called concurrently.
+	Events func(receive func(*schemas.Event)) (stop func())
+	// Relay, if set, sends relay commands, otherwise they are published on Conn. It must not keep the command.
+	Relay func(subject string, command *schemas.Relay) error
 	// Hangup, if set, makes Run read the rule file again.
 	Hangup <-chan os.Signal
 	// Learned is called with what was learned, if Config.Learn is set, before Run returns.
@@ -50,10 +50,10 @@ type Deps struct {
 	Health func(error)
 	// Check, if set, gets a part whose health can be asked for.
 	Check func(part string, check func() error)
-	// Alert, if set, is called with each alert that is raised, as JSON, in their order, and its sequence number in the
-	// stream: once it is stored, or after a second with 0 if it cannot be. With Lossless the evaluation waits for the
-	// call however long it takes; otherwise alerts are left out for one that is stuck.
-	Alert    func(alert []byte, seq uint64)
+	// Alert, if set, is called with each alert that is raised, as JSON, in their order, and with its id. After is the
+	// sequence number in the stream of one that was raised before, 0 if none is known. With Lossless the evaluation
+	// waits for the call; otherwise alerts for a slow program are left out, and counted.
+	Alert    func(alert []byte, id string, after uint64)
 	Lossless bool
 	// Room, if set, returns an error while there is no room to store alerts and the state: they wait until there is.
 	Room func() error
@@ -72,9 +72,8 @@ type run struct {
 	metrics *metrics.Metrics
 	rules   *source.Source
 	alerts  *alert.Raiser
-	relayer *relay.Relayer
 	judge   *judge.Judge
-	feed    *feed.Feed
+	feed    *feed.Feed // nil with Deps.Events
 	keeper  *keeper
 }
 
@@ -91,8 +90,13 @@ func Run(ctx context.Context, cfg Config, d Deps) error {
 	// The publisher outlives the reading, to store the last alerts.
 	publishing, stopPublishing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopPublishing()
-	published, handedOver := make(chan error, 1), make(chan struct{})
-	go func() { published <- r.alerts.Run(publishing) }()
+	published, handedOver := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(published)
+		if r.Conn != nil {
+			r.alerts.Run(publishing) // it ends with the context, or the connection
+		}
+	}()
 	go func() {
 		defer close(handedOver)
 		r.alerts.HandOver(publishing)
@@ -101,7 +105,9 @@ func Run(ctx context.Context, cfg Config, d Deps) error {
 	err := r.work(ctx)
 	r.finish(publishing)
 	if cfg.Learn > 0 {
-		r.feed.Delete(publishing)
+		if r.feed != nil {
+			r.feed.Delete(publishing)
+		}
 		d.Learned(Learned{Lessons: r.judge.Learned(), Took: time.Since(began)})
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 			err = nil // learning ends so, perhaps early
@@ -112,13 +118,9 @@ func Run(ctx context.Context, cfg Config, d Deps) error {
 	}
 	stopPublishing()
 	<-published
-	var late <-chan time.Time
-	if !d.Lossless {
-		late = time.After(lastAlerts)
-	}
 	select {
 	case <-handedOver:
-	case <-late:
+	case <-time.After(lastAlerts):
 		d.Log.Warn("the program does not receive the last alerts")
 	}
 	return err
@@ -139,24 +141,39 @@ func (r *run) build() (err error) {
 	}
 	r.alerts = alert.New(alert.Config{
 		Log: r.Log, Metrics: r.metrics, Conn: r.Conn, Buffer: r.Buffer, Recent: feed.MaxPending, Room: r.Room,
-		Receive: r.Alert, Lossless: r.Lossless, OnProgress: func() { r.feed.Progressed() },
+		Receive: r.Alert, Lossless: r.Lossless, OnProgress: r.progressed,
 	})
-	r.relayer = relay.New(relay.Config{
-		Log: r.Log, Metrics: r.metrics, Events: r.Events, TTL: r.RelayTTL, Bus: r.Bus, Rules: r.rules,
-		Solicitations: r.Solicitations, Command: r.Command,
-	})
+	send := r.Relay
+	if send == nil {
+		send = r.publish
+	}
 	r.judge = judge.New(judge.Config{
-		Log: r.Log, Metrics: r.metrics, Rules: r.rules, Alerts: r.alerts, Relay: r.relayer.Late,
+		Log: r.Log, Metrics: r.metrics, Rules: r.rules, Alerts: r.alerts,
+		Relay: relay.New(relay.Config{Log: r.Log, Metrics: r.metrics, TTL: r.RelayTTL, Send: send}),
 		Link: link.Config{
 			Neighbours: r.Neighbours, ClaimTimeout: r.ClaimTimeout, Silence: r.Silence, Learn: r.Learn > 0, Vendor: makers.Lookup,
 		},
 	})
 	r.keeper = &keeper{Config: r.Config, log: r.Log, conn: r.Conn, judge: r.judge, alerts: r.alerts, room: r.Room}
-	r.feed = feed.New(feed.Config{
-		Consumer: r.Consumer, Events: r.Events, New: r.Learn > 0, Streams: r.StreamConfig,
-		Log: r.Log, Metrics: r.metrics, Conn: r.Conn, Judge: r.judge, Alerts: r.alerts, Restore: r.keeper.restore, Health: r.Health,
-	})
+	if r.Deps.Events == nil {
+		r.feed = feed.New(feed.Config{
+			Consumer: r.Consumer, Events: r.Config.Events, New: r.Learn > 0, Streams: r.StreamConfig,
+			Log: r.Log, Metrics: r.metrics, Conn: r.Conn, Judge: r.judge, Alerts: r.alerts, Restore: r.keeper.restore, Health: r.Health,
+		})
+	}
 	return registerStats(r.Registry, r.judge.Stats)
+}
+
+// publish is the default of Deps.Relay.
+func (r *run) publish(subject string, command *schemas.Relay) error {
+	return r.Conn.Publish(subject, command.AppendJSON(nil))
+}
+
+// progressed is called when more alerts are stored.
+func (r *run) progressed() {
+	if r.feed != nil {
+		r.feed.Progressed()
+	}
 }
 
 // work runs the parts until the context ends or one fails.
@@ -172,14 +189,17 @@ func (r *run) work(ctx context.Context) error {
 		defer ticker.Stop()
 		ticks = ticker.C
 	}
-	if r.Check != nil {
+	if r.Check != nil && r.Conn != nil {
 		r.Check("alerts", r.alerts.Health)
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return r.rules.Follow(ctx, r.Hangup) })
-	g.Go(func() error { return r.relayer.Run(ctx) })
-	g.Go(func() error { return r.feed.Run(ctx) })
 	g.Go(func() error { return r.keeper.run(ctx) })
+	if r.feed == nil {
+		g.Go(func() error { return r.receive(ctx) })
+		return g.Wait()
+	}
+	g.Go(func() error { return r.feed.Run(ctx) })
 	if r.Learn == 0 {
 		g.Go(func() error { return r.judge.Watch(ctx, ticks, r.feed) })
 	}
@@ -188,7 +208,7 @@ func (r *run) work(ctx context.Context) error {
 
 // finish stores the last alerts and the state, if there is a connection.
 func (r *run) finish(ctx context.Context) {
-	if !r.Conn.Connected() {
+	if r.Conn == nil || !r.Conn.Connected() {
 		return
 	}
 	flush, cancel := context.WithTimeout(ctx, time.Second)
@@ -196,7 +216,9 @@ func (r *run) finish(ctx context.Context) {
 	if err := r.alerts.Flush(flush); err != nil {
 		r.Log.Warn("the last alerts are not stored: they are raised again if their events are still there at the next start", "error", err)
 	}
-	r.feed.Flush()
+	if r.feed != nil {
+		r.feed.Flush()
+	}
 	if !r.keepsState() {
 		return
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/bus"
 	"github.com/ndmon/ndmon/schemas/process"
@@ -112,10 +113,10 @@ func (f *follower) run(ctx context.Context) error {
 }
 
 // write writes a message, if it is an alert.
-func (f *follower) write(message []byte) error {
-	err := checkType(message)
+func (f *follower) write(message *jetstream.RawStreamMsg) error {
+	err := checkType(message.Data)
 	if err == nil {
-		err = f.writer.write(message)
+		err = f.writer.write(message.Data)
 	}
 	if err == nil || errors.As(err, new(writeError)) {
 		return err

@@ -23,13 +23,15 @@ type Output struct {
 	failed chan error
 
 	mu sync.Mutex
-	// position, if set, is a file with the sequence number of the newest alert that was
-	// written. If this process is killed, the next one resumes after it.
+	// position, if set, is a file that names the newest alert that was written. If this
+	// process is killed, the next one resumes after it.
 	position *os.File
 	// missed are alerts that were stored but not written before the previous process was
-	// killed, up to the sequence number missedTo.
-	missed   [][]byte
-	missedTo uint64
+	// killed.
+	missed [][]byte
+	// since is the sequence number of the newest alert that was stored before this process.
+	since  uint64
+	record []byte // memory for note
 }
 
 // firstAlertWait is how long missed alerts wait for the first alert of this run, which
@@ -44,15 +46,14 @@ func NewOutput(w io.Writer, format Format, log *slog.Logger) *Output {
 // Failed receives the first error of the io.Writer.
 func (o *Output) Failed() <-chan error { return o.failed }
 
-// Write writes an alert with its sequence number in the stream, 0 if it has none.
-func (o *Output) Write(alert []byte, seq uint64) {
+// Write writes an alert, and then notes its id. After is the sequence number in the stream of
+// an alert that was written before, 0 if none is known.
+func (o *Output) Write(alert []byte, id string, after uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.line(alert)
 	o.writeMissed()
-	if seq > 0 {
-		o.store(seq)
-	}
+	o.note(max(after, o.since), id)
 }
 
 // line writes one alert.
@@ -74,21 +75,33 @@ func (o *Output) writeMissed() {
 	for _, alert := range o.missed {
 		o.line(alert)
 	}
-	if o.missedTo > 0 {
-		o.store(o.missedTo)
-	}
-	o.missed, o.missedTo = nil, 0
+	o.missed = nil
 }
 
-// store stores the sequence number of the newest alert that is written.
-func (o *Output) store(seq uint64) {
+// note writes which alert is the newest that is written: the one with an id, which was stored
+// after a sequence number, or may not be stored yet; or, without an id, the one with the number.
+func (o *Output) note(after uint64, id string) {
 	if o.position == nil {
 		return
 	}
-	if _, err := o.position.WriteAt(binary.BigEndian.AppendUint64(nil, seq), 0); err != nil {
+	o.record = binary.BigEndian.AppendUint64(o.record[:0], after)
+	o.record = append(binary.BigEndian.AppendUint16(o.record, uint16(len(id))), id...)
+	if _, err := o.position.WriteAt(o.record, 0); err != nil {
 		o.log.Warn("alerts may be written again after the next start", "file", o.position.Name(), "error", err)
 		o.position = nil
 	}
+}
+
+// noted reads what note has written.
+func noted(position io.ReaderAt) (after uint64, id string) {
+	head := make([]byte, 8+2)
+	n, _ := position.ReadAt(head, 0)
+	if n < 8 {
+		return 0, ""
+	}
+	name := make([]byte, binary.BigEndian.Uint16(head[8:]))
+	n, _ = position.ReadAt(name, int64(len(head)))
+	return binary.BigEndian.Uint64(head), string(name[:n])
 }
 
 // Resume writes the alerts that the previous process stored and did not write, because it
@@ -100,24 +113,37 @@ func (o *Output) Resume(ctx context.Context, js jetstream.JetStream, path string
 		return nil, fmt.Errorf("open the file with the position in the alerts: %w", err)
 	}
 	var missed [][]byte
+	after, id := noted(position)
 	stored := reader{log: o.log}
-	written := make([]byte, 8)
-	if _, err := position.ReadAt(written, 0); err == nil {
-		stored.next = binary.BigEndian.Uint64(written) + 1
+	if after > 0 || id != "" {
+		stored.next = after + 1
 	}
-	if err := stored.read(ctx, js, func(alert []byte) error {
-		missed = append(missed, alert)
+	found := id == ""
+	if err := stored.read(ctx, js, func(alert *jetstream.RawStreamMsg) error {
+		missed = append(missed, alert.Data)
+		if id != "" && alert.Header.Get(jetstream.MsgIDHeader) == id {
+			missed, found = nil, true
+		}
 		return nil
 	}); err != nil {
 		return nil, err
 	}
+	if !found { // it was killed before it stored the newest alert that is written, and so after it wrote all that are stored
+		missed = nil
+	}
 	o.mu.Lock()
-	o.position, o.missed, o.missedTo = position, missed, stored.next-1
+	o.position, o.missed, o.since = position, missed, stored.next-1
+	if len(missed) == 0 {
+		o.note(o.since, "")
+	}
 	o.mu.Unlock()
 	timer := time.AfterFunc(firstAlertWait, func() {
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		o.writeMissed()
+		if len(o.missed) > 0 {
+			o.writeMissed()
+			o.note(o.since, "")
+		}
 	})
 	return func() { timer.Stop() }, nil
 }
@@ -134,7 +160,7 @@ type reader struct {
 
 // read calls each with the alerts that were stored since the last call, until one returns
 // an error.
-func (r *reader) read(ctx context.Context, js jetstream.JetStream, each func(alert []byte) error) error {
+func (r *reader) read(ctx context.Context, js jetstream.JetStream, each func(alert *jetstream.RawStreamMsg) error) error {
 	stream, err := js.Stream(ctx, schemas.StreamAlerts)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		r.next = 1 // all of the stream that is made later is new
@@ -165,7 +191,7 @@ func (r *reader) read(ctx context.Context, js jetstream.JetStream, each func(ale
 			return fmt.Errorf("read stream %s: %w", schemas.StreamAlerts, err)
 		}
 		r.next = msg.Sequence + 1
-		if err := each(msg.Data); err != nil {
+		if err := each(msg); err != nil {
 			return err
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/ndmon/ndmon/deploy/daemon"
 	"github.com/ndmon/ndmon/deploy/ndmon"
@@ -80,6 +81,7 @@ func (o *options) define(c *cobra.Command) (level *string) {
 	flags.BoolVar(&o.Insecure, "insecure", false, "let --listen reach beyond this host without --tls-cert and --keys: anyone who reaches it may read alerts and events")
 	flags.StringVar(&o.NATS, "nats", "", "`URL` of a NATS server to use instead of the embedded one")
 	flags.StringVar(&o.Data, "data", "", "`DIRECTORY` of the embedded server (default: /var/lib/ndmon, without root ~/.local/state/ndmon)")
+	flags.DurationVar(&o.Record, "record", 0, "keep the events of this `TIME`, such as 24h, in the embedded server (default: none)")
 	flags.StringVar(&o.Host, "host", "", "`NAME` of this host in events (default: its hostname)")
 	flags.DurationVar(&o.Learn, "learn", 0, "learn the routers for this `TIME`, such as 1h, print a configuration that lists them, and exit")
 	flags.StringVar(&o.Metrics, "metrics", "", "`ADDRESS` that serves Prometheus metrics and the health (default: none)")
@@ -168,8 +170,12 @@ func (o *options) checkTogether(changed func(string) bool) error {
 		return errors.New("--route: needs --master and --slaves, the interfaces behind which hosts are found")
 	case o.Proxy && len(o.Slaves) == 0:
 		return errors.New("--proxy: needs --master and --slaves, the interfaces between which it answers")
-	case o.NATS != "" && (changed("listen") || changed("data") || o.TLSCert != "" || o.Keys != "" || o.Insecure):
-		return errors.New("--nats: uses another server, so it excludes --listen, --data, --tls-cert, --keys and --insecure")
+	case o.NATS != "" && (changed("listen") || changed("data") || changed("record") || o.TLSCert != "" || o.Keys != "" || o.Insecure):
+		return errors.New("--nats: uses another server, so it excludes --listen, --data, --record, --tls-cert, --keys and --insecure")
+	case changed("record") && o.Record < time.Second:
+		return errors.New("--record: must be at least 1s, such as 24h")
+	case changed("record") && (reading || o.Learn > 0):
+		return errors.New("--record: is for what is watched, so it excludes --read and --learn")
 	case (o.TLSCert == "") != (o.TLSKey == ""):
 		return errors.New("--tls-cert, --tls-key: need each other")
 	}

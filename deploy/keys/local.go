@@ -7,6 +7,9 @@ import (
 	"os"
 )
 
+// Account is the account of the server that has the streams and all subjects.
+const Account = mainAccount
+
 // Local is the embedded server of ndmon.
 type Local struct {
 	// Directory holds the seed of the admin, which grants all rights to anyone who may

@@ -26,6 +26,8 @@ type Config struct {
 	NATS string
 	// Data is the directory of the embedded server; empty for a temporary one.
 	Data string
+	// Record, if not 0, is how long the embedded server keeps the events, on its disk.
+	Record time.Duration
 	// Host is the name of this host in events.
 	Host string
 	// Learn, if not 0, is the time to learn the routers. Nothing else is done then.
@@ -40,8 +42,6 @@ const DefaultListen = "127.0.0.1:4222"
 
 // limits bound what is kept in memory.
 type limits struct {
-	// events are the bytes that the server keeps in the stream of events.
-	events int64
 	// buffer bounds each buffer of messages to be stored, that of events and that of
 	// alerts, in bytes. neighbours bounds the remembered addresses. 0 is no limit.
 	buffer, neighbours int
@@ -54,15 +54,11 @@ type limits struct {
 // 0 for no limit.
 func limitsFor(memory int64) limits {
 	const (
-		most, least = 32 << 20, 2 << 20 // of events
-		neighbour   = 300               // bytes
-		little      = 400 << 20
+		neighbour = 300 // bytes
+		little    = 400 << 20
 	)
 	if memory == 0 {
-		return limits{events: most, copy: true}
+		return limits{copy: true}
 	}
-	return limits{
-		events: min(most, max(memory/16, least)), buffer: int(memory / 16), neighbours: int(memory / 10 / neighbour),
-		copy: memory >= little,
-	}
+	return limits{buffer: int(memory / 16), neighbours: int(memory / 10 / neighbour), copy: memory >= little}
 }

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/ndmon/ndmon/deploy/alerts"
 	"github.com/ndmon/ndmon/ruled"
 	"github.com/ndmon/ndmon/schemas"
@@ -36,7 +35,7 @@ type Deps struct {
 	Memory int64
 }
 
-// lastDrain is the time for the last messages of a connection.
+// lastDrain is the time for the last messages of the connection.
 const lastDrain = 200 * time.Millisecond
 
 // parts are the running parts of ndmon.
@@ -44,22 +43,17 @@ type parts struct {
 	cfg    Config
 	deps   Deps
 	limits limits
-	server *natsServer // nil with Config.NATS
-	url    string      // of the NATS server
-	conns  []*bus.Conn
-	ruled  *bus.Conn // ruled's connection, which reads
-	shared *bus.Conn // the connection of the other parts, which does not receive its own messages
-	// solicitations and commands pass between the parts without NATS.
-	solicitations direct[schemas.Event]
-	commands      direct[schemas.Relay]
+	server *natsServer // nil with Config.NATS, and for capture files that are only read
+	bus    *listened   // nil if there is no NATS server
+	// events and commands pass between the parts without NATS.
+	events   direct[schemas.Event]
+	commands direct[schemas.Relay]
 	// ended receives the error of the first part that ends.
 	ended    chan error
 	running  []*part // in the order of their starts
 	sensor   *part
 	output   *alerts.Output
-	resumed  func() // ends output.Resume
-	consumer string // ruled's, which reads the subject events
-	events   string
+	resumed  func()        // ends output.Resume
 	learned  ruled.Learned // after ruled has ended
 	watching *watching
 	keeper   *part // updates the file of watching, nil if there is none
@@ -99,25 +93,38 @@ func (p *parts) run(ctx context.Context, f func(context.Context) error) *part {
 	return t
 }
 
-// connect makes a connection to the NATS server.
-func (p *parts) connect(name string, noEcho bool) (*bus.Conn, error) {
+// connect makes the connection of all parts to the NATS server, if there is one.
+func (p *parts) connect() error {
 	var cfg bus.Config
-	var inProcess nats.InProcessConnProvider
-	if p.server != nil {
-		cfg.NKey, inProcess = p.server.seedFile, p.server
-	} else if err := process.Environment("", &cfg); err != nil {
-		return nil, err
+	options := bus.Options{Name: "ndmon", Log: p.deps.Log, Registry: p.deps.Registry, NoEcho: true}
+	l := &listened{own: map[string]int{}}
+	switch {
+	case p.server != nil:
+		cfg.URL, cfg.NKey, options.InProcess = "nats://in-process", p.server.seedFile, p.server
+		l.account = p.server.account
+	case p.cfg.NATS != "":
+		if err := process.Environment("", &cfg); err != nil {
+			return err
+		}
+		cfg.URL = p.cfg.NATS
+	default:
+		return nil
 	}
-	cfg.URL = p.url
-	conn, err := bus.Connect(cfg, bus.Options{
-		Name: name, Log: p.deps.Log.With("part", name), Registry: p.deps.Registry, InProcess: inProcess, NoEcho: noEcho,
-	})
-	if err != nil {
-		return nil, err
+	var err error
+	if l.Conn, err = bus.Connect(cfg, options); err != nil {
+		return err
 	}
-	p.conns = append(p.conns, conn)
-	p.deps.Health.Check("NATS ("+name+")", conn.Health)
-	return conn, nil
+	p.bus = l
+	p.deps.Health.Check("NATS", l.Health)
+	return nil
+}
+
+// conn returns the connection, nil if there is no NATS server.
+func (p *parts) conn() *bus.Conn {
+	if p.bus == nil {
+		return nil
+	}
+	return p.bus.Conn
 }
 
 // stop stops all parts, subscribers after publishers.
@@ -128,12 +135,12 @@ func (p *parts) stop() {
 	if p.resumed != nil {
 		p.resumed()
 	}
-	for _, conn := range p.conns {
+	if p.bus != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), lastDrain)
-		if err := conn.Drain(ctx); err != nil {
-			p.deps.Log.Debug("ending a connection", "error", err)
+		defer cancel()
+		if err := p.bus.Drain(ctx); err != nil {
+			p.deps.Log.Debug("ending the connection", "error", err)
 		}
-		cancel()
 	}
 	if p.server != nil {
 		p.server.stop()
@@ -141,9 +148,9 @@ func (p *parts) stop() {
 }
 
 // direct passes messages from one part of this process to another, as Go values in the
-// sender's goroutine. Over the NATS server, with encoding and decoding, a solicitation
-// would take longer than all the rest of its way. The parts share a NATS connection that
-// does not receive its own messages, so that none arrives twice.
+// sender's goroutine. Over the NATS server, with encoding and decoding, a message takes
+// longer than all the rest of its way. The parts share a NATS connection that does not
+// receive its own messages, so that none arrives twice.
 type direct[T any] struct {
 	mu      sync.RWMutex
 	receive func(*T)

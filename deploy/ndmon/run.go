@@ -4,17 +4,11 @@ package ndmon
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/ndmon/ndmon/schemas/process"
 )
-
-// lastEvents is the time to evaluate the last events when ndmon is stopped. With lastDrain
-// for each connection, that takes less than two seconds.
-const lastEvents = 400 * time.Millisecond
 
 // Run runs sensor, ruled and pinger until the context ends, or until the capture files are
 // read and all their alerts are written. A process.UsageError is a fault of the
@@ -53,9 +47,8 @@ func (p *parts) writeLearned() error {
 }
 
 func (p *parts) work(ctx context.Context) error {
-	cfg, d := p.cfg, p.deps
 	if !p.reading() {
-		if err := checkInterfaces(cfg); err != nil {
+		if err := checkInterfaces(p.cfg); err != nil {
 			return process.UsageError{Err: err}
 		}
 	}
@@ -66,31 +59,10 @@ func (p *parts) work(ctx context.Context) error {
 	}
 	select {
 	case <-ctx.Done():
-		if err := p.finish(context.WithoutCancel(ctx), lastEvents); err != nil {
-			d.Log.Warn("stopping before all events are evaluated", "error", err)
-		}
 		return nil
 	case err := <-p.output.Failed():
 		return err
-	case err := <-p.ended:
-		if p.reading() {
-			// What could be read of the files has all the time that it needs.
-			err = errors.Join(err, p.finish(ctx, time.Hour))
-		}
+	case err := <-p.ended: // for capture files, after the last
 		return err
 	}
-}
-
-// finish stops the sensor and waits until its events are evaluated.
-func (p *parts) finish(ctx context.Context, events time.Duration) error {
-	if len(p.running) == 0 || p.sensor == nil || !p.ruled.Connected() {
-		return nil
-	}
-	p.sensor.stop()
-	wait, cancel := context.WithTimeout(ctx, events)
-	defer cancel()
-	if err := p.evaluated(wait); err != nil {
-		return fmt.Errorf("wait for the evaluation of the last events: %w", err)
-	}
-	return nil
 }

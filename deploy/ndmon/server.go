@@ -24,6 +24,7 @@ import (
 const (
 	startTimeout = 10 * time.Second
 	serverDisk   = 4 << 30
+	serverMemory = 64 << 20 // of streams that others make
 	// reserve is the space that is left on the disk, in bytes: on a full disk the server
 	// stops storing for good.
 	reserve = 1 << 20
@@ -32,7 +33,8 @@ const (
 // natsServer is the embedded NATS server and its directory.
 type natsServer struct {
 	*server.Server
-	dir string
+	dir     string
+	account *server.Account // of the parts of this process
 	// seedFile has the key with all rights, for the parts of this process and for anyone
 	// who may read the file.
 	seedFile string
@@ -64,7 +66,7 @@ func startServer(cfg Config, l limits, log *slog.Logger) (_ *natsServer, err err
 	opts.ServerName = "ndmon"
 	opts.DontListen = cfg.Listen == ""
 	opts.JetStream, opts.StoreDir = true, dir
-	opts.JetStreamMaxMemory, opts.JetStreamMaxStore = 2*l.events, serverDisk
+	opts.JetStreamMaxMemory, opts.JetStreamMaxStore = serverMemory, serverDisk
 	opts.SyncInterval = keys.SyncInterval
 	opts.NoSigs = true
 	if cfg.Listen != "" {
@@ -87,7 +89,11 @@ func startServer(cfg Config, l limits, log *slog.Logger) (_ *natsServer, err err
 		s.WaitForShutdown()
 		return nil, fmt.Errorf("the NATS server does not start in %s within %v, see the log", dir, startTimeout)
 	}
-	n := &natsServer{s, dir, seedFile, release}
+	account, err := s.LookupAccount(keys.Account)
+	if err != nil {
+		return nil, fmt.Errorf("look up account %s of the NATS server: %w", keys.Account, err)
+	}
+	n := &natsServer{Server: s, dir: dir, account: account, seedFile: seedFile, release: release}
 	if cfg.Listen != "" {
 		if BeyondLoopback(cfg.Listen) && (cfg.TLSCert == "" || cfg.Keys == "") {
 			log.Warn("other hosts reach the NATS server without TLS or without keys (--insecure)", "address", cfg.Listen)

@@ -17,10 +17,8 @@ import (
 	"github.com/ndmon/ndmon/sensor"
 )
 
-// Bounds of the streams of the embedded server. The events are in memory, which spares a
-// router's flash; the stream ends with this process, its only publisher.
+// Bounds of the stream of alerts of the embedded server.
 const (
-	eventsAge   = time.Hour
 	alertsBytes = 256 << 20
 	alertsAge   = 30 * 24 * time.Hour
 )
@@ -33,15 +31,13 @@ func (p *parts) settings() (rules ruled.Config, pings pinger.Config, capture sen
 		rules.Rules = p.cfg.Rules
 	}
 	if p.server != nil {
-		rules.Consumer, rules.Events = "ndmon", schemas.SubjectEvents
+		rules.Consumer = "ndmon"
 		rules.StreamConfig = bus.StreamConfig{
-			EventsInMemory: true, EventsBytes: p.limits.events, EventsAge: eventsAge,
+			NoEvents: p.cfg.Record == 0, EventsBytes: rules.EventsBytes, EventsAge: max(p.cfg.Record, time.Second), ChangeEvents: true,
 			AlertsBytes: alertsBytes, AlertsAge: alertsAge, NoExporter: p.cfg.Keys == "",
 		}
 	} else {
-		// The events of other hosts are for an nd-ruled at that server.
-		host := schemas.EscapeToken(p.cfg.Host)
-		rules.Consumer, rules.Events = "ndmon-"+host, "nd.events."+host+".>"
+		rules.Consumer = "ndmon-" + schemas.EscapeToken(p.cfg.Host)
 	}
 	rules.Buffer = process.WithinMemory("RULED_BUFFER", rules.Buffer, p.limits.buffer, 1<<20)
 	rules.Neighbours = process.WithinMemory("RULED_NEIGHBOURS", rules.Neighbours, p.limits.neighbours, 1000)

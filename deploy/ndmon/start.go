@@ -19,18 +19,16 @@ import (
 // connectWait is the time for the NATS server to answer.
 const connectWait = 10 * time.Second
 
-// start starts the parts, subscribers before publishers: the NATS server, ruled, the
-// pinger and the sensor.
+// start starts the parts, receivers before senders: the NATS server, ruled, the pinger and
+// the sensor.
 func (p *parts) start(ctx context.Context) error {
 	p.ended = make(chan error, 1)
 	p.limits = limitsFor(p.deps.Memory)
-	p.url = p.cfg.NATS
-	if p.url == "" {
+	if p.cfg.NATS == "" && (!p.reading() || p.cfg.Listen != "") {
 		var err error
 		if p.server, err = startServer(p.cfg, p.limits, p.deps.Log); err != nil {
 			return process.UsageError{Err: err}
 		}
-		p.url = "nats://in-process"
 		if p.cfg.Listen != "" {
 			p.deps.Log.Info("serving NATS", "url", p.server.ClientURL(), "directory", p.cfg.Data)
 		}
@@ -39,10 +37,7 @@ func (p *parts) start(ctx context.Context) error {
 	if err != nil {
 		return process.UsageError{Err: err}
 	}
-	if p.ruled, err = p.connect("ruled", false); err != nil {
-		return process.UsageError{Err: err}
-	}
-	if p.shared, err = p.connect("sensor", true); err != nil {
+	if err := p.connect(); err != nil {
 		return process.UsageError{Err: err}
 	}
 	// Until the sensor starts, it is not healthy.
@@ -56,7 +51,7 @@ func (p *parts) start(ctx context.Context) error {
 		p.copied(ctx)
 	}
 	if p.server != nil && !p.reading() {
-		if p.resumed, err = p.output.Resume(wait, p.ruled.JetStream(), filepath.Join(p.server.dir, "written")); err != nil {
+		if p.resumed, err = p.output.Resume(wait, p.bus.JetStream(), filepath.Join(p.server.dir, "written")); err != nil {
 			return err
 		}
 	}
@@ -64,7 +59,7 @@ func (p *parts) start(ctx context.Context) error {
 		health := p.deps.Health.Part("commands")
 		p.run(ctx, func(ctx context.Context) error {
 			return pinger.Run(ctx, pings, pinger.Deps{
-				Log: p.deps.Log.With("part", "pinger"), Registry: p.deps.Registry, Bus: p.shared, Commands: p.commands.subscribe, Health: health,
+				Log: p.deps.Log.With("part", "pinger"), Registry: p.deps.Registry, Bus: p.bus, Commands: p.commands.subscribe, Health: health,
 			})
 		})
 	}
@@ -72,25 +67,19 @@ func (p *parts) start(ctx context.Context) error {
 	return nil
 }
 
-// startRuled starts ruled and waits until it reads events, or the context wait ends.
+// startRuled starts ruled and waits until it evaluates events, or the context wait ends.
 func (p *parts) startRuled(ctx, wait context.Context, rules ruled.Config) error {
-	p.consumer, p.events = rules.Consumer, rules.Events
 	format := func(alert []byte) ([]byte, error) { return append(alert, '\n'), nil }
 	if p.cfg.Output == "text" {
 		format = alerts.TextLine(p.deps.Colour)
 	}
 	p.output = alerts.NewOutput(p.deps.Alerts, format, p.deps.Log)
 	begun := make(chan struct{}, 1)
-	var fault atomic.Pointer[error] // why ruled does not read events
+	var fault atomic.Pointer[error] // why ruled does not evaluate events
 	events := p.deps.Health.Part("events")
 	deps := ruled.Deps{
-		Log: p.deps.Log.With("part", "ruled"), Registry: p.deps.Registry, Conn: p.ruled, Bus: p.shared, Hangup: p.deps.Hangup,
-		Solicitations: p.solicitations.subscribe,
-		Command: func(command *schemas.Relay) {
-			if command.Host == p.cfg.Host || command.Host == schemas.EveryHost {
-				p.commands.send(command)
-			}
-		},
+		Log: p.deps.Log.With("part", "ruled"), Registry: p.deps.Registry, Conn: p.conn(), Hangup: p.deps.Hangup,
+		Events: p.events.subscribe, Relay: p.relay,
 		Learned: func(l ruled.Learned) { p.learned = l },
 		Alert:   p.output.Write, Lossless: p.reading(),
 		Health: func(err error) {
@@ -123,32 +112,52 @@ func (p *parts) startRuled(ctx, wait context.Context, rules ruled.Config) error 
 		return err
 	case <-wait.Done():
 	}
-	if err := fault.Load(); err != nil && *err != nil && p.ruled.Connected() {
-		return fmt.Errorf("tried to read events at %s for %v: %w", p.url, connectWait, *err)
+	if err := fault.Load(); err != nil && *err != nil && p.bus.Connected() {
+		return fmt.Errorf("tried for %v to use the NATS server%s: %w", connectWait, p.at(), *err)
 	}
-	return fmt.Errorf("the NATS server at %s does not answer within %v", p.url, connectWait)
+	return fmt.Errorf("the NATS server%s does not answer within %v", p.at(), connectWait)
 }
 
-// startSensor starts the sensor and its publisher.
+// at says where another NATS server is.
+func (p *parts) at() string {
+	if p.cfg.NATS == "" {
+		return ""
+	}
+	return " at " + p.cfg.NATS
+}
+
+// relay hands a relay command over to the pinger of this process, and publishes it for whoever listens.
+func (p *parts) relay(subject string, command *schemas.Relay) error {
+	if command.Host == p.cfg.Host || command.Host == schemas.EveryHost {
+		p.commands.send(command)
+	}
+	if p.bus == nil || !p.bus.Listened(subject) {
+		return nil
+	}
+	return p.bus.Publish(subject, command.AppendJSON(nil))
+}
+
+// startSensor starts the sensor, and a publisher if events are stored.
 func (p *parts) startSensor(ctx context.Context, capture sensor.Config, health func(error)) {
-	publisher := bus.NewPublisher(p.shared, bus.PublisherConfig{
-		InFlight: bus.DefaultInFlight, Buffer: capture.Buffer, AckTimeout: bus.DefaultAckTimeout,
-	}, p.deps.Log.With("part", "sensor"))
-	p.deps.Health.Check("publishing", publisher.Health)
-	p.run(ctx, publisher.Run)
-	var to sensor.Publisher = publisher
-	if p.reading() {
-		to = &paced{Publisher: publisher, evaluated: p.evaluated, most: int(p.limits.events / 4)}
+	deps := sensor.Deps{Log: p.deps.Log.With("part", "sensor"), Registry: p.deps.Registry, Judge: p.events.send, Health: health}
+	if p.bus != nil && p.cfg.Learn == 0 {
+		deps.Live = p.bus
+	}
+	if p.storesEvents() {
+		publisher := bus.NewPublisher(p.bus.Conn, bus.PublisherConfig{
+			InFlight: bus.DefaultInFlight, Buffer: capture.Buffer, AckTimeout: bus.DefaultAckTimeout,
+		}, p.deps.Log.With("part", "sensor"))
+		p.deps.Health.Check("publishing", publisher.Health)
+		p.run(ctx, publisher.Run)
+		deps.Publisher, deps.Connected = publisher, p.bus.Connected
 	}
 	p.watch(ctx)
-	p.sensor = p.run(ctx, func(ctx context.Context) error {
-		return sensor.Run(ctx, capture, sensor.Deps{
-			Log: p.deps.Log.With("part", "sensor"), Registry: p.deps.Registry, Publisher: to, Connected: p.shared.Connected,
-			Solicited: p.solicitations.send, Before: p.watching.before, Health: health,
-			Started: p.watching.started(p.deps.Started),
-		})
-	})
+	deps.Before, deps.Started = p.watching.before, p.watching.started(p.deps.Started)
+	p.sensor = p.run(ctx, func(ctx context.Context) error { return sensor.Run(ctx, capture, deps) })
 }
+
+// storesEvents reports whether events are stored: on another server for those who read them there, or to be recorded.
+func (p *parts) storesEvents() bool { return p.cfg.NATS != "" || p.cfg.Record > 0 && p.server != nil }
 
 // watch starts to update the file that says until when ndmon has watched. There is none
 // without a directory of its own, and when nothing is watched for alerts.

@@ -7,7 +7,7 @@ import (
 	"hash/maphash"
 	"log/slog"
 	"sync"
-	"time"
+	"sync/atomic"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"github.com/nats-io/nats.go"
@@ -18,22 +18,16 @@ import (
 	"github.com/ndmon/ndmon/schemas/bus"
 )
 
-// unstoredID is the id of the alert about alerts that only a program in this process got. No rule raises it.
-const unstoredID = "alerts-unstored"
-
-const (
-	// inFlight is small because subscribers without JetStream get an alert before it is
-	// stored: those that were in flight when the server went down reach them a second time.
-	inFlight = 64
-	// roomInterval is how often Raise looks for room while alerts wait to be stored.
-	roomInterval = 100 * time.Millisecond
-)
+// inFlight is small because subscribers without JetStream get an alert before it is
+// stored: those that were in flight when the server went down reach them a second time.
+const inFlight = 64
 
 // Raiser raises alerts.
 type Raiser struct {
-	*bus.Publisher
-	c      Config
-	outbox *outbox // nil if no program in this process receives the alerts
+	*bus.Publisher // nil if alerts are not stored
+	c              Config
+	outbox         *outbox       // nil if Receive is nil or need not be waited for
+	last           atomic.Uint64 // the sequence number of the newest alert that this Raiser stored
 
 	mu       sync.Mutex
 	seed     maphash.Seed
@@ -57,10 +51,11 @@ type Alert struct {
 func New(c Config) *Raiser {
 	r := &Raiser{c: c, seed: maphash.MakeSeed()}
 	r.raised, _ = simplelru.NewLRU[uint64, struct{}](remembered, nil) // it fails only for a size below 1
-	var onStored func(uint64)
-	if c.Receive != nil {
-		r.outbox = newOutbox(c.Receive, c.Buffer, c.Lossless)
-		onStored = r.outbox.store
+	if c.Receive != nil && !c.Lossless {
+		r.outbox = newOutbox(c.Receive, c.Buffer, c.Metrics.Unwritten)
+	}
+	if c.Conn == nil {
+		return r
 	}
 	r.Publisher = bus.NewPublisher(c.Conn, bus.PublisherConfig{
 		InFlight:   inFlight,
@@ -68,7 +63,7 @@ func New(c Config) *Raiser {
 		AckTimeout: bus.DefaultAckTimeout,
 		Stored:     r.stored,
 		OnProgress: c.OnProgress,
-		OnStored:   onStored,
+		OnStored:   func(seq uint64) { r.last.Store(max(seq, r.last.Load())) },
 		Ready:      c.Room,
 	}, c.Log)
 	return r
@@ -81,11 +76,24 @@ func (r *Raiser) HandOver(ctx context.Context) {
 	}
 }
 
-// Unstored returns how many alerts were not stored since an alert reported that.
+// Unstored returns how many alerts were not stored since TakeUnstored returned them.
 func (r *Raiser) Unstored() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.unstored
+}
+
+// TakeUnstored returns how many alerts were not stored since the last call, once all others are
+// stored: then there is room for an alert that reports them.
+func (r *Raiser) TakeUnstored() int {
+	if r.Unstored() == 0 || r.Acknowledged() < r.Published() {
+		return 0
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := r.unstored
+	r.unstored = 0
+	return n
 }
 
 // isNew reports whether no alert had an id, and remembers it.
@@ -114,7 +122,9 @@ func (r *Raiser) stored(ctx context.Context) (func(string) bool, error) {
 	return func(id string) bool { _, ok := stored[id]; return ok }, err
 }
 
-// Raise publishes an alert, unless it was raised before. It waits while too many alerts are not stored yet.
+// Raise publishes an alert, unless it was raised before. While too many alerts are not stored
+// yet, it waits, except where a program in this process receives the alerts: relaying and that
+// program must not wait for the disk. Then the alert is counted as not stored.
 func (r *Raiser) Raise(ctx context.Context, a Alert) error {
 	id := a.Event.ID + "." + a.Rule
 	if !r.isNew(id) {
@@ -141,74 +151,55 @@ func (r *Raiser) Raise(ctx context.Context, a Alert) error {
 		Link:        a.Event.Link,
 		Event:       a.Data,
 	}).AppendJSON(nil)
-	stored, err := r.store(ctx, id, data)
-	if err != nil {
+	if err := r.store(ctx, id, data); err != nil {
 		return err
 	}
-	if r.outbox != nil {
-		r.outbox.raise(ctx, data, stored)
+	switch after := r.last.Load(); {
+	case r.outbox != nil:
+		r.outbox.raise(raised{data, id, after})
+	case r.c.Receive != nil:
+		r.c.Receive(data, id, after)
 	}
 	r.c.Metrics.Alerts[a.Severity].Inc()
-	r.c.Log.Debug("alert", "rule", a.Rule, "host", a.Event.Host, "interface", a.Event.Interface, "event", a.Event.ID)
+	if r.c.Log.Enabled(ctx, slog.LevelDebug) {
+		r.c.Log.Debug("alert", "rule", a.Rule, "host", a.Event.Host, "interface", a.Event.Interface, "event", a.Event.ID)
+	}
 	return nil
 }
 
-// store publishes an alert to be stored. It waits while too many alerts are not stored yet, except where there is no
-// room for more and a program in this process receives the alerts: that program must not wait for the disk.
-func (r *Raiser) store(ctx context.Context, id string, alert []byte) (stored bool, err error) {
-	if r.c.Room == nil || r.outbox == nil {
-		return true, r.Publish(ctx, schemas.SubjectAlerts, id, alert)
-	}
-	for !r.TryPublish(schemas.SubjectAlerts, id, alert) {
-		if r.c.Room() != nil {
-			r.c.Metrics.Unstored.Inc()
-			r.mu.Lock()
-			r.unstored++
-			first := r.unstored == 1
-			r.mu.Unlock()
-			if first {
-				r.c.Log.Error("alerts are written and not stored: there is no room for them, on the disk and in RULED_BUFFER")
-			}
-			return false, nil
-		}
-		wait, cancel := context.WithTimeout(ctx, roomInterval)
-		err := r.Publish(wait, schemas.SubjectAlerts, id, alert)
-		cancel()
-		if err == nil || ctx.Err() != nil {
-			return err == nil, err
-		}
-	}
-	return true, nil
-}
-
-// ReportUnstored raises an alert about the alerts that were not stored, once there is room
-// for it. The event is the one that is being evaluated.
-func (r *Raiser) ReportUnstored(ctx context.Context, e *schemas.Event, data []byte) error {
-	if r.c.Room == nil || r.Unstored() == 0 || r.c.Room() != nil {
+// store publishes an alert to be stored.
+func (r *Raiser) store(ctx context.Context, id string, alert []byte) error {
+	switch {
+	case r.Publisher == nil:
+		return nil
+	case r.outbox == nil:
+		return r.Publish(ctx, schemas.SubjectAlerts, id, alert)
+	case r.TryPublish(schemas.SubjectAlerts, id, alert):
 		return nil
 	}
+	r.c.Metrics.Unstored.Inc()
 	r.mu.Lock()
-	n := r.unstored
-	r.unstored = 0
-	r.mu.Unlock()
-	return r.Raise(ctx, Alert{Event: e, Data: data, Rule: unstoredID, Severity: schemas.Warning, Count: 1,
-		Description: fmt.Sprintf("%d alerts were written and not stored before this event: there was no room for them", n)})
+	defer r.mu.Unlock()
+	if r.unstored++; r.unstored == 1 {
+		r.c.Log.Error("alerts are written and not stored: there is no room for them, on the disk and in RULED_BUFFER")
+	}
+	return nil
 }
 
 // Config has what a Raiser works with.
 type Config struct {
 	Log     *slog.Logger
 	Metrics *metrics.Metrics
-	Conn    *bus.Conn
+	// Conn is for storing the alerts, nil if that is not wanted.
+	Conn *bus.Conn
 	// Buffer bounds the alerts that wait to be stored, and likewise those that wait to be handed over, in bytes.
 	Buffer int
 	// Recent is how many of the last alerts may be about events that are delivered again.
 	Recent int
 	// Room, if set, returns an error while there is no room to store alerts.
 	Room func() error
-	// Receive, if set, gets the alerts in their order, with their sequence numbers in the
-	// stream, or 0. See ruled.Deps.Alert.
-	Receive  func(alert []byte, seq uint64)
+	// Receive and Lossless are those of ruled.Deps.
+	Receive  func(alert []byte, id string, after uint64)
 	Lossless bool
 	// OnProgress is called when more alerts are stored.
 	OnProgress func()

@@ -97,7 +97,7 @@ func run(ctx context.Context, env process.Env, cfg ruled.Config, nats bus.Config
 	cfg.Neighbours = process.WithinMemory("RULED_NEIGHBOURS", cfg.Neighbours, int(env.Memory/8/neighbourBytes), 1000)
 	var written error
 	err = ruled.Run(ctx, cfg, ruled.Deps{
-		Log: env.Log, Registry: env.Registry, Conn: conn, Bus: conn, Hangup: hangup,
+		Log: env.Log, Registry: env.Registry, Conn: conn, Hangup: hangup,
 		Health:  env.Health.Part("events"),
 		Check:   env.Health.Check,
 		Learned: func(l ruled.Learned) { written = l.WriteRouters(stdout) },

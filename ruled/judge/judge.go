@@ -1,5 +1,5 @@
 // Package judge evaluates events: it compares them with what was observed on their links,
-// asks the rules, and raises alerts and sends relay commands for those that match. It does
+// asks the rules, and sends relay commands and raises alerts for those that match. It does
 // not know where events come from; what acknowledges them is with their feed.
 package judge
 
@@ -16,6 +16,7 @@ import (
 	"github.com/ndmon/ndmon/ruled/internal/metrics"
 	"github.com/ndmon/ndmon/ruled/link"
 	"github.com/ndmon/ndmon/ruled/link/router"
+	"github.com/ndmon/ndmon/ruled/relay"
 	"github.com/ndmon/ndmon/ruled/rules"
 	"github.com/ndmon/ndmon/ruled/sensors"
 	"github.com/ndmon/ndmon/ruled/source"
@@ -25,8 +26,9 @@ import (
 
 // The ids of alerts that no rule raises: a gap in the events must always be reported.
 const (
-	eventsLost   = "events-lost"
-	eventsMissed = "events-missed"
+	eventsLost     = "events-lost"
+	eventsMissed   = "events-missed"
+	alertsUnstored = "alerts-unstored"
 )
 
 // Config has what a Judge works with.
@@ -35,8 +37,7 @@ type Config struct {
 	Metrics *metrics.Metrics
 	Rules   *source.Source
 	Alerts  *alert.Raiser
-	// Relay sends relay commands for the rules that an event matched.
-	Relay func(matched []*rules.Rule, event *schemas.Event)
+	Relay   *relay.Relayer
 	// Link has the bounds of what is remembered. If Link.Learn is set, no rule is asked and nothing is published.
 	Link link.Config
 }
@@ -101,8 +102,10 @@ func New(c Config) *Judge {
 // Input is an event to evaluate.
 type Input struct {
 	Event *schemas.Event
-	// Data is the event as JSON.
+	// Data is the event as JSON, nil if it is to be made where an alert needs it.
 	Data []byte
+	// Stored is when the event was stored, zero if it comes from a sensor without delay.
+	Stored time.Time
 	// Missed is how many events before it the feed dropped.
 	Missed uint64
 	// Position is that of the event.
@@ -122,10 +125,13 @@ func (j *Judge) Judge(ctx context.Context, in Input) error {
 			return err
 		}
 	}
-	if err := j.Alerts.ReportUnstored(ctx, in.Event, in.Data); err != nil {
-		return err
+	if n := j.Alerts.TakeUnstored(); n > 0 {
+		why := fmt.Sprintf("%d alerts were written and not stored before this event: there was no room for them", n)
+		if err := j.raise(ctx, in.alert(alertsUnstored, schemas.Warning, why)); err != nil {
+			return err
+		}
 	}
-	if err := j.respond(ctx, in); err != nil {
+	if err := j.respond(ctx, &in); err != nil {
 		return err
 	}
 	j.halfway = false
@@ -141,6 +147,12 @@ func (j *Judge) Move(to Position) {
 }
 
 func (in *Input) alert(rule string, severity schemas.Severity, description string) alert.Alert {
+	if in.Data == nil {
+		observed := in.Event.Link // it is no part of the event, but of the alert
+		in.Event.Link = nil
+		in.Data = in.Event.AppendJSON(nil)
+		in.Event.Link = observed
+	}
 	return alert.Alert{Event: in.Event, Data: in.Data, Rule: rule, Severity: severity, Description: description, Count: 1}
 }
 
@@ -153,7 +165,7 @@ func (j *Judge) raise(ctx context.Context, a alert.Alert) error {
 	return j.Alerts.Raise(ctx, a)
 }
 
-func (j *Judge) respond(ctx context.Context, in Input) error {
+func (j *Judge) respond(ctx context.Context, in *Input) error {
 	e := in.Event
 	if e.Sensor != nil {
 		if j.Link.Learn {
@@ -176,10 +188,10 @@ func (j *Judge) respond(ctx context.Context, in Input) error {
 	return j.evaluate(ctx, in)
 }
 
-func (j *Judge) evaluate(ctx context.Context, in Input) error {
+func (j *Judge) evaluate(ctx context.Context, in *Input) error {
 	e := in.Event
-	if set := j.Rules.Rules(); set.Evaluated != j.program {
-		j.program, j.evaluator = set.Evaluated, set.Evaluated.NewEvaluator()
+	if set := j.Rules.Rules(); set.Program != j.program {
+		j.program, j.evaluator = set.Program, set.Program.NewEvaluator()
 		j.links.Configure(set.Links)
 	}
 	j.links.Observe(e)
@@ -191,11 +203,13 @@ func (j *Judge) evaluate(ctx context.Context, in Input) error {
 		return nil
 	}
 	j.acting, j.relaying = j.acting[:0], j.relaying[:0]
+	held := false // a rule that relays was held back
 	for _, rule := range j.evaluator.Evaluate(e) {
 		count, ok := j.thresholds.Pass(rule.ID, rule.Threshold, e)
 		if !ok {
 			j.Metrics.Suppressed.Inc()
 			if len(rule.Relay) > 0 {
+				held = true
 				j.Log.Debug("not relayed: the rule's threshold holds it back", "rule", rule.ID, "event", e.ID)
 			}
 			continue
@@ -205,8 +219,11 @@ func (j *Judge) evaluate(ctx context.Context, in Input) error {
 			j.relaying = append(j.relaying, rule)
 		}
 	}
+	// Relaying is urgent: raising an alert may wait.
 	if len(j.relaying) > 0 {
-		j.Relay(j.relaying, e)
+		j.Relay.Relay(j.relaying, e, in.Stored)
+	} else if !held {
+		j.Relay.Unmatched(e)
 	}
 	for _, a := range j.acting {
 		if a.rule.Severity == "" {

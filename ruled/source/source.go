@@ -31,41 +31,25 @@ type Source struct {
 	log     *slog.Logger
 	m       *metrics.Metrics
 
-	rules   atomic.Pointer[Rules]
-	changed chan struct{}
+	rules atomic.Pointer[Rules]
 }
 
-// Rules are the rules of a file, by how they are evaluated, and its routers.
+// Rules are the rules of a file, and its routers.
 type Rules struct {
-	// Evaluated are asked of each event in its order, Relaying of each solicitation as soon
-	// as it arrives. A rule may be in both.
-	Evaluated, Relaying *rules.Program
-	Links               []router.Link
+	Program *rules.Program
+	Links   []router.Link
 
 	count, relays int // how many rules there are, and how many of them relay
 }
 
-// Divide returns the rules of a file by how they are evaluated.
-func Divide(set *rulefile.Set) *Rules {
-	var evaluated, relaying []rules.Rule
-	relays := 0
-	for _, rule := range set.Rules {
-		if len(rule.Relay) > 0 {
-			relays++
-		}
-		// What a rule remembers, or asks about the link, is only known in the order of events.
-		hurried := len(rule.Relay) > 0 && !rule.Remembers()
-		if hurried {
-			relaying = append(relaying, rule)
-		}
-		if rule.Severity != "" || !hurried {
-			if hurried {
-				rule.Relay = nil
-			}
-			evaluated = append(evaluated, rule)
+func compile(set *rulefile.Set) *Rules {
+	r := &Rules{Program: rules.Compile(set.Rules), Links: set.Links, count: len(set.Rules)}
+	for i := range set.Rules {
+		if len(set.Rules[i].Relay) > 0 {
+			r.relays++
 		}
 	}
-	return &Rules{rules.Compile(evaluated), rules.Compile(relaying), set.Links, len(set.Rules), relays}
+	return r
 }
 
 // lookEach is how often Follow looks at the file. A changed file is read one look later: it
@@ -90,7 +74,7 @@ func versionOf(path string) version {
 
 // Load reads the rule file, or the built-in rules if the path is empty. Its error has every fault of the file.
 func Load(path string, log *slog.Logger, m *metrics.Metrics) (*Source, error) {
-	s := &Source{log: log, changed: make(chan struct{}, 1), m: m}
+	s := &Source{log: log, m: m}
 	if path == "" {
 		s.use(rulefile.Builtin())
 		s.log.Info("using the built-in rules", "rules", s.Rules().count, "relaying", s.Rules().relays)
@@ -108,9 +92,6 @@ func Load(path string, log *slog.Logger, m *metrics.Metrics) (*Source, error) {
 
 // Rules returns the rules in force.
 func (s *Source) Rules() *Rules { return s.rules.Load() }
-
-// Changed receives a value when other rules are in force.
-func (s *Source) Changed() <-chan struct{} { return s.changed }
 
 // load reads the file and puts its rules in force, unless it has a fault.
 func (s *Source) load() error {
@@ -138,12 +119,8 @@ func (s *Source) load() error {
 }
 
 func (s *Source) use(set *rulefile.Set) {
-	s.rules.Store(Divide(set))
+	s.rules.Store(compile(set))
 	s.m.Rules.Set(float64(len(set.Rules)))
-	select {
-	case s.changed <- struct{}{}:
-	default:
-	}
 }
 
 // reload reads a file that was good before. If the new one has faults, they are logged and the old rules stay in force.

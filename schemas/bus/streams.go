@@ -18,6 +18,8 @@ type StreamConfig struct {
 	EventsAge      time.Duration `split_words:"true" default:"24h" desc:"age at which events are dropped"`
 	AlertsBytes    int64         `split_words:"true" default:"1073741824" desc:"maximum size of the stream of alerts, in bytes; the oldest are dropped"`
 	AlertsAge      time.Duration `split_words:"true" default:"720h" desc:"age at which alerts are dropped"`
+	// NoEvents makes no stream of events. ChangeEvents gives an existing one this age and size.
+	NoEvents, ChangeEvents bool `ignored:"true"`
 	// NoExporter makes no consumers for exporters.
 	NoExporter bool `ignored:"true"`
 }
@@ -41,13 +43,17 @@ func EnsureStreams(ctx context.Context, js jetstream.JetStream, cfg StreamConfig
 			MaxBytes: bytes, MaxAge: age, MaxMsgSize: maxMessage, Duplicates: min(duplicates, age),
 		}
 	}
-	events := stream(schemas.StreamEvents, "decoded ND frames", schemas.SubjectEvents, cfg.EventsBytes, cfg.EventsAge)
+	events := stream(schemas.StreamEvents, "decoded ND frames", schemas.SubjectBatches, cfg.EventsBytes, cfg.EventsAge)
 	alerts := stream(schemas.StreamAlerts, "alerts", schemas.SubjectAlerts, cfg.AlertsBytes, cfg.AlertsAge)
 	if cfg.EventsInMemory {
 		events.Storage = jetstream.MemoryStorage
 	}
-	for _, c := range []jetstream.StreamConfig{events, alerts} {
-		isNew, err := ensureStream(ctx, js, c)
+	streams := []jetstream.StreamConfig{alerts}
+	if !cfg.NoEvents {
+		streams = append(streams, events)
+	}
+	for _, c := range streams {
+		isNew, err := ensureStream(ctx, js, c, cfg.ChangeEvents && c.Name == schemas.StreamEvents)
 		if err != nil {
 			return made, fmt.Errorf("make stream %s: %w", c.Name, Explain(js, err))
 		}
@@ -55,7 +61,7 @@ func EnsureStreams(ctx context.Context, js jetstream.JetStream, cfg StreamConfig
 			made = append(made, c.Name)
 		}
 	}
-	isNew, err := ensureCopy(ctx, js, !cfg.NoExporter)
+	isNew, err := ensureCopy(ctx, js, !cfg.NoExporter, cfg.NoEvents)
 	if err != nil {
 		return made, fmt.Errorf("make the copy of stream %s for readers: %w", schemas.StreamAlerts, err)
 	}
@@ -65,7 +71,7 @@ func EnsureStreams(ctx context.Context, js jetstream.JetStream, cfg StreamConfig
 	return made, nil
 }
 
-func ensureStream(ctx context.Context, js jetstream.JetStream, c jetstream.StreamConfig) (made bool, err error) {
+func ensureStream(ctx context.Context, js jetstream.JetStream, c jetstream.StreamConfig, change bool) (made bool, err error) {
 	stream, err := js.Stream(ctx, c.Name)
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
@@ -78,10 +84,17 @@ func ensureStream(ctx context.Context, js jetstream.JetStream, c jetstream.Strea
 	case err != nil:
 		return false, err
 	}
-	if now := stream.CachedInfo().Config; now.MaxMsgSize < 0 {
-		now.MaxMsgSize = c.MaxMsgSize
-		if _, err := js.UpdateStream(ctx, now); err != nil {
-			return false, fmt.Errorf("limit the size of its messages: %w", err)
+	now := stream.CachedInfo().Config
+	updated := now
+	if now.MaxMsgSize < 0 {
+		updated.MaxMsgSize = c.MaxMsgSize
+	}
+	if change {
+		updated.MaxAge, updated.MaxBytes = c.MaxAge, c.MaxBytes
+	}
+	if now.MaxMsgSize != updated.MaxMsgSize || now.MaxAge != updated.MaxAge || now.MaxBytes != updated.MaxBytes {
+		if _, err := js.UpdateStream(ctx, updated); err != nil {
+			return false, fmt.Errorf("change its limits: %w", err)
 		}
 	}
 	return false, nil
@@ -90,7 +103,7 @@ func ensureStream(ctx context.Context, js jetstream.JetStream, c jetstream.Strea
 // ensureCopy makes the copy of the alerts, and the consumers for exporters, if the
 // server has the accounts for them. A copy that is ahead of the stream is that of a
 // deleted stream and would never get another alert, so it is made again.
-func ensureCopy(ctx context.Context, js jetstream.JetStream, exporter bool) (made bool, err error) {
+func ensureCopy(ctx context.Context, js jetstream.JetStream, exporter, noEvents bool) (made bool, err error) {
 	readers, err := jetstream.NewWithAPIPrefix(js.Conn(), schemas.CopyAPI)
 	if err != nil {
 		return false, err
@@ -103,8 +116,8 @@ func ensureCopy(ctx context.Context, js jetstream.JetStream, exporter bool) (mad
 		return false, err
 	}
 	for _, name := range []string{schemas.StreamEvents, schemas.StreamAlerts} {
-		if !exporter {
-			break
+		if !exporter || name == schemas.StreamEvents && noEvents {
+			continue
 		}
 		if _, err := js.CreateOrUpdateConsumer(ctx, name, jetstream.ConsumerConfig{
 			Durable: schemas.ConsumerExporter, Description: "for a program that exports the messages", AckPolicy: jetstream.AckExplicitPolicy,

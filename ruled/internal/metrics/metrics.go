@@ -13,9 +13,9 @@ type Metrics struct {
 	Events, Invalid, Missed     prometheus.Counter
 	Alerts                      map[schemas.Severity]prometheus.Counter
 	AlertsAgain, Suppressed     prometheus.Counter
-	Unstored                    prometheus.Counter
+	Unstored, Unwritten         prometheus.Counter
 	Relays, RelaysLost          prometheus.Counter
-	RelaysNothing               prometheus.Counter
+	RelaysLate, RelaysNothing   prometheus.Counter
 	Rules                       prometheus.Gauge
 	ReloadsTaken, ReloadsFailed prometheus.Counter
 }
@@ -29,7 +29,7 @@ func New(r prometheus.Registerer) (*Metrics, error) {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label})
 	}
 	alerts := vector("nd_ruled_alerts_total", "severity", "Alerts raised, by severity.")
-	relays := vector("nd_ruled_relays_total", "outcome", "Relay commands, by outcome: sent; lost, for NATS was away; or no_target, for the event that matched is no Neighbor Solicitation.")
+	relays := vector("nd_ruled_relays_total", "outcome", "Relay commands, by outcome: sent; lost, for NATS was away; late, for the event waited too long; or no_target, for the event that matched is no Neighbor Solicitation.")
 	reloads := vector("nd_ruled_reloads_total", "outcome", "Times that the rule file was read again, by outcome.")
 	m := &Metrics{
 		Events:        counter("nd_ruled_events_total", "Events evaluated, without the heartbeats of sensors."),
@@ -38,9 +38,11 @@ func New(r prometheus.Registerer) (*Metrics, error) {
 		Alerts:        map[schemas.Severity]prometheus.Counter{},
 		AlertsAgain:   counter("nd_ruled_alerts_repeated_total", "Alerts not raised again for an event that was delivered again."),
 		Unstored:      counter("nd_ruled_unstored_alerts_total", "Alerts that were written and not stored: there was no room for them."),
+		Unwritten:     counter("nd_ruled_unwritten_alerts_total", "Alerts that were stored and not written: the program that reads them is too slow."),
 		Suppressed:    counter("nd_ruled_suppressed_matches_total", "Matches of rules that their thresholds have suppressed; the next alert of the rule counts them."),
 		Relays:        relays.WithLabelValues("sent"),
 		RelaysLost:    relays.WithLabelValues("lost"),
+		RelaysLate:    relays.WithLabelValues("late"),
 		RelaysNothing: relays.WithLabelValues("no_target"),
 		Rules:         prometheus.NewGauge(prometheus.GaugeOpts{Name: "nd_ruled_rules", Help: "Rules in force."}),
 		ReloadsTaken:  reloads.WithLabelValues("taken"),
@@ -49,7 +51,7 @@ func New(r prometheus.Registerer) (*Metrics, error) {
 	for _, s := range []schemas.Severity{schemas.Info, schemas.Warning, schemas.Critical} {
 		m.Alerts[s] = alerts.WithLabelValues(string(s))
 	}
-	for _, c := range []prometheus.Collector{m.Events, m.Invalid, m.Missed, alerts, m.AlertsAgain, m.Unstored, m.Suppressed, relays, m.Rules, reloads} {
+	for _, c := range []prometheus.Collector{m.Events, m.Invalid, m.Missed, alerts, m.AlertsAgain, m.Unstored, m.Unwritten, m.Suppressed, relays, m.Rules, reloads} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("register ruled's counters: %w", err)
 		}
