@@ -86,7 +86,7 @@ func (f *fixture) run(t testing.TB) (stop func()) {
 	done := make(chan error, 1)
 	go func() {
 		done <- Run(ctx, f.config, Deps{
-			Log: slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Registry: f.registry, Conn: conn, Bus: conn,
+			Log: slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Registry: f.registry, Conn: conn,
 			Health: begun(f.reading), ticks: f.ticks,
 		})
 	}()

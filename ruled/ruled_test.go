@@ -26,7 +26,6 @@ func TestAlertAndRelay(t *testing.T) {
 	f := start(t, testRules)
 	relays := f.subscribe(t, "nd.relay.>")
 	f.run(t)
-	f.waitRelaying(t)
 	e := solicitation(1)
 	f.publish(t, e)
 
@@ -238,7 +237,7 @@ func TestBadRulesAtStart(t *testing.T) {
 	f := start(t, `<rules><rule id="bad"><match field="nd.nope"/></rule></rules>`)
 	registry := prometheus.NewRegistry()
 	conn := connect(t, f.server, registry)
-	err := Run(testContext(t), f.config, Deps{Log: slog.New(slog.DiscardHandler), Registry: registry, Conn: conn, Bus: conn})
+	err := Run(testContext(t), f.config, Deps{Log: slog.New(slog.DiscardHandler), Registry: registry, Conn: conn})
 	var usage process.UsageError
 	if !errors.As(err, &usage) || !strings.HasPrefix(err.Error(), f.config.Rules+":1: ") {
 		t.Errorf("error %v", err)
@@ -271,7 +270,7 @@ func (f *fixture) learn(t *testing.T, events ...*schemas.Event) Learned {
 	ctx, stop := context.WithCancel(t.Context())
 	go func() {
 		done <- Run(ctx, f.config, Deps{
-			Log: slog.New(slog.DiscardHandler), Registry: f.registry, Conn: conn, Bus: conn,
+			Log: slog.New(slog.DiscardHandler), Registry: f.registry, Conn: conn,
 			Health:  begun(reading),
 			Learned: func(l Learned) { learned = l },
 		})

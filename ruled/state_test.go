@@ -211,9 +211,6 @@ func TestRelayInTurn(t *testing.T) {
 	f := start(t, `<rules><rule id="newcomers"><match field="nd.ns"/><match field="link.station.new"/><relay/></rule></rules>`)
 	relays := f.subscribe(t, "nd.relay.>")
 	f.run(t)
-	old := from(1, 9, "fe80::9")
-	old.Time = old.Time.Add(-f.config.RelayTTL)
-	f.publish(t, old) // too late
 	f.publish(t, from(2, 1, "fe80::1"))
 	f.publish(t, from(3, 1, "fe80::1"))
 	f.publish(t, from(4, 2, "fe80::2"))

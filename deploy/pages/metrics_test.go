@@ -83,7 +83,7 @@ func register(t *testing.T) *prometheus.Registry {
 	publisher := bus.NewPublisher(conn, bus.PublisherConfig{InFlight: 1, Buffer: 1 << 20, AckTimeout: bus.DefaultAckTimeout}, log)
 	for _, err := range []error{
 		sensor.Run(ctx, capture, sensor.Deps{Log: log, Registry: r, Publisher: publisher}),
-		ruled.Run(ctx, rules, ruled.Deps{Log: log, Registry: r, Conn: conn, Bus: conn}),
+		ruled.Run(ctx, rules, ruled.Deps{Log: log, Registry: r, Conn: conn}),
 	} {
 		if err != nil && !errors.Is(err, context.Canceled) {
 			t.Fatal(err)

@@ -6,104 +6,75 @@ import (
 	"strconv"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
-// handed is an alert as a program gets it.
-type handed struct {
-	Alert string
-	Seq   uint64
-	After time.Duration // since the test began
+func newDropped() prometheus.Counter {
+	return prometheus.NewCounter(prometheus.CounterOpts{Name: "dropped"})
 }
 
-// An alert is handed over when it is stored, and after a moment if it is not, each once and in their order.
+// Alerts are handed over in their order, also those that are left when the context ends.
 func TestOutboxHandsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		began := time.Now()
-		var got []handed
-		o := newOutbox(func(alert []byte, seq uint64) {
-			got = append(got, handed{string(alert), seq, time.Since(began)})
-		}, 1<<10, false)
+		var got []string
+		o := newOutbox(func(alert []byte, id string, after uint64) {
+			got = append(got, string(alert)+id+strconv.FormatUint(after, 10))
+		}, 1<<10, newDropped())
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() { defer close(ended); o.run(ctx) }()
-		for n := range 4 {
-			o.raise(ctx, []byte(strconv.Itoa(n)), true)
+		for n := range 3 {
+			o.raise(raised{[]byte("alert "), strconv.Itoa(n) + " after ", uint64(n) + 7})
 		}
-		o.store(7)
 		synctest.Wait()
-		time.Sleep(giveAfter / 2)
-		o.store(8)
-		synctest.Wait()
-		time.Sleep(giveAfter)
-		// The last two were handed over by now. That they are stored changes nothing.
-		o.store(9)
-		o.raise(ctx, []byte("4"), true)
-		o.store(10)
-		o.store(11)
-		synctest.Wait()
-		o.raise(ctx, []byte("never"), false)
-		o.raise(ctx, []byte("5"), true)
-		synctest.Wait()
-		cancel() // with the rest at the end
+		if len(got) != 3 {
+			t.Errorf("handed over at once: %q", got)
+		}
+		cancel()
+		o.raise(raised{[]byte("the last "), "3 after ", 9})
 		<-ended
-		want := []handed{{"0", 7, 0}, {"1", 8, giveAfter / 2}, {"2", 0, giveAfter}, {"3", 0, giveAfter}, {"4", 11, 3 * giveAfter / 2}, {"never", 0, 3 * giveAfter / 2}, {"5", 0, 3 * giveAfter / 2}}
+		want := []string{"alert 0 after 7", "alert 1 after 8", "alert 2 after 9", "the last 3 after 9"}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	})
 }
 
-// A program that is slow is waited for. One that is stuck is not, unless nothing may be left out.
+// A program that is stuck makes nothing wait: the oldest alerts are left out, and counted.
 func TestOutboxIsBounded(t *testing.T) {
-	for _, lossless := range []bool{false, true} {
-		synctest.Test(t, func(t *testing.T) {
-			const alerts = 40
-			const most = 1 << 20
-			big := make([]byte, most/10)
-			release := make(chan struct{})
-			var got []int
-			o := newOutbox(func(alert []byte, _ uint64) {
-				if len(got) == 5 {
-					<-release
-				}
-				got = append(got, int(alert[0]))
-			}, most, lossless)
-			ctx, cancel := context.WithCancel(t.Context())
-			ended := make(chan struct{})
-			go func() { defer close(ended); o.run(ctx) }()
-			raised := make(chan struct{})
-			go func() {
-				defer close(raised)
-				for n := range alerts {
-					o.raise(ctx, append([]byte{byte(n)}, big...), true)
-					o.store(0)
-				}
-			}()
-			if lossless {
-				time.Sleep(time.Hour)
-				select {
-				case <-raised:
-					t.Fatal("alerts are left out")
-				default:
-				}
-				close(release)
-				<-raised
-			} else {
-				<-raised // although it is stuck
-				close(release)
+	synctest.Test(t, func(t *testing.T) {
+		const alerts = 40
+		const most = 1 << 20
+		big := make([]byte, most/10)
+		release := make(chan struct{})
+		var got []int
+		dropped := newDropped()
+		o := newOutbox(func(alert []byte, _ string, _ uint64) {
+			if len(got) == 5 {
+				<-release
 			}
-			synctest.Wait()
-			cancel()
-			<-ended
-			if !slices.IsSorted(got) || got[len(got)-1] != alerts-1 {
-				t.Errorf("handed over: %v", got)
+			got = append(got, int(alert[0]))
+		}, most, dropped)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { defer close(ended); o.run(ctx) }()
+		for n := range alerts {
+			o.raise(raised{alert: append([]byte{byte(n)}, big...)})
+			if n < 6 {
+				synctest.Wait()
 			}
-			if lost := alerts - len(got); (lost == 0) != lossless || uint64(lost) != o.dropped {
-				t.Errorf("%d of %d alerts are left out, counted %d", lost, alerts, o.dropped)
-			}
-		})
-	}
+		}
+		close(release)
+		cancel()
+		<-ended
+		if !slices.IsSorted(got) || got[len(got)-1] != alerts-1 || len(got) < 6+9 {
+			t.Errorf("handed over: %v", got)
+		}
+		if lost := alerts - len(got); lost == 0 || testutil.ToFloat64(dropped) != float64(lost) {
+			t.Errorf("%d of %d alerts are left out, counted %v", lost, alerts, testutil.ToFloat64(dropped))
+		}
+	})
 }

@@ -101,6 +101,8 @@ func (f *Feed) wholeStream() bool { return f.Events == schemas.SubjectEvents }
 type delivery struct {
 	// stored is the sequence number of the message in the stream.
 	stored uint64
+	// at is when it was stored, in nanoseconds since 1970 by the server's clock.
+	at uint64
 	// pending is how many events of the stream were behind it.
 	pending uint64
 	// number counts what the consumer has delivered since it was reset, from 1. A gap is a
@@ -122,7 +124,7 @@ func parseDelivery(reply string) (delivery, error) {
 	if err != nil || !strings.HasPrefix(reply, "$JS.ACK.") {
 		return delivery{}, fmt.Errorf("message with reply subject %q does not come from a consumer", reply)
 	}
-	return delivery{stored: numbers[3], number: numbers[2], pending: numbers[0]}, nil
+	return delivery{stored: numbers[3], number: numbers[2], at: numbers[1], pending: numbers[0]}, nil
 }
 
 // setReading notes that a session reads events, or no longer. What sensors published before,
@@ -166,7 +168,9 @@ func (f *Feed) handle(ctx context.Context, msg jetstream.Msg) error {
 	}
 	missed := f.gone
 	f.gone = 0
-	if err := f.Judge.Judge(ctx, judge.Input{Event: &f.reader.Event, Data: msg.Data(), Missed: missed, Position: position}); err != nil {
+	if err := f.Judge.Judge(ctx, judge.Input{
+		Event: &f.reader.Event, Data: msg.Data(), Stored: time.Unix(0, int64(at.at)), Missed: missed, Position: position,
+	}); err != nil {
 		return err
 	}
 	f.position = position

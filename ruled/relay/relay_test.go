@@ -2,26 +2,25 @@ package relay
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/ndmon/ndmon/ruled/internal/metrics"
-	"github.com/ndmon/ndmon/ruled/source"
+	"github.com/ndmon/ndmon/ruled/rules"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
-// solicitation returns an event, the n-th.
-func solicitation(n int) *schemas.Event {
+func solicitation() *schemas.Event {
 	return &schemas.Event{
-		Type: schemas.TypeEvent, ID: fmt.Sprintf("e%d", n), Time: time.Now().UTC().Round(0), Host: "r1", Interface: "eth0", Direction: schemas.Out, Master: true,
+		Type: schemas.TypeEvent, ID: "e1", Time: time.Now().UTC().Round(0), Host: "r1", Interface: "eth0", Direction: schemas.Out, Master: true,
 		Ethernet: &schemas.Ethernet{Source: schemas.MAC{2}, Destination: schemas.MAC{0x33, 0x33}},
 		Inet6:    &schemas.Inet6{Source: netip.MustParseAddr("fe80::1"), Destination: netip.MustParseAddr("ff02::1:ff00:42"), Payload: 24, NextHeader: 58, HopLimit: 255},
 		ICMP6:    &schemas.ICMP6{Type: 135},
@@ -29,104 +28,101 @@ func solicitation(n int) *schemas.Event {
 	}
 }
 
-// countingBus counts what is published.
-type countingBus struct {
-	published    []string
-	unsubscribed bool
+// sender keeps what is sent.
+type sender struct {
+	*Relayer
+	sent    []string
+	failing error
+	log     bytes.Buffer
 }
 
-func (b *countingBus) Subscribe(string, func(string, []byte)) (func() error, error) {
-	return func() error { b.unsubscribed = true; return nil }, nil
-}
-
-func (b *countingBus) Publish(subject string, _ []byte) error {
-	b.published = append(b.published, subject)
-	return nil
-}
-
-// A solicitation costs no memory on its way to a command but for the command's
-// id, and none at all if it is not relayed.
-func TestRelayDoesNotAllocate(t *testing.T) {
-	for name, tt := range map[string]struct {
-		to     string
-		master bool
-		want   []string
-		most   float64
-	}{
-		"origin":      {"origin", true, []string{"nd.relay.r1"}, 1},
-		"two":         {"r1 r2", true, []string{"nd.relay.r1", "nd.relay.r2"}, 2},
-		"all":         {"all", true, []string{"nd.relay"}, 1},
-		"not relayed": {"all", false, nil, 0},
-	} {
-		m, err := metrics.New(prometheus.NewRegistry())
-		if err != nil {
-			t.Fatal(err)
-		}
-		file := filepath.Join(t.TempDir(), "rules.xml")
-		if err := os.WriteFile(file, []byte(`<rules><rule><match field="nd.ns"/><match field="master"/><relay to="`+tt.to+`"/></rule></rules>`), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		rules, err := source.Load(file, slog.New(slog.DiscardHandler), m)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var log bytes.Buffer
-		bus := &countingBus{published: make([]string, 0, 4096)}
-		r := New(Config{TTL: time.Second, Log: slog.New(slog.NewTextHandler(&log, nil)), Bus: bus, Metrics: m, Rules: rules})
-		e := solicitation(1)
-		e.Master = tt.master
-		subject, data := schemas.EventSubject(e.Host, e.Interface, e.Kind()), e.AppendJSON(nil)
-		if n := testing.AllocsPerRun(1000, func() { r.handle(subject, data) }); n > tt.most {
-			t.Errorf("%s: %v allocations, at most %v", name, n, tt.most)
-		}
-		if got := bus.published[:min(len(tt.want), len(bus.published))]; !slices.Equal(got, tt.want) || tt.want == nil && len(bus.published) > 0 {
-			t.Errorf("%s: published on %v, want %v", name, got, tt.want)
-		}
-		if log.Len() > 0 {
-			t.Errorf("%s: %s", name, &log)
-		}
-	}
-}
-
-// A sensor of the same process hands its solicitations over, and the commands for
-// them are handed on before they are published.
-func TestRelayWithinTheProcess(t *testing.T) {
-	var receive func(*schemas.Event)
-	stopped := false
-	b := &countingBus{}
-	var given []string
+func newSender(t *testing.T, level slog.Level) *sender {
+	t.Helper()
 	m, err := metrics.New(prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := slog.New(slog.DiscardHandler)
-	rules, err := source.Load("", log, m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := New(Config{
-		Log: log, Bus: b, Metrics: m, Rules: rules, Events: schemas.SubjectEvents, TTL: time.Second,
-		Solicitations: func(f func(*schemas.Event)) func() {
-			receive = f
-			return func() { stopped = true }
+	s := &sender{sent: make([]string, 0, 4096)}
+	s.Relayer = New(Config{
+		TTL: 3 * time.Second, Metrics: m, Log: slog.New(slog.NewTextHandler(&s.log, &slog.HandlerOptions{Level: level})),
+		Send: func(subject string, _ *schemas.Relay) error {
+			s.sent = append(s.sent, subject)
+			return s.failing
 		},
-		Command: func(c *schemas.Relay) { given = append(given, c.Host+" "+c.Target.String()) },
 	})
-	stop, err := r.subscribe()
-	if err != nil {
-		t.Fatal(err)
+	return s
+}
+
+// A command costs no memory but that of its id.
+func TestRelayDoesNotAllocate(t *testing.T) {
+	for name, tt := range map[string]struct {
+		to   []string
+		want []string
+		most float64
+	}{
+		"origin": {[]string{rules.RelayOrigin}, []string{"nd.relay.r1"}, 1},
+		"two":    {[]string{"r1", "r2"}, []string{"nd.relay.r1", "nd.relay.r2"}, 2},
+		"all":    {[]string{rules.RelayAll}, []string{"nd.relay"}, 1},
+	} {
+		s, e := newSender(t, slog.LevelInfo), solicitation()
+		matched := []*rules.Rule{{ID: "a", Relay: tt.to}}
+		if n := testing.AllocsPerRun(1000, func() { s.Relay(matched, e, time.Time{}) }); n > tt.most {
+			t.Errorf("%s: %v allocations, at most %v", name, n, tt.most)
+		}
+		if got := s.sent[:len(tt.want)]; !slices.Equal(got, tt.want) {
+			t.Errorf("%s: sent on %v, want %v", name, got, tt.want)
+		}
 	}
-	event := solicitation(1)
-	event.Master = true
-	receive(event)
-	want := []string{event.Host + " " + event.ND.NS.TargetAddress.String()}
-	if diff := cmp.Diff(want, given); diff != "" {
-		t.Errorf("handed on (-want +got):\n%s", diff)
+}
+
+// Each outcome is counted, and said to those who debug.
+func TestOutcomes(t *testing.T) {
+	now := time.Now()
+	advertisement := solicitation()
+	advertisement.ND = &schemas.ND{NA: &schemas.NA{}}
+	old := solicitation() // by the clock of its host, which is wrong
+	old.Time = old.Time.Add(-time.Hour)
+	for name, tt := range map[string]struct {
+		event   *schemas.Event
+		stored  time.Time
+		failing error
+		counter func(*metrics.Metrics) prometheus.Counter
+		log     string
+	}{
+		"sent":        {solicitation(), time.Time{}, nil, func(m *metrics.Metrics) prometheus.Counter { return m.Relays }, "msg=relay rule=a target=2001:db8::42 host=r1"},
+		"from stream": {old, now, nil, func(m *metrics.Metrics) prometheus.Counter { return m.Relays }, "msg=relay rule=a"},
+		"late":        {solicitation(), now.Add(-3 * time.Second), nil, func(m *metrics.Metrics) prometheus.Counter { return m.RelaysLate }, "the event is too old"},
+		"lost":        {solicitation(), time.Time{}, errors.New("away"), func(m *metrics.Metrics) prometheus.Counter { return m.RelaysLost }, `msg="relay command is lost" target=2001:db8::42 host=r1 error=away`},
+		"no target":   {advertisement, time.Time{}, nil, func(m *metrics.Metrics) prometheus.Counter { return m.RelaysNothing }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSender(t, slog.LevelDebug)
+			s.failing = tt.failing
+			s.Relay([]*rules.Rule{{ID: "a", Relay: []string{"r1"}}}, tt.event, tt.stored)
+			sum := 0.0
+			for _, c := range []prometheus.Counter{s.Metrics.Relays, s.Metrics.RelaysLate, s.Metrics.RelaysLost, s.Metrics.RelaysNothing} {
+				sum += testutil.ToFloat64(c)
+			}
+			if n := testutil.ToFloat64(tt.counter(s.Metrics)); n != 1 || sum != 1 {
+				t.Errorf("counted %v of %v", n, sum)
+			}
+			if log := s.log.String(); !strings.Contains(log, tt.log) || tt.log == "" && log != "" {
+				t.Errorf("logged %q, want %q", log, tt.log)
+			}
+		})
 	}
-	if diff := cmp.Diff([]string{schemas.RelaySubject(event.Host)}, b.published); diff != "" {
-		t.Errorf("published on (-want +got):\n%s", diff)
-	}
-	if err := stop(); err != nil || !stopped || !b.unsubscribed {
-		t.Errorf("stop: %v, stopped %v, unsubscribed %v", err, stopped, b.unsubscribed)
+}
+
+func TestUnmatched(t *testing.T) {
+	advertisement := solicitation()
+	advertisement.ND = &schemas.ND{NA: &schemas.NA{}}
+	for level, want := range map[slog.Level]string{slog.LevelInfo: "", slog.LevelDebug: fmt.Sprint(
+		`msg="no rule relays this solicitation" host=r1 interface=eth0 direction=out target=2001:db8::42 source=fe80::1 master=true proxy=false event=e1`, "\n")} {
+		s := newSender(t, level)
+		s.Unmatched(advertisement)
+		s.Unmatched(solicitation())
+		if log := s.log.String(); !strings.HasSuffix(log, want) || strings.Count(log, "\n") != strings.Count(want, "\n") {
+			t.Errorf("at level %v: %q, want %q", level, log, want)
+		}
 	}
 }
