@@ -92,16 +92,16 @@ func (o *Output) note(after uint64, id string) {
 	}
 }
 
-// noted reads what note has written.
-func noted(position io.ReaderAt) (after uint64, id string) {
+// noted reads what note has written, if it has.
+func noted(position io.ReaderAt) (after uint64, id string, ok bool) {
 	head := make([]byte, 8+2)
 	n, _ := position.ReadAt(head, 0)
 	if n < 8 {
-		return 0, ""
+		return 0, "", false
 	}
 	name := make([]byte, binary.BigEndian.Uint16(head[8:]))
 	n, _ = position.ReadAt(name, int64(len(head)))
-	return binary.BigEndian.Uint64(head), string(name[:n])
+	return binary.BigEndian.Uint64(head), string(name[:n]), true
 }
 
 // Resume writes the alerts that the previous process stored and did not write, because it
@@ -113,9 +113,9 @@ func (o *Output) Resume(ctx context.Context, js jetstream.JetStream, path string
 		return nil, fmt.Errorf("open the file with the position in the alerts: %w", err)
 	}
 	var missed [][]byte
-	after, id := noted(position)
 	stored := reader{log: o.log}
-	if after > 0 || id != "" {
+	after, id, again := noted(position)
+	if again {
 		stored.next = after + 1
 	}
 	found := id == ""
