@@ -97,7 +97,7 @@ func (p *parts) run(ctx context.Context, f func(context.Context) error) *part {
 func (p *parts) connect() error {
 	var cfg bus.Config
 	options := bus.Options{Name: "ndmon", Log: p.deps.Log, Registry: p.deps.Registry, NoEcho: true}
-	l := &listened{own: map[string]int{}}
+	l := &listened{}
 	switch {
 	case p.server != nil:
 		cfg.URL, cfg.NKey, options.InProcess = "nats://in-process", p.server.seedFile, p.server

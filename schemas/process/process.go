@@ -102,6 +102,7 @@ func (p *Program) run(path string, stderr io.Writer) error {
 	if err := ServeMetrics(ctx, shared.Metrics, env); err != nil {
 		return UsageError{Err: fmt.Errorf("%s_METRICS: %w", p.Prefix, err)}
 	}
+	go ReturnMemory(ctx)
 	env.Log.Info("starting", "version", versionLine(path))
 	for _, name := range unknownVariables(p.Prefix, p.variables(&shared)) {
 		env.Log.Warn("unknown variable, it has no effect; see --help", "variable", name)

@@ -1,0 +1,101 @@
+package process
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"runtime/debug"
+	"runtime/metrics"
+	"strings"
+	"time"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
+	"golang.org/x/sys/unix"
+)
+
+// reserve is the most that is left of a limit for memory outside the Go runtime, such as
+// the pages of the program, in bytes. It is also at most a quarter of the limit.
+const reserve = 32 << 20
+
+// LimitMemory makes the garbage collector keep the process within the memory limit of its
+// cgroup, unless GOMEMLIMIT sets another limit. It returns the limit in bytes, 0 for none.
+func LimitMemory() int64 {
+	// An error means that there is no cgroup or no limit.
+	memlimit.SetGoMemLimitWithOpts(memlimit.WithRatio(1), memlimit.WithProvider(func() (uint64, error) {
+		limit, err := memlimit.FromCgroup()
+		return limit - min(limit/4, reserve), err
+	}))
+	if limit := debug.SetMemoryLimit(-1); limit < math.MaxInt64 {
+		return limit
+	}
+	return 0
+}
+
+// WithinMemory returns the value of the setting of a variable. If the variable is not set,
+// the value is at most share, which is a part of the result of LimitMemory (0: no limit),
+// but not below least.
+func WithinMemory(variable string, value, share, least int) int {
+	if _, given := os.LookupEnv(variable); given || share == 0 {
+		return value
+	}
+	return min(value, max(share, least))
+}
+
+const (
+	// returnInterval is how often ReturnMemory looks.
+	returnInterval = 2 * time.Second
+	// quiet is the most that is allocated in an interval in which a collection is no burden, and
+	// worthwhile how much must have been allocated for one, in bytes.
+	quiet, worthwhile = 1 << 20, 4 << 20
+)
+
+// ReturnMemory returns memory to the system until the context ends, whenever less is in use than
+// before: after the start, and after a flood. The Go runtime itself collects garbage only when
+// more is allocated, or after two minutes.
+func ReturnMemory(ctx context.Context) {
+	allocated := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	var before, returned uint64
+	ticker := time.NewTicker(returnInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		metrics.Read(allocated)
+		now := allocated[0].Value.Uint64()
+		if now-before < quiet && now-returned > worthwhile {
+			debug.FreeOSMemory()
+			if returned == 0 {
+				releaseProgram()
+			}
+			returned = now
+		}
+		before = now
+	}
+}
+
+// releaseProgram has the system forget the pages of the program, most of which only the start
+// needed. Those that are used again are read again. It is no more than a saving: errors change nothing.
+func releaseProgram() {
+	path, err := os.Executable()
+	if err != nil {
+		return
+	}
+	maps, err := os.Open("/proc/self/maps")
+	if err != nil {
+		return
+	}
+	defer maps.Close()
+	for lines := bufio.NewScanner(maps); lines.Scan(); {
+		var begin, end uintptr
+		var rights string
+		if _, err := fmt.Sscanf(lines.Text(), "%x-%x %s", &begin, &end, &rights); err == nil &&
+			strings.HasSuffix(lines.Text(), path) && !strings.Contains(rights, "w") {
+			unix.Syscall(unix.SYS_MADVISE, begin, end-begin, unix.MADV_PAGEOUT)
+		}
+	}
+}
