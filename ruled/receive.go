@@ -48,6 +48,7 @@ func (r *run) receive(ctx context.Context) error {
 	})
 	defer stop()
 	r.Health(nil)
+	r.Log.Info("evaluating events")
 	watch := time.NewTicker(streamsInterval)
 	defer watch.Stop()
 	for {

@@ -58,7 +58,7 @@ func TestStreamsAreDeleted(t *testing.T) {
 		t.Run("ndmon "+name, func(t *testing.T) {
 			t.Parallel()
 			r := lab.NewRouter(t)
-			p := monitor(t, r)
+			p := monitor(t, r, "--record", "1h")
 			nc := connect(t, r.Namespace, localNATS)
 			f := startFlow(t, r.Upstream.Wire("eth0"))
 			f.wait(300)

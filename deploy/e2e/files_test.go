@@ -254,7 +254,7 @@ func TestReadLeavesNothingBehind(t *testing.T) {
 				Path: "/bin/sh", Args: []string{"-c", tc.script, program("ndmon").Path, big, empty, closed}, Env: []string{"TMPDIR=" + dir},
 			})
 			if tc.interrupted {
-				p.Stderr.WaitFor("reading events")
+				p.Stderr.WaitFor("evaluating events")
 				p.Signal(syscall.SIGINT)
 			}
 			exits(t, p, 0)

@@ -126,15 +126,15 @@ func (p *parts) at() string {
 	return " at " + p.cfg.NATS
 }
 
-// relay hands a relay command over to the pinger of this process, and publishes it for whoever listens.
-func (p *parts) relay(subject string, command *schemas.Relay) error {
+// relay publishes a relay command for whoever listens, and hands it over to the pinger of this process.
+func (p *parts) relay(subject string, command *schemas.Relay) (err error) {
+	if p.bus != nil && p.bus.Listened(subject) {
+		err = p.bus.Publish(subject, command.AppendJSON(nil))
+	}
 	if command.Host == p.cfg.Host || command.Host == schemas.EveryHost {
 		p.commands.send(command)
 	}
-	if p.bus == nil || !p.bus.Listened(subject) {
-		return nil
-	}
-	return p.bus.Publish(subject, command.AppendJSON(nil))
+	return err
 }
 
 // startSensor starts the sensor, and a publisher if events are stored.

@@ -3,22 +3,24 @@ package alert
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// outbox hands the alerts over to a program in this process, in their order, without making
-// who raises them wait.
+// outbox hands the alerts over to a program in this process, in their order.
 type outbox struct {
 	give func(alert []byte, id string, after uint64)
 	// most bounds the alerts that wait, in bytes. The oldest are dropped: they are stored.
 	most    int
 	dropped prometheus.Counter
 	kick    chan struct{}
+	taken   chan struct{} // receives when an alert was handed over
 
 	mu    sync.Mutex
 	queue []raised
 	bytes int
+	stuck bool // none was handed over for stuckAfter
 }
 
 // raised are the arguments of give.
@@ -29,21 +31,39 @@ type raised struct {
 }
 
 func newOutbox(give func([]byte, string, uint64), most int, dropped prometheus.Counter) *outbox {
-	return &outbox{give: give, most: most, dropped: dropped, kick: make(chan struct{}, 1)}
+	return &outbox{give: give, most: most, dropped: dropped, kick: make(chan struct{}, 1), taken: make(chan struct{}, 1)}
 }
 
-// raise adds an alert.
-func (o *outbox) raise(a raised) {
+// raise adds an alert. It waits for room as long as the program receives alerts. When the
+// program is stuck, the oldest alerts are dropped.
+func (o *outbox) raise(ctx context.Context, a raised) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for len(o.queue) > 0 && o.bytes+len(a.alert) > o.most {
-		o.pop()
-		o.dropped.Inc()
+	for len(o.queue) > 0 && o.bytes+len(a.alert) > o.most && ctx.Err() == nil {
+		if o.stuck {
+			o.pop()
+			o.dropped.Inc()
+			continue
+		}
+		stuck := false
+		o.mu.Unlock()
+		select {
+		case <-ctx.Done():
+		case <-o.taken:
+		case <-time.After(stuckAfter):
+			stuck = true
+		}
+		o.mu.Lock()
+		o.stuck = o.stuck || stuck
 	}
 	o.queue = append(o.queue, a)
 	o.bytes += len(a.alert)
+	signal(o.kick)
+}
+
+func signal(c chan struct{}) {
 	select {
-	case o.kick <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -64,6 +84,8 @@ func (o *outbox) next() (a raised, ok bool) {
 		o.queue = nil // free its memory
 		return raised{}, false
 	}
+	o.stuck = false
+	signal(o.taken)
 	return o.pop(), true
 }
 

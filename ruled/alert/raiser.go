@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"github.com/nats-io/nats.go"
@@ -33,6 +34,7 @@ type Raiser struct {
 	seed     maphash.Seed
 	raised   *simplelru.LRU[uint64, struct{}] // hashes of the ids of alerts
 	unstored int                              // alerts that were not stored since that was reported
+	stuck    bool                             // there was no room for the last alert, although it waited
 }
 
 // Alert is an alert to raise.
@@ -123,8 +125,9 @@ func (r *Raiser) stored(ctx context.Context) (func(string) bool, error) {
 }
 
 // Raise publishes an alert, unless it was raised before. While too many alerts are not stored
-// yet, it waits, except where a program in this process receives the alerts: relaying and that
-// program must not wait for the disk. Then the alert is counted as not stored.
+// yet, it waits. Where a program in this process receives the alerts it does so only as long as
+// others are stored, because relaying and that program must not wait for a disk that is full:
+// then the alert is counted as not stored.
 func (r *Raiser) Raise(ctx context.Context, a Alert) error {
 	id := a.Event.ID + "." + a.Rule
 	if !r.isNew(id) {
@@ -156,7 +159,7 @@ func (r *Raiser) Raise(ctx context.Context, a Alert) error {
 	}
 	switch after := r.last.Load(); {
 	case r.outbox != nil:
-		r.outbox.raise(raised{data, id, after})
+		r.outbox.raise(ctx, raised{data, id, after})
 	case r.c.Receive != nil:
 		r.c.Receive(data, id, after)
 	}
@@ -167,14 +170,24 @@ func (r *Raiser) Raise(ctx context.Context, a Alert) error {
 	return nil
 }
 
+// stuckAfter is how long an alert waits for room if no other gets any.
+const stuckAfter = 500 * time.Millisecond
+
 // store publishes an alert to be stored.
 func (r *Raiser) store(ctx context.Context, id string, alert []byte) error {
-	switch {
-	case r.Publisher == nil:
+	if r.Publisher == nil {
 		return nil
-	case r.outbox == nil:
+	}
+	if r.outbox == nil {
 		return r.Publish(ctx, schemas.SubjectAlerts, id, alert)
-	case r.TryPublish(schemas.SubjectAlerts, id, alert):
+	}
+	published := r.TryPublish(schemas.SubjectAlerts, id, alert)
+	if !published && !r.stuck && (r.c.Room == nil || r.c.Room() == nil) {
+		wait, cancel := context.WithTimeout(ctx, stuckAfter)
+		defer cancel()
+		published = r.Publish(wait, schemas.SubjectAlerts, id, alert) == nil
+	}
+	if r.stuck = !published; published {
 		return nil
 	}
 	r.c.Metrics.Unstored.Inc()
