@@ -59,7 +59,7 @@ func (p *parts) start(ctx context.Context) error {
 		health := p.deps.Health.Part("commands")
 		p.run(ctx, func(ctx context.Context) error {
 			return pinger.Run(ctx, pings, pinger.Deps{
-				Log: p.deps.Log.With("part", "pinger"), Registry: p.deps.Registry, Bus: p.bus, Commands: p.commands.subscribe, Health: health,
+				Log: p.deps.Log.With("part", "pinger"), Registry: p.deps.Registry, Bus: p.bus, Listened: p.bus.Listened, Commands: p.commands.subscribe, Health: health,
 			})
 		})
 	}
