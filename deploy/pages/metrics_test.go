@@ -56,6 +56,7 @@ var whatToDo = map[string]string{
 	"nd_ruled_suppressed_matches_total":        "Rises fast: a flood, or a threshold that is too strict",
 	"nd_ruled_thresholds_evicted_total":        "Rises: someone invents tracked values; give the rule a `cap`",
 	"nd_ruled_unstored_alerts_total":           "Alert: make room on the disk",
+	"nd_ruled_unwritten_alerts_total":          "Alert: what reads the standard output of ndmon is too slow or stuck; the stream ND_ALERTS has the alerts",
 	"nd_sensor_dropped_total":                  "Alert: `kernel`: raise `SENSOR_RECEIVE_BUFFER` and net.core.rmem_max, or the machine is too slow. `buffer`: NATS is away or too slow",
 	"nd_sensor_events_total":                   "Flat: nothing is captured, or nothing is sent on the link",
 	"nd_sensor_frames_total":                   "Flat on an interface: nothing is sent on its link, or the wrong interface is captured",
