@@ -48,9 +48,9 @@ func EnsureStreams(ctx context.Context, js jetstream.JetStream, cfg StreamConfig
 	if cfg.EventsInMemory {
 		events.Storage = jetstream.MemoryStorage
 	}
-	streams := []jetstream.StreamConfig{alerts}
-	if !cfg.NoEvents {
-		streams = append(streams, events)
+	streams := []jetstream.StreamConfig{events, alerts}
+	if cfg.NoEvents {
+		streams = streams[1:]
 	}
 	for _, c := range streams {
 		isNew, err := ensureStream(ctx, js, c, cfg.ChangeEvents && c.Name == schemas.StreamEvents)
