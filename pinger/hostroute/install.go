@@ -34,6 +34,9 @@ func (k *Keeper) treatment(target netip.Addr, on *port.Port) treatment {
 		return located
 	}
 	for _, m := range k.masters(on) {
+		if link == m.Index {
+			return routed
+		}
 		if onLink, err := k.kernel.OnLink(target, m.Index); err == nil && onLink {
 			return routed
 		}
@@ -48,14 +51,14 @@ func (k *Keeper) masters(except *port.Port) []*port.Port {
 
 // add makes an entry for a target that was found; nil if it gets none.
 func (k *Keeper) add(target netip.Addr, at port.Location, now time.Time) *entry {
-	treatment := k.treatment(target, at.On)
-	if treatment == ignored {
-		k.log.Debug("no host route for a target: its prefix is on-link at no master", "target", target, "slave", at.On.Name)
-		return nil
-	}
 	if free := maxEntries - len(k.byTarget); free <= 0 || at.MAC != nil && k.byMAC[*at.MAC] >= free {
 		k.metrics.refused.Inc()
 		k.log.Debug("no host route for a target: there are too many, or too many to its Ethernet address", "target", target, "host_routes", len(k.byTarget), "ethernet", at.MAC)
+		return nil
+	}
+	treatment := k.treatment(target, at.On)
+	if treatment == ignored {
+		k.log.Debug("no host route for a target: its prefix is on-link at no master", "target", target, "slave", at.On.Name)
 		return nil
 	}
 	e := &entry{target: target, at: port.Location{On: at.On}, direct: treatment == located, answered: now}

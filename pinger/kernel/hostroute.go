@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
@@ -20,60 +19,87 @@ const routeMetric = 4861
 // LinkOf returns the index of the interface on whose link the kernel itself looks for a
 // target; 0 if there is none. The pinger's host routes do not count.
 func (k *Kernel) LinkOf(target netip.Addr) (index int, err error) {
-	r, err := k.routeTo(target, 0)
-	if r == nil || err != nil || r.Protocol == routeProtocol && r.Priority == routeMetric {
+	link, ours, err := k.routeTo(target, 0)
+	if ours {
 		return 0, err
 	}
-	return r.LinkIndex, nil
+	return link, err
 }
 
 // OnLink reports whether a target is on-link at an interface: a route to its prefix,
 // but not a default route, leads there without a gateway.
 func (k *Kernel) OnLink(target netip.Addr, index int) (bool, error) {
 	// With an interface and no source the kernel uses no other interface's route.
-	r, err := k.routeTo(target, index)
-	return r != nil && r.LinkIndex == index, err
+	link, _, err := k.routeTo(target, index)
+	return link == index, err
 }
 
-// routeTo returns the route that leads to a target without a gateway, through an
-// interface unless that is 0; nil if there is none.
-func (k *Kernel) routeTo(target netip.Addr, index int) (*netlink.Route, error) {
-	routes, err := k.handle.RouteGetWithOptions(target.AsSlice(), &netlink.RouteGetOptions{OifIndex: index, FIBMatch: true})
+// routeTo returns the index of the interface to which a route leads that has no
+// gateway, and no other interface than index unless that is 0. The result is 0 if there
+// is none. ours is set for the pinger's own host routes.
+func (k *Kernel) routeTo(target netip.Addr, index int) (link int, ours bool, err error) {
+	query := []nl.NetlinkRequestData{
+		&nl.RtMsg{RtMsg: unix.RtMsg{Family: unix.AF_INET6, Dst_len: 128, Flags: unix.RTM_F_FIB_MATCH}}, nl.NewRtAttr(unix.RTA_DST, target.AsSlice()),
+	}
+	if index != 0 {
+		query = append(query, number(unix.RTA_OIF, index))
+	}
+	answers, err := k.request(unix.RTM_GETROUTE, 0, query...)
 	switch {
 	case errors.Is(err, unix.ENETUNREACH), errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.EACCES), errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENODEV):
-		return nil, nil
-	case err != nil:
-		return nil, fmt.Errorf("looking up the route to %v through interface %d (rtnetlink): %w", target, index, err)
-	case len(routes) != 1:
-		return nil, nil
+		return 0, false, nil
+	case err == nil && (len(answers) != 1 || len(answers[0]) < unix.SizeofRtMsg):
+		err = fmt.Errorf("%d answers", len(answers))
 	}
-	r := &routes[0]
-	// By a default route without a gateway, as point-to-point links have it, every
-	// address would be on-link.
-	if r.Gw != nil || r.Via != nil || r.Type != unix.RTN_UNICAST || r.Dst == nil {
-		return nil, nil
+	if err == nil {
+		link, ours, err = parseRoute(answers[0])
 	}
-	if bits, _ := r.Dst.Mask.Size(); bits == 0 {
-		return nil, nil
+	if err != nil {
+		return 0, false, fmt.Errorf("looking up the route to %v through interface %d (rtnetlink): %w", target, index, err)
 	}
-	return r, nil
+	return link, ours, nil
 }
 
-func hostRoute(target netip.Addr, index int) *netlink.Route {
-	return &netlink.Route{
-		Family:    netlink.FAMILY_V6,
-		Table:     unix.RT_TABLE_MAIN,
-		Dst:       &net.IPNet{IP: target.AsSlice(), Mask: net.CIDRMask(128, 128)},
-		LinkIndex: index,
-		Protocol:  routeProtocol,
-		Priority:  routeMetric,
+// parseRoute returns what routeTo returns.
+func parseRoute(data []byte) (link int, ours bool, err error) {
+	head := nl.DeserializeRtMsg(data)
+	// By a default route without a gateway, as point-to-point links have it, every
+	// address would be on-link.
+	if head.Type != unix.RTN_UNICAST || head.Dst_len == 0 {
+		return 0, false, nil
 	}
+	attrs, err := nl.ParseRouteAttr(data[unix.SizeofRtMsg:])
+	if err != nil {
+		return 0, false, err
+	}
+	metric := 0
+	for _, attr := range attrs {
+		switch attr.Attr.Type {
+		case unix.RTA_GATEWAY, unix.RTA_VIA:
+			return 0, false, nil
+		case unix.RTA_OIF:
+			link = int(nl.NativeEndian().Uint32(attr.Value))
+		case unix.RTA_PRIORITY:
+			metric = int(nl.NativeEndian().Uint32(attr.Value))
+		}
+	}
+	return link, head.Protocol == routeProtocol && metric == routeMetric, nil
+}
+
+func number(attr, n int) nl.NetlinkRequestData { return nl.NewRtAttr(attr, nl.Uint32Attr(uint32(n))) }
+
+// hostRoute requests a change of a host route.
+func (k *Kernel) hostRoute(kind, flags int, target netip.Addr, index int) error {
+	head := nl.NewRtMsg()
+	head.Family, head.Dst_len, head.Protocol = unix.AF_INET6, 128, routeProtocol
+	_, err := k.request(kind, flags|unix.NLM_F_ACK, head, nl.NewRtAttr(unix.RTA_DST, target.AsSlice()), number(unix.RTA_OIF, index), number(unix.RTA_PRIORITY, routeMetric))
+	return err
 }
 
 // SetRoute makes a /128 route to a target through an interface. It replaces the
 // pinger's own route to that target and no other.
 func (k *Kernel) SetRoute(target netip.Addr, index int) error {
-	if err := k.handle.RouteReplace(hostRoute(target, index)); err != nil {
+	if err := k.hostRoute(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, target, index); err != nil {
 		return fmt.Errorf("route to %v through interface %d: %w", target, index, err)
 	}
 	return nil
@@ -81,7 +107,7 @@ func (k *Kernel) SetRoute(target netip.Addr, index int) error {
 
 // RemoveRoute removes what SetRoute has made. A missing route is not an error.
 func (k *Kernel) RemoveRoute(target netip.Addr, index int) error {
-	err := k.handle.RouteDel(hostRoute(target, index))
+	err := k.hostRoute(unix.RTM_DELROUTE, 0, target, index)
 	if err != nil && !errors.Is(err, unix.ESRCH) && !errors.Is(err, unix.ENODEV) {
 		return fmt.Errorf("removing the route to %v through interface %d: %w", target, index, err)
 	}
@@ -119,11 +145,8 @@ func (k *Kernel) RemoveProxy(target netip.Addr, index int) error {
 }
 
 func (k *Kernel) proxyRequest(kind, flags int, target netip.Addr, index int) error {
-	req := k.request(kind, flags)
-	req.AddData(&netlink.Ndmsg{Family: unix.AF_INET6, Index: uint32(index), State: unix.NUD_PERMANENT, Flags: netlink.NTF_PROXY})
-	req.AddData(nl.NewRtAttr(netlink.NDA_DST, target.AsSlice()))
-	req.AddData(nl.NewRtAttr(netlink.NDA_PROTOCOL, []byte{routeProtocol}))
-	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
+	_, err := k.request(kind, flags, &netlink.Ndmsg{Family: unix.AF_INET6, Index: uint32(index), State: unix.NUD_PERMANENT, Flags: netlink.NTF_PROXY},
+		nl.NewRtAttr(netlink.NDA_DST, target.AsSlice()), nl.NewRtAttr(netlink.NDA_PROTOCOL, []byte{routeProtocol}))
 	return err
 }
 
@@ -163,10 +186,8 @@ func (k *Kernel) sweepHostRoutes(log *slog.Logger) error {
 			return fmt.Errorf("removing the route to %v: %w", left[i].Dst, err)
 		}
 	}
-	req := k.request(unix.RTM_GETNEIGH, unix.NLM_F_DUMP)
-	req.AddData(&netlink.Ndmsg{Family: unix.AF_INET6, Flags: netlink.NTF_PROXY})
-	entries, err := req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWNEIGH)
-	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+	entries, err := k.request(unix.RTM_GETNEIGH, unix.NLM_F_DUMP, &netlink.Ndmsg{Family: unix.AF_INET6, Flags: netlink.NTF_PROXY})
+	if err != nil {
 		return fmt.Errorf("listing proxy neighbour entries (rtnetlink): %w", err)
 	}
 	for _, data := range entries {

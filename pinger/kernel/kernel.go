@@ -22,9 +22,7 @@ type Kernel struct {
 	handle *netlink.Handle
 	// neighbours receives changes of neighbours; nil if they are not followed.
 	neighbours *nl.NetlinkSocket
-	// requests carries what netlink has no function for. It is not the handle's
-	// socket, so it never waits for a dump of that.
-	requests map[int]*nl.SocketHandle
+	*socket
 }
 
 // Open opens the sockets in the network namespace of the calling thread. FollowNeighbours
@@ -44,12 +42,8 @@ func Open(neighbours bool) (k *Kernel, err error) {
 	if k.handle, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
 		return nil, fmt.Errorf("opening an rtnetlink socket: %w", err)
 	}
-	socket, err := nl.Subscribe(unix.NETLINK_ROUTE)
-	if err != nil {
-		return nil, fmt.Errorf("opening an rtnetlink socket: %w", err)
-	}
-	k.requests = map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: socket}}
-	return k, nil
+	k.socket, err = openSocket()
+	return k, err
 }
 
 // Close closes the sockets.
@@ -57,8 +51,8 @@ func (k *Kernel) Close() {
 	if k.neighbours != nil {
 		k.neighbours.Close()
 	}
-	for _, socket := range k.requests {
-		socket.Close()
+	if k.socket != nil {
+		k.socket.close()
 	}
 	if k.handle != nil {
 		k.handle.Close()
@@ -67,12 +61,6 @@ func (k *Kernel) Close() {
 
 // Links returns all interfaces with their addresses, by rising index.
 func (k *Kernel) Links() ([]iface.Link, error) { return iface.List(k.handle, true) }
-
-func (k *Kernel) request(kind, flags int) *nl.NetlinkRequest {
-	req := nl.NewNetlinkRequest(kind, flags)
-	req.Sockets = k.requests
-	return req
-}
 
 // complete repeats list while changes in the kernel interrupt it, but not for ever: then
 // it returns the incomplete list.

@@ -30,10 +30,8 @@ func (k *Kernel) Neighbour(addr netip.Addr, index int) (reachable bool, mac *sch
 // neighbourEntry returns the entry for an address on an interface, with NTF_PROXY in
 // flags the proxy entry; nil if there is none. It needs Linux 5.0.
 func (k *Kernel) neighbourEntry(addr netip.Addr, index int, flags uint8) (*neighbour, error) {
-	req := k.request(unix.RTM_GETNEIGH, 0)
-	req.AddData(&netlink.Ndmsg{Family: unix.AF_INET6, Index: uint32(index), Flags: flags})
-	req.AddData(nl.NewRtAttr(netlink.NDA_DST, addr.AsSlice()))
-	answers, err := req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWNEIGH)
+	answers, err := k.request(unix.RTM_GETNEIGH, 0,
+		&netlink.Ndmsg{Family: unix.AF_INET6, Index: uint32(index), Flags: flags}, nl.NewRtAttr(netlink.NDA_DST, addr.AsSlice()))
 	if errors.Is(err, unix.ENOENT) {
 		return nil, nil
 	}
@@ -131,13 +129,11 @@ func (k *Kernel) TableSize() (entries, most int, err error) {
 		entriesAt = 4
 		headLen   = 4 // struct ndtmsg
 	)
-	req := k.request(unix.RTM_GETNEIGHTBL, unix.NLM_F_DUMP)
-	req.AddData(&nl.RtGenMsg{RtGenmsg: unix.RtGenmsg{Family: unix.AF_INET6}})
 	fail := func(err error) (int, int, error) {
 		return 0, 0, fmt.Errorf("size of the neighbour table (rtnetlink): %w", err)
 	}
-	answers, err := req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWNEIGHTBL)
-	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+	answers, err := k.request(unix.RTM_GETNEIGHTBL, unix.NLM_F_DUMP, &nl.RtGenMsg{RtGenmsg: unix.RtGenmsg{Family: unix.AF_INET6}})
+	if err != nil {
 		return fail(err)
 	}
 	for _, answer := range answers {

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"unsafe"
 
 	"github.com/ndmon/ndmon/pinger/port"
 	"golang.org/x/net/bpf"
@@ -92,6 +94,7 @@ type EchoReply struct {
 // Several goroutines may send while another one receives.
 type Echo struct {
 	conn *ipv6.PacketConn
+	raw  syscall.RawConn // of conn
 	on   *port.Port
 	// id is the identifier of a raw socket's requests. A datagram socket has one
 	// from the kernel, which fills it in and delivers no others.
@@ -99,16 +102,11 @@ type Echo struct {
 	// failed is set when receiving has failed.
 	failed atomic.Bool
 
-	// What is sent and received, kept to allocate nothing.
-	sending  sync.Mutex
-	request  [1]ipv6.Message
-	reply    [1]ipv6.Message
-	received [maxReceived]byte
+	// What is sent, kept to allocate nothing.
+	sending sync.Mutex
+	request [echoLen]byte
+	to      unix.RawSockaddrInet6
 }
-
-// maxReceived is the longest message that is read, in bytes. An advertisement with more
-// options than that is useless.
-const maxReceived = 256
 
 // OpenEcho opens a socket for a port, on the calling thread. Its send buffer holds as
 // many requests as may wait for the kernel to find their neighbours.
@@ -128,17 +126,9 @@ func OpenEcho(kind Kind, on *port.Port, waiting int) (*Echo, error) {
 		c.Close()
 		return nil, fmt.Errorf("ICMPv6 socket: %w", err)
 	}
-	b := make([]byte, echoLen)
-	b[0] = byte(ipv6.ICMPTypeEchoRequest)
-	binary.BigEndian.PutUint16(b[4:], c.id)
-	copy(b[headerLen:], echoTag)
-	c.request[0].Buffers = [][]byte{b}
-	c.reply[0].Buffers = [][]byte{c.received[:]}
-	if kind == Raw {
-		c.request[0].Addr = &net.IPAddr{IP: make(net.IP, net.IPv6len)}
-	} else {
-		c.request[0].Addr = &net.UDPAddr{IP: make(net.IP, net.IPv6len)}
-	}
+	c.to.Family = unix.AF_INET6
+	c.request[0] = byte(ipv6.ICMPTypeEchoRequest)
+	copy(c.request[headerLen:], echoTag)
 	return c, nil
 }
 
@@ -160,12 +150,12 @@ func (c *Echo) configure(kind Kind, waiting int) error {
 	if err := c.conn.SetHopLimit(hopLimit); err != nil {
 		return fmt.Errorf("hop limit: %w", err)
 	}
-	rawConn, err := c.conn.PacketConn.(syscall.Conn).SyscallConn()
-	if err != nil {
+	var err error
+	if c.raw, err = c.conn.PacketConn.(syscall.Conn).SyscallConn(); err != nil {
 		return err
 	}
 	var bindErr error
-	err = rawConn.Control(func(fd uintptr) {
+	err = c.raw.Control(func(fd uintptr) {
 		bindErr = unix.BindToDevice(int(fd), c.on.Name)
 		// A request counts against the send buffer, with the kernel's overhead,
 		// until its neighbour is found or given up. More than net.core.wmem_max
@@ -216,72 +206,81 @@ func (c *Echo) filter() error {
 // A request with cookie 0 only makes the kernel discover the target. It has another
 // identifier, so that its reply is not received.
 func (c *Echo) Send(target netip.Addr, seq uint16, cookie uint64) error {
-	c.sending.Lock()
-	defer c.sending.Unlock()
-	m := &c.request[0]
 	id := c.id
 	if cookie == 0 {
 		id = ^id
 	}
-	binary.BigEndian.PutUint16(m.Buffers[0][4:], id)
-	binary.BigEndian.PutUint16(m.Buffers[0][6:], seq)
-	binary.BigEndian.PutUint64(m.Buffers[0][cookieAt:], cookie)
-	to := target.As16()
-	copy(addressIn(m.Addr), to[:])
-	_, err := c.conn.WriteBatch(c.request[:], unix.MSG_DONTWAIT)
-	return err
+	c.sending.Lock()
+	defer c.sending.Unlock()
+	binary.BigEndian.PutUint16(c.request[4:], id)
+	binary.BigEndian.PutUint16(c.request[6:], seq)
+	binary.BigEndian.PutUint64(c.request[cookieAt:], cookie)
+	c.to.Addr = target.As16()
+	var err error
+	closed := c.raw.Write(func(fd uintptr) bool {
+		_, err = repeat(func() (uintptr, uintptr, unix.Errno) {
+			return unix.RawSyscall6(unix.SYS_SENDTO, fd, uintptr(unsafe.Pointer(&c.request[0])), uintptr(len(c.request)), unix.MSG_DONTWAIT, uintptr(unsafe.Pointer(&c.to)), unix.SizeofSockaddrInet6)
+		})
+		return true
+	})
+	return cmp.Or(closed, err)
 }
+
+// inbox is what is received with one system call.
+type inbox struct {
+	messages [maxBatch][maxReceived]byte
+	from     [maxBatch]unix.RawSockaddrInet6
+	vectors  [maxBatch]unix.Iovec
+	headers  [maxBatch]mmsghdr
+}
+
+// maxReceived is the longest message that is read, in bytes. An advertisement with more
+// options than that is useless.
+const maxReceived = 256
 
 // Receive passes what comes in to a receiver until the socket is closed, and returns
 // nil then. When receiving fails, it closes the socket and returns the error.
+//
+// The kernel has checked checksum, destination and interface. On a raw socket the filter
+// has checked that it is an echo reply with our identifier, or an advertisement whose hop
+// limit says that it was not forwarded.
 func (c *Echo) Receive(to Receiver) error {
+	in := new(inbox)
+	var count int
+	var err error
+	read := func(fd uintptr) bool {
+		for i := range in.headers { // the kernel has changed the lengths
+			in.headers[i].point(&in.vectors[i], in.messages[i][:], unsafe.Pointer(&in.from[i]), unix.SizeofSockaddrInet6)
+		}
+		count, err = transfer(unix.SYS_RECVMMSG, fd, in.headers[:])
+		return err != unix.EAGAIN
+	}
 	for {
-		from, message, err := c.receive()
-		switch {
+		switch err := cmp.Or(c.raw.Read(read), err); {
 		case errors.Is(err, net.ErrClosed):
 			return nil
 		case err != nil:
 			c.failed.Store(true)
 			return errors.Join(err, c.Close())
 		}
-		if a, ok := parseAdvertisement(message); ok {
-			to.Advertised(c.on, a)
-		} else if reply, ok := parseReply(from, message); ok {
-			to.Replied(c.on, reply)
-		} else {
-			to.Stray()
+		for i := range count {
+			message := in.messages[i][:in.headers[i].length]
+			if a, ok := parseAdvertisement(message); ok {
+				to.Advertised(c.on, a)
+			} else if reply, ok := parseReply(netip.AddrFrom16(in.from[i].Addr), message); ok {
+				to.Replied(c.on, reply)
+			} else {
+				to.Stray()
+			}
 		}
 	}
-}
-
-// receive waits for the next message. The kernel has checked checksum, destination and
-// interface. On a raw socket the filter has checked that it is an echo reply with our
-// identifier, or an advertisement whose hop limit says that it was not forwarded.
-func (c *Echo) receive() (from netip.Addr, message []byte, err error) {
-	m := &c.reply[0]
-	if _, err := c.conn.ReadBatch(c.reply[:], 0); err != nil {
-		return from, nil, err
-	}
-	from, _ = netip.AddrFromSlice(addressIn(m.Addr))
-	return from, c.received[:m.N], nil
 }
 
 // parseReply parses an ICMPv6 message; ok is false if it does not reply to a request
 // of ours.
 func parseReply(from netip.Addr, b []byte) (reply EchoReply, ok bool) {
-	if !from.IsValid() || len(b) != echoLen || b[0] != byte(ipv6.ICMPTypeEchoReply) {
+	if len(b) != echoLen || b[0] != byte(ipv6.ICMPTypeEchoReply) {
 		return reply, false
 	}
 	return EchoReply{From: from, Seq: binary.BigEndian.Uint16(b[6:]), Cookie: binary.BigEndian.Uint64(b[cookieAt:])}, true
-}
-
-// addressIn returns the address in an address of either kind of socket.
-func addressIn(addr net.Addr) net.IP {
-	switch addr := addr.(type) {
-	case *net.IPAddr:
-		return addr.IP
-	case *net.UDPAddr:
-		return addr.IP
-	}
-	return nil
 }

@@ -65,8 +65,8 @@ func (s *ND) Solicit(list []Solicitation) {
 		}
 		for first := 0; first < len(some); first++ {
 			var sent int
-			sent, some[first].Err = b.send(s.fd, first, len(some))
-			first += max(0, sent-1)
+			sent, some[first].Err = transfer(unix.SYS_SENDMMSG, uintptr(s.fd), b.headers[first:len(some)])
+			first += max(0, sent-1) // the next one, also after one that was refused
 		}
 	}
 }
@@ -79,7 +79,7 @@ func (s *ND) Advertise(to port.Requester, target netip.Addr) error {
 	// Without Override, so that the target's own advertisement takes precedence.
 	b.put(0, to.On, &message{kind: ipv6.ICMPTypeNeighborAdvertisement, flags: flagSolicited, source: to.On.Source, fromMAC: to.On.MAC,
 		destination: to.Addr, toMAC: to.MAC, target: target, option: optTargetLinkLayer})
-	_, err := b.send(s.fd, 0, 1)
+	_, err := transfer(unix.SYS_SENDMMSG, uintptr(s.fd), b.headers[:1])
 	return err
 }
 
@@ -91,22 +91,14 @@ type batch struct {
 	frames  [maxBatch]frame
 	ports   [maxBatch]unix.RawSockaddrLinklayer
 	vectors [maxBatch]unix.Iovec
-	headers [maxBatch]struct { // struct mmsghdr
-		unix.Msghdr
-		length uint32
-	}
+	headers [maxBatch]mmsghdr
 }
 
 func newBatch() any {
 	b := new(batch)
 	for i := range b.frames {
 		b.ports[i].Family, b.ports[i].Protocol = unix.AF_PACKET, htons(unix.ETH_P_IPV6)
-		b.vectors[i].Base = &b.frames[i][0]
-		b.vectors[i].SetLen(len(b.frames[i]))
-		h := &b.headers[i]
-		h.Name, h.Namelen = (*byte)(unsafe.Pointer(&b.ports[i])), unix.SizeofSockaddrLinklayer
-		h.Iov = &b.vectors[i]
-		h.SetIovlen(1)
+		b.headers[i].point(&b.vectors[i], b.frames[i][:], unsafe.Pointer(&b.ports[i]), unix.SizeofSockaddrLinklayer)
 	}
 	return b
 }
@@ -114,22 +106,6 @@ func newBatch() any {
 func (b *batch) put(i int, on *port.Port, m *message) {
 	b.frames[i].put(m)
 	b.ports[i].Ifindex = int32(on.Index)
-}
-
-// send sends the frames from first to last, and returns how many the kernel accepted
-// before it refused one; err is set if it refused the first.
-func (b *batch) send(fd, first, last int) (sent int, err error) {
-	for {
-		// RawSyscall6, because the call does not wait: the scheduler need not know.
-		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.headers[first])), uintptr(last-first), unix.MSG_DONTWAIT, 0, 0)
-		switch errno {
-		case 0:
-			return int(n), nil
-		case unix.EINTR:
-		default:
-			return 0, errno
-		}
-	}
 }
 
 func htons(n uint16) uint16 { return n<<8 | n>>8 }
