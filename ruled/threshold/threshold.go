@@ -131,8 +131,7 @@ type Counters struct {
 	// keys has the index in the pool of each key.
 	keys map[key]int32
 	pool *pool.Pool[key, counter]
-	// rings are the partitions of the pool: one for each rule on an interface.
-	rings   map[ring]*pool.Partition[key, counter]
+	rings   map[ring]*part
 	turn    uint64 // counts the matches
 	now     int64  // time of the match that is counted
 	dropped uint64
@@ -144,6 +143,12 @@ type Counters struct {
 // ring is a rule on an interface.
 type ring struct{ host, iface, rule string }
 
+// part is the partition of the pool for a ring.
+type part struct {
+	*pool.Partition[key, counter]
+	ring
+}
+
 // capped replaces the rule's id for the counters of an interface's caps, so that those of a rule do not push them out.
 const capped = ""
 
@@ -153,8 +158,7 @@ type key [16]byte
 
 // counter records the matches of a key.
 type counter struct {
-	ring ring
-	of   *pool.Partition[key, counter]
+	of   *part
 	turn uint64 // of the last match
 	rule string
 	window
@@ -165,7 +169,7 @@ type counter struct {
 
 // New returns Counters for a number of keys, at least 1.
 func New(maxKeys int) *Counters {
-	k := &Counters{max: max(maxKeys, 1), keys: map[key]int32{}, rings: map[ring]*pool.Partition[key, counter]{}}
+	k := &Counters{max: max(maxKeys, 1), keys: map[key]int32{}, rings: map[ring]*part{}}
 	k.pool = pool.New[key](maxKeys, 1, func(c *counter) int64 { return c.start })
 	k.pool.Forgotten = k.forgotten
 	return k
@@ -313,13 +317,13 @@ func (k *Counters) counter(key key, rule, host, iface string, isCap bool, now in
 	}
 	of := k.rings[at]
 	if of == nil {
-		of = k.pool.Partition(host, iface, at.rule)
+		of = &part{k.pool.Partition(host, iface, at.rule), at}
 		k.rings[at] = of
 	}
 	i := of.Insert(key, pool.Once)
 	k.keys[key] = i
 	c := of.At(i)
-	*c = counter{ring: at, of: of, turn: k.turn, rule: rule}
+	*c = counter{of: of, turn: k.turn, rule: rule}
 	return c
 }
 
@@ -331,7 +335,7 @@ func (k *Counters) forgotten(key key, c counter) {
 	delete(k.keys, key)
 	if c.of.Len() == 0 {
 		c.of.Close()
-		delete(k.rings, c.ring)
+		delete(k.rings, c.of.ring)
 	}
 }
 
@@ -366,7 +370,7 @@ func (k *Counters) State() []State {
 	slices.SortFunc(counters, func(a, b keyed) int { return cmp.Compare(a.turn, b.turn) })
 	var state []State
 	for _, c := range counters {
-		state = append(state, State{c.rule, c.ring.host, c.ring.iface, c.ring.rule == capped, hex.EncodeToString(c.key[:]), c.start, c.seconds, c.window.count, c.matches})
+		state = append(state, State{c.rule, c.of.host, c.of.iface, c.of.ring.rule == capped, hex.EncodeToString(c.key[:]), c.start, c.seconds, c.window.count, c.matches})
 	}
 	return state
 }

@@ -69,17 +69,15 @@ func ReturnMemory(ctx context.Context) {
 		now := allocated[0].Value.Uint64()
 		if now-before < quiet && now-returned > worthwhile {
 			debug.FreeOSMemory()
-			if returned == 0 {
-				releaseProgram()
-			}
+			releaseProgram()
 			returned = now
 		}
 		before = now
 	}
 }
 
-// releaseProgram has the system forget the pages of the program, most of which only the start
-// needed. Those that are used again are read again. It is no more than a saving: errors change nothing.
+// releaseProgram has the system forget the pages of the program's file, most of which are not in use
+// now. Those that are used again are read again. It is no more than a saving: errors change nothing.
 func releaseProgram() {
 	path, err := os.Executable()
 	if err != nil {
