@@ -129,8 +129,8 @@ const (
 type Counters struct {
 	max int
 	// keys has the index in the pool of each key.
-	keys map[key]int32
-	pool *pool.Pool[key, counter]
+	keys    map[key]int32
+	pool    *pool.Pool[key, counter]
 	rings   map[ring]*part
 	turn    uint64 // counts the matches
 	now     int64  // time of the match that is counted
