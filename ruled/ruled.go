@@ -140,7 +140,7 @@ func (r *run) build() (err error) {
 		return process.UsageError{Err: err}
 	}
 	r.alerts = alert.New(alert.Config{
-		Log: r.Log, Metrics: r.metrics, Conn: r.Conn, Buffer: r.Buffer, Recent: feed.MaxPending, Room: r.Room,
+		Log: r.Log, Metrics: r.metrics, Conn: r.Conn, Buffer: r.Buffer, Once: r.Deps.Events != nil, Recent: feed.MaxPending, Room: r.Room,
 		Receive: r.Alert, Lossless: r.Lossless, OnProgress: r.progressed,
 	})
 	send := r.Relay

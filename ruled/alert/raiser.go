@@ -130,7 +130,7 @@ func (r *Raiser) stored(ctx context.Context) (func(string) bool, error) {
 // then the alert is counted as not stored.
 func (r *Raiser) Raise(ctx context.Context, a Alert) error {
 	id := a.Event.ID + "." + a.Rule
-	if !r.isNew(id) {
+	if !r.c.Once && !r.isNew(id) {
 		r.c.Metrics.AlertsAgain.Inc()
 		return nil
 	}
@@ -207,6 +207,8 @@ type Config struct {
 	Conn *bus.Conn
 	// Buffer bounds the alerts that wait to be stored, and likewise those that wait to be handed over, in bytes.
 	Buffer int
+	// Once is true if no event comes again, so that alerts need not be recognised.
+	Once bool
 	// Recent is how many of the last alerts may be about events that are delivered again.
 	Recent int
 	// Room, if set, returns an error while there is no room to store alerts.
