@@ -3,11 +3,10 @@ package ruled
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
+	"github.com/ndmon/ndmon/ruled/feed"
 	"github.com/ndmon/ndmon/ruled/vendors"
-	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/bus"
 )
 
@@ -15,7 +14,7 @@ import (
 type Config struct {
 	Rules    string        `split_words:"true" desc:"rule file (default: the built-in rules); it is read again when it changes and on SIGHUP"`
 	Consumer string        `split_words:"true" default:"ruled" desc:"name of the durable consumer of the events; only one nd-ruled may use it at a time"`
-	Events   string        `split_words:"true" default:"nd.events.>" desc:"subject of the events to evaluate, such as nd.events.r1.> for those of one host"`
+	Events   string        `split_words:"true" default:"nd.events.>" desc:"subject of the events to evaluate, such as nd.events.r1.> for those of one host; their batches are read"`
 	RelayTTL time.Duration `split_words:"true" default:"3s" desc:"how long after its event a relay command is worth carrying out"`
 	Vendors  string        `split_words:"true" desc:"file that names the makers of Ethernet addresses, such as Wireshark's manuf or the IEEE's oui.txt (default: a built-in table)"`
 
@@ -40,11 +39,12 @@ func (c *Config) LearnFor(d time.Duration) {
 
 // Validate reports the first setting that is out of its range.
 func (c Config) Validate() error {
+	_, err := feed.Batches(c.Events)
 	switch {
 	case c.Consumer == "":
 		return errors.New("RULED_CONSUMER: is empty, takes a name")
-	case c.Events != schemas.SubjectEvents && !strings.HasPrefix(c.Events, eventsPrefix):
-		return fmt.Errorf("RULED_EVENTS: %q is no subject of events, takes one that begins with %s", c.Events, eventsPrefix)
+	case err != nil:
+		return fmt.Errorf("RULED_EVENTS: %w", err)
 	case c.RelayTTL <= 0:
 		return errors.New("RULED_RELAY_TTL: takes a duration above 0 such as 3s")
 	case c.Buffer < 1<<16:
@@ -62,8 +62,6 @@ func (c Config) Validate() error {
 	}
 	return nil
 }
-
-const eventsPrefix = "nd.events."
 
 // keepsState reports whether the state is stored.
 func (c Config) keepsState() bool { return c.StateInterval > 0 && c.Learn == 0 }

@@ -157,9 +157,18 @@ func solicitation(n int) *schemas.Event {
 	}
 }
 
-func (f *fixture) publish(t *testing.T, e *schemas.Event) {
+// publish publishes events of an interface as a sensor does: each for those who listen, all in a batch.
+func (f *fixture) publish(t *testing.T, events ...*schemas.Event) {
 	t.Helper()
-	f.publishRaw(t, schemas.EventSubject(e.Host, e.Interface, e.Kind()), e.AppendJSON(nil))
+	var batch [][]byte
+	for _, e := range events {
+		data := e.AppendJSON(nil)
+		if err := f.conn.Publish(schemas.EventSubject(e.Host, e.Interface, e.Kind()), data); err != nil {
+			t.Fatal(err)
+		}
+		batch = append(batch, data)
+	}
+	f.publishRaw(t, schemas.BatchSubject(events[0].Host, events[0].Interface), bytes.Join(batch, []byte("\n")))
 }
 
 func (f *fixture) publishRaw(t *testing.T, subject string, data []byte) {

@@ -51,7 +51,7 @@ func (k *keeper) restore(ctx context.Context, stream time.Time) (judge.Position,
 	}
 	memory := judge.Memory{Position: judge.Position{Stream: stream}, Thresholds: head.Thresholds, Sensors: head.Sensors}
 	if head.Stream.Equal(stream) {
-		memory.Position.Events = head.Events
+		memory.Position.Events, memory.Position.Part = head.Events, head.Part
 	}
 	if !stream.IsZero() {
 		if err := k.alerts.Recall(ctx, head.Alerts); err != nil {
@@ -118,7 +118,7 @@ func (k *keeper) save(ctx context.Context) (err error) {
 		return fmt.Errorf("store the alerts that belong to the state: %w", err)
 	}
 	return state.Write(ctx, k.conn.JetStream(), k.Consumer, state.Head{
-		Time: time.Now().UTC(), Stream: memory.Position.Stream, Events: memory.Position.Events,
+		Time: time.Now().UTC(), Stream: memory.Position.Stream, Events: memory.Position.Events, Part: memory.Position.Part,
 		Alerts: alerts.CachedInfo().State.LastSeq, Thresholds: memory.Thresholds, Sensors: memory.Sensors,
 	}, memory.Links)
 }

@@ -76,36 +76,54 @@ func TestAlertAndRelay(t *testing.T) {
 	}
 }
 
-// An event that is no event of its subject is counted, ended, and holds nothing up.
+// A line that is no event of its subject is counted, and holds nothing up.
 func TestInvalidMessages(t *testing.T) {
 	f := start(t, testRules)
 	f.run(t)
-	good := solicitation(1).AppendJSON(nil)
-	longID := solicitation(1)
-	longID.ID = strings.Repeat("x", 1000)
+	event := func(n int, change ...func(*schemas.Event)) []byte {
+		e := solicitation(n)
+		for _, c := range change {
+			c(e)
+		}
+		return e.AppendJSON(nil)
+	}
+	good, id := event(1), func(id string) func(*schemas.Event) { return func(e *schemas.Event) { e.ID = id } }
+	lines := func(lines ...[]byte) []byte { return bytes.Join(lines, []byte("\n")) }
+	const subject = "nd.batches.r1.eth0"
+	invalid := 0
 	for _, m := range []struct {
 		subject string
 		data    []byte
+		invalid int
 	}{
-		{"nd.events.r1.eth0.ns", nil},
-		{"nd.events.r1.eth0.ns", []byte("garbage")},
-		{"nd.events.r1.eth0.ns", []byte(`{"type":"nd.event.v1"}`)},
-		{"nd.events.r2.eth0.ns", good},
-		{"nd.events.r1.eth1.ns", good},
-		{"nd.events.r1.eth0.ra", good},
-		{"nd.events.r1.ns", good},
-		{"nd.events.r1.eth0=.ns", good},
-		{"nd.events.r1.eth0.ns", longID.AppendJSON(nil)},
-		{"nd.events.r1.eth0.ns", bytes.Replace(good, []byte(`"e1"`), []byte(`"e\r\n1"`), 1)},
-		{"nd.events.r1.eth0.ns", bytes.Replace(good, []byte(`"e1"`), []byte(`""`), 1)},
+		{subject, nil, 1},
+		{subject, []byte("garbage"), 1},
+		{subject, []byte(`{"type":"nd.event.v1"}`), 1},
+		{"nd.batches.r2.eth0", good, 1},
+		{"nd.batches.r1.eth1", good, 1},
+		{"nd.batches.r1", good, 1},
+		{"nd.batches.r1.eth0.ns", good, 1},
+		{"nd.batches.r1.eth0=", good, 1},
+		{subject, event(1, id(strings.Repeat("x", 1000))), 1},
+		{subject, event(1, id("e\r\n1")), 1},
+		{subject, event(1, id("")), 1},
+		{subject, event(1, func(e *schemas.Event) { e.Link = &schemas.Link{} }), 1},
+		{subject, bytes.Repeat([]byte("\n"), 1000), 1000},
+		{subject, bytes.Repeat([]byte("{}\n"), 1<<18), 1 << 18},
+		{subject, bytes.Repeat([]byte("["), 1<<20), 1},
+		// The others of a batch count.
+		{subject, lines(event(2), []byte("garbage"), event(3, func(e *schemas.Event) { e.Host = "r2" }), nil, event(4)), 3},
+		{subject, append(bytes.Join([][]byte{event(5), event(6)}, []byte("\r\n")), "\r\n"...), 0},
+		{subject, lines(event(7), bytes.Repeat([]byte(" "), 1<<19), event(8), nil), 1},
 	} {
 		f.publishRaw(t, m.subject, m.data)
+		invalid += m.invalid
 	}
-	f.publish(t, solicitation(2))
-	f.wantAlerts(t, "e2.all-ns")
+	f.publish(t, solicitation(9))
+	f.wantAlerts(t, "e2.all-ns", "e4.all-ns", "e5.all-ns", "e6.all-ns", "e7.all-ns", "e8.all-ns", "e9.all-ns")
 	f.waitAcknowledged(t)
-	if got := f.counter(t, "nd_ruled_invalid_messages_total"); got != 11 {
-		t.Errorf("%v messages were counted as invalid, want 11", got)
+	if got := f.counter(t, "nd_ruled_invalid_messages_total"); got != float64(invalid) {
+		t.Errorf("%v lines were counted as invalid, want %d", got, invalid)
 	}
 }
 

@@ -9,9 +9,11 @@ import (
 // The subjects and the streams that store them.
 const (
 	// SubjectEvents covers every event, for those who listen.
-	SubjectEvents = "nd.events.>"
+	SubjectEvents = PrefixEvents + ">"
+	PrefixEvents  = "nd.events."
 	// SubjectBatches covers every batch of events: JSON, an event in each line.
-	SubjectBatches = "nd.batches.>"
+	SubjectBatches = PrefixBatches + ">"
+	PrefixBatches  = "nd.batches."
 	// SubjectAlerts is the subject of every alert.
 	SubjectAlerts = "nd.alerts"
 
@@ -20,7 +22,7 @@ const (
 	// SubjectResults covers every result.
 	SubjectResults = "nd.results.>"
 
-	// StreamEvents stores SubjectEvents, StreamAlerts SubjectAlerts.
+	// StreamEvents stores SubjectBatches, StreamAlerts SubjectAlerts.
 	StreamEvents = "ND_EVENTS"
 	StreamAlerts = "ND_ALERTS"
 
@@ -46,13 +48,13 @@ const (
 // EventSubject returns the subject of the events of a kind on a host's
 // interface, both given as plain names.
 func EventSubject(host, iface string, kind Kind) string {
-	return "nd.events." + EscapeToken(host) + "." + EscapeToken(iface) + "." + string(kind)
+	return PrefixEvents + EscapeToken(host) + "." + EscapeToken(iface) + "." + string(kind)
 }
 
 // BatchSubject returns the subject of the batches of a host's interface, both
 // given as plain names.
 func BatchSubject(host, iface string) string {
-	return "nd.batches." + EscapeToken(host) + "." + EscapeToken(iface)
+	return PrefixBatches + EscapeToken(host) + "." + EscapeToken(iface)
 }
 
 // RelaySubject returns the subject of the relay commands for a host.

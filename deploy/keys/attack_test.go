@@ -45,7 +45,7 @@ func attack(t *testing.T) *attacked {
 		store(t, js, schemas.SubjectAlerts, someAlert)
 	}
 	for _, host := range []string{host1, host2} {
-		store(t, stream(t, a.as("sensor-"+host)), schemas.EventSubject(host, "eth0", schemas.KindNS), "event")
+		store(t, stream(t, a.as("sensor-"+host)), schemas.BatchSubject(host, "eth0"), "event")
 	}
 	readAlerts(t, a.as("viewer"), 5)
 	admin := a.as("admin")
@@ -79,7 +79,7 @@ func (a *attacked) stored(butEventsOf string) map[string]string {
 		must(a, err)
 		all[info.Config.Name] = string(config)
 		for subject, n := range counted.State.Subjects {
-			if butEventsOf == "" || !strings.HasPrefix(subject, "nd.events."+schemas.EscapeToken(butEventsOf)+".") {
+			if butEventsOf == "" || !strings.HasPrefix(subject, schemas.PrefixBatches+schemas.EscapeToken(butEventsOf)+".") {
 				all[info.Config.Name+" "+subject] = fmt.Sprint(n)
 			}
 		}
@@ -135,6 +135,7 @@ func literal(pattern string) string {
 func (a *attacked) targets() []string {
 	return []string{
 		schemas.SubjectAlerts, "nd.events.r1.eth0.ns", "nd.events." + token2 + ".eth0.ns", "nd.events.r3.x.ra",
+		"nd.batches.r1.eth0", "nd.batches." + token2 + ".eth0", "nd.batches.r3.x",
 		schemas.SubjectRelayAll, "nd.relay.r1", "nd.results.r1", "nd.results." + token2, schemas.StateSubject("ruled"),
 		"$JS.API.STREAM.PURGE.ND_ALERTS", "$JS.API.STREAM.DELETE.ND_ALERTS", "$JS.API.STREAM.PURGE.ND_EVENTS", "$JS.API.STREAM.CREATE.X",
 		"$JS.API.CONSUMER.DELETE.ND_ALERTS.exporter", "$JS.API.CONSUMER.CREATE.ND_ALERTS",
@@ -284,7 +285,7 @@ func TestNATSCommand(t *testing.T) {
 		{user: "viewer", command: "pub nd.relay {}", says: []string{"Permissions Violation"}, status: 1},
 		{user: "exporter", command: "consumer info ND_ALERTS exporter", says: []string{"exporter"}},
 		{user: "exporter", command: "consumer next ND_ALERTS exporter --ack", says: []string{someAlert}},
-		{user: "exporter", command: "stream info ND_EVENTS", says: []string{"nd.events.>"}},
+		{user: "exporter", command: "stream info ND_EVENTS", says: []string{"nd.batches.>"}},
 		{user: "admin", command: "stream ls --all", says: []string{"ND_ALERTS", "ND_EVENTS"}},
 		{user: "admin", command: "stream purge ND_ALERTS --force", says: []string{"ND_ALERTS"}},
 		{user: "admin", command: "consumer ls ND_EVENTS", says: []string{"exporter"}},
@@ -293,6 +294,8 @@ func TestNATSCommand(t *testing.T) {
 		{user: "system", command: "server ls", says: []string{"1"}},
 		{user: "operator", command: "pub nd.relay.r1 {}"},
 		{user: "sensor-r1", command: "pub nd.events.r1.eth0.ns {}"},
+		{user: "sensor-r1", command: "request nd.batches.r1.eth0 {}", says: []string{"ND_EVENTS"}},
+		{user: "exporter", command: "consumer next ND_EVENTS exporter --ack --raw", says: []string{"{}"}},
 	} {
 		t.Run(tc.user+" "+tc.command, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)

@@ -89,7 +89,7 @@ func TestInitAddRemove(t *testing.T) {
 	if names := changed(first, second); len(names) != 1 || names[0] != UsersFile {
 		t.Errorf("changed: %v", names)
 	}
-	if len(second) != len(first)+4 || !strings.Contains(second[UsersFile], `"nd.events.r3.*.*"`) {
+	if len(second) != len(first)+4 || !strings.Contains(second[UsersFile], `"nd.events.r3.*.*"`) || !strings.Contains(second[UsersFile], `"nd.batches.r3.*"`) {
 		t.Errorf("r3 is not among the users:\n%s", second[UsersFile])
 	}
 	must(t, Remove(dir, []string{"r3"}))

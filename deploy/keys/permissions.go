@@ -84,6 +84,7 @@ type right struct {
 
 const (
 	hostEvents  = "nd.events.*.*.*"
+	hostBatches = "nd.batches.*.*"
 	hostRelays  = "nd.relay.*"
 	hostResults = "nd.results.*"
 	states      = "nd.state.*"
@@ -98,7 +99,7 @@ const (
 func (r Role) rights() (publish, subscribe []right) {
 	switch r {
 	case Sensor:
-		return of(mainAccount, hostEvents), nil
+		return of(mainAccount, hostBatches, hostEvents), nil
 	case Pinger:
 		return nil, append(of(mainAccount, schemas.SubjectRelayAll, hostRelays), of(Operator.account(), schemas.SubjectRelayAll, hostRelays)...)
 	case Operator:
@@ -153,7 +154,8 @@ func (u user) permissions() (publish, subscribe []string) {
 	case Admin, System:
 		return nil, nil
 	case Sensor:
-		return []string{"nd.events." + schemas.EscapeToken(u.host) + ".*.*"}, []string{own}
+		token := schemas.EscapeToken(u.host)
+		return []string{schemas.PrefixBatches + token + ".*", schemas.PrefixEvents + token + ".*.*"}, []string{own}
 	case Pinger:
 		return []string{schemas.ResultSubject(u.host)}, []string{schemas.RelaySubject(u.host), schemas.SubjectRelayAll, own}
 	case Operator:

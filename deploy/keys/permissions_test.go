@@ -31,6 +31,13 @@ func subjects(users map[string]user) []subject {
 		{"nd.events.r2.example.org.eth0.ns", "", ruled},
 		{"nd.events.r3.eth0.ns", "", ruled},
 		{"nd.events", "", ""},
+		{"nd.batches." + host1 + ".eth0", sensor1, ""},
+		{"nd.batches." + host1 + ".=", sensor1, ""},
+		{"nd.batches." + host1, "", ""},
+		{"nd.batches." + host1 + ".eth0.ns", "", ""},
+		{"nd.batches." + token2 + ".eth0=2E100", sensor2, ""},
+		{"nd.batches.r2.example.org.eth0", "", ""},
+		{"nd.batches.r3.eth0", "", ""},
 		{schemas.SubjectAlerts, ruled, viewer},
 		{"nd.alerts.r1", "", ""},
 		{"nd.relay." + host1, ruled + " " + operator, pinger1},
@@ -64,7 +71,7 @@ func subjects(users map[string]user) []subject {
 		{"READERS.COPY.x", "", ""},
 		{"_INBOX.other.x", "", ""},
 	}
-	for _, all := range []string{">", "*", "nd.>", "READERS.COPY.>", "nd.events.>", "nd.relay.>", "nd.relay.*", "nd.results.>", "nd.state.*", "_INBOX.>", "$JS.>", "$JS.API.>", "$SYS.>", "$O.>"} {
+	for _, all := range []string{">", "*", "nd.>", "READERS.COPY.>", "nd.events.>", "nd.batches.>", "nd.relay.>", "nd.relay.*", "nd.results.>", "nd.state.*", "_INBOX.>", "$JS.>", "$JS.API.>", "$SYS.>", "$O.>"} {
 		s := subject{name: all}
 		switch all {
 		case schemas.SubjectEvents, "nd.state.*":
@@ -112,7 +119,7 @@ func requests() (list []subject) {
 			}
 		}
 	}
-	for _, consumer := range []string{"CONSUMER.MSG.NEXT.ND_EVENTS.x", "CONSUMER.RESET.ND_EVENTS.x", "CONSUMER.CREATE.ND_EVENTS.x.nd.events.r1.>"} {
+	for _, consumer := range []string{"CONSUMER.MSG.NEXT.ND_EVENTS.x", "CONSUMER.RESET.ND_EVENTS.x", "CONSUMER.CREATE.ND_EVENTS.x.nd.batches.r1.>"} {
 		allowed[consumer] = ruled
 	}
 	allowed["CONSUMER.MSG.NEXT.ND_ALERTS.x"] = ruled + " " + viewer
@@ -231,7 +238,7 @@ func TestExporterReadsEverything(t *testing.T) {
 	sensor := stream(t, connect(t, s, dir, users["sensor-"+host1]))
 	for range 2 {
 		store(t, js, schemas.SubjectAlerts, someAlert)
-		store(t, sensor, schemas.EventSubject(host1, "eth0", schemas.KindNS), "event")
+		store(t, sensor, schemas.BatchSubject(host1, "eth0"), "event")
 	}
 	for _, name := range []string{schemas.StreamAlerts, schemas.StreamEvents} {
 		for i := range 2 {

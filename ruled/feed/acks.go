@@ -7,25 +7,23 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// acks acknowledges events to the stream once their alerts are stored. An acknowledgement also
-// acknowledges all earlier events, so only one in many is sent.
+// acks acknowledges batches to the stream once their alerts are stored. An acknowledgement also
+// acknowledges all earlier batches, so only one in many is sent.
 type acks struct {
 	// stored returns how many alerts are stored without a gap.
 	stored func() uint64
 
 	mu      sync.Mutex
-	waiting []done // events in order whose alerts are not stored yet
+	waiting []done // batches in order whose alerts are not stored yet
 	newest  done   // everything up to it is done
-	undone  int    // events since the last acknowledgement
+	undone  int    // batches since the last acknowledgement
 	timer   *time.Timer
 }
 
-// done is the newest of one or more events that are finished when a number of alerts is stored.
+// done is the newest of one or more batches that are finished when a number of alerts is stored.
 type done struct {
 	alerts uint64
 	msg    jetstream.Msg
-	// invalid is true for a message that must never be delivered again.
-	invalid bool
 }
 
 const (
@@ -40,18 +38,16 @@ func newAcks(stored func() uint64) *acks {
 	return a
 }
 
-// finished notes that an event was evaluated, and how many alerts were published by then.
-func (a *acks) finished(msg jetstream.Msg, alerts uint64, invalid bool) {
+// finished notes that a batch was evaluated, and how many alerts were published by then.
+func (a *acks) finished(msg jetstream.Msg, alerts uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.undone++; a.undone == 1 {
 		a.timer.Reset(ackAfter)
 	}
-	next := done{alerts, msg, invalid}
-	if n := len(a.waiting); n > 0 && a.waiting[n-1].alerts == alerts && !invalid && !a.waiting[n-1].invalid {
+	next := done{alerts, msg}
+	if n := len(a.waiting); n > 0 && a.waiting[n-1].alerts == alerts {
 		a.waiting[n-1] = next
-	} else if n == 0 && !invalid && !a.newest.invalid && a.stored() >= alerts {
-		a.newest = next
 	} else {
 		a.waiting = append(a.waiting, next)
 	}
@@ -73,7 +69,7 @@ func (a *acks) flush() {
 	}
 }
 
-// reset forgets the events of a session that has ended: they are delivered again.
+// reset forgets the batches of a session that has ended: they are delivered again.
 func (a *acks) reset() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -85,29 +81,17 @@ func (a *acks) advance(send bool) {
 	stored := a.stored()
 	n := 0
 	for n < len(a.waiting) && a.waiting[n].alerts <= stored {
-		if a.newest.invalid {
-			a.send()
-		}
 		a.newest = a.waiting[n]
 		n++
 	}
 	if n > 0 {
 		a.waiting = append(a.waiting[:0], a.waiting[n:]...)
 	}
-	if send || a.newest.invalid {
-		a.send()
+	if !send {
+		return
 	}
-}
-
-// send only fails if the connection is lost, and then all events are delivered again.
-func (a *acks) send() {
-	switch {
-	case a.newest.msg == nil:
-	case a.newest.invalid:
-		a.newest.msg.TermWithReason("not an event of this subject")
-	default:
-		a.newest.msg.Ack()
+	if a.newest.msg != nil {
+		a.newest.msg.Ack() // it only fails if the connection is lost, and then all batches are delivered again
 	}
-	a.newest = done{}
-	a.undone = 0
+	a.newest, a.undone = done{}, 0
 }

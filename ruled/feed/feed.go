@@ -1,11 +1,13 @@
 // Package feed delivers the events of the stream to the judge, in their order, and
-// acknowledges them once their alerts are stored.
+// acknowledges the batches that they are stored in once their alerts are stored.
 package feed
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -20,11 +22,11 @@ import (
 )
 
 const (
-	// MaxPending is how many events may be evaluated and not yet acknowledged: so many are
+	// MaxPending is how many batches may be evaluated and not yet acknowledged: so many are
 	// delivered again after a loss of the connection.
 	MaxPending = 16384
-	// pullMessages is how many events are requested at a time.
-	pullMessages = 4096
+	// pullBytes bounds the batches that wait to be evaluated.
+	pullBytes = 8 << 20
 	// ackWait is for a ruled that hangs. One that was killed resets the consumer when it starts again.
 	ackWait = 30 * time.Second
 	// heartbeat bounds how long the loss of a pull goes unnoticed.
@@ -47,7 +49,8 @@ type Alerts interface {
 
 // Config has what a Feed works with.
 type Config struct {
-	// Consumer is the name of the durable consumer, Events the subject of the events.
+	// Consumer is the name of the durable consumer, Events the subject of the events, or a
+	// pattern of subjects; see Subjects.
 	Consumer, Events string
 	// New is true to read only events that are published from now on.
 	New     bool
@@ -73,14 +76,14 @@ type Feed struct {
 	acks      *acks
 	reader    message.Reader
 	reading   atomic.Bool
-	delivered atomic.Uint64 // number of the last event of the consumer that was evaluated
+	delivered atomic.Uint64 // number of the last batch of the consumer that was evaluated
 
 	// The rest is that of the session.
-	last     delivery // of the last event, zero before the first of a session
+	last     delivery // of the last batch, zero before the first of a session
 	position judge.Position
 	restored bool   // the judge is restored
-	resume   bool   // begin behind the position, not behind the acknowledged events
-	gone     uint64 // events that the stream dropped unread and that were not reported yet
+	resume   bool   // begin behind the position, not behind the acknowledged batches
+	gone     uint64 // batches that the stream dropped unread and that were not reported yet
 }
 
 // New returns a Feed.
@@ -91,11 +94,34 @@ func New(c Config) *Feed {
 // Progressed notes that more alerts are stored.
 func (f *Feed) Progressed() { f.acks.progressed() }
 
-// Flush acknowledges all events whose alerts are stored.
+// Flush acknowledges all batches whose alerts are stored.
 func (f *Feed) Flush() { f.acks.flush() }
 
-// wholeStream reports whether the consumer gets every event of the stream, so that one that is left out was dropped.
+// wholeStream reports whether the consumer gets every batch of the stream, so that one that is left out was dropped.
 func (f *Feed) wholeStream() bool { return f.Events == schemas.SubjectEvents }
+
+// subjects returns the subjects that the consumer reads: those of the batches and, as long as there are
+// some from earlier versions, of stored single events. Without any the server finds all messages faster.
+func (f *Feed) subjects() []string {
+	if f.wholeStream() {
+		return nil
+	}
+	batches, _ := Batches(f.Events) // it was validated
+	return []string{batches, f.Events}
+}
+
+// Batches returns the subject of the batches with the events on a subject, such as nd.batches.r1.> for nd.events.r1.>.
+func Batches(events string) (string, error) {
+	rest, ok := strings.CutPrefix(events, schemas.PrefixEvents)
+	tokens := strings.Split(rest, ".")
+	if last := tokens[len(tokens)-1]; !ok || len(tokens) > 3 || last != ">" && (len(tokens) < 3 || last != "*") || slices.Contains(tokens, "") {
+		return "", fmt.Errorf("%q is not a subject of all kinds of events, such as nd.events.r1.> or nd.events.*.eth0.*", events)
+	}
+	if len(tokens) == 3 {
+		tokens = tokens[:2]
+	}
+	return schemas.PrefixBatches + strings.Join(tokens, "."), nil
+}
 
 // delivery is the delivery of a message by the consumer.
 type delivery struct {
@@ -103,7 +129,7 @@ type delivery struct {
 	stored uint64
 	// at is when it was stored, in nanoseconds since 1970 by the server's clock.
 	at uint64
-	// pending is how many events of the stream were behind it.
+	// pending is how many batches of the stream were behind it.
 	pending uint64
 	// number counts what the consumer has delivered since it was reset, from 1. A gap is a
 	// lost message, which acknowledging the next one would acknowledge too.
@@ -137,43 +163,61 @@ func (f *Feed) setReading(reading bool) {
 // Reading reports whether events are delivered now.
 func (f *Feed) Reading() bool { return f.reading.Load() && f.Conn.Connected() }
 
-// handle has one message evaluated. An error means that the session cannot go on.
+// handle has the events of one batch evaluated. A message on a subject of events, as sensors stored them
+// up to this version, is a batch of one. An error means that the session cannot go on.
 func (f *Feed) handle(ctx context.Context, msg jetstream.Msg) error {
 	at, err := parseDelivery(msg.Reply())
 	if err != nil {
 		return err
 	}
 	if at.number != f.last.number+1 {
-		return fmt.Errorf("expected event %d of the consumer, got %d", f.last.number+1, at.number)
+		return fmt.Errorf("expected batch %d of the consumer, got %d", f.last.number+1, at.number)
 	}
 	if f.last.stored != 0 && f.wholeStream() {
 		f.gone += at.stored - f.last.stored - 1
 	}
 	f.last = at
-	defer f.delivered.Store(at.number)
-	if at.stored <= f.position.Events {
-		// It is delivered again because it was not acknowledged yet. Its alerts are
-		// published, and the judge must not see it twice.
-		f.acks.finished(msg, f.Alerts.Published(), false)
-		return nil
-	}
-	position := judge.Position{Stream: f.position.Stream, Events: at.stored}
-	if err := f.reader.Read(msg.Subject(), msg.Data()); err != nil {
-		f.Metrics.Invalid.Inc()
-		f.Log.Debug("dropped a message that is no event of its subject", "subject", msg.Subject(), "error", err)
-		f.Judge.Move(position)
-		f.position = position
-		f.acks.finished(msg, f.Alerts.Published(), true)
-		return nil
-	}
-	missed := f.gone
-	f.gone = 0
-	if err := f.Judge.Judge(ctx, judge.Input{
-		Event: &f.reader.Event, Data: msg.Data(), Stored: time.Unix(0, int64(at.at)), Missed: missed, Position: position,
-	}); err != nil {
-		return err
-	}
-	f.position = position
-	f.acks.finished(msg, f.Alerts.Published(), false)
+	if again := at.stored < f.position.Events || at.stored == f.position.Events && f.position.Part == 0; !again {
+		if err := f.judge(ctx, msg, at); err != nil {
+			return err
+		}
+	} // else it was not acknowledged yet. Its alerts are published, and the judge must not see it twice.
+	f.acks.finished(msg, f.Alerts.Published())
+	f.delivered.Store(at.number)
 	return nil
 }
+
+// judge has the events of a batch evaluated, those behind the position.
+func (f *Feed) judge(ctx context.Context, msg jetstream.Msg, stored delivery) error {
+	at := judge.Position{Stream: f.position.Stream, Events: stored.stored}
+	done := 0
+	if stored.stored == f.position.Events {
+		done = f.position.Part
+	}
+	invalid, reason := 0, error(nil)
+	for line := range bytes.SplitSeq(bytes.TrimSuffix(msg.Data(), newline), newline) {
+		if at.Part++; at.Part <= done {
+			continue
+		}
+		if err := f.reader.Read(msg.Subject(), line); err != nil {
+			invalid, reason = invalid+1, err
+			continue
+		}
+		if err := f.Judge.Judge(ctx, judge.Input{
+			Event: &f.reader.Event, Data: line, Stored: time.Unix(0, int64(stored.at)), Missed: f.gone, Position: at,
+		}); err != nil {
+			return err
+		}
+		f.gone, f.position = 0, at
+	}
+	if invalid > 0 {
+		f.Metrics.Invalid.Add(float64(invalid))
+		f.Log.Debug("dropped lines that are no events of their subject", "subject", msg.Subject(), "lines", invalid, "last error", reason)
+	}
+	at.Part = 0
+	f.position = at
+	f.Judge.Move(at)
+	return nil
+}
+
+var newline = []byte("\n")

@@ -127,7 +127,7 @@ func (f *Feed) begin(ctx context.Context) (jetstream.Consumer, error) {
 		return nil, err
 	}
 	// What was delivered and not acknowledged has to be delivered again at once, in its
-	// order: acknowledging an event acknowledges all before it.
+	// order: acknowledging a batch acknowledges all before it.
 	if err := f.reset(ctx); err != nil {
 		return nil, fmt.Errorf("reset consumer %s of stream %s: %w", f.Consumer, schemas.StreamEvents, err)
 	}
@@ -140,7 +140,7 @@ func (f *Feed) consume(ctx context.Context, consumer jetstream.Consumer, end fun
 	broken := false
 	return consumer.Consume(
 		func(msg jetstream.Msg) {
-			if broken { // a later event must not acknowledge the one that failed
+			if broken { // a later batch must not acknowledge the one that failed
 				return
 			}
 			if err := f.handle(ctx, msg); err != nil {
@@ -148,7 +148,7 @@ func (f *Feed) consume(ctx context.Context, consumer jetstream.Consumer, end fun
 				end(err)
 			}
 		},
-		jetstream.PullMaxMessages(pullMessages),
+		jetstream.PullMaxBytes(pullBytes),
 		jetstream.PullExpiry(pullExpiry),
 		jetstream.PullHeartbeat(heartbeat),
 		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) { end(err) }),
@@ -195,7 +195,7 @@ func (f *Feed) compare(events *jetstream.StreamInfo) {
 		f.gone += f.last.pending
 	case f.position.Events > last:
 		f.Log.Warn("the newest events are gone from the stream, after they were evaluated", "stream", schemas.StreamEvents, "first", last+1, "last", f.position.Events)
-		f.position.Events, f.resume = last, true
+		f.position.Events, f.position.Part, f.resume = last, 0, true
 	default:
 		return
 	}
@@ -204,21 +204,18 @@ func (f *Feed) compare(events *jetstream.StreamInfo) {
 
 // makeConsumer makes the consumer of the events, or looks it up.
 func (f *Feed) makeConsumer(ctx context.Context) (jetstream.Consumer, error) {
-	filter, from := f.Events, jetstream.DeliverAllPolicy
-	if f.wholeStream() {
-		filter = "" // the server finds all events faster
-	}
+	filter, from := f.subjects(), jetstream.DeliverAllPolicy
 	if f.New {
 		from = jetstream.DeliverNewPolicy
 	}
 	consumer, err := f.Conn.JetStream().CreateOrUpdateConsumer(ctx, schemas.StreamEvents, jetstream.ConsumerConfig{
 		Durable:       f.Consumer,
-		FilterSubject: filter,
-		DeliverPolicy: from,
-		Description:   "nd-ruled",
-		AckPolicy:     jetstream.AckAllPolicy,
-		AckWait:       ackWait,
-		MaxAckPending: MaxPending,
+		FilterSubjects: filter,
+		DeliverPolicy:  from,
+		Description:    "nd-ruled",
+		AckPolicy:      jetstream.AckAllPolicy,
+		AckWait:        ackWait,
+		MaxAckPending:  MaxPending,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make consumer %s of stream %s: %w", f.Consumer, schemas.StreamEvents, err)
@@ -226,7 +223,7 @@ func (f *Feed) makeConsumer(ctx context.Context) (jetstream.Consumer, error) {
 	return consumer, nil
 }
 
-// reset makes the consumer begin behind the position of the restored judge, or else behind the acknowledged events.
+// reset makes the consumer begin behind the position of the restored judge, or else behind the acknowledged batches.
 func (f *Feed) reset(ctx context.Context) error {
 	js := f.Conn.JetStream()
 	f.delivered.Store(0)
@@ -235,10 +232,14 @@ func (f *Feed) reset(ctx context.Context) error {
 		_, err := js.ResetConsumer(ctx, schemas.StreamEvents, f.Consumer)
 		return err
 	}
-	if _, err := js.ResetConsumerToSequence(ctx, schemas.StreamEvents, f.Consumer, f.position.Events+1); err != nil {
+	last := f.position.Events
+	if f.position.Part > 0 { // the rest of it
+		last--
+	}
+	if _, err := js.ResetConsumerToSequence(ctx, schemas.StreamEvents, f.Consumer, last+1); err != nil {
 		return err
 	}
-	f.last, f.resume = delivery{stored: f.position.Events}, false
+	f.last, f.resume = delivery{stored: last}, false
 	return nil
 }
 
@@ -254,7 +255,7 @@ func (f *Feed) Delete(ctx context.Context) {
 // settleInterval is how often Settle looks.
 const settleInterval = 5 * time.Millisecond
 
-// Settle returns when all events that are stored now are evaluated.
+// Settle returns when all batches that are stored now are evaluated.
 func (f *Feed) Settle(ctx context.Context) error {
 	consumer, err := f.makeConsumer(ctx)
 	if err != nil {
@@ -267,7 +268,7 @@ func (f *Feed) Settle(ctx context.Context) error {
 	for f.delivered.Load() < newest {
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("wait for event %d of the consumer: %w", newest, context.Cause(ctx))
+			return fmt.Errorf("wait for batch %d of the consumer: %w", newest, context.Cause(ctx))
 		case <-ticker.C:
 		}
 	}

@@ -74,8 +74,10 @@ type Judge struct {
 type Position struct {
 	// Stream is when the feed's stream was made.
 	Stream time.Time
-	// Events is the number of the last event that the Judge remembers, 0 for none.
+	// Events is the number of the last message with an event that the Judge remembers, 0 for none.
 	Events uint64
+	// Part is how many events of that message it remembers, 0 for all.
+	Part int
 }
 
 // Stats is how much a Judge remembers.
@@ -106,7 +108,7 @@ type Input struct {
 	Data []byte
 	// Stored is when the event was stored, zero if it comes from a sensor without delay.
 	Stored time.Time
-	// Missed is how many events before it the feed dropped.
+	// Missed is how many batches of events before it the feed dropped.
 	Missed uint64
 	// Position is that of the event.
 	Position Position
@@ -120,7 +122,7 @@ func (j *Judge) Judge(ctx context.Context, in Input) error {
 	j.halfway = true
 	if in.Missed > 0 {
 		j.Metrics.Missed.Add(float64(in.Missed))
-		why := fmt.Sprintf("before this event, the stream dropped %d events that were not evaluated yet: the rules do not keep up, the stream is too small, or it was deleted", in.Missed)
+		why := fmt.Sprintf("before this event, the stream dropped %d batches of events that were not evaluated yet: the rules do not keep up, the stream is too small, or it was deleted", in.Missed)
 		if err := j.raise(ctx, in.alert(eventsMissed, schemas.Warning, why)); err != nil {
 			return err
 		}

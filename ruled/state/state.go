@@ -28,9 +28,11 @@ import (
 type Head struct {
 	Type string    `json:"type"` // headType
 	Time time.Time `json:"time"`
-	// Stream is when the stream of events was made, Events the sequence number of the last event in the state.
+	// Stream is when the stream of events was made, Events the sequence number of the last batch with an event in
+	// the state, and Part how many events of that batch are in it, 0 for all.
 	Stream time.Time `json:"stream"`
 	Events uint64    `json:"events"`
+	Part   int       `json:"part,omitempty"`
 	// Alerts is the sequence number of an alert that is no newer than the last event's.
 	Alerts     uint64            `json:"alerts"`
 	Thresholds []threshold.State `json:"thresholds,omitempty"`

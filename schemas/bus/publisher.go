@@ -38,7 +38,7 @@ type PublisherConfig struct {
 
 // Defaults of PublisherConfig.
 const (
-	DefaultInFlight   = 2048
+	DefaultInFlight   = 256
 	DefaultAckTimeout = 5 * time.Second
 )
 
@@ -322,6 +322,8 @@ type message struct {
 const (
 	overhead = 128 // what a message costs in addition to its data, in bytes
 	minRing  = 64  // messages
+	// maxReused bounds the data whose memory is kept for later messages, in bytes.
+	maxReused = 4096
 )
 
 func (q *queue) at(n uint64) *message { return &q.ring[n%uint64(len(q.ring))] }
@@ -347,6 +349,9 @@ func (q *queue) pop(limit int, removed func(*message)) {
 		m := q.at(q.head)
 		q.bytes -= len(m.data) + overhead
 		m.acked = false
+		if cap(m.data) > maxReused {
+			m.data = nil
+		}
 		q.head++
 		removed(m)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -25,7 +26,8 @@ type StreamConfig struct {
 }
 
 // maxMessage is the maximum size of a message in bytes, the default of the server. The
-// event of the largest frame has about 300 KiB, and an alert contains its event.
+// event of the largest frame has about 300 KiB, a batch of several events 64 KiB, and an
+// alert contains its event.
 const maxMessage = 1 << 20
 
 // duplicates is how long the server remembers the ids of messages, at about 200 bytes
@@ -34,8 +36,9 @@ const duplicates = 15 * time.Second
 
 // EnsureStreams makes the streams ND_EVENTS and ND_ALERTS if they do not exist, and, on a server
 // with the keys of ndmon keys, the copy of the alerts for readers and the consumers for exporters.
-// It does not change an existing stream, except that it limits the size of messages if that is
-// unlimited. It returns the names of the streams that it has made.
+// Of an existing stream it changes only what the program depends on: it limits the size of messages
+// if that is unlimited, and a stream of single events, as earlier versions had, stores batches
+// from then on. It returns the names of the streams that it has made.
 func EnsureStreams(ctx context.Context, js jetstream.JetStream, cfg StreamConfig) (made []string, err error) {
 	stream := func(name, description, subjects string, bytes int64, age time.Duration) jetstream.StreamConfig {
 		return jetstream.StreamConfig{
@@ -43,7 +46,7 @@ func EnsureStreams(ctx context.Context, js jetstream.JetStream, cfg StreamConfig
 			MaxBytes: bytes, MaxAge: age, MaxMsgSize: maxMessage, Duplicates: min(duplicates, age),
 		}
 	}
-	events := stream(schemas.StreamEvents, "decoded ND frames", schemas.SubjectBatches, cfg.EventsBytes, cfg.EventsAge)
+	events := stream(schemas.StreamEvents, "decoded ND frames, in batches", schemas.SubjectBatches, cfg.EventsBytes, cfg.EventsAge)
 	alerts := stream(schemas.StreamAlerts, "alerts", schemas.SubjectAlerts, cfg.AlertsBytes, cfg.AlertsAge)
 	if cfg.EventsInMemory {
 		events.Storage = jetstream.MemoryStorage
@@ -61,7 +64,7 @@ func EnsureStreams(ctx context.Context, js jetstream.JetStream, cfg StreamConfig
 			made = append(made, c.Name)
 		}
 	}
-	isNew, err := ensureCopy(ctx, js, !cfg.NoExporter, cfg.NoEvents)
+	isNew, err := ensureCopy(ctx, js, streams, !cfg.NoExporter)
 	if err != nil {
 		return made, fmt.Errorf("make the copy of stream %s for readers: %w", schemas.StreamAlerts, err)
 	}
@@ -71,7 +74,8 @@ func EnsureStreams(ctx context.Context, js jetstream.JetStream, cfg StreamConfig
 	return made, nil
 }
 
-func ensureStream(ctx context.Context, js jetstream.JetStream, c jetstream.StreamConfig, change bool) (made bool, err error) {
+// ensureStream makes a stream. An existing one gets the limits only if limits is true.
+func ensureStream(ctx context.Context, js jetstream.JetStream, c jetstream.StreamConfig, limits bool) (made bool, err error) {
 	stream, err := js.Stream(ctx, c.Name)
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
@@ -84,17 +88,19 @@ func ensureStream(ctx context.Context, js jetstream.JetStream, c jetstream.Strea
 	case err != nil:
 		return false, err
 	}
-	now := stream.CachedInfo().Config
-	updated := now
+	now, changed := stream.CachedInfo().Config, false
 	if now.MaxMsgSize < 0 {
-		updated.MaxMsgSize = c.MaxMsgSize
+		now.MaxMsgSize, changed = c.MaxMsgSize, true
 	}
-	if change {
-		updated.MaxAge, updated.MaxBytes = c.MaxAge, c.MaxBytes
+	if slices.Equal(now.Subjects, []string{schemas.SubjectEvents}) {
+		now.Subjects, now.Description, changed = c.Subjects, c.Description, true
 	}
-	if now.MaxMsgSize != updated.MaxMsgSize || now.MaxAge != updated.MaxAge || now.MaxBytes != updated.MaxBytes {
-		if _, err := js.UpdateStream(ctx, updated); err != nil {
-			return false, fmt.Errorf("change its limits: %w", err)
+	if limits && (now.MaxBytes != c.MaxBytes || now.MaxAge != c.MaxAge) {
+		now.MaxBytes, now.MaxAge, now.Duplicates, changed = c.MaxBytes, c.MaxAge, c.Duplicates, true
+	}
+	if changed {
+		if _, err := js.UpdateStream(ctx, now); err != nil {
+			return false, fmt.Errorf("update it: %w", err)
 		}
 	}
 	return false, nil
@@ -103,7 +109,7 @@ func ensureStream(ctx context.Context, js jetstream.JetStream, c jetstream.Strea
 // ensureCopy makes the copy of the alerts, and the consumers for exporters, if the
 // server has the accounts for them. A copy that is ahead of the stream is that of a
 // deleted stream and would never get another alert, so it is made again.
-func ensureCopy(ctx context.Context, js jetstream.JetStream, exporter, noEvents bool) (made bool, err error) {
+func ensureCopy(ctx context.Context, js jetstream.JetStream, streams []jetstream.StreamConfig, exporter bool) (made bool, err error) {
 	readers, err := jetstream.NewWithAPIPrefix(js.Conn(), schemas.CopyAPI)
 	if err != nil {
 		return false, err
@@ -115,14 +121,14 @@ func ensureCopy(ctx context.Context, js jetstream.JetStream, exporter, noEvents 
 	case err != nil && !errors.Is(err, jetstream.ErrStreamNotFound):
 		return false, err
 	}
-	for _, name := range []string{schemas.StreamEvents, schemas.StreamAlerts} {
-		if !exporter || name == schemas.StreamEvents && noEvents {
-			continue
+	for _, c := range streams {
+		if !exporter {
+			break
 		}
-		if _, err := js.CreateOrUpdateConsumer(ctx, name, jetstream.ConsumerConfig{
+		if _, err := js.CreateOrUpdateConsumer(ctx, c.Name, jetstream.ConsumerConfig{
 			Durable: schemas.ConsumerExporter, Description: "for a program that exports the messages", AckPolicy: jetstream.AckExplicitPolicy,
 		}); err != nil {
-			return false, fmt.Errorf("make consumer %s of stream %s: %w", schemas.ConsumerExporter, name, err)
+			return false, fmt.Errorf("make consumer %s of stream %s: %w", schemas.ConsumerExporter, c.Name, err)
 		}
 	}
 	stream, err := js.Stream(ctx, schemas.StreamAlerts)

@@ -16,10 +16,10 @@ type Reader struct {
 	subjects map[string]subject
 }
 
-// subject holds the parts of an event's subject.
+// subject holds the parts of a subject of events or batches.
 type subject struct {
 	host, iface string
-	kind        schemas.Kind
+	kind        schemas.Kind // empty for batches: any
 }
 
 // MaxSubjects bounds the subjects that are kept: a publisher of events can make up interface names without end.
@@ -31,7 +31,7 @@ const maxID = 128
 // NewReader returns a reader for one goroutine.
 func NewReader() Reader { return Reader{subjects: map[string]subject{}} }
 
-// Read reads the event of a message into r.Event.
+// Read reads an event, which came on a subject of events or batches, into r.Event.
 func (r *Reader) Read(from string, data []byte) error {
 	if err := r.Event.ParseJSON(data); err != nil {
 		return err
@@ -52,7 +52,7 @@ func (r *Reader) Read(from string, data []byte) error {
 	}
 	// Permissions on NATS are by subject: what an event says about its origin is worth no more than its subject.
 	e := &r.Event
-	if s.host != e.Host || s.iface != e.Interface || s.kind != e.Kind() {
+	if s.host != e.Host || s.iface != e.Interface || s.kind != "" && s.kind != e.Kind() {
 		return fmt.Errorf("event of %s/%s, kind %s, is on another's subject", e.Host, e.Interface, e.Kind())
 	}
 	if len(e.ID) == 0 || len(e.ID) > maxID || strings.ContainsFunc(e.ID, func(r rune) bool { return r <= ' ' || r > '~' }) {
@@ -63,16 +63,17 @@ func (r *Reader) Read(from string, data []byte) error {
 
 func parseSubject(s string) (subject, error) {
 	tokens := strings.Split(s, ".")
-	if len(tokens) != 5 {
-		return subject{}, errors.New("subject is not nd.events.<host>.<interface>.<kind>")
+	batch := len(tokens) == 4 && strings.HasPrefix(s, schemas.PrefixBatches)
+	if !batch && (len(tokens) != 5 || !strings.HasPrefix(s, schemas.PrefixEvents)) {
+		return subject{}, errors.New("subject is neither nd.batches.<host>.<interface> nor nd.events.<host>.<interface>.<kind>")
 	}
 	host, err := schemas.UnescapeToken(tokens[2])
 	if err != nil {
 		return subject{}, err
 	}
 	iface, err := schemas.UnescapeToken(tokens[3])
-	if err != nil {
-		return subject{}, err
+	if err != nil || batch {
+		return subject{host: host, iface: iface}, err
 	}
 	return subject{host, iface, schemas.Kind(tokens[4])}, nil
 }

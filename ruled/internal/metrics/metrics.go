@@ -33,8 +33,8 @@ func New(r prometheus.Registerer) (*Metrics, error) {
 	reloads := vector("nd_ruled_reloads_total", "outcome", "Times that the rule file was read again, by outcome.")
 	m := &Metrics{
 		Events:        counter("nd_ruled_events_total", "Events evaluated, without the heartbeats of sensors."),
-		Invalid:       counter("nd_ruled_invalid_messages_total", "Messages on an event subject that are no event of that subject; they were dropped."),
-		Missed:        counter("nd_ruled_missed_events_total", "Events that the stream dropped before they were evaluated."),
+		Invalid:       counter("nd_ruled_invalid_messages_total", "Lines of stored batches that are no event of the batch's subject; they were dropped."),
+		Missed:        counter("nd_ruled_missed_batches_total", "Batches of events that the stream dropped before they were evaluated."),
 		Alerts:        map[schemas.Severity]prometheus.Counter{},
 		AlertsAgain:   counter("nd_ruled_alerts_repeated_total", "Alerts not raised again for an event that was delivered again."),
 		Unstored:      counter("nd_ruled_unstored_alerts_total", "Alerts that were written and not stored: there was no room for them."),
