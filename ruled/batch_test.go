@@ -1,0 +1,120 @@
+package ruled
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/ndmon/ndmon/ruled/link"
+	"github.com/ndmon/ndmon/ruled/state"
+	"github.com/ndmon/ndmon/schemas"
+)
+
+// A ruled that is killed has stored its state while it evaluated a batch. The next one evaluates the rest
+// of the batch: each alert is raised once, and thresholds count no event twice.
+func TestStateOutlivesAKillInABatch(t *testing.T) {
+	f := start(t, `<rules>
+  <rule id="all"><match field="nd.ns"/><alert severity="info"/></rule>
+  <rule id="third"><match field="nd.ns"/><threshold type="threshold" count="3" seconds="60"/></rule>
+</rules>`)
+	f.config.StateInterval = 5 * time.Millisecond
+	stop := f.run(t)
+	const size = 1000
+	sent := 0
+	batch := func(size int) (events []*schemas.Event) {
+		for range size {
+			sent++
+			events = append(events, solicitation(sent))
+		}
+		return events
+	}
+	seen := 0
+	next := func() {
+		t.Helper()
+		seen++
+		f.wantAlerts(t, fmt.Sprintf("e%d.all", seen))
+		if seen%3 == 0 {
+			f.wantAlerts(t, fmt.Sprintf("e%d.third", seen))
+		}
+	}
+	f.requestState(t)
+	f.publish(t, batch(size)...)
+	var stored []byte
+	var head state.Head
+	waitFor(t, "a state of a part of the batch", func() bool {
+		next()
+		if seen == sent {
+			f.publish(t, batch(size)...)
+		}
+		var err error
+		if stored, err = f.store(t).GetBytes(testContext(t), "ruled"); err != nil {
+			return false // there is none yet
+		}
+		if _, err = f.store(t).PutBytes(testContext(t), "copy", stored); err == nil {
+			head, err = state.Read(testContext(t), f.conn.JetStream(), "copy", func(link.State) error { return nil })
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return head.Part > 0
+	})
+	for seen < sent {
+		next()
+	}
+	f.waitAcknowledged(t)
+	stop()
+	f.putState(t, stored)
+	f.run(t)
+	f.publish(t, batch(10)...)
+	for seen < sent {
+		next()
+	}
+	f.waitAcknowledged(t)
+	behind := sent - 10 - int(head.Events-1)*size - head.Part
+	if got := f.counter(t, "nd_ruled_events_total"); int(got) != behind+10 {
+		t.Errorf("evaluated %v events again, want %d behind event %d of batch %d", got-10, behind, head.Part, head.Events)
+	}
+	if n := f.stream(t, schemas.StreamAlerts).CachedInfo().State.Msgs; int(n) != sent+sent/3 {
+		t.Errorf("%d alerts are stored, want %d", n, sent+sent/3)
+	}
+}
+
+// A stream of single events, as sensors of earlier versions stored them, is read before the batches that follow.
+func TestEventsOfEarlierVersions(t *testing.T) {
+	for _, subject := range []string{schemas.SubjectEvents, "nd.events.r1.>", "nd.events.*.eth0.*"} {
+		t.Run(subject, func(t *testing.T) {
+			f := start(t, testRules)
+			f.config.Events = subject
+			js := f.conn.JetStream()
+			if err := js.DeleteStream(testContext(t), schemas.StreamEvents); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := js.CreateStream(testContext(t), jetstream.StreamConfig{Name: schemas.StreamEvents, Subjects: []string{schemas.SubjectEvents}}); err != nil {
+				t.Fatal(err)
+			}
+			elsewhere := solicitation(0)
+			elsewhere.Host, elsewhere.Interface = "r2", "eth1"
+			for _, e := range []*schemas.Event{elsewhere, solicitation(1), solicitation(2)} {
+				f.publishRaw(t, schemas.EventSubject(e.Host, e.Interface, e.Kind()), e.AppendJSON(nil))
+			}
+			f.publishRaw(t, schemas.EventSubject("r1", "eth0", schemas.KindRA), solicitation(3).AppendJSON(nil)) // is none
+			f.run(t)
+			f.publish(t, elsewhere)
+			f.publish(t, solicitation(4), solicitation(5))
+			f.publish(t, solicitation(6))
+			if subject == schemas.SubjectEvents {
+				f.wantAlerts(t, "e0.all-ns")
+			}
+			f.wantAlerts(t, "e1.all-ns", "e2.all-ns", "e4.all-ns", "e5.all-ns", "e6.all-ns")
+			f.waitAcknowledged(t)
+			if got := f.counter(t, "nd_ruled_invalid_messages_total"); got != 1 {
+				t.Errorf("%v lines are counted as invalid, want 1", got)
+			}
+			if s := f.stream(t, schemas.StreamEvents).CachedInfo().Config.Subjects; !slices.Equal(s, []string{schemas.SubjectBatches}) {
+				t.Errorf("the stream has %q", s)
+			}
+		})
+	}
+}
