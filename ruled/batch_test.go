@@ -39,29 +39,17 @@ func TestStateOutlivesAKillInABatch(t *testing.T) {
 			f.wantAlerts(t, fmt.Sprintf("e%d.third", seen))
 		}
 	}
-	f.requestState(t)
-	f.publish(t, batch(size)...)
 	var stored []byte
 	var head state.Head
-	waitFor(t, "a state of a part of the batch", func() bool {
-		next()
-		if seen == sent {
-			f.publish(t, batch(size)...)
+	for batches := uint64(1); head.Part == 0; batches++ {
+		f.publish(t, batch(size)...)
+		waitFor(t, "a state with the batch, or a part of it", func() bool {
+			stored, head = f.copyState(t)
+			return head.Events == batches
+		})
+		for seen < sent {
+			next()
 		}
-		var err error
-		if stored, err = f.store(t).GetBytes(testContext(t), "ruled"); err != nil {
-			return false // there is none yet
-		}
-		if _, err = f.store(t).PutBytes(testContext(t), "copy", stored); err == nil {
-			head, err = state.Read(testContext(t), f.conn.JetStream(), "copy", func(link.State) error { return nil })
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		return head.Part > 0
-	})
-	for seen < sent {
-		next()
 	}
 	f.waitAcknowledged(t)
 	stop()
@@ -79,6 +67,25 @@ func TestStateOutlivesAKillInABatch(t *testing.T) {
 	if n := f.stream(t, schemas.StreamAlerts).CachedInfo().State.Msgs; int(n) != sent+sent/3 {
 		t.Errorf("%d alerts are stored, want %d", n, sent+sent/3)
 	}
+}
+
+// copyState returns the stored state and its head.
+func (f *fixture) copyState(t *testing.T) (stored []byte, head state.Head) {
+	t.Helper()
+	store, err := f.conn.JetStream().ObjectStore(testContext(t), schemas.BucketState)
+	if err == nil {
+		stored, err = store.GetBytes(testContext(t), "ruled")
+	}
+	if err != nil {
+		return nil, head // there is none yet
+	}
+	if _, err := store.PutBytes(testContext(t), "copy", stored); err != nil {
+		t.Fatal(err)
+	}
+	if head, err = state.Read(testContext(t), f.conn.JetStream(), "copy", func(link.State) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return stored, head
 }
 
 // A stream of single events, as sensors of earlier versions stored them, is read before the batches that follow.
