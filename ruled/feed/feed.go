@@ -3,7 +3,6 @@
 package feed
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -195,7 +194,7 @@ func (f *Feed) judge(ctx context.Context, msg jetstream.Msg, stored delivery) er
 		done = f.position.Part
 	}
 	invalid, reason := 0, error(nil)
-	for line := range bytes.SplitSeq(bytes.TrimSuffix(msg.Data(), newline), newline) {
+	for line := range message.Lines(msg.Data()) {
 		if at.Part++; at.Part <= done {
 			continue
 		}
@@ -219,5 +218,3 @@ func (f *Feed) judge(ctx context.Context, msg jetstream.Msg, stored delivery) er
 	f.Judge.Move(at)
 	return nil
 }
-
-var newline = []byte("\n")

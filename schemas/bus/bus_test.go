@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -113,18 +114,63 @@ func TestEnsureStreamsLeavesExistingAlone(t *testing.T) {
 	s := bustest.Start(t, t.TempDir(), -1)
 	c := connect(t, s.ClientURL())
 	ctx := testContext(t)
-	if _, err := c.JetStream().CreateStream(ctx, jetstream.StreamConfig{Name: schemas.StreamEvents, Subjects: []string{schemas.SubjectEvents}, MaxMsgs: 7}); err != nil {
+	if _, err := c.JetStream().CreateStream(ctx, jetstream.StreamConfig{Name: schemas.StreamEvents, Subjects: []string{"nd.batches.r1.>"}, MaxMsgs: 7}); err != nil {
 		t.Fatal(err)
 	}
 	ensureStreams(t, c)
 	ensureStreams(t, c)
 	stream, err := c.JetStream().Stream(ctx, schemas.StreamEvents)
 	check(t, err)
-	if got := stream.CachedInfo().Config.MaxMsgs; got != 7 {
-		t.Errorf("MaxMsgs became %d", got)
+	if got := stream.CachedInfo().Config; got.MaxMsgs != 7 || got.MaxAge != 0 || got.MaxBytes != -1 || !slices.Equal(got.Subjects, []string{"nd.batches.r1.>"}) {
+		t.Errorf("it became %+v", got)
 	}
 	if _, err := c.JetStream().Stream(ctx, schemas.StreamAlerts); err != nil {
 		t.Error(err)
+	}
+}
+
+// A stream of single events, as earlier versions had, keeps them and stores batches from then on. New
+// limits are applied only where they are to be.
+func TestEnsureStreamsUpdates(t *testing.T) {
+	c := connect(t, bustest.Start(t, t.TempDir(), -1).ClientURL())
+	ctx, js := testContext(t), c.JetStream()
+	_, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: schemas.StreamEvents, Subjects: []string{schemas.SubjectEvents}, MaxAge: time.Minute})
+	check(t, err)
+	_, err = js.Publish(ctx, "nd.events.r1.eth0.ns", []byte("old"))
+	check(t, err)
+	for _, change := range []bool{false, true} {
+		cfg := streamConfig()
+		cfg.ChangeEvents, cfg.EventsAge = change, 10*time.Second
+		made, err := EnsureStreams(ctx, js, cfg)
+		check(t, err)
+		if slices.Contains(made, schemas.StreamEvents) {
+			t.Errorf("made %v", made)
+		}
+		stream, err := js.Stream(ctx, schemas.StreamEvents)
+		check(t, err)
+		want := time.Minute
+		if change {
+			want = cfg.EventsAge
+		}
+		if got := stream.CachedInfo().Config; got.MaxAge != want || got.MaxBytes == cfg.EventsBytes != change || !slices.Equal(got.Subjects, []string{schemas.SubjectBatches}) {
+			t.Errorf("with ChangeEvents %t it became %+v", change, got)
+		}
+	}
+	check(t, c.Publish("nd.events.r1.eth0.ns", []byte("live")))
+	_, err = js.Publish(ctx, "nd.batches.r1.eth0", []byte("batch"))
+	check(t, err)
+	if got := storedData(t, c, schemas.StreamEvents); !slices.Equal(got, []string{"old", "batch"}) {
+		t.Errorf("stored are %q", got)
+	}
+}
+
+// Without a stream of events, there is only that of the alerts.
+func TestNoStreamOfEvents(t *testing.T) {
+	c := connect(t, bustest.Start(t, t.TempDir(), -1).ClientURL())
+	cfg := streamConfig()
+	cfg.NoEvents = true
+	if made, err := EnsureStreams(testContext(t), c.JetStream(), cfg); err != nil || !slices.Equal(made, []string{schemas.StreamAlerts}) {
+		t.Errorf("made %v, %v", made, err)
 	}
 }
 

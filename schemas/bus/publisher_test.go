@@ -33,7 +33,7 @@ func TestPublisherLosesNothingWhenServerRestarts(t *testing.T) {
 			bustest.Stop(s)
 			s = bustest.Start(t, dir, port)
 		}
-		check(t, p.Publish(ctx, "nd.events.r1.eth0.ns", "", []byte(strconv.Itoa(i))))
+		check(t, p.Publish(ctx, "nd.batches.r1.eth0", "", []byte(strconv.Itoa(i))))
 	}
 	check(t, p.Flush(ctx))
 	// A message may be stored twice, but the first copies are complete and in order.
@@ -92,7 +92,7 @@ func TestPublisherWaitsForStream(t *testing.T) {
 	c := connect(t, s.ClientURL())
 	p := runPublisher(t, c, PublisherConfig{InFlight: 8, Buffer: 1 << 20, AckTimeout: time.Second})
 	for i := range 100 {
-		if !p.TryPublish("nd.events.r1.eth0.ns", "", []byte(strconv.Itoa(i))) {
+		if !p.TryPublish("nd.batches.r1.eth0", "", []byte(strconv.Itoa(i))) {
 			t.Fatal("dropped")
 		}
 	}
@@ -109,7 +109,7 @@ func TestPublisherIsBounded(t *testing.T) {
 	p := runPublisher(t, c, PublisherConfig{InFlight: 8, Buffer: 10_000, AckTimeout: time.Second})
 	data := make([]byte, 1000-overhead)
 	taken := 0
-	for p.TryPublish("nd.events.r1.eth0.ns", "", data) {
+	for p.TryPublish("nd.batches.r1.eth0", "", data) {
 		taken++
 	}
 	if taken != 10 {
@@ -117,7 +117,7 @@ func TestPublisherIsBounded(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := p.Publish(ctx, "nd.events.r1.eth0.ns", "", data); !errors.Is(err, context.Canceled) {
+	if err := p.Publish(ctx, "nd.batches.r1.eth0", "", data); !errors.Is(err, context.Canceled) {
 		t.Errorf("Publish on a full buffer: %v", err)
 	}
 	if err := p.Flush(ctx); !errors.Is(err, context.Canceled) {
@@ -197,7 +197,7 @@ func BenchmarkPublisher(b *testing.B) {
 	data := make([]byte, 500)
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := p.Publish(context.Background(), "nd.events.r1.eth0.ns", "", data); err != nil {
+		if err := p.Publish(context.Background(), "nd.batches.r1.eth0", "", data); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,9 +1,11 @@
-// Package message reads events from messages.
+// Package message reads events from messages, which are batches of them.
 package message
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 
 	"github.com/ndmon/ndmon/schemas"
@@ -30,6 +32,13 @@ const maxID = 128
 
 // NewReader returns a reader for one goroutine.
 func NewReader() Reader { return Reader{subjects: map[string]subject{}} }
+
+// Lines returns the lines of a batch, each of which is to be an event. A message of one event has one.
+func Lines(batch []byte) iter.Seq[[]byte] {
+	return bytes.SplitSeq(bytes.TrimSuffix(batch, newline), newline)
+}
+
+var newline = []byte("\n")
 
 // Read reads an event, which came on a subject of events or batches, into r.Event.
 func (r *Reader) Read(from string, data []byte) error {
