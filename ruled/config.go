@@ -14,7 +14,7 @@ import (
 type Config struct {
 	Rules    string        `split_words:"true" desc:"rule file (default: the built-in rules); it is read again when it changes and on SIGHUP"`
 	Consumer string        `split_words:"true" default:"ruled" desc:"name of the durable consumer of the events; only one nd-ruled may use it at a time"`
-	Events   string        `split_words:"true" default:"nd.events.>" desc:"subject of the events to evaluate, such as nd.events.r1.> for those of one host; their batches are read"`
+	Events   string        `split_words:"true" default:"nd.events.>" desc:"subject of the events to evaluate, such as nd.events.r1.> for those of one host"`
 	RelayTTL time.Duration `split_words:"true" default:"3s" desc:"how long after its event a relay command is worth carrying out"`
 	Vendors  string        `split_words:"true" desc:"file that names the makers of Ethernet addresses, such as Wireshark's manuf or the IEEE's oui.txt (default: a built-in table)"`
 

@@ -22,7 +22,7 @@ const (
 )
 
 // Event is one captured frame, decoded: the message nd.event.v1 on
-// nd.events.<host>.<interface>.<kind>. Members that are not in the frame are
+// nd.events.<host>.<interface>.<kind>, and a line of a batch. Members that are not in the frame are
 // absent: nil, or the zero value if the member has omitempty.
 //
 // An event with Lost counts frames that the sensor dropped, and one with Sensor

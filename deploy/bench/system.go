@@ -199,7 +199,7 @@ func (s *system) metrics(addresses ...string) counts {
 		c.evaluated += m.Sum("nd_ruled_events_total")
 		c.inKernel += m.Sum("nd_sensor_dropped_total", `reason="kernel"`)
 		c.inBuffer += m.Sum("nd_sensor_dropped_total", `reason="buffer"`)
-		c.inStream += m.Sum("nd_ruled_missed_events_total")
+		c.inStream += m.Sum("nd_ruled_missed_batches_total")
 		c.commands += m.Sum("nd_pinger_commands_total")
 	}
 	return c

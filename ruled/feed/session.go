@@ -209,7 +209,7 @@ func (f *Feed) makeConsumer(ctx context.Context) (jetstream.Consumer, error) {
 		from = jetstream.DeliverNewPolicy
 	}
 	consumer, err := f.Conn.JetStream().CreateOrUpdateConsumer(ctx, schemas.StreamEvents, jetstream.ConsumerConfig{
-		Durable:       f.Consumer,
+		Durable:        f.Consumer,
 		FilterSubjects: filter,
 		DeliverPolicy:  from,
 		Description:    "nd-ruled",
