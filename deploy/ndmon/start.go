@@ -133,6 +133,7 @@ func (p *parts) relay(subject string, command *schemas.Relay) (err error) {
 	}
 	if command.Host == p.cfg.Host || command.Host == schemas.EveryHost {
 		p.commands.send(command)
+		return nil // it is carried out here, whoever else misses it
 	}
 	return err
 }
