@@ -161,12 +161,14 @@ func (r *run) addPassage(p passage) {
 		}
 	}
 	r.add(figure.Figure{Name: "all evaluated after the last frame", Value: max(0, p.late.Seconds()), Unit: figure.Seconds})
-	// Waking up costs as much for one frame as for many.
-	limit := figure.Times(1.6, bare)
-	if r.rate >= 100_000 {
-		limit = figure.Times(1.3, bare)
+	var limit *figure.Target
+	switch r.rate {
+	case 20_000: // each tick wakes a program up for fewer frames
+		limit = r.own(figure.Times(1.6, bare))
+	case 100_000:
+		limit = r.own(figure.Times(1.3, bare))
 	}
-	r.addCost("processor time a frame", p.before, p.after, p.evaluated, r.own(limit))
+	r.addCost("processor time a frame", p.before, p.after, p.evaluated, limit)
 	r.add(figure.Figure{Name: "processor time a frame, sending and delivery", Value: p.CPU.Seconds() / max(1, p.sent), Unit: figure.Seconds})
 }
 
