@@ -157,8 +157,9 @@ func TestDiskStaysFull(t *testing.T) {
 	}
 }
 
-// The clients of a fleet's nats-server report that its disk is full, and nothing is
-// lost: they store everything once the disk has free space and the server is restarted.
+// The sensors of a fleet report that the disk of its nats-server is full, and nothing is
+// lost: all is stored once the disk has free space and the server is restarted. ruled has
+// nothing to store, and so nothing to report, while no event comes.
 func TestDiskOfTheServerIsFull(t *testing.T) {
 	t.Parallel()
 	r := lab.NewRouter(t)
@@ -170,17 +171,9 @@ func TestDiskOfTheServerIsFull(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(dir, "of another"), make([]byte, 193<<20), 0o600))
 	startSensor(r, "SENSOR_METRICS=127.0.0.1:9101").Stderr.WaitFor("connected to NATS")
 	f := startFlow(t, r.Upstream.Wire("eth0"))
-	well := func(name, variable, address string) (bool, string) {
-		p := r.Start(with(program(name, "health"), variable+"="+address))
-		return p.Wait() == 0, p.Stdout.String()
-	}
 	lab.Eventually(t, "the sensor says that nothing is stored", func() bool {
-		ok, said := well("nd-sensor", "SENSOR_METRICS", "127.0.0.1:9101")
-		return !ok && strings.Contains(said, "publishing: ")
-	})
-	lab.Eventually(t, "so does ruled", func() bool {
-		ok, _ := well("nd-ruled", "RULED_METRICS", metrics)
-		return !ok
+		p := r.Start(with(program("nd-sensor", "health"), "SENSOR_METRICS=127.0.0.1:9101"))
+		return p.Wait() != 0 && strings.Contains(p.Stdout.String(), "publishing: ")
 	})
 	frames := f.end()
 	b.Kill()
