@@ -4,23 +4,17 @@ import (
 	"context"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/ndmon/ndmon/ruled/judge"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/bus"
 )
 
-const (
-	// prepareWait is the time between two tries to make the streams and to restore the state.
-	prepareWait = 500 * time.Millisecond
-	// streamsInterval is how often receive checks that the streams exist, in addition to the
-	// server's advisories about deleted ones.
-	streamsInterval = 30 * time.Second
-)
+// prepareWait is the time between two tries to make the streams and to restore the state.
+const prepareWait = 500 * time.Millisecond
 
 // receive evaluates the events of this process until the context ends.
 func (r *run) receive(ctx context.Context) error {
-	var deleted chan *nats.Msg
+	var due <-chan struct{} // nil without streams
 	if r.Conn != nil {
 		for {
 			err := r.prepare(ctx)
@@ -34,12 +28,12 @@ func (r *run) receive(ctx context.Context) error {
 			case <-time.After(prepareWait):
 			}
 		}
-		deleted = make(chan *nats.Msg, 16) // more than there are streams
-		advisories, err := r.Conn.NATS().ChanSubscribe(schemas.SubjectDeleted, deleted)
-		if err != nil {
+		var stop func()
+		var err error
+		if due, stop, err = r.Conn.StreamsDue(); err != nil {
 			return err
 		}
-		defer advisories.Unsubscribe() // it fails only if the connection is closed
+		defer stop()
 	}
 	stop := r.Deps.Events(func(e *schemas.Event) {
 		// It fails only if an alert waits to be stored when the context ends.
@@ -49,16 +43,13 @@ func (r *run) receive(ctx context.Context) error {
 	defer stop()
 	r.Health(nil)
 	r.Log.Info("evaluating events")
-	watch := time.NewTicker(streamsInterval)
-	defer watch.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-deleted:
-		case <-watch.C:
+		case <-due:
 		}
-		if r.Conn == nil || !r.Conn.Connected() {
+		if !r.Conn.Connected() {
 			continue
 		}
 		switch made, err := bus.EnsureStreams(ctx, r.Conn.JetStream(), r.StreamConfig); {

@@ -34,9 +34,6 @@ const (
 	// sessionWait is the time between two tries to read the events, setupTimeout is for one.
 	sessionWait  = 500 * time.Millisecond
 	setupTimeout = 10 * time.Second
-	// streamsInterval is how often the feed checks that the streams exist, in addition to the
-	// server's advisories about deleted ones.
-	streamsInterval = 30 * time.Second
 )
 
 // Alerts counts the alerts, which decide when an event can be acknowledged.

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/ndmon/ndmon/ruled/judge"
 	"github.com/ndmon/ndmon/schemas"
@@ -74,14 +73,11 @@ func (f *Feed) session(ctx context.Context, again <-chan struct{}) error {
 		reading.Stop()
 		<-reading.Closed()
 	}()
-	watch := time.NewTicker(streamsInterval)
-	defer watch.Stop()
-	deleted := make(chan *nats.Msg, 16) // more than there are streams
-	advisories, err := f.Conn.NATS().ChanSubscribe(schemas.SubjectDeleted, deleted)
+	due, stop, err := f.Conn.StreamsDue()
 	if err != nil {
-		return fmt.Errorf("subscribe to the server's advisories about streams: %w", err)
+		return err
 	}
-	defer advisories.Unsubscribe() // it fails only if the connection is closed
+	defer stop()
 	f.setReading(true)
 	defer f.setReading(false)
 	f.Health(nil)
@@ -94,8 +90,7 @@ func (f *Feed) session(ctx context.Context, again <-chan struct{}) error {
 			return errReconnected
 		case err := <-lost:
 			return err
-		case <-deleted:
-		case <-watch.C:
+		case <-due:
 		}
 		if err := f.checkStreams(ctx); err != nil {
 			return err

@@ -75,6 +75,41 @@ func EnsureStreams(ctx context.Context, js jetstream.JetStream, cfg StreamConfig
 }
 
 // ensureStream makes a stream. An existing one gets the limits only if limits is true.
+// checkInterval is how often StreamsDue receives without a sign of a deleted stream.
+const checkInterval = 30 * time.Second
+
+// StreamsDue returns a channel that receives when it is time to call EnsureStreams again, until
+// stop is called: when the server says that a stream was deleted, and every 30 seconds.
+func (c *Conn) StreamsDue() (due <-chan struct{}, stop func(), err error) {
+	signals := make(chan struct{}, 1)
+	signal := func() {
+		select {
+		case signals <- struct{}{}:
+		default:
+		}
+	}
+	advisories, err := c.nc.Subscribe(schemas.SubjectDeleted, func(*nats.Msg) { signal() })
+	if err != nil {
+		return nil, nil, fmt.Errorf("subscribe to the server's advisories about streams: %w", err)
+	}
+	ticker, ended := time.NewTicker(checkInterval), make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-ended:
+				return
+			case <-ticker.C:
+				signal()
+			}
+		}
+	}()
+	return signals, func() {
+		advisories.Unsubscribe() // it fails only if the connection is closed
+		ticker.Stop()
+		close(ended)
+	}, nil
+}
+
 func ensureStream(ctx context.Context, js jetstream.JetStream, c jetstream.StreamConfig, limits bool) (made bool, err error) {
 	stream, err := js.Stream(ctx, c.Name)
 	switch {
