@@ -231,7 +231,7 @@ func latency(r *run) {
 	begin := r.usage()
 	p := s.pass(w, r.rate, r.Duration, load{every: 1})
 	r.addArrivals(p.arrivals)
-	r.spread("frame to alert", p.took(), map[string]*figure.Target{printed: figure.Times(2, dumper), subscribed: figure.Times(3, dumper)}[r.program.name], nil)
+	r.spread("frame to alert", p.took(), r.own(map[string]*figure.Target{printed: figure.Times(2, dumper), subscribed: figure.Times(3, dumper)}[r.program.name]), nil)
 	r.addCost("processor time a frame", p.before, p.after, p.sent, nil)
 	begin.addOthers()
 	s.stop()

@@ -77,9 +77,11 @@ func (r *run) compare(f figure.Figure) {
 	*r.before = append(*r.before, f)
 }
 
-// own returns a target if it is ndmon that is measured.
+// own returns a target if it is ndmon that is measured, after the program that the target
+// names.
 func (r *run) own(t *figure.Target) *figure.Target {
-	if !strings.HasPrefix(r.program.name, ndmon) {
+	named := t == nil || t.To == "" || slices.ContainsFunc(*r.before, func(f figure.Figure) bool { return f.Program == t.To })
+	if !named || !strings.HasPrefix(r.program.name, ndmon) {
 		return nil
 	}
 	return t

@@ -6,11 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -44,8 +44,7 @@ type Figure struct {
 	Ratios []Ratio `json:"ratios,omitempty"`
 	// Target is the required value, nil if there is none.
 	Target *Target `json:"target,omitempty"`
-	// Met reports whether the value meets the target, nil without a target or
-	// without the program that it names.
+	// Met reports whether the value meets the target, nil without a target.
 	Met *bool `json:"met,omitempty"`
 }
 
@@ -81,18 +80,19 @@ func AtLeast(v float64) *Target { return &Target{Is: ">=", Value: v} }
 // Exactly returns a target that is met by v only.
 func Exactly(v float64) *Target { return &Target{Is: "=", Value: v} }
 
-// Verdict reports whether a figure meets its target, nil if that is unknown.
+// Verdict reports whether a figure meets its target, nil if it has none.
 func (f Figure) Verdict() *bool {
 	if f.Target == nil {
 		return nil
 	}
 	value := f.Value
 	if to := f.Target.To; to != "" {
-		i := slices.IndexFunc(f.Ratios, func(r Ratio) bool { return r.To == to })
-		if i < 0 {
-			return nil
+		value = math.NaN() // meets nothing
+		for _, r := range f.Ratios {
+			if r.To == to {
+				value = r.Times
+			}
 		}
-		value = f.Ratios[i].Times
 	}
 	var met bool
 	switch f.Target.Is {
@@ -156,12 +156,9 @@ func (f Figure) target() string {
 	if f.Target.To != "" {
 		bound = Ratio{f.Target.To, f.Target.Value}.String()
 	}
-	verdict := "unknown"
-	if f.Met != nil {
-		verdict = "MISSED"
-		if *f.Met {
-			verdict = "met"
-		}
+	verdict := "MISSED"
+	if *f.Met {
+		verdict = "met"
 	}
 	return f.Target.Is + " " + bound + "\t" + verdict
 }
