@@ -15,11 +15,15 @@ func TestListened(t *testing.T) {
 	s := serving(t, Config{Listen: "127.0.0.1:0", Data: t.TempDir()})
 	account, err := s.LookupAccount(keys.Account)
 	must(t, err)
-	conn, err := bus.Connect(bus.Config{URL: "nats://in-process", NKey: s.seedFile}, bus.Options{
-		Name: "test", Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), InProcess: s, NoEcho: true,
-	})
-	must(t, err)
-	defer conn.NATS().Close()
+	connect := func(name string) *bus.Conn {
+		conn, err := bus.Connect(bus.Config{URL: "nats://in-process", NKey: s.seedFile}, bus.Options{
+			Name: name, Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), InProcess: s, NoEcho: true,
+		})
+		must(t, err)
+		t.Cleanup(conn.NATS().Close)
+		return conn
+	}
+	conn := connect("parts")
 	l := &listened{Conn: conn, account: account}
 	listened := func(subject string, want bool) {
 		t.Helper()
@@ -37,6 +41,21 @@ func TestListened(t *testing.T) {
 	must(t, sub.Unsubscribe())
 	must(t, guest.Flush())
 	listened(events, false)
+	const commands = "nd.relay.r1"
+	_, err = l.Subscribe(commands, func(string, []byte) {})
+	must(t, err)
+	must(t, conn.NATS().Flush())
+	listened(commands, false) // by this connection alone
+	other := connect("other").NATS()
+	for _, subject := range []string{commands, "nd.relay.*", "nd.>", ">"} {
+		sub, err = other.SubscribeSync(subject)
+		must(t, err)
+		must(t, other.Flush())
+		listened(commands, true)
+		must(t, sub.Unsubscribe())
+		must(t, other.Flush())
+		listened(commands, false)
+	}
 	l.account = nil // another server
 	listened(events, true)
 }

@@ -126,14 +126,17 @@ func (p *parts) at() string {
 	return " at " + p.cfg.NATS
 }
 
-// relay publishes a relay command for whoever listens, and hands it over to the pinger of this process.
+// relay hands a relay command over to the pinger of this process, and publishes it for whoever else listens.
 func (p *parts) relay(subject string, command *schemas.Relay) (err error) {
+	here := command.Host == p.cfg.Host || command.Host == schemas.EveryHost
+	if here {
+		p.commands.send(command)
+	}
 	if p.bus != nil && p.bus.Listened(subject) {
 		err = p.bus.Publish(subject, command.AppendJSON(nil))
 	}
-	if command.Host == p.cfg.Host || command.Host == schemas.EveryHost {
-		p.commands.send(command)
-		return nil // it is carried out here, whoever else misses it
+	if here {
+		return nil // whoever else misses it
 	}
 	return err
 }
