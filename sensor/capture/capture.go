@@ -60,7 +60,7 @@ func Open(name string, index int, o Options) (*Handle, error) {
 	h := &Handle{index: index}
 	if err := h.open(name, o); err != nil {
 		for _, s := range h.sockets {
-			s.eth.Close()
+			s.close()
 		}
 		if h.file != nil {
 			h.file.Close()
@@ -147,6 +147,9 @@ func (h *Handle) Frames(deliver func(Frame), idle func()) error {
 			case nil:
 				deliver(f)
 			case unix.EAGAIN:
+				for _, s := range h.sockets {
+					s.messages.Idle()
+				}
 				idle()
 				return false
 			default:
@@ -242,7 +245,7 @@ func (h *Handle) Close() (dropped uint64, err error) {
 	h.closed = true
 	dropped, dropErr := h.Dropped()
 	for _, s := range h.sockets {
-		s.eth.Close()
+		s.close()
 	}
 	return dropped, errors.Join(err, dropErr)
 }

@@ -11,8 +11,8 @@ import (
 // queue takes microseconds, or milliseconds if a processor is stopped in between.
 const clockStep = time.Second
 
-// merger puts the frames of two sources in the order of their time stamps. It holds at
-// most one frame of each, which stays in its source's buffer.
+// merger puts the frames of two sources in the order of their time stamps. The frames that it
+// holds stay in their source's buffer.
 type merger struct {
 	sides [2]side
 	// poll reports which sources hold a frame. It costs less than a read that finds none.
@@ -33,13 +33,12 @@ type merger struct {
 }
 
 type side struct {
-	// read returns the next frame, valid until the next call, or unix.EAGAIN.
-	read func() (Frame, error)
+	// read returns frames, valid until the next call, and whether the source may hold more, or unix.EAGAIN.
+	read func() (frames []Frame, more bool, err error)
 	// ready says that the source may hold a frame.
 	ready bool
-	// full says that frame was read and is not delivered yet.
-	frame Frame
-	full  bool
+	// frames were read and are not delivered yet.
+	frames []Frame
 }
 
 // begin must be called before next after each wait.
@@ -79,16 +78,16 @@ func (m *merger) next() (Frame, error) {
 	}
 	from := 0
 	switch a, b := &m.sides[0], &m.sides[1]; {
-	case a.full && !(b.full && b.frame.Time.Before(a.frame.Time)):
-	case b.full:
+	case len(a.frames) > 0 && !(len(b.frames) > 0 && b.frames[0].Time.Before(a.frames[0].Time)):
+	case len(b.frames) > 0:
 		from = 1
 	default:
 		return Frame{}, unix.EAGAIN
 	}
 	m.again, m.from = m.from == from, from
 	s := &m.sides[from]
-	s.full = false
-	f := s.frame
+	f := s.frames[0]
+	s.frames = s.frames[1:]
 	if early := m.last.Sub(f.Time); early > 0 && early < clockStep {
 		f.Time = m.last
 	}
@@ -98,34 +97,27 @@ func (m *merger) next() (Frame, error) {
 
 // sure reports whether the older one of the frames that are held is the next.
 func (m *merger) sure() bool {
-	a, b := &m.sides[0], &m.sides[1]
+	a, b := m.sides[0].frames, m.sides[1].frames
 	switch {
-	case m.ended || a.full && b.full:
+	case m.ended || len(a) > 0 && len(b) > 0:
 		return true
-	case !a.full && !b.full:
+	case len(a)+len(b) == 0:
 		return !m.polled.IsZero() // none is
-	case a.full:
+	case len(a) > 0:
 		b = a
 	}
 	// The question that this frame answers may have reached the other source since the poll.
-	return !b.frame.Time.After(m.polled)
+	return !b[0].Time.After(m.polled)
 }
 
-// fill reads a frame of each source that may have one and of which none is held.
-func (m *merger) fill() error {
+// fill reads frames of each source that may have one and of which none is held.
+func (m *merger) fill() (err error) {
 	for i := range m.sides {
 		s := &m.sides[i]
-		if s.full || !s.ready {
+		if len(s.frames) > 0 || !s.ready {
 			continue
 		}
-		f, err := s.read()
-		switch err {
-		case nil:
-			s.frame, s.full = f, true
-		case unix.EAGAIN:
-			s.ready = false
-		default:
-			s.ready = false
+		if s.frames, s.ready, err = s.read(); err != nil && err != unix.EAGAIN {
 			return err
 		}
 	}

@@ -42,17 +42,23 @@ func (k *fake) poll() (ready [2]bool, err error) {
 	return ready, nil
 }
 
-func (k *fakeSource) read() (Frame, error) {
+// atOnce is how many frames a fake source returns at once.
+const atOnce = 4
+
+func (k *fakeSource) read() (frames []Frame, more bool, err error) {
 	k.clock++
-	switch {
-	case k.there():
+	for len(frames) < atOnce && k.there() {
 		q := k.queue[0]
 		k.queue = k.queue[1:]
-		return Frame{Out: k.out, Time: at(q.stamp), Length: q.stamp}, nil
-	case k.failed != nil:
-		return Frame{}, k.failed
+		frames = append(frames, Frame{Out: k.out, Time: at(q.stamp), Length: q.stamp})
 	}
-	return Frame{}, unix.EAGAIN
+	switch {
+	case len(frames) > 0:
+		return frames, len(frames) == atOnce, nil
+	case k.failed != nil:
+		return nil, false, k.failed
+	}
+	return nil, false, unix.EAGAIN
 }
 
 func at(stamp int) time.Time {

@@ -1,13 +1,15 @@
 package capture
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"reflect"
-	"strings"
-	"syscall"
+	"time"
 
 	"github.com/google/gopacket/pcapgo"
+	"github.com/ndmon/ndmon/sensor/capture/internal/mmsg"
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 )
@@ -23,6 +25,9 @@ type socket struct {
 	eth *pcapgo.EthernetHandle
 	fd  int
 	out bool
+	// messages reads the frames, frames are those that it has read last.
+	messages *mmsg.Reader
+	frames   [mmsg.Batch]Frame
 }
 
 type socketOptions struct {
@@ -39,14 +44,14 @@ func openSocket(name string, index int, o socketOptions) (_ *socket, err error) 
 	}
 	eth, err := pcapgo.NewEthernetHandle(name)
 	if err != nil {
-		return nil, withErrno(err)
+		return nil, failure(err, name)
 	}
+	s := &socket{eth: eth, out: o.out}
 	defer func() {
 		if err != nil {
-			eth.Close()
+			s.close()
 		}
 	}()
-	s := &socket{eth: eth, out: o.out}
 	if s.fd, err = descriptor(eth); err != nil {
 		return nil, err
 	}
@@ -57,7 +62,7 @@ func openSocket(name string, index int, o socketOptions) (_ *socket, err error) 
 	if err = unix.SetNonblock(s.fd, true); err != nil {
 		return nil, fmt.Errorf("make the socket nonblocking: %w", err)
 	}
-	if err = eth.SetCaptureLength(frameLength); err != nil {
+	if s.messages, err = mmsg.New(s.fd, frameLength); err != nil {
 		return nil, err
 	}
 
@@ -67,7 +72,7 @@ func openSocket(name string, index int, o socketOptions) (_ *socket, err error) 
 		return nil, err
 	}
 	for err == nil {
-		_, err = s.read()
+		_, _, err = s.read()
 	}
 	if err != unix.EAGAIN {
 		return nil, fmt.Errorf("empty the queue: %w", err)
@@ -86,6 +91,14 @@ func openSocket(name string, index int, o socketOptions) (_ *socket, err error) 
 	return s, nil
 }
 
+// close frees what openSocket has made.
+func (s *socket) close() {
+	s.eth.Close()
+	if s.messages != nil {
+		s.messages.Close() // it fails for no memory that New has mapped
+	}
+}
+
 // shut makes the kernel queue no more frames.
 func (s *socket) shut() error {
 	none, err := bpf.Assemble([]bpf.Instruction{bpf.RetConstant{Val: 0}})
@@ -98,26 +111,60 @@ func (s *socket) shut() error {
 	return nil
 }
 
-// read reads one frame. If there is none, the error is unix.EAGAIN, not wrapped.
-func (s *socket) read() (Frame, error) {
+// read returns frames that wait, valid until the next call, and whether more may wait. If there is none, the error
+// is unix.EAGAIN, not wrapped.
+func (s *socket) read() (frames []Frame, more bool, err error) {
 	for {
-		data, ci, err := s.eth.ZeroCopyReadPacketData()
-		if err == nil {
-			f := Frame{Data: data, Length: ci.Length, Time: ci.Timestamp.UTC(), Out: s.out}
-			if len(ci.AncillaryData) > 0 {
-				if tci, ok := ci.AncillaryData[0].(int); ok {
-					f.VLAN, f.Tagged = uint16(tci), true
-				}
+		n, err := s.messages.Read()
+		switch err {
+		case nil:
+			for i := range n {
+				s.frames[i] = s.frame(i)
 			}
-			return f, nil
-		}
-		switch no, _ := errno(err); no {
+			return s.frames[:n], n == mmsg.Batch, nil
 		case unix.EAGAIN:
-			return Frame{}, unix.EAGAIN
+			return nil, false, unix.EAGAIN
 		case unix.ENETDOWN, unix.EINTR:
 			// The interface went down. The socket stays open and receives again when it is up.
 		default:
-			return Frame{}, fmt.Errorf("read a frame: %w", withErrno(err))
+			return nil, false, fmt.Errorf("read a frame: %w", err)
+		}
+	}
+}
+
+func (s *socket) frame(i int) Frame {
+	data, control, length := s.messages.Message(i)
+	f := Frame{Data: data, Length: length, Out: s.out}
+	f.parseControl(control)
+	if f.Time.IsZero() {
+		f.Time = time.Now().UTC()
+	}
+	return f
+}
+
+// parseControl sets what the kernel says about a frame (packet(7), socket(7)).
+func (f *Frame) parseControl(messages []byte) {
+	for len(messages) > 0 {
+		header, data, rest, err := unix.ParseOneSocketControlMessage(messages)
+		if err != nil {
+			return
+		}
+		messages = rest
+		switch {
+		case header.Level == unix.SOL_PACKET && header.Type == unix.PACKET_AUXDATA && len(data) >= 20:
+			// struct tpacket_auxdata: status, length on the wire, four numbers, VLAN, its EtherType.
+			f.Length = int(binary.NativeEndian.Uint32(data[4:]))
+			if binary.NativeEndian.Uint32(data)&unix.TP_STATUS_VLAN_VALID != 0 {
+				f.VLAN, f.Tagged = binary.NativeEndian.Uint16(data[16:]), true
+			}
+		case header.Level == unix.SOL_SOCKET && header.Type == unix.SO_TIMESTAMPNS:
+			// struct timespec
+			switch len(data) {
+			case 16:
+				f.Time = time.Unix(int64(binary.NativeEndian.Uint64(data)), int64(binary.NativeEndian.Uint64(data[8:]))).UTC()
+			case 8:
+				f.Time = time.Unix(int64(int32(binary.NativeEndian.Uint32(data))), int64(binary.NativeEndian.Uint32(data[4:]))).UTC()
+			}
 		}
 	}
 }
@@ -192,43 +239,16 @@ func descriptor(eth *pcapgo.EthernetHandle) (int, error) {
 	return int(v.Int()), nil
 }
 
-// lastErrno is the highest error number of Linux, EHWPOISON.
-const lastErrno = 133
-
-// errno returns the error number in an error of pcapgo. pcapgo.EthernetHandle formats the number
-// into the end of its text with %v instead of wrapping it, so the text is all that there is: it is
-// compared with the texts of the system's error numbers. Without that, an empty socket (EAGAIN), an
-// interface that is down (ENETDOWN) and a real failure would look alike.
-func errno(err error) (syscall.Errno, bool) {
-	text := err.Error()
-	if endsIn(text, unix.EAGAIN) {
-		return unix.EAGAIN, true
+// failure returns an error of pcapgo.NewEthernetHandle for an interface with an error number. pcapgo formats the number into
+// the text instead of wrapping it, so what is wrong is looked up: whether there are rights, and the interface.
+func failure(err error, name string) error {
+	if rights := CheckRights(); rights != nil {
+		return rights
 	}
-	for no := syscall.Errno(1); no <= lastErrno; no++ {
-		if endsIn(text, no) {
-			return no, true
-		}
+	if _, missing := net.InterfaceByName(name); missing != nil {
+		return fmt.Errorf("%w: %w", err, unix.ENODEV)
 	}
-	return 0, false
-}
-
-func endsIn(text string, no syscall.Errno) bool {
-	before, ok := strings.CutSuffix(text, no.Error())
-	return ok && strings.HasSuffix(before, ": ")
-}
-
-// withErrno makes errors.Is find the error number in an error of pcapgo.
-func withErrno(err error) error {
-	// This text is of package net, whose error has no number.
-	if before, ok := strings.CutSuffix(err.Error(), "no such network interface"); ok {
-		return fmt.Errorf("%s%w", before, unix.ENODEV)
-	}
-	no, ok := errno(err)
-	if !ok {
-		return err
-	}
-	before, _ := strings.CutSuffix(err.Error(), no.Error())
-	return fmt.Errorf("%s%w", before, no)
+	return err
 }
 
 // CheckRights returns an error if packet sockets cannot be opened: unix.EPERM without CAP_NET_RAW.
