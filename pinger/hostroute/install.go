@@ -1,8 +1,10 @@
 package hostroute
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"time"
@@ -69,12 +71,34 @@ func (k *Keeper) add(target netip.Addr, at port.Location, now time.Time) *entry 
 	k.setMAC(e, at.MAC)
 	k.change(func() { k.byTarget[target] = e })
 	k.count()
-	if e.direct {
-		k.log.Debug("the kernel itself looks for the target where it is", "target", target, "on", at.On.Name)
-	} else {
-		k.log.Info("host route added", "target", target, "slave", at.On.Name, "ethernet", at.MAC, "route", k.cfg.Route, "proxy", k.cfg.Proxy)
-	}
 	return e
+}
+
+func (k *Keeper) logAdded(e *entry, now time.Time) {
+	if e.direct {
+		k.log.Debug("the kernel itself looks for the target where it is", "target", e.target, "on", e.at.On.Name)
+	} else {
+		k.info(now, "host route added", "target", e.target, "slave", e.at.On.Name, "ethernet", e.at.MAC, "route", k.cfg.Route, "proxy", k.cfg.Proxy)
+	}
+}
+
+// mostLines is how many lines per second are logged at level info: any host can claim as
+// many addresses as it likes.
+const mostLines = 20
+
+// info logs a change of a host route.
+func (k *Keeper) info(now time.Time, message string, args ...any) {
+	if now.Sub(k.linesSince) >= time.Second {
+		k.linesSince, k.lines = now, 0
+	}
+	level := slog.LevelInfo
+	if k.lines++; k.lines > mostLines {
+		level = slog.LevelDebug
+	}
+	if k.lines == mostLines+1 {
+		k.log.Info("many host routes change in this second; the others are logged at level debug")
+	}
+	k.log.Log(context.Background(), level, message, args...)
 }
 
 // move has an entry follow its target.
@@ -92,7 +116,7 @@ func (k *Keeper) move(e *entry, to port.Location, now time.Time) {
 		return
 	}
 	k.metrics.moved.Inc()
-	k.log.Info("target moved", "target", e.target, "from", from.Name, "to", to.On.Name, "ethernet", to.MAC)
+	k.info(now, "target moved", "target", e.target, "from", from.Name, "to", to.On.Name, "ethernet", to.MAC)
 }
 
 // leave removes what would be wrong when the target is behind another port, and reports
@@ -115,7 +139,7 @@ func (k *Keeper) remove(e *entry, why string) {
 	k.count()
 	k.failed("removing", e, k.uninstall(e))
 	if !e.direct {
-		k.log.Info("host route removed", "target", e.target, "slave", e.at.On.Name, "why", why)
+		k.info(time.Now(), "host route removed", "target", e.target, "slave", e.at.On.Name, "why", why)
 	}
 }
 

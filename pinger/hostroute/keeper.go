@@ -69,6 +69,8 @@ type Keeper struct {
 	prober     Prober
 	hintsSince time.Time
 	hints      int
+	linesSince time.Time
+	lines      int                 // since then
 	byMAC      map[schemas.MAC]int // how many entries a station has
 
 	// mu guards the map and the entries: Run alone changes them, and reads them

@@ -1,8 +1,10 @@
 package hostroute
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
@@ -335,4 +337,21 @@ func TestRouteThatCannotBeMade(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A host that claims many addresses does not fill the log.
+func TestLinesAreBounded(t *testing.T) {
+	var log bytes.Buffer
+	k := New(Config{}, nil, nil, nil, slog.New(slog.NewTextHandler(&log, nil)))
+	now := time.Unix(1000, 0)
+	for range 10 * mostLines {
+		k.info(now, "host route added")
+	}
+	if got := strings.Count(log.String(), "\n"); got != mostLines+1 {
+		t.Errorf("%d lines in a second, want %d and one that says that there are more", got, mostLines)
+	}
+	log.Reset()
+	if k.info(now.Add(time.Second), "host route added"); !strings.Contains(log.String(), "host route added") {
+		t.Errorf("a second later: %q", log.String())
+	}
 }

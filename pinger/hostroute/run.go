@@ -90,6 +90,7 @@ func (k *Keeper) found(e *entry, n *event, now time.Time) {
 		if e = k.add(n.target, n.at, now); e == nil {
 			return
 		}
+		defer k.logAdded(e, now) // after the requesters have their answers
 	case e.at.On.Index != n.at.On.Index && e.searching:
 		k.move(e, n.at, now)
 	case e.at.On.Index != n.at.On.Index:
