@@ -1,11 +1,16 @@
 package sensor
 
 import (
+	"time"
+
 	"github.com/ndmon/ndmon/schemas"
 )
 
 // maxBatch bounds a batch, in bytes, unless its only event is longer.
 const maxBatch = 64 << 10
+
+// listenedFor is how long an answer of Live.Listened holds. Asking costs as much as decoding a frame.
+const listenedFor = time.Millisecond
 
 // outlet passes on the events of an interface. It must not be used concurrently.
 type outlet struct {
@@ -14,6 +19,10 @@ type outlet struct {
 	// batch holds the events that wait to be stored, as lines of JSON without the last newline.
 	batch  []byte
 	events int
+	// listened is what Live.Listened said about a subject at the time of an event.
+	listened bool
+	about    string
+	at       time.Time
 	// store stores a batch of so many events.
 	store func(subject string, batch []byte, events int) error
 }
@@ -27,7 +36,7 @@ func (o *outlet) take(e *schemas.Event, subject string) error {
 	if o.Judge != nil {
 		o.Judge(e)
 	}
-	live := o.Live != nil && o.Live.Listened(subject)
+	live := o.Live != nil && o.live(e, subject)
 	if o.Publisher == nil {
 		o.metrics.published.Inc()
 		if !live {
@@ -56,6 +65,14 @@ func (o *outlet) take(e *schemas.Event, subject string) error {
 	}
 	o.events++
 	return nil
+}
+
+// live reports whether anyone listens to an event on a subject.
+func (o *outlet) live(e *schemas.Event, subject string) bool {
+	if age := e.Time.Sub(o.at); age < 0 || age >= listenedFor || subject != o.about {
+		o.listened, o.about, o.at = o.Live.Listened(subject), subject, e.Time
+	}
+	return o.listened
 }
 
 // flush stores the events that wait.
