@@ -47,7 +47,7 @@ type Config struct {
 
 	// ReceiveBuffer is the size in bytes of the kernel's queue for each interface
 	// and direction, as SO_RCVBUF counts it; 0 leaves the system's default.
-	ReceiveBuffer int `split_words:"true" default:"8388608" desc:"bytes of the kernel's queue of captured frames for each interface and direction, at most 1073741823; 0 for the system's default"`
+	ReceiveBuffer int `split_words:"true" default:"33554432" desc:"bytes of the kernel's queue of captured frames for each interface and direction, in use only while frames wait, at most 1073741823; 0 for the system's default"`
 }
 
 // Bounds of Config.
