@@ -107,7 +107,7 @@ func testScenarios(t *testing.T, bin string) {
 		"read: ndmon: time", "read: ndmon, built-in rules: resident memory, at most",
 		"relay: bare loop: solicitation to solicitation, median", "relay-due: ndmon: solicitation to solicitation, p99",
 		"relay-due-in: ndmon: solicitation to advertisement, median", "idle: ndmon: resident memory, ndmon",
-		"idle: separate processes: resident memory, nd-pinger", "flooded: ndmon: resident memory, ndmon, after the flood",
+		"idle: separate processes: resident memory, nd-pinger", "flooded: ndmon: resident memory, ndmon, 10s after",
 	} {
 		if figures[key].Value <= 0 {
 			t.Errorf("%q is %v", key, figures[key].Value)

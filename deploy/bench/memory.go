@@ -1,6 +1,8 @@
 package bench
 
 import (
+	"time"
+
 	"github.com/ndmon/ndmon/deploy/bench/figure"
 	"github.com/ndmon/ndmon/deploy/bench/wire"
 	"github.com/ndmon/ndmon/deploy/lab"
@@ -22,8 +24,11 @@ func idle(r *run) {
 	s.stop()
 }
 
-// flooded measures the memory of processes as long after a flood as it took. Each frame
-// comes from another station.
+// afterwards is the time in which a process returns the memory of a flood.
+const afterwards = 10 * time.Second
+
+// flooded measures the memory of processes after a flood in which each frame comes from
+// another station.
 func flooded(r *run) {
 	w := r.pair()
 	s := r.start(r, w.watched, job{interfaces: []string{watchedEnd}})
@@ -34,7 +39,7 @@ func flooded(r *run) {
 	})
 	r.must(err, "flood "+fromEnd)
 	begin.addOthers()
-	s.pause(r.Duration)
-	s.addMemory(", after the flood", map[string]*figure.Target{ndmon: figure.Below(64e6)})
+	s.pause(afterwards)
+	s.addMemory(", "+afterwards.String()+" after", map[string]*figure.Target{ndmon: figure.Below(64e6)})
 	s.stop()
 }
