@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/ndmon/ndmon/schemas/bus"
@@ -27,6 +28,11 @@ func main() {
 }
 
 func run(ctx context.Context, env process.Env, cfg sensor.Config, nats bus.Config) error {
+	if os.Getenv("GOMAXPROCS") == "" {
+		// A frame goes from the socket to NATS in one line. To wake another thread on the way
+		// takes longer than the work: with one processor, events cost a quarter less.
+		runtime.GOMAXPROCS(1)
+	}
 	conn, err := bus.Connect(nats, bus.Options{Name: "nd-sensor", Log: env.Log, Registry: env.Registry})
 	if err != nil {
 		return process.UsageError{Err: err}
