@@ -62,8 +62,9 @@ func New(fd, size int) (*Reader, error) {
 // Read reads those messages that wait, and returns how many they are: fewer than Batch if no more
 // waited. They are valid until the next call. An error is a unix.Errno: EAGAIN if none waited.
 func (r *Reader) Read() (int, error) {
-	// The kernel only writes to memory that r points to, and keeps no pointer to it.
-	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(r.fd), uintptr(unsafe.Pointer(&r.messages)), Batch, unix.MSG_TRUNC, 0, 0)
+	// The kernel only writes to memory that r points to, and keeps no pointer to it. The call never
+	// waits, so the scheduler need not be told of it, which would wake another thread to look after it.
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(r.fd), uintptr(unsafe.Pointer(&r.messages)), Batch, unix.MSG_TRUNC, 0, 0)
 	if errno != 0 {
 		return 0, errno
 	}
