@@ -11,7 +11,7 @@ import (
 // idle measures processes that relay and have nothing to do.
 func idle(r *run) {
 	s := r.start(r, lab.NewRouter(r).Namespace, job{master: lab.Master, slaves: lab.Slave1 + "," + lab.Slave2, interfaces: []string{lab.Master}})
-	s.pause(afterwards)
+	s.pause(settling * s.Duration)
 	begin := s.usage()
 	s.pause(s.Duration)
 	end := s.usage()
@@ -24,9 +24,13 @@ func idle(r *run) {
 	s.stop()
 }
 
-// afterwards is the time in which a process returns the memory of its start, or of a
-// flood.
-const afterwards = 10 * time.Second
+const (
+	// settling is how many times Config.Duration passes before a process is idle: what
+	// it does once after its start is done then.
+	settling = 5
+	// afterwards is the time in which a process returns the memory of a flood.
+	afterwards = 10 * time.Second
+)
 
 // flooded measures the memory of processes after a flood in which each frame comes from
 // another station.
