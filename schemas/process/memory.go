@@ -75,7 +75,7 @@ func ReturnMemory(ctx context.Context) {
 		before = now
 		switch intervals {
 		case 1, 6, 12: // the NATS server forgets what it cached after 10 s, and which alerts are duplicates after 15 s
-			if now-returned > worthwhile {
+			if returned == 0 || now-returned > worthwhile {
 				debug.FreeOSMemory()
 				releaseProgram()
 			}
@@ -86,24 +86,32 @@ func ReturnMemory(ctx context.Context) {
 	}
 }
 
-// releaseProgram has the system forget the pages of the program's file, most of which are not in use
-// now. Those that are used again are read again. It is no more than a saving: errors change nothing.
+// releaseProgram unmaps the pages of the program's file, most of which are not in use now. They
+// stay in the system's cache until it needs the memory, and are mapped again when they are used.
+// A mapping that has pages of its own, such as one with relocations, is left alone. It is no more
+// than a saving: errors change nothing.
 func releaseProgram() {
 	path, err := os.Executable()
 	if err != nil {
 		return
 	}
-	maps, err := os.Open("/proc/self/maps")
+	maps, err := os.Open("/proc/self/smaps")
 	if err != nil {
 		return
 	}
 	defer maps.Close()
+	var begin, end uintptr // of the mapping that the line is about, 0 if it is another's or may be written to
 	for lines := bufio.NewScanner(maps); lines.Scan(); {
-		var begin, end uintptr
+		line := lines.Text()
+		var from, to uintptr
 		var rights string
-		if _, err := fmt.Sscanf(lines.Text(), "%x-%x %s", &begin, &end, &rights); err == nil &&
-			strings.HasSuffix(lines.Text(), path) && !strings.Contains(rights, "w") {
-			unix.Syscall(unix.SYS_MADVISE, begin, end-begin, unix.MADV_PAGEOUT)
+		if n, _ := fmt.Sscanf(line, "%x-%x %s", &from, &to, &rights); n == 3 {
+			begin, end = 0, 0
+			if strings.HasSuffix(line, path) && !strings.Contains(rights, "w") {
+				begin, end = from, to
+			}
+		} else if own, ok := strings.CutPrefix(line, "Anonymous:"); ok && begin > 0 && strings.TrimSpace(own) == "0 kB" {
+			unix.Syscall(unix.SYS_MADVISE, begin, end-begin, unix.MADV_DONTNEED)
 		}
 	}
 }
