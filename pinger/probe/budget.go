@@ -9,7 +9,9 @@ import (
 
 // budget bounds the probes in any second, wherever that second begins (a token bucket
 // allows up to twice its rate in the first one), and shares them among the sources of
-// the solicitations.
+// the solicitations. Probes that were sent at once become free again one after the other:
+// otherwise a flood takes all of them again in the same milliseconds of each second, and the
+// commands of others are refused every time.
 //
 // A source may use three times what it leaves free. So a single one gets three
 // quarters, two get three sevenths each, and something is left for one that comes later
@@ -17,15 +19,17 @@ import (
 // switches, 1998). Nothing about the sources has to be configured or known. An eighth
 // is reserved for probes with priority, because sources can be forged.
 type budget struct {
-	// sent is a ring of the probes of the last second, the oldest at next.
+	// sent is a ring of the probes that count, the oldest at next.
 	sent     []spent
+	until    time.Time // of the newest
 	next     int
 	used     int
 	bySource map[netip.Addr]int
 }
 
+// spent is a probe that counts until a time.
 type spent struct {
-	at     time.Time
+	until  time.Time
 	source netip.Addr
 }
 
@@ -52,7 +56,11 @@ func (b *budget) allow(now time.Time, n int, source netip.Addr, priority bool) b
 		return false
 	}
 	for range n {
-		b.sent[(b.next+b.used)%len(b.sent)] = spent{now, source}
+		b.until = b.until.Add(time.Second / time.Duration(len(b.sent)))
+		if second := now.Add(time.Second); b.until.Before(second) {
+			b.until = second
+		}
+		b.sent[(b.next+b.used)%len(b.sent)] = spent{b.until, source}
 		b.used++
 	}
 	if n > 0 {
@@ -71,7 +79,7 @@ func (b *budget) idle(now time.Time) bool {
 func (b *budget) expire(now time.Time) {
 	for b.used > 0 {
 		oldest := b.sent[b.next]
-		if now.Sub(oldest.at) < time.Second {
+		if now.Before(oldest.until) {
 			return
 		}
 		if left := b.bySource[oldest.source] - 1; left > 0 {

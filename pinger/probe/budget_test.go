@@ -72,8 +72,12 @@ func TestBudgetIsShared(t *testing.T) {
 	if b.allow(now, 1, numbered(7777), true) {
 		t.Error("more than the rate")
 	}
+	// All were sent at once. They become free again during the second after the next.
+	if now = now.Add(time.Second); b.idle(now) || b.used != 1999 {
+		t.Errorf("after a second %d are used", b.used)
+	}
 	if now = now.Add(time.Second); !b.idle(now) || len(b.bySource) != 0 || b.used != 0 {
-		t.Errorf("after a second %d are used by %d sources", b.used, len(b.bySource))
+		t.Errorf("after two seconds %d are used by %d sources", b.used, len(b.bySource))
 	}
 }
 
