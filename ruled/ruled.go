@@ -75,6 +75,7 @@ type run struct {
 	judge   *judge.Judge
 	feed    *feed.Feed // nil with Deps.Events
 	keeper  *keeper
+	command []byte // memory for publish
 }
 
 // Run evaluates events until the context ends, or as long as Config.Learn says. It returns early only when
@@ -164,9 +165,10 @@ func (r *run) build() (err error) {
 	return registerStats(r.Registry, r.judge.Stats)
 }
 
-// publish is the default of Deps.Relay.
+// publish is the default of Deps.Relay. The judge calls it for one command after another.
 func (r *run) publish(subject string, command *schemas.Relay) error {
-	return r.Conn.Publish(subject, command.AppendJSON(nil))
+	r.command = command.AppendJSON(r.command[:0])
+	return r.Conn.Publish(subject, r.command)
 }
 
 // progressed is called when more alerts are stored.

@@ -19,7 +19,7 @@ type outlet struct {
 	// batch holds the events that wait to be stored, as lines of JSON without the last newline.
 	batch  []byte
 	events int
-	// listened is what Live.Listened said about a subject at the time of an event.
+	// listened is the last answer of Live.Listened, about the subject and at the time of an event.
 	listened bool
 	about    string
 	at       time.Time

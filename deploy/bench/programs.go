@@ -10,7 +10,7 @@ import (
 	"github.com/ndmon/ndmon/deploy/lab"
 )
 
-// program is what a scenario measures.
+// program is one that a scenario measures.
 type program struct {
 	name string
 	// path is a program that is looked for on the PATH, and left out where it is not

@@ -48,6 +48,7 @@ type parts struct {
 	// events and commands pass between the parts without NATS.
 	events   direct[schemas.Event]
 	commands direct[schemas.Relay]
+	command  []byte // memory for relay
 	// ended receives the error of the first part that ends.
 	ended    chan error
 	running  []*part // in the order of their starts

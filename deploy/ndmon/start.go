@@ -127,13 +127,15 @@ func (p *parts) at() string {
 }
 
 // relay hands a relay command over to the pinger of this process, and publishes it for whoever else listens.
+// ruled calls it for one command after another.
 func (p *parts) relay(subject string, command *schemas.Relay) (err error) {
 	here := command.Host == p.cfg.Host || command.Host == schemas.EveryHost
 	if here {
 		p.commands.send(command)
 	}
 	if p.bus != nil && p.bus.Listened(subject) {
-		err = p.bus.Publish(subject, command.AppendJSON(nil))
+		p.command = command.AppendJSON(p.command[:0])
+		err = p.bus.Publish(subject, p.command)
 	}
 	if here {
 		return nil // whoever else misses it

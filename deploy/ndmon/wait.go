@@ -26,30 +26,19 @@ func (p *parts) copied(ctx context.Context) {
 		return stream.CachedInfo().State.LastSeq, nil
 	}
 	readers, err := jetstream.NewWithAPIPrefix(js.Conn(), schemas.CopyAPI)
-	if err == nil {
-		err = until(ctx, func() (bool, error) {
-			stored, err1 := last(js)
-			copied, err2 := last(readers)
-			return copied >= stored, errors.Join(err1, err2)
-		})
-	}
-	if err != nil {
-		p.deps.Log.Debug("the copy of the alerts for readers is behind", "error", err)
-	}
-}
-
-// until calls done, at most 200 times a second, until it returns true or an error.
-func until(ctx context.Context, done func() (bool, error)) error {
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
-	for {
-		if ok, err := done(); ok || err != nil {
-			return err
+	for err == nil {
+		stored, err1 := last(js)
+		copied, err2 := last(readers)
+		if err = errors.Join(err1, err2); err == nil && copied >= stored {
+			return
 		}
 		select {
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			err = context.Cause(ctx)
 		case <-ticker.C:
 		}
 	}
+	p.deps.Log.Debug("the copy of the alerts for readers is behind", "error", err)
 }

@@ -226,7 +226,7 @@ func (c *Echo) Send(target netip.Addr, seq uint16, cookie uint64) error {
 	return cmp.Or(closed, err)
 }
 
-// inbox is what is received with one system call.
+// inbox holds the messages that one system call receives.
 type inbox struct {
 	messages [maxBatch][maxReceived]byte
 	from     [maxBatch]unix.RawSockaddrInet6

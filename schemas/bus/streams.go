@@ -74,7 +74,6 @@ func EnsureStreams(ctx context.Context, js jetstream.JetStream, cfg StreamConfig
 	return made, nil
 }
 
-// ensureStream makes a stream. An existing one gets the limits only if limits is true.
 // checkInterval is how often StreamsDue receives without a sign of a deleted stream.
 const checkInterval = 30 * time.Second
 
@@ -110,6 +109,7 @@ func (c *Conn) StreamsDue() (due <-chan struct{}, stop func(), err error) {
 	}, nil
 }
 
+// ensureStream makes a stream. An existing one gets the limits only if limits is true.
 func ensureStream(ctx context.Context, js jetstream.JetStream, c jetstream.StreamConfig, limits bool) (made bool, err error) {
 	stream, err := js.Stream(ctx, c.Name)
 	switch {

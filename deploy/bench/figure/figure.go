@@ -35,7 +35,7 @@ const (
 // Figure is a measured value.
 type Figure struct {
 	Scenario string `json:"scenario"`
-	// Program is what was measured, and at which rate.
+	// Program names the program that was measured, and the rate.
 	Program string  `json:"program"`
 	Name    string  `json:"name"`
 	Value   float64 `json:"value"`
