@@ -65,6 +65,9 @@ type Deps struct {
 // lastAlerts is how long Run waits at its end for a program that is stuck.
 const lastAlerts = 300 * time.Millisecond
 
+// lastLossless is how long Run waits at its end for a server to store the alerts of capture files.
+const lastLossless = time.Minute
+
 // run has the parts of ruled.
 type run struct {
 	Config
@@ -213,7 +216,11 @@ func (r *run) finish(ctx context.Context) {
 	if r.Conn == nil || !r.Conn.Connected() {
 		return
 	}
-	flush, cancel := context.WithTimeout(ctx, time.Second)
+	wait := time.Second
+	if r.Lossless {
+		wait = lastLossless
+	}
+	flush, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	if err := r.alerts.Flush(flush); err != nil {
 		r.Log.Warn("the last alerts are not stored: they are raised again if their events are still there at the next start", "error", err)
