@@ -25,8 +25,9 @@ const (
 // nd.events.<host>.<interface>.<kind>, and a line of a batch. Members that are not in the frame are
 // absent: nil, or the zero value if the member has omitempty.
 //
-// An event with Lost counts frames that the sensor dropped, and one with Sensor
-// is a heartbeat. These two describe no frame.
+// An event with Lost counts frames that the sensor dropped, one with Sensor or Pinger
+// is a heartbeat, and one with Conflict is a pinger's report of an address on two
+// links. These describe no frame.
 type Event struct {
 	Type string `json:"type" enum:"nd.event.v1"`
 	// ID is unique. An event that is published again keeps it.
@@ -51,8 +52,10 @@ type Event struct {
 	// Link is set by ruled.
 	Link *Link `json:"link,omitempty"`
 
-	Lost   *Lost        `json:"lost,omitempty"`
-	Sensor *SensorState `json:"sensor,omitempty"`
+	Lost     *Lost      `json:"lost,omitempty"`
+	Sensor   *Heartbeat `json:"sensor,omitempty"`
+	Pinger   *Heartbeat `json:"pinger,omitempty"`
+	Conflict *Conflict  `json:"conflict,omitempty" doc:"the event is no frame but a conflict that the pinger found: an address is in use on the event's interface and was also found on another one of the host"`
 
 	// Frame is the captured frame, starting with its Ethernet header.
 	Frame []byte `json:"frame,omitempty"`
@@ -307,25 +310,38 @@ type Lost struct {
 	Until time.Time `json:"until"`
 }
 
-// SensorState is a heartbeat of a sensor. ruled alerts when it is missing. It
+// Heartbeat says that a sensor or a pinger runs. ruled alerts when it is missing. It
 // belongs to no interface: Event.Interface is empty.
-type SensorState struct {
-	// Started is when the sensor began to capture.
+type Heartbeat struct {
+	// Started is when the sensor began to capture, or the pinger to receive commands.
 	Started time.Time `json:"started"`
 	// Interval is the time between two heartbeats, in seconds.
 	Interval uint32 `json:"interval" max:"3600"`
 	// Before is when the former sensor of the host last captured for certain, if
-	// that ended without notice. Only the first heartbeat has it.
+	// that ended without notice. Only the first heartbeat of a sensor has it.
 	Before *time.Time `json:"before,omitempty"`
-	// Stopped is true in the last heartbeat of a sensor that exits normally.
+	// Stopped is true in the last heartbeat before a normal exit.
 	Stopped bool `json:"stopped,omitempty"`
+}
+
+// Conflict reports that an address answered on two links of one host. It stays in use on
+// Event.Interface: a pinger keeps its host route there.
+type Conflict struct {
+	Address  netip.Addr `json:"address" doc:"address that is on two links"`
+	Ethernet *MAC       `json:"ethernet,omitempty" doc:"station that has the address on the event's interface, where it stays in use; absent on a link without Ethernet"`
+	Master   bool       `json:"master,omitempty" doc:"the interface where the address stays in use is a master"`
+	// OtherInterface is a plain name.
+	OtherInterface string `json:"otherinterface" doc:"name of the other interface that the address was found on" example:"eth1"`
+	OtherEthernet  *MAC   `json:"otherethernet,omitempty" doc:"station that has the address there, or that wanted to take it; absent on a link without Ethernet"`
+	DAD            bool   `json:"dad,omitempty" doc:"the station on the other interface tested the address for uniqueness (RFC 4862, section 5.4), and ndmon denied it because the address is in use (ndmon --dad)"`
 }
 
 // Kind is the last token of an event's subject.
 type Kind string
 
 // The kinds of events. KindOther is for frames that may be ND but show no ICMPv6
-// type, and for events that describe no frame (Event.Lost and Event.Sensor).
+// type, and for events that describe no frame (Event.Lost, Event.Sensor,
+// Event.Pinger and Event.Conflict).
 const (
 	KindRS    Kind = "rs"
 	KindRA    Kind = "ra"

@@ -41,7 +41,8 @@ type Field struct {
 	// Enum lists the values that a String may have, nil if any.
 	Enum []string
 	// Message is nd.rs, nd.ra, nd.ns, nd.na or nd.rd for a field inside that
-	// message, and empty for all others.
+	// message, conflict for one inside that, and empty for all others. An event
+	// has at most one of these.
 	Message string
 	// NDPMon reports whether NDPMon's rules have the field too.
 	NDPMon bool
@@ -168,8 +169,11 @@ func (t *fields) field(names []string, path []*wire.Member) *Field {
 	if f.Example == "" {
 		f.Example = f.Type.example()
 	}
-	if len(names) > 2 && names[0] == "nd" && names[1] != "opt" {
+	switch {
+	case len(names) > 2 && names[0] == "nd" && names[1] != "opt":
 		f.Message = names[0] + "." + names[1]
+	case len(names) > 1 && names[0] == "conflict":
+		f.Message = names[0]
 	}
 	return f
 }

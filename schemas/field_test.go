@@ -221,7 +221,7 @@ func TestFieldsAreDocumented(t *testing.T) {
 			}
 		}
 	}
-	if diff := cmp.Diff([]string{"nd.na", "nd.ns", "nd.ra", "nd.rd"}, slices.Sorted(maps.Keys(messages))); diff != "" {
+	if diff := cmp.Diff([]string{"conflict", "nd.na", "nd.ns", "nd.ra", "nd.rd"}, slices.Sorted(maps.Keys(messages))); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -66,6 +66,9 @@ func TestJSONSchemasAcceptMessages(t *testing.T) {
 		{TypeRelay, Relay{Type: TypeRelay, Time: now, Expires: now, Target: netip.MustParseAddr("2001:db8::42")}},
 		{TypeResult, Result{Type: TypeResult, Time: now, Target: netip.MustParseAddr("2001:db8::42"), Status: Reachable, RTT: "1ms", Ethernet: &mac}},
 		{TypeResult, Result{Type: TypeResult, Time: now, Target: netip.MustParseAddr("2001:db8::42"), Status: Suppressed, Error: "held down"}},
+		{TypeBinding, Binding{Type: TypeBinding, Address: netip.MustParseAddr("2001:db8::42"), Ethernet: mac, First: now, Last: now, Heard: []string{HeardDAD, HeardNS}}},
+		{TypeSilence, Silence{Type: TypeSilence, Kind: Silenced, Time: now, Until: now, Ethernet: &mac}},
+		{TypeStatus, DaemonStatus{Type: TypeStatus, Time: now, Part: ServiceRuled, Started: now, State: "ok", Partitions: []uint32{1}, Rules: &RulesStatus{Source: "built-in"}, Silent: []SilentPart{{Host: "r1", Part: "sensor", Heard: now}}}},
 	} {
 		data, err := json.Marshal(tc.message)
 		check(t, err)
@@ -105,7 +108,7 @@ func validate(t *testing.T, messageType string, data []byte) error {
 
 // messageSchemas returns the schemas of the messages by the value of their member "type".
 func messageSchemas() map[string]*wire.Schema {
-	return map[string]*wire.Schema{TypeEvent: eventCodec.Schema(), TypeAlert: alertCodec.Schema(), TypeRelay: relayCodec.Schema(), TypeResult: resultCodec.Schema()}
+	return map[string]*wire.Schema{TypeEvent: eventCodec.Schema(), TypeAlert: alertCodec.Schema(), TypeRelay: relayCodec.Schema(), TypeResult: resultCodec.Schema(), TypeStatus: statusCodec.Schema(), TypeBinding: bindingCodec.Schema(), TypeSilence: silenceCodec.Schema()}
 }
 
 // jsonSchema returns the JSON Schema (draft 2020-12) of a message. It allows members

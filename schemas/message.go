@@ -51,11 +51,15 @@ var alertCodec = wire.NewCodec[Alert]()
 // AppendJSON appends the alert as JSON. Event must be JSON; its white space is removed.
 func (a *Alert) AppendJSON(b []byte) []byte { return alertCodec.Append(b, a) }
 
+// ParseJSON reads an alert as strictly as Event.ParseJSON. Event is not looked at.
+func (a *Alert) ParseJSON(data []byte) error { return alertCodec.Parse(data, a) }
+
 // EveryHost as Relay.Host addresses every pinger, on SubjectRelayAll.
 const EveryHost = "*"
 
 // Relay is the message nd.relay.v1: a command to probe a target on the slave
-// interfaces of one pinger (nd.relay.<host>) or of all (nd.relay).
+// interfaces of one pinger (nd.relay.<host>) or of all (nd.relay), or to relay a router
+// message to them.
 type Relay struct {
 	Type string `json:"type" enum:"nd.relay.v1"`
 	ID   string `json:"id"`
@@ -64,7 +68,8 @@ type Relay struct {
 	Expires time.Time `json:"expires"`
 	// Host is the pinger's, or EveryHost.
 	Host string `json:"host"`
-	// Target is the address to probe. See CheckTarget.
+	// Target is the address to probe (see CheckTarget) or, with Router, the group that the
+	// message goes to: ff02::1 or ff02::2.
 	Target netip.Addr `json:"target"`
 	// Rule and Event are the ids of the rule and of the event that caused the command.
 	Rule  string `json:"rule,omitempty"`
@@ -73,6 +78,8 @@ type Relay struct {
 	Solicitation *Solicitation `json:"solicitation,omitempty"`
 	// Now probes the target even if it was probed just before. Rate limits still apply.
 	Now bool `json:"now,omitempty"`
+	// Router makes it a command to relay a router message instead of probing a target.
+	Router *RouterMessage `json:"router,omitempty"`
 }
 
 var relayCodec = wire.NewCodec[Relay]()
@@ -94,6 +101,42 @@ type Solicitation struct {
 	Ethernet MAC        `json:"ethernet"`
 }
 
+// The groups that router messages go to (RFC 4861, section 10).
+var (
+	AllNodes   = netip.MustParseAddr("ff02::1")
+	AllRouters = netip.MustParseAddr("ff02::2")
+)
+
+// The values of RouterMessage.Message.
+const (
+	RouterAdvertisement = "advertisement"
+	RouterSolicitation  = "solicitation"
+)
+
+// RouterMessage identifies a Router Advertisement that a master received and that the
+// slaves' hosts may have, or a Router Solicitation that a slave received. The command does
+// not carry the message: a pinger relays only what it has received itself.
+type RouterMessage struct {
+	// Host and Interface are where it was captured, as plain names.
+	Host      string `json:"host"`
+	Interface string `json:"interface"`
+	Message   string `json:"message" enum:"advertisement,solicitation"`
+	// Source and Ethernet are the IPv6 and the Ethernet address of the sender.
+	Source   netip.Addr `json:"source"`
+	Ethernet MAC        `json:"ethernet"`
+	// Checksum is the ICMPv6 checksum of the message, which distinguishes it from others
+	// of the sender.
+	Checksum uint16 `json:"checksum"`
+}
+
+// Group returns the group that the message goes to.
+func (m *RouterMessage) Group() netip.Addr {
+	if m.Message == RouterSolicitation {
+		return AllRouters
+	}
+	return AllNodes
+}
+
 // Status is the outcome of a relay command on one slave.
 type Status string
 
@@ -101,8 +144,9 @@ type Status string
 const (
 	Reachable   Status = "reachable"   // the target answered
 	Unreachable Status = "unreachable" // the target did not answer in time
-	Suppressed  Status = "suppressed"  // not probed, because of the hold-down or a limit
-	Failed      Status = "error"       // the probe could not be sent, or the command was refused
+	Relayed     Status = "relayed"     // the router message was sent, or answered
+	Suppressed  Status = "suppressed"  // not probed or relayed, because of the hold-down or a limit
+	Failed      Status = "error"       // nothing could be sent, or the command was refused
 )
 
 // Reason is the reason for a Status, for programs.
@@ -110,13 +154,13 @@ type Reason string
 
 // The values of Reason. The first two belong to Suppressed, the others to Failed.
 const (
-	HeldDown   Reason = "held_down"   // the target was probed just before, or is being probed
+	HeldDown   Reason = "held_down"   // the target was probed just before, or is being probed; the router message was sent just before
 	OverBudget Reason = "over_budget" // the rate limit is reached, or the neighbour table is too full
 	NoRoute    Reason = "no_route"    // no route leads to the target through the slave
 	SlaveDown  Reason = "slave_down"  // the slave does not exist, is down or cannot send
 	NotSent    Reason = "not_sent"    // the kernel refused the probe
 	Expired    Reason = "expired"     // the command arrived too late, or expires too far ahead
-	Refused    Reason = "refused"     // the target cannot be probed
+	Refused    Reason = "refused"     // the target cannot be probed, or the router message not relayed
 )
 
 // Result is the message nd.result.v1 on nd.results.<host>: the outcome of a relay
@@ -132,7 +176,7 @@ type Result struct {
 	// Slave is the interface. It is empty if the command was refused or suppressed
 	// for all slaves, and the configured pattern if no interface matches that.
 	Slave  string `json:"slave"`
-	Status Status `json:"status" enum:"reachable,unreachable,suppressed,error"`
+	Status Status `json:"status" enum:"reachable,unreachable,relayed,suppressed,error"`
 	// RTT is the time from the probe to its answer, in the format of time.Duration.
 	// The probe is a solicitation, or an echo request if only that can be sent. RTT
 	// is absent if the location of the target was already known, or if the target

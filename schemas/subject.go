@@ -2,6 +2,7 @@ package schemas
 
 import (
 	"fmt"
+	"hash/fnv"
 	"strconv"
 	"strings"
 )
@@ -11,18 +12,31 @@ const (
 	// SubjectEvents covers every event, for those who listen.
 	SubjectEvents = PrefixEvents + ">"
 	PrefixEvents  = "nd.events."
-	// SubjectBatches covers every batch of events: JSON, an event in each line.
+	// SubjectBatches covers every batch of events: JSON, an event in each line. StreamEvents stores a
+	// batch on BatchesTo, its subject with the partition of its host behind it.
 	SubjectBatches = PrefixBatches + ">"
 	PrefixBatches  = "nd.batches."
-	// SubjectAlerts is the subject of every alert.
+	BatchesFrom    = PrefixBatches + "*.*"
+	BatchesTo      = PrefixBatches + "{{wildcard(1)}}.{{wildcard(2)}}.{{partition(16,1)}}"
+	// Partitions is the number of partitions of the events, the 16 of BatchesTo.
+	Partitions = 16
+	// SubjectAlerts is the subject of every alert. The server publishes an alert on SubjectStored
+	// once it is stored. On a server with the keys of ndmon keys, readers receive that as
+	// SubjectAlerts: nats-server does not pass the alert of an edge on to them directly, and would
+	// pass on one that an edge sends twice.
 	SubjectAlerts = "nd.alerts"
+	SubjectStored = "nd.stored.alerts"
 
 	// SubjectRelayAll is the subject of the relay commands for every host.
 	SubjectRelayAll = "nd.relay"
 	// SubjectResults covers every result.
 	SubjectResults = "nd.results.>"
 
-	// StreamEvents stores SubjectBatches, StreamAlerts SubjectAlerts.
+	// SubjectFences covers the fences, see FenceSubject.
+	SubjectFences = prefixFences + "*"
+	prefixFences  = "nd.fences."
+
+	// StreamEvents stores SubjectBatches, StreamAlerts SubjectAlerts and SubjectFences.
 	StreamEvents = "ND_EVENTS"
 	StreamAlerts = "ND_ALERTS"
 
@@ -43,6 +57,10 @@ const (
 
 	// BucketState is the object store of the state of ruled.
 	BucketState = "ND_STATE"
+	// BucketRuled is the key-value store by which several ruled share the partitions, BucketRules that
+	// of the central rules.
+	BucketRuled = "ND_RULED"
+	BucketRules = "ND_RULES"
 )
 
 // EventSubject returns the subject of the events of a kind on a host's
@@ -56,6 +74,18 @@ func EventSubject(host, iface string, kind Kind) string {
 func BatchSubject(host, iface string) string {
 	return PrefixBatches + EscapeToken(host) + "." + EscapeToken(iface)
 }
+
+// Partition returns the partition of a host's events, below Partitions, as the server computes it for
+// BatchesTo (nats-server's subject transform: FNV-1a of the token, modulo the number).
+func Partition(host string) int {
+	h := fnv.New32a()
+	h.Write([]byte(EscapeToken(host)))
+	return int(h.Sum32() % Partitions)
+}
+
+// FenceSubject returns the subject of the fence of a publisher of alerts. It is stored in the stream of
+// alerts: the server refuses an alert that names another fence than the last one there.
+func FenceSubject(publisher string) string { return prefixFences + EscapeToken(publisher) }
 
 // RelaySubject returns the subject of the relay commands for a host.
 func RelaySubject(host string) string { return "nd.relay." + EscapeToken(host) }

@@ -198,3 +198,16 @@ func TestJetStreamIsNotEnabled(t *testing.T) {
 		})
 	}
 }
+
+// A server that has no room for the silences has the streams all the same.
+func TestNoRoomForSilences(t *testing.T) {
+	s := bustest.StartWith(t, &server.Options{Port: -1, JetStream: true, StoreDir: t.TempDir(), JetStreamMaxMemory: 1 << 20, JetStreamMaxStore: 20 << 20})
+	c := connectAs(t, Config{URL: s.ClientURL()})
+	made, err := EnsureStreams(testContext(t), c.JetStream(), StreamConfig{NoEvents: true, AlertsBytes: 18 << 20, AlertsAge: time.Hour})
+	if err != nil || !slices.Equal(made, []string{schemas.StreamAlerts}) {
+		t.Errorf("made %v, %v", made, err)
+	}
+	if _, err := c.JetStream().KeyValue(testContext(t), schemas.BucketSilences); err == nil {
+		t.Error("there was room for the silences")
+	}
+}

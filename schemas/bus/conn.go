@@ -25,6 +25,10 @@ type Options struct {
 	// InProcess, if set, is a server in this process, used instead of Config.URL.
 	// It is always reachable, so connecting is logged at level debug.
 	InProcess nats.InProcessConnProvider
+	// Dialer, if set, dials the server, such as one in another network namespace.
+	Dialer nats.CustomDialer
+	// Inboxes, if set, is the prefix of the subjects for answers, in place of that of the key.
+	Inboxes string
 	// NoEcho excludes the connection's own messages from its subscriptions.
 	NoEcho bool
 }
@@ -47,18 +51,25 @@ type Conn struct {
 	away bool // it was logged that the server is unreachable
 	// refused is the last permission error since the server was reached.
 	refused    error
-	refusedLog time.Time // when a refusal was last logged
+	refusedLog time.Time       // when the time logRefusal began
+	refusals   map[string]bool // that were logged in it
 }
 
 // Times between attempts to reconnect, and between pings that detect a lost connection.
 const (
 	reconnectWait   = 500 * time.Millisecond
 	reconnectJitter = 500 * time.Millisecond
-	pingInterval    = 20 * time.Second
+	pingInterval    = time.Second
 )
 
-// logRefusal is the time between two log lines about the same refusal.
-const logRefusal = 30 * time.Second
+// answerTimeout is for an answer of JetStream. In a cluster, a request that meets an election is never answered.
+const answerTimeout = 2 * time.Second
+
+// logRefusal is the time between two log lines about the same refusal. In that time, maxRefusals are logged.
+const (
+	logRefusal  = 30 * time.Second
+	maxRefusals = 4
+)
 
 // Connect makes a connection. It returns an error if the configuration is invalid,
 // but not if the server is unreachable.
@@ -111,13 +122,19 @@ func Connect(cfg Config, o Options) (*Conn, error) {
 		opts = append(opts, nats.InProcessServer(o.InProcess))
 		c.level = slog.LevelDebug
 	}
+	if o.Dialer != nil {
+		opts = append(opts, nats.SetCustomDialer(o.Dialer))
+	}
+	if o.Inboxes != "" {
+		opts = append(opts, nats.CustomInboxPrefix(o.Inboxes))
+	}
 	if o.NoEcho {
 		opts = append(opts, nats.NoEcho())
 	}
 	if c.nc, err = nats.Connect(cfg.URL, opts...); err != nil {
 		return nil, fmt.Errorf("connect to NATS at %s: %w", cfg.URL, err)
 	}
-	if c.js, err = jetstream.New(c.nc); err != nil {
+	if c.js, err = jetstream.New(c.nc, jetstream.WithDefaultTimeout(answerTimeout)); err != nil {
 		c.nc.Close()
 		return nil, fmt.Errorf("use JetStream: %w", err)
 	}
@@ -239,7 +256,7 @@ func (c *Conn) failed(sub *nats.Subscription, err error) {
 		c.mu.Unlock()
 		fallthrough
 	case errors.Is(err, nats.ErrAuthorization):
-		if c.refusalLogged() {
+		if c.refusalLogged(err) {
 			return
 		}
 	}
@@ -247,13 +264,17 @@ func (c *Conn) failed(sub *nats.Subscription, err error) {
 }
 
 // refusalLogged limits the log: the server refuses each message, and each attempt to connect.
-func (c *Conn) refusalLogged() bool {
+func (c *Conn) refusalLogged(err error) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if time.Since(c.refusedLog) < logRefusal {
+	if time.Since(c.refusedLog) >= logRefusal {
+		c.refusedLog, c.refusals = time.Now(), map[string]bool{}
+	}
+	text := err.Error()
+	if c.refusals[text] || len(c.refusals) == maxRefusals {
 		return true
 	}
-	c.refusedLog = time.Now()
+	c.refusals[text] = true
 	return false
 }
 

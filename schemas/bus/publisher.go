@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
 )
 
 // PublisherConfig has the limits and the hooks of a Publisher.
@@ -34,19 +35,30 @@ type PublisherConfig struct {
 	OnStored func(seq uint64)
 	// Ready, if set, is called before a message is sent. Nothing is sent while it returns an error.
 	Ready func() error
+	// Fence, if set, returns a subject and the sequence number of the last message there. The server refuses a
+	// message if another message has followed on that subject; then Fenced is called, in a goroutine of the connection.
+	Fence  func() (subject string, last uint64)
+	Fenced func()
 }
 
 // Defaults of PublisherConfig.
 const (
 	DefaultInFlight   = 256
-	DefaultAckTimeout = 5 * time.Second
+	DefaultAckTimeout = 2 * time.Second
 )
+
+// maxUnit bounds the messages that are sent as one batch, in bytes, unless one alone is larger.
+const maxUnit = 1 << 20
 
 // Publisher publishes to a stream and keeps each message until the server has acknowledged it.
 // Several messages are in flight at a time, and the stream has them in the order of publication.
 // After a lost connection or a missing acknowledgement, all messages without one are sent again. So
 // a message without an id may be stored twice. None is lost, except those that the server refuses
 // permanently, which are logged.
+//
+// A cluster may lose the first messages in flight with the leader of the stream, and its next leader may
+// store those behind them. So there the messages that wait are sent as an atomic batch, of which the
+// server stores all or none (ADR-50), and the next batch follows its acknowledgement.
 //
 // PublishAsync of nats.go does most of this, but takes up to twice the CPU time per message
 // and drops the messages in flight when the connection breaks. So does the server's fast batch
@@ -61,6 +73,7 @@ type Publisher struct {
 	moved *sync.Cond // head has changed
 	queue
 	paused   bool // nothing is sent until Run resumes
+	units    bool // the server is one of a cluster: one batch is in flight at a time
 	waiters  int
 	progress time.Time // of the last acknowledgement, or of the first message after idle time
 	rejected uint64    // messages that the server refused permanently; they count as acknowledged
@@ -137,6 +150,7 @@ func (p *Publisher) resume(ctx context.Context, inbox string) error {
 	p.shift()
 	p.next = p.head
 	p.paused = false
+	p.units = clustered(p.conn.NATS())
 	p.progress = time.Now()
 	p.pump()
 	p.mu.Unlock()
@@ -246,39 +260,92 @@ func (p *Publisher) pump() {
 	if p.next == p.head {
 		p.progress = time.Now()
 	}
+	if p.units {
+		p.pumpUnit()
+		return
+	}
 	for ; p.next < p.tail && p.next-p.head < uint64(p.cfg.InFlight); p.next++ {
-		m := p.at(p.next)
-		if m.acked {
-			continue
-		}
-		if p.cfg.Ready != nil {
-			if err := p.cfg.Ready(); err != nil {
-				p.paused, p.refused = true, err
-				p.again()
-				return
-			}
-		}
-		switch err := p.send(m, p.replies[p.next%uint64(p.cfg.InFlight)]); {
-		case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrBadSubject):
-			p.reject(m, err)
-		case err != nil:
-			// Disconnected. Run resumes when the server is reached.
-			p.paused = true
+		if m := p.at(p.next); !m.acked && !p.send(m, p.replies[p.next%uint64(p.cfg.InFlight)], nil) {
 			return
 		}
 	}
+	p.skip()
+}
+
+// skip removes the messages at the head that are stored, or were rejected.
+func (p *Publisher) skip() {
 	if p.head < p.next && p.at(p.head).acked {
 		p.shift()
 	}
 }
 
-func (p *Publisher) send(m *message, reply string) error {
-	if m.id == "" {
+// pumpUnit sends the messages that wait as one batch, unless one is in flight.
+func (p *Publisher) pumpUnit() {
+	for p.skip(); p.next == p.head && p.next < p.tail; p.skip() {
+		var unit []*message
+		size, last := 0, p.head
+		for ; last < p.tail && last-p.head < uint64(p.cfg.InFlight); last++ {
+			m := p.at(last)
+			if size += len(m.data); size > maxUnit && len(unit) > 0 {
+				break
+			}
+			if !m.acked {
+				unit = append(unit, m)
+			}
+		}
+		p.next = last
+		batch, reply := nuid.Next(), p.replies[(last-1)%uint64(p.cfg.InFlight)]
+		for i, m := range unit {
+			header, to, end := nats.Header{}, "", i == len(unit)-1
+			if end {
+				to = reply
+			}
+			if len(unit) > 1 {
+				InBatch(header, batch, i+1, end)
+			}
+			if !p.send(m, to, header) {
+				return
+			}
+		}
+	}
+}
+
+// send sends a message with a header, and reports false if nothing more can be sent now.
+func (p *Publisher) send(m *message, reply string, header nats.Header) bool {
+	if p.cfg.Ready != nil {
+		if err := p.cfg.Ready(); err != nil {
+			p.paused, p.refused = true, err
+			p.again()
+			return false
+		}
+	}
+	switch err := p.write(m, reply, header); {
+	case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrBadSubject):
+		p.reject(m, err)
+	case err != nil:
+		// Disconnected. Run resumes when the server is reached.
+		p.paused = true
+		return false
+	}
+	return true
+}
+
+func (p *Publisher) write(m *message, reply string, header nats.Header) error {
+	if m.id == "" && p.cfg.Fence == nil && len(header) == 0 {
 		return p.conn.NATS().PublishRequest(m.subject, reply, m.data)
 	}
-	msg := nats.Msg{Subject: m.subject, Reply: reply, Data: m.data, Header: nats.Header{}}
-	msg.Header.Set(jetstream.MsgIDHeader, m.id)
-	return p.conn.NATS().PublishMsg(&msg)
+	if header == nil {
+		header = nats.Header{}
+	}
+	if m.id != "" {
+		header.Set(jetstream.MsgIDHeader, m.id)
+	}
+	if p.cfg.Fence != nil {
+		subject, last := p.cfg.Fence()
+		header.Set(jetstream.ExpectedLastSubjSeqSubjHeader, subject)
+		header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(last, 10))
+	}
+	return p.conn.NATS().PublishMsg(&nats.Msg{Subject: m.subject, Reply: reply, Data: m.data, Header: header})
 }
 
 func (p *Publisher) reject(m *message, err error) {
@@ -302,71 +369,5 @@ func (p *Publisher) shift() {
 	p.since, p.trouble = p.progress, nil
 	if p.waiters > 0 {
 		p.moved.Broadcast()
-	}
-}
-
-// queue is a ring of messages, numbered from 0 on. Those from head to tail wait for
-// their acknowledgement, and those before next have been sent.
-type queue struct {
-	ring             []message
-	head, next, tail uint64
-	bytes            int // of the messages, with overhead
-	// large has memory for data that is longer than maxKept. It is freed when it is not used.
-	large sync.Pool
-}
-
-type message struct {
-	subject, id string
-	data        []byte
-	acked       bool
-	seq         uint64 // in the stream
-}
-
-const (
-	overhead = 128 // what a message costs in addition to its data, in bytes
-	minRing  = 64  // messages
-	// maxKept is how much memory for data a place in the ring keeps for its next message, in bytes.
-	maxKept = 4096
-)
-
-func (q *queue) at(n uint64) *message { return &q.ring[n%uint64(len(q.ring))] }
-
-func (q *queue) push(subject, id string, data []byte) {
-	if q.tail-q.head == uint64(len(q.ring)) {
-		larger := make([]message, max(2*len(q.ring), minRing))
-		for n := q.head; n < q.tail; n++ {
-			larger[n%uint64(len(larger))] = *q.at(n)
-		}
-		q.ring = larger
-	}
-	m := q.at(q.tail)
-	if len(data) > maxKept {
-		if large, ok := q.large.Get().(*[]byte); ok {
-			m.data = *large
-		}
-	}
-	*m = message{subject: subject, id: id, data: append(m.data[:0], data...)}
-	q.tail++
-	q.bytes += len(data) + overhead
-}
-
-// pop removes the acknowledged messages at the head and calls removed for each. It
-// frees the memory of a ring that has grown beyond limit.
-func (q *queue) pop(limit int, removed func(*message)) {
-	for q.head < q.tail && q.at(q.head).acked {
-		m := q.at(q.head)
-		q.bytes -= len(m.data) + overhead
-		m.acked = false
-		if cap(m.data) > maxKept {
-			data := m.data
-			q.large.Put(&data)
-			m.data = nil
-		}
-		q.head++
-		removed(m)
-	}
-	q.next = max(q.next, q.head)
-	if q.head == q.tail && len(q.ring) > limit {
-		q.ring = nil
 	}
 }

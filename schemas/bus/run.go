@@ -32,7 +32,10 @@ func (p *Publisher) Run(ctx context.Context) error {
 
 	timer := time.NewTimer(p.cfg.AckTimeout)
 	defer timer.Stop()
-	var refusals backoff
+	refusals := backoff{first: firstWait}
+	if p.cfg.Fence != nil {
+		refusals.first = fenceWait
+	}
 	var health error
 	for {
 		former := health
@@ -97,7 +100,13 @@ func (p *Publisher) acknowledged(m *nats.Msg) {
 	}
 	switch {
 	case refusal == nil:
-		p.at(seq).acked = true
+		first := seq
+		if p.units {
+			first = p.head // it is the last of its batch
+		}
+		for n := first; n <= seq; n++ {
+			p.at(n).acked = true
+		}
 		if p.cfg.OnStored != nil {
 			p.at(seq).seq = storedAs(m.Data)
 		}
@@ -107,6 +116,9 @@ func (p *Publisher) acknowledged(m *nats.Msg) {
 		p.paused = true
 		p.refused = refusal
 		p.mu.Unlock()
+		if refusal.fenced && p.cfg.Fenced != nil {
+			p.cfg.Fenced()
+		}
 		p.again()
 		return
 	}
@@ -122,6 +134,7 @@ func (p *Publisher) acknowledged(m *nats.Msg) {
 
 // backoff waits longer each time that nothing was stored since the last time.
 type backoff struct {
+	first  time.Duration
 	head   uint64
 	next   time.Duration
 	logged time.Time
@@ -129,12 +142,15 @@ type backoff struct {
 
 const (
 	firstWait = 50 * time.Millisecond
-	longWait  = 2 * time.Second
+	// fenceWait is the first wait of a publisher with a fence, which its owner may have to store again. Subscribers
+	// without JetStream receive each attempt.
+	fenceWait = 500 * time.Millisecond
+	longWait  = time.Second
 )
 
 func (b *backoff) wait(ctx context.Context, head uint64, log func(next time.Duration)) {
 	if b.next == 0 || head != b.head {
-		*b = backoff{head: head, next: firstWait, logged: b.logged}
+		*b = backoff{first: b.first, head: head, next: b.first, logged: b.logged}
 	}
 	if time.Since(b.logged) >= logRefusal {
 		b.logged = time.Now()
@@ -175,6 +191,7 @@ func storedAs(ack []byte) uint64 {
 type refusal struct {
 	text      string
 	permanent bool // to send the message again does not help
+	fenced    bool // another message has followed on the subject of the fence
 }
 
 func (r *refusal) Error() string { return r.text }
@@ -203,7 +220,8 @@ func refusalOf(m *nats.Msg) *refusal {
 	case reply.Error == nil:
 		return &refusal{text: "reply without a stream"}
 	}
-	return &refusal{text: reply.Error.Error(), permanent: reply.Error.ErrorCode == errMessageTooLarge}
+	code := reply.Error.ErrorCode
+	return &refusal{text: reply.Error.Error(), permanent: code == errMessageTooLarge, fenced: code == jetstream.JSErrCodeStreamWrongLastSequence}
 }
 
 // errMessageTooLarge is the server's JSStreamMessageExceedsMaximumErr.

@@ -51,7 +51,7 @@ func TestList(t *testing.T) {
 		t.Errorf("br0: %+v", l)
 	}
 	l := byName["eth0"]
-	if !l.Ethernet() || !l.Up() || !l.Running() || l.MAC != mac || l.Index != n.Index("eth0") || l.Master != "br0" ||
+	if !l.Ethernet() || !l.Up() || !l.Running() || l.MAC != mac || l.Index != n.Index("eth0") || l.Master != "br0" || l.MasterKind != "bridge" || !l.Port() ||
 		!slices.Equal(l.AltNames, []string{"uplink-of-the-router"}) {
 		t.Errorf("eth0: %+v", l)
 	}

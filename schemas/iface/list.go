@@ -30,7 +30,8 @@ type Link struct {
 	// Flags are unix.IFF_*.
 	Flags uint32
 	// Master is the name of the bridge, bond or VRF whose port the interface is, or empty.
-	Master string
+	// MasterKind is its kind, as in ip-link(8): bridge, bond, team, openvswitch, vrf.
+	Master, MasterKind string
 	// Addresses are the interface's IPv4 and IPv6 addresses, if they were asked for.
 	Addresses []Address
 }
@@ -56,6 +57,10 @@ func (l *Link) Running() bool { return l.Flags&unix.IFF_RUNNING != 0 }
 // Loopback reports whether it is the loopback interface.
 func (l *Link) Loopback() bool { return l.Flags&unix.IFF_LOOPBACK != 0 }
 
+// Port reports whether the interface passes the frames that it receives to its master, and not
+// to the host's own stack: so does a port of a bridge or bond, but not an interface of a VRF.
+func (l *Link) Port() bool { return l.Master != "" && l.MasterKind != "vrf" }
+
 // dumpAttempts is how often a list is requested that changes while the kernel sends it.
 const dumpAttempts = 10
 
@@ -69,8 +74,10 @@ func List(h *netlink.Handle, addresses bool) ([]Link, error) {
 	slices.SortFunc(found, func(a, b netlink.Link) int { return cmp.Compare(a.Attrs().Index, b.Attrs().Index) })
 	list := make([]Link, len(found))
 	byIndex := make(map[int]*Link, len(found))
+	kinds := make(map[int]string, len(found))
 	for i, f := range found {
 		a := f.Attrs()
+		kinds[a.Index] = f.Type()
 		list[i] = Link{Index: a.Index, Name: a.Name, AltNames: a.AltNames, Type: a.EncapType, Flags: a.RawFlags}
 		if list[i].Ethernet() && len(a.HardwareAddr) == len(schemas.MAC{}) {
 			list[i].MAC = schemas.MAC(a.HardwareAddr)
@@ -79,7 +86,7 @@ func List(h *netlink.Handle, addresses bool) ([]Link, error) {
 	}
 	for i, f := range found {
 		if master := byIndex[f.Attrs().MasterIndex]; master != nil {
-			list[i].Master = master.Name
+			list[i].Master, list[i].MasterKind = master.Name, kinds[master.Index]
 		}
 	}
 	if !addresses {

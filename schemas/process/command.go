@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -15,7 +16,8 @@ const (
 	ExitOK = 0
 	// ExitFailure: the program ran and failed.
 	ExitFailure = 1
-	// ExitUsage: the command line or the configuration is wrong. A restart does not help.
+	// ExitUsage: the command line, the configuration or the surroundings are wrong. A restart
+	// does not help.
 	ExitUsage = 2
 )
 
@@ -25,7 +27,8 @@ type Status int
 
 func (s Status) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
 
-// UsageError is a fault of the command line or of the configuration.
+// UsageError is a fault of the command line, of the configuration, or of the surroundings, such as a
+// missing capability, that a restart does not cure.
 type UsageError struct {
 	Err error
 	// Located says that each line of the error begins with FILE:LINE. It is printed
@@ -37,6 +40,15 @@ func (e UsageError) Error() string { return e.Err.Error() }
 
 // Unwrap returns the error itself.
 func (e UsageError) Unwrap() error { return e.Err }
+
+// ListenError returns the error of listening on a configured address as a UsageError, unless it
+// passes when an interface that comes later has the address.
+func ListenError(err error) error {
+	if errors.Is(err, syscall.EADDRNOTAVAIL) {
+		return err
+	}
+	return UsageError{Err: err}
+}
 
 // Execute runs a command line and returns the exit status. The root gets the option
 // --version and the commands help, version and completion. An error of a command is

@@ -71,6 +71,7 @@ func ServeMetrics(ctx context.Context, addr string, env Env) error {
 type Health struct {
 	mu     sync.Mutex
 	checks map[string]func() error
+	note   func() error
 }
 
 var errStarting = errors.New("starting")
@@ -85,6 +86,14 @@ func (h *Health) Check(part string, check func() error) {
 	h.checks[part] = check
 }
 
+// Note registers a function that returns what a reader of the health should know, or nil. The
+// process is healthy nevertheless. The function must not block.
+func (h *Health) Note(note func() error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.note = note
+}
+
 // Part adds a part that reports its fault, or nil, by the function returned. Until the
 // first report it is starting.
 func (h *Health) Part(name string) func(error) {
@@ -96,11 +105,19 @@ func (h *Health) Part(name string) func(error) {
 // Err returns one line with the parts that are not healthy and the reasons, or nil if all
 // are healthy.
 func (h *Health) Err() error {
+	if faults := h.Faults(); len(faults) > 0 {
+		return errors.New(strings.Join(faults, "; "))
+	}
+	return nil
+}
+
+// Faults returns the parts that are not healthy, each with the reason.
+func (h *Health) Faults() []string {
 	h.mu.Lock()
 	checks := maps.Clone(h.checks)
 	h.mu.Unlock()
 	if len(checks) == 0 {
-		return errStarting
+		return []string{errStarting.Error()}
 	}
 	var faults []string
 	for _, part := range slices.Sorted(maps.Keys(checks)) {
@@ -108,10 +125,7 @@ func (h *Health) Err() error {
 			faults = append(faults, part+": "+strings.Join(strings.Fields(err.Error()), " "))
 		}
 	}
-	if len(faults) == 0 {
-		return nil
-	}
-	return errors.New(strings.Join(faults, "; "))
+	return faults
 }
 
 // ServeHTTP answers 200, or 503 with the reason in one line.
@@ -119,6 +133,15 @@ func (h *Health) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	if err := h.Err(); err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
+	}
+	h.mu.Lock()
+	note := h.note
+	h.mu.Unlock()
+	if note != nil {
+		if err := note(); err != nil {
+			fmt.Fprintf(w, "healthy, but %v\n", err)
+			return
+		}
 	}
 	fmt.Fprintln(w, "healthy")
 }

@@ -37,7 +37,7 @@ type Program struct {
 
 // common are the variables that every program has, with its prefix.
 type common struct {
-	LogLevel string        `split_words:"true" default:"info" desc:"log level: error, warn, info, debug or trace"`
+	LogLevel string        `split_words:"true" default:"info" desc:"log level: off, error, warn, info, debug or trace"`
 	Metrics  string        `desc:"address that serves Prometheus metrics and the health, such as 127.0.0.1:9100 (default: none)"`
 	Alone    time.Duration `split_words:"true" default:"0s" desc:"exit after this long without any interface up except loopback, for a container that shares another container's network: after that one restarts, only a restart joins its new network; 0s: never"`
 }
@@ -100,7 +100,7 @@ func (p *Program) run(path string, stderr io.Writer) error {
 	defer stop()
 	env := Env{Log: NewLogger(stderr, level), Registry: NewRegistry(), Health: new(Health), Memory: LimitMemory()}
 	if err := ServeMetrics(ctx, shared.Metrics, env); err != nil {
-		return UsageError{Err: fmt.Errorf("%s_METRICS: %w", p.Prefix, err)}
+		return ListenError(fmt.Errorf("%s_METRICS: %w", p.Prefix, err))
 	}
 	go ReturnMemory(ctx)
 	env.Log.Info("starting", "version", versionLine(path))

@@ -75,7 +75,7 @@ func TestBadEnvironment(t *testing.T) {
 		"duration": {"TEST_PERIOD", "10", `nd-test: TEST_PERIOD: "10" is not a duration such as 10s or 1m30s` + "\n"},
 		"bool":     {"TEST_ENABLED", "maybe", `nd-test: TEST_ENABLED: "maybe" is not true or false` + "\n"},
 		"validate": {"TEST_COUNT", "0", "nd-test: TEST_COUNT: takes a number above 0\n"},
-		"level":    {"TEST_LOG_LEVEL", "loud", `nd-test: TEST_LOG_LEVEL: "loud" is not a level: use error, warn, info, debug or trace` + "\n"},
+		"level":    {"TEST_LOG_LEVEL", "loud", `nd-test: TEST_LOG_LEVEL: "loud" is not a level: use off, error, warn, info, debug or trace` + "\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv(tc.variable, tc.value)

@@ -11,19 +11,22 @@ import (
 	"strings"
 )
 
+// levelOff is above slog's levels: nothing is logged.
+const levelOff = slog.LevelError + 4
+
 // LevelTrace is below slog's levels: everything, including what happens to each frame.
 const LevelTrace = slog.LevelDebug - 4
 
 // LogLevels are the names of the log levels, which are those of NS-Monitor.
-func LogLevels() []string { return []string{"error", "warn", "info", "debug", "trace"} }
+func LogLevels() []string { return []string{"off", "error", "warn", "info", "debug", "trace"} }
 
 // ParseLevel reads the name of a log level.
 func ParseLevel(s string) (slog.Level, error) {
-	levels := []slog.Level{slog.LevelError, slog.LevelWarn, slog.LevelInfo, slog.LevelDebug, LevelTrace}
+	levels := []slog.Level{levelOff, slog.LevelError, slog.LevelWarn, slog.LevelInfo, slog.LevelDebug, LevelTrace}
 	if i := slices.Index(LogLevels(), strings.ToLower(s)); i >= 0 {
 		return levels[i], nil
 	}
-	return 0, fmt.Errorf("%q is not a level: use error, warn, info, debug or trace", s)
+	return 0, fmt.Errorf("%q is not a level: use off, error, warn, info, debug or trace", s)
 }
 
 // NewLogger returns a logger that writes lines of text.
@@ -65,6 +68,12 @@ func build() (v, commit string) {
 		}
 	}
 	return v, cmp.Or(commit, "unknown")
+}
+
+// Version returns the version of this binary.
+func Version() string {
+	v, _ := build()
+	return v
 }
 
 // versionLine describes the build of the program with this name: its version, Git
