@@ -12,16 +12,17 @@ import (
 
 // Config is ruled's configuration, from variables with the prefix RULED.
 type Config struct {
-	Rules    string        `split_words:"true" desc:"rule file (default: the built-in rules); it is read again when it changes and on SIGHUP"`
-	Consumer string        `split_words:"true" default:"ruled" desc:"name of the durable consumer of the events; only one nd-ruled may use it at a time"`
+	Rules    string        `split_words:"true" desc:"rule file (default: the central rules of ndmon rules push, without any the built-in rules); it is read again when it changes and on SIGHUP"`
+	Consumer string        `split_words:"true" default:"ruled" desc:"name of the durable consumers of the events, one for each partition; all nd-ruled with the same name share the partitions"`
 	Events   string        `split_words:"true" default:"nd.events.>" desc:"subject of the events to evaluate, such as nd.events.r1.> for those of one host"`
 	RelayTTL time.Duration `split_words:"true" default:"3s" desc:"how long after its event a relay command is worth carrying out"`
 	Vendors  string        `split_words:"true" desc:"file that names the makers of Ethernet addresses, such as Wireshark's manuf or the IEEE's oui.txt (default: a built-in table)"`
 
-	Neighbours    int           `split_words:"true" default:"100000" desc:"how many addresses, and how many stations, are remembered; the least important ones are forgotten"`
-	ClaimTimeout  time.Duration `split_words:"true" default:"1h" desc:"how long the binding of an address to a station holds after it was last heard, once another station claims the address; likewise what a learned router said"`
-	Silence       time.Duration `split_words:"true" default:"720h" desc:"how long a station must have been silent for its return to be reported"`
-	StateInterval time.Duration `split_words:"true" default:"1m" desc:"how often the state of the links is stored on NATS, for the next start and for nd-ruled neighbors; 0: never"`
+	Neighbours     int           `split_words:"true" default:"100000" desc:"how many addresses, and how many stations, are remembered for the hosts of a partition of the events; the least important ones are forgotten"`
+	ClaimTimeout   time.Duration `split_words:"true" default:"1h" desc:"how long the binding of an address to a station holds after it was last heard, once another station claims the address; likewise what a learned router said"`
+	Silence        time.Duration `split_words:"true" default:"720h" desc:"how long a station must have been silent for its return to be reported"`
+	StateInterval  time.Duration `split_words:"true" default:"1m" desc:"how often the state of the links is stored on NATS, for the next start and for nd-ruled neighbors; 0: never"`
+	StateDirectory string        `split_words:"true" desc:"directory that keeps the newest central rules for a start without NATS (default: they are not kept)"`
 	// Learn, if not 0, is how long routers are learned instead of rules evaluated; see LearnFor.
 	Learn time.Duration `ignored:"true"`
 
@@ -57,14 +58,21 @@ func (c Config) Validate() error {
 		return errors.New("RULED_STATE_INTERVAL: takes 0 or a duration of at least 1s")
 	case c.EventsBytes < 1<<20 || c.AlertsBytes < 1<<20:
 		return errors.New("RULED_EVENTS_BYTES, RULED_ALERTS_BYTES: take at least 1048576 bytes")
-	case c.EventsAge < time.Second || c.AlertsAge < time.Second:
-		return errors.New("RULED_EVENTS_AGE, RULED_ALERTS_AGE: take a duration of at least 1s")
+	case c.HistoryBytes != 0 && c.HistoryBytes < 1<<20:
+		return errors.New("RULED_HISTORY_BYTES: takes 0 or at least 1048576 bytes")
+	case c.Replicas < 0 || c.Replicas > bus.MaxReplicas:
+		return errors.New("RULED_REPLICAS: takes a number from 0 to 3")
+	case c.EventsAge < time.Second || c.AlertsAge < time.Second || c.HistoryAge < time.Second:
+		return errors.New("RULED_EVENTS_AGE, RULED_ALERTS_AGE, RULED_HISTORY_AGE: take a duration of at least 1s")
 	}
 	return nil
 }
 
 // keepsState reports whether the state is stored.
 func (c Config) keepsState() bool { return c.StateInterval > 0 && c.Learn == 0 }
+
+// keepsHistory reports whether the history of addresses is stored.
+func (c Config) keepsHistory() bool { return c.HistoryBytes > 0 && c.Learn == 0 }
 
 // VendorTable reads the table of the makers of Ethernet addresses.
 func (c Config) VendorTable() (*vendors.Table, error) {

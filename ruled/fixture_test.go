@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/ndmon/ndmon/ruled/state"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/bus"
 	"github.com/ndmon/ndmon/schemas/bus/bustest"
@@ -39,6 +40,9 @@ const testRules = `<rules>
   <rule id="relay"><match field="nd.ns"/><match field="master"/><relay/></rule>
 </rules>`
 
+// stateOf is the name of the state of the partition of the host r1, and of its consumer.
+var stateOf = state.Name("ruled", schemas.Partition("r1"))
+
 // fixture is a server, ruled on it, and a client that sees what comes out.
 type fixture struct {
 	server   *server.Server
@@ -50,7 +54,8 @@ type fixture struct {
 	ruled    *bus.Conn     // the connection of the one that runs
 	reading  chan struct{} // each time that it begins to read events
 	dir      string        // of the server
-	ticks    <-chan time.Time
+	status   func(func(*schemas.DaemonStatus))
+	ticks    func(partition int) <-chan time.Time
 }
 
 func start(t testing.TB, rules string) *fixture {
@@ -62,7 +67,7 @@ func start(t testing.TB, rules string) *fixture {
 	f.server = bustest.Start(t, f.dir, -1)
 	f.config = Config{
 		Rules: filepath.Join(t.TempDir(), "rules.xml"), Consumer: "ruled", Events: schemas.SubjectEvents,
-		RelayTTL: time.Minute, Buffer: 1 << 20,
+		RelayTTL: 100 * 365 * 24 * time.Hour, Buffer: 1 << 20, // the tests choose the times of events
 		Neighbours: 1000, ClaimTimeout: time.Hour, Silence: 24 * time.Hour, StateInterval: time.Minute,
 		StreamConfig: bus.StreamConfig{EventsBytes: 64 << 20, EventsAge: time.Hour, AlertsBytes: 64 << 20, AlertsAge: time.Hour},
 	}
@@ -87,7 +92,7 @@ func (f *fixture) run(t testing.TB) (stop func()) {
 	go func() {
 		done <- Run(ctx, f.config, Deps{
 			Log: slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Registry: f.registry, Conn: conn,
-			Health: begun(f.reading), ticks: f.ticks,
+			Health: begun(f.reading), Status: f.status, ticks: f.ticks,
 		})
 	}()
 	select {
@@ -216,12 +221,16 @@ func (f *fixture) waitAcknowledged(t *testing.T) {
 	t.Helper()
 	ctx := testContext(t)
 	waitFor(t, "the acknowledgement of all events", func() bool {
-		c, err := f.conn.JetStream().Consumer(ctx, schemas.StreamEvents, f.config.Consumer)
-		if err != nil {
-			t.Fatal(err)
+		for p := range schemas.Partitions {
+			c, err := f.conn.JetStream().Consumer(ctx, schemas.StreamEvents, state.Name(f.config.Consumer, p))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if info := c.CachedInfo(); info.NumPending > 0 || info.NumAckPending > 0 {
+				return false
+			}
 		}
-		info := c.CachedInfo()
-		return info.NumPending == 0 && info.NumAckPending == 0
+		return true
 	})
 }
 

@@ -36,6 +36,8 @@ func FuzzEvent(f *testing.F) {
 			before = line
 		}
 	}
+	f.Add([]byte(nil), []byte(`{"type":"nd.event.v1","id":"c1","time":"2026-11-22T05:09:24Z","host":"r1","interface":"m0","direction":"in",`+
+		`"conflict":{"address":"2001:db8::9","otherinterface":"s1","master":true}}`))
 	set := rulefile.Builtin()
 	program := rules.Compile(set.Rules)
 	makers := vendors.Builtin()

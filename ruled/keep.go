@@ -5,13 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/ndmon/ndmon/ruled/alert"
+	"github.com/ndmon/ndmon/ruled/feed"
 	"github.com/ndmon/ndmon/ruled/judge"
 	"github.com/ndmon/ndmon/ruled/link"
+	"github.com/ndmon/ndmon/ruled/sensors"
 	"github.com/ndmon/ndmon/ruled/state"
+	"github.com/ndmon/ndmon/ruled/threshold"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/bus"
 )
@@ -24,6 +28,8 @@ const (
 	saveLeast = time.Second
 	// maxRequests is how many requests for a state may wait.
 	maxRequests = 64
+	// manyAlerts is after how many alerts the state is stored early, so that the next ruled can recall the alerts behind it.
+	manyAlerts = 1 << 14
 	// readTimeout is for reading the state at the start, readTries how often to try: reading
 	// an object with a part missing waits for that part.
 	readTimeout = 3 * time.Second
@@ -33,12 +39,14 @@ const (
 // keeper stores what the judge remembers, and restores it.
 type keeper struct {
 	Config
-	log    *slog.Logger
-	conn   *bus.Conn
-	judge  *judge.Judge
-	alerts *alert.Raiser
-	room   func() error // see Deps.Room
-	unread int          // how often the state could not be read
+	name      string // of the state
+	partition int
+	log       *slog.Logger
+	conn      *bus.Conn
+	judge     *judge.Judge
+	alerts    *alert.Raiser
+	room      func() error // see Deps.Room
+	unread    int          // how often the state could not be read
 }
 
 // restore has the judge go on from the stored state. Without one, or with one that cannot be
@@ -74,7 +82,10 @@ func (k *keeper) readState(ctx context.Context) (*link.Table, state.Head, error)
 	}
 	read, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	head, err := state.Read(read, k.conn.JetStream(), k.Consumer, links.Restore)
+	head, err := state.Read(read, k.conn.JetStream(), k.name, links.Restore)
+	if errors.Is(err, state.ErrNone) && k.partition != feed.EveryPartition {
+		head, err = k.readEarlier(read, links)
+	}
 	if err == nil {
 		return links, head, nil
 	}
@@ -89,6 +100,20 @@ func (k *keeper) readState(ctx context.Context) (*link.Table, state.Head, error)
 		k.log.Warn("the state cannot be read: every station is new again", "error", err)
 	}
 	return link.New(k.judge.Link), state.Head{}, nil
+}
+
+// readEarlier reads the partition's share of the state of an earlier version, which had one for all.
+func (k *keeper) readEarlier(ctx context.Context, links *link.Table) (state.Head, error) {
+	other := func(host string) bool { return schemas.Partition(host) != k.partition }
+	head, err := state.Read(ctx, k.conn.JetStream(), k.Consumer, func(s link.State) error {
+		if other(s.Host) {
+			return nil
+		}
+		return links.Restore(s)
+	})
+	head.Thresholds = slices.DeleteFunc(head.Thresholds, func(t threshold.State) bool { return other(t.Host) })
+	head.Sensors = slices.DeleteFunc(head.Sensors, func(w sensors.Watched) bool { return other(w.Heartbeat.Host) })
+	return head, err
 }
 
 // save stores the state. It waits until the alerts of its events are stored, because a ruled
@@ -117,7 +142,7 @@ func (k *keeper) save(ctx context.Context) (err error) {
 	if err := k.alerts.Wait(ctx, memory.Published); err != nil {
 		return fmt.Errorf("store the alerts that belong to the state: %w", err)
 	}
-	return state.Write(ctx, k.conn.JetStream(), k.Consumer, state.Head{
+	return state.Write(ctx, k.conn.JetStream(), k.name, state.Head{
 		Time: time.Now().UTC(), Stream: memory.Position.Stream, Events: memory.Position.Events, Part: memory.Position.Part,
 		Alerts: alerts.CachedInfo().State.LastSeq, Thresholds: memory.Thresholds, Sensors: memory.Sensors,
 	}, memory.Links)
@@ -131,14 +156,17 @@ func (k *keeper) run(ctx context.Context) error {
 	// Requests that arrive while a state is stored share the next one. More than maxRequests
 	// are dropped, so that their senders get no answer.
 	incoming := make(chan *nats.Msg, maxRequests)
-	sub, err := k.conn.NATS().ChanSubscribe(schemas.StateSubject(k.Consumer), incoming)
+	sub, err := k.conn.NATS().ChanSubscribe(schemas.StateSubject(k.name), incoming)
 	if err != nil {
 		return fmt.Errorf("subscribe to requests for the state: %w", err)
 	}
 	defer sub.Unsubscribe() // it fails only if the connection is closed
 	ticker := time.NewTicker(k.StateInterval)
 	defer ticker.Stop()
+	look := time.NewTicker(saveLeast)
+	defer look.Stop()
 	var last time.Time
+	var published uint64 // alerts at the last state
 	for {
 		var requests []*nats.Msg
 		select {
@@ -158,7 +186,12 @@ func (k *keeper) run(ctx context.Context) error {
 			if !k.judge.OutOfDate() {
 				continue
 			}
+		case <-look.C:
+			if !k.judge.OutOfDate() || k.alerts.Published()-published < manyAlerts {
+				continue
+			}
 		}
+		published = k.alerts.Published()
 		err := k.save(ctx)
 		last = time.Now()
 		if err != nil && ctx.Err() == nil && k.conn.Connected() {
@@ -169,7 +202,7 @@ func (k *keeper) run(ctx context.Context) error {
 }
 
 func (k *keeper) answer(requests []*nats.Msg, err error) {
-	answer := state.Stored
+	answer := state.Done
 	if err != nil {
 		answer = err.Error()
 	}

@@ -3,7 +3,8 @@
 //
 // It only wires its packages to each other. Events go one way: feed, judge (with link, rules
 // and threshold), then relay and alert. Events of a sensor in the same process take the same
-// way without the feed.
+// way without the feed. On NATS, the events are in partitions by host, which all nd-ruled of a
+// fleet share: each partition has a feed, a judge and a state of its own.
 package ruled
 
 import (
@@ -13,22 +14,25 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ndmon/ndmon/ruled/alert"
 	"github.com/ndmon/ndmon/ruled/feed"
+	"github.com/ndmon/ndmon/ruled/group"
+	"github.com/ndmon/ndmon/ruled/history"
 	"github.com/ndmon/ndmon/ruled/internal/metrics"
 	"github.com/ndmon/ndmon/ruled/judge"
-	"github.com/ndmon/ndmon/ruled/link"
-	"github.com/ndmon/ndmon/ruled/relay"
 	"github.com/ndmon/ndmon/ruled/rulefile"
 	"github.com/ndmon/ndmon/ruled/source"
+	"github.com/ndmon/ndmon/ruled/vendors"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/bus"
 	"github.com/ndmon/ndmon/schemas/process"
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/errgroup"
 )
 
 // Deps are the dependencies of Run.
@@ -42,7 +46,9 @@ type Deps struct {
 	Events func(receive func(*schemas.Event)) (stop func())
 	// Relay, if set, sends relay commands, otherwise they are published on Conn. It must not keep the command.
 	Relay func(subject string, command *schemas.Relay) error
-	// Hangup, if set, makes Run read the rule file again.
+	// Central has the subjects of the central rules, if they are others than those of package central.
+	Central source.Central
+	// Hangup, if set, makes Run read the rules again.
 	Hangup <-chan os.Signal
 	// Learned is called with what was learned, if Config.Learn is set, before Run returns.
 	Learned func(Learned)
@@ -50,6 +56,8 @@ type Deps struct {
 	Health func(error)
 	// Check, if set, gets a part whose health can be asked for.
 	Check func(part string, check func() error)
+	// Status, if set, gets a function that says in a status what is evaluated.
+	Status func(describe func(*schemas.DaemonStatus))
 	// Alert, if set, is called with each alert that is raised, as JSON, in their order, and with its id. After is the
 	// sequence number in the stream of one that was raised before, 0 if none is known. With Lossless the evaluation
 	// waits for the call; otherwise alerts for a slow program are left out, and counted.
@@ -58,8 +66,11 @@ type Deps struct {
 	// Room, if set, returns an error while there is no room to store alerts and the state: they wait until there is.
 	Room func() error
 
-	// ticks are a second apart; nil for those of a clock.
-	ticks <-chan time.Time
+	// shared, if set, is called when other partitions are evaluated, or the number of nd-ruled that share them differs.
+	shared func(owned []int, members int)
+
+	// ticks returns the ticks of a partition, a second apart; nil for those of a clock.
+	ticks func(partition int) <-chan time.Time
 }
 
 // lastAlerts is how long Run waits at its end for a program that is stuck.
@@ -68,17 +79,27 @@ const lastAlerts = 300 * time.Millisecond
 // lastLossless is how long Run waits at its end for a server to store the alerts of capture files.
 const lastLossless = time.Minute
 
-// run has the parts of ruled.
+// run has what the parts of ruled share.
 type run struct {
 	Config
 	Deps
 	metrics *metrics.Metrics
 	rules   *source.Source
-	alerts  *alert.Raiser
-	judge   *judge.Judge
-	feed    *feed.Feed // nil with Deps.Events
-	keeper  *keeper
-	command []byte // memory for publish
+	makers  *vendors.Table
+	history *history.Writer // nil if none is kept
+	command []byte          // memory for publish
+
+	streams sync.Mutex // guards ensured
+	ensured bool       // the streams existed
+
+	reporting sync.Mutex // guards reported
+	reported  string     // what Deps.Health was called with
+
+	mu     sync.Mutex
+	alerts *alert.Raiser
+	member *group.Member // nil unless the events are shared
+	parts  map[int]*part
+	health map[int]error // of the parts that read events
 }
 
 // Run evaluates events until the context ends, or as long as Config.Learn says. It returns early only when
@@ -87,155 +108,173 @@ func Run(ctx context.Context, cfg Config, d Deps) error {
 	if d.Health == nil {
 		d.Health = func(error) {}
 	}
-	r := &run{Config: cfg, Deps: d}
+	r := &run{Config: cfg, Deps: d, parts: map[int]*part{}, health: map[int]error{}}
 	if err := r.build(); err != nil {
 		return err
 	}
-	// The publisher outlives the reading, to store the last alerts.
-	publishing, stopPublishing := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopPublishing()
-	published, handedOver := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(published)
-		if r.Conn != nil {
-			r.alerts.Run(publishing) // it ends with the context, or the connection
+	if r.history != nil {
+		stop := r.history.Start(ctx)
+		defer stop()
+	}
+	if r.Deps.Events == nil && r.Learn == 0 {
+		return r.shared(ctx)
+	}
+	return r.alone(ctx)
+}
+
+// build makes what the parts share.
+func (r *run) build() (err error) {
+	if r.metrics, err = metrics.New(r.Registry); err != nil {
+		return err
+	}
+	if r.rules, err = source.Load(r.Config.Rules, r.central(), r.Log, r.metrics); err != nil {
+		var faults *rulefile.Faults
+		return process.UsageError{Err: err, Located: errors.As(err, &faults)}
+	}
+	if r.makers, err = r.VendorTable(); err != nil {
+		return process.UsageError{Err: err}
+	}
+	if r.Conn != nil && r.keepsHistory() {
+		if r.history, err = history.New(r.Conn, r.Room, r.Log, r.Registry); err != nil {
+			return err
 		}
-	}()
-	go func() {
-		defer close(handedOver)
-		r.alerts.HandOver(publishing)
-	}()
+	}
+	if r.Check != nil && r.Conn != nil {
+		r.Check("alerts", func() error {
+			if alerts := r.raiser(); alerts != nil { // there is none until others let this nd-ruled join
+				return alerts.Health()
+			}
+			return nil
+		})
+	}
+	if r.Status != nil {
+		r.Status(r.describe)
+		r.Status(r.rules.Describe)
+	}
+	return registerStats(r.Registry, r.stats)
+}
+
+// central returns where the central rules are: with the connection, and nowhere while routers are learned.
+func (r *run) central() source.Central {
+	if r.Learn > 0 {
+		return source.Central{}
+	}
+	c := r.Deps.Central
+	c.Conn, c.Make = r.Conn, r.Deps.Events == nil
+	if r.StateDirectory != "" {
+		c.File = filepath.Join(r.StateDirectory, "rules.xml")
+	}
+	return c
+}
+
+// alone evaluates all events, those of this process or, while learning, those on NATS.
+func (r *run) alone(ctx context.Context) error {
+	stop := r.raise(ctx, nil)
+	defer stop()
+	p := r.newPart(feed.EveryPartition)
 	began := time.Now()
-	err := r.work(ctx)
-	r.finish(publishing)
-	if cfg.Learn > 0 {
-		if r.feed != nil {
-			r.feed.Delete(publishing)
+	err := r.work(ctx, p)
+	r.finish(context.WithoutCancel(ctx), p)
+	if r.Learn > 0 {
+		if p.feed != nil {
+			p.feed.Delete(context.WithoutCancel(ctx))
 		}
-		d.Learned(Learned{Lessons: r.judge.Learned(), Took: time.Since(began)})
+		r.Deps.Learned(Learned{Lessons: p.judge.Learned(), Took: time.Since(began)})
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 			err = nil // learning ends so, perhaps early
 		}
 	}
 	if n := r.alerts.Unstored(); n > 0 {
-		d.Log.Error("alerts were written and not stored", "alerts", n)
-	}
-	stopPublishing()
-	<-published
-	select {
-	case <-handedOver:
-	case <-time.After(lastAlerts):
-		d.Log.Warn("the program does not receive the last alerts")
+		r.Log.Error("alerts were written and not stored", "alerts", n)
 	}
 	return err
 }
 
-// build makes the parts.
-func (r *run) build() (err error) {
-	if r.metrics, err = metrics.New(r.Registry); err != nil {
-		return err
-	}
-	if r.rules, err = source.Load(r.Config.Rules, r.Log, r.metrics); err != nil {
-		var faults *rulefile.Faults
-		return process.UsageError{Err: err, Located: errors.As(err, &faults)}
-	}
-	makers, err := r.VendorTable()
-	if err != nil {
-		return process.UsageError{Err: err}
-	}
-	r.alerts = alert.New(alert.Config{
+// raise makes the Raiser of alerts, with the fence of a member of a group, if there is one. It publishes until stop is called.
+func (r *run) raise(ctx context.Context, member *group.Member) (stop func()) {
+	cfg := alert.Config{
 		Log: r.Log, Metrics: r.metrics, Conn: r.Conn, Buffer: r.Buffer, Once: r.Deps.Events != nil, Recent: feed.MaxPending, Room: r.Room,
 		Receive: r.Alert, Lossless: r.Lossless, OnProgress: r.progressed,
-	})
-	send := r.Relay
-	if send == nil {
-		send = r.publish
 	}
-	r.judge = judge.New(judge.Config{
-		Log: r.Log, Metrics: r.metrics, Rules: r.rules, Alerts: r.alerts,
-		Relay: relay.New(relay.Config{Log: r.Log, Metrics: r.metrics, TTL: r.RelayTTL, Send: send}),
-		Link: link.Config{
-			Neighbours: r.Neighbours, ClaimTimeout: r.ClaimTimeout, Silence: r.Silence, Learn: r.Learn > 0, Vendor: makers.Lookup,
-		},
-	})
-	r.keeper = &keeper{Config: r.Config, log: r.Log, conn: r.Conn, judge: r.judge, alerts: r.alerts, room: r.Room}
-	if r.Deps.Events == nil {
-		r.feed = feed.New(feed.Config{
-			Consumer: r.Consumer, Events: r.Config.Events, New: r.Learn > 0, Streams: r.StreamConfig,
-			Log: r.Log, Metrics: r.metrics, Conn: r.Conn, Judge: r.judge, Alerts: r.alerts, Restore: r.keeper.restore, Health: r.Health,
-		})
+	if member != nil {
+		cfg.Fence, cfg.Fenced = member.Fence, member.Fenced
 	}
-	return registerStats(r.Registry, r.judge.Stats)
+	alerts := alert.New(cfg)
+	r.mu.Lock()
+	r.alerts, r.member = alerts, member
+	r.mu.Unlock()
+	// The publisher outlives the reading, to store the last alerts.
+	publishing, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	published, handedOver := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(published)
+		if r.Conn != nil {
+			alerts.Run(publishing) // it ends with the context, or the connection
+		}
+	}()
+	go func() {
+		defer close(handedOver)
+		alerts.HandOver(publishing)
+	}()
+	return func() {
+		cancel()
+		<-published
+		select {
+		case <-handedOver:
+		case <-time.After(lastAlerts):
+			r.Log.Warn("the program does not receive the last alerts")
+		}
+	}
 }
 
-// publish is the default of Deps.Relay. The judge calls it for one command after another.
+func (r *run) raiser() *alert.Raiser {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.alerts
+}
+
+// publish is the default of Deps.Relay.
 func (r *run) publish(subject string, command *schemas.Relay) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.command = command.AppendJSON(r.command[:0])
 	return r.Conn.Publish(subject, r.command)
 }
 
 // progressed is called when more alerts are stored.
-func (r *run) progressed() {
-	if r.feed != nil {
-		r.feed.Progressed()
+func (r *run) progressed() { r.eachFeed((*feed.Feed).Progressed) }
+
+func (r *run) eachFeed(do func(*feed.Feed)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range r.parts {
+		if p.feed != nil {
+			do(p.feed)
+		}
 	}
 }
 
-// work runs the parts until the context ends or one fails.
-func (r *run) work(ctx context.Context) error {
-	if r.Learn > 0 {
-		var stop context.CancelFunc
-		ctx, stop = context.WithTimeout(ctx, r.Learn)
-		defer stop()
+// describe adds to a status what is evaluated.
+func (r *run) describe(s *schemas.DaemonStatus) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for partition, p := range r.parts {
+		p.judge.Describe(s)
+		if partition != feed.EveryPartition {
+			s.Partitions = append(s.Partitions, uint32(partition))
+		}
 	}
-	ticks := r.ticks
-	if ticks == nil {
-		ticker := time.NewTicker(time.Second)
-		defer ticker.Stop()
-		ticks = ticker.C
-	}
-	if r.Check != nil && r.Conn != nil {
-		r.Check("alerts", r.alerts.Health)
-	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return r.rules.Follow(ctx, r.Hangup) })
-	g.Go(func() error { return r.keeper.run(ctx) })
-	if r.feed == nil {
-		g.Go(func() error { return r.receive(ctx) })
-		return g.Wait()
-	}
-	g.Go(func() error { return r.feed.Run(ctx) })
-	if r.Learn == 0 {
-		g.Go(func() error { return r.judge.Watch(ctx, ticks, r.feed) })
-	}
-	return g.Wait()
+	slices.Sort(s.Partitions)
 }
 
-// finish stores the last alerts and the state, if there is a connection.
-func (r *run) finish(ctx context.Context) {
-	if r.Conn == nil || !r.Conn.Connected() {
-		return
+// stats returns how much all parts remember.
+func (r *run) stats() (sum judge.Stats) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range r.parts {
+		sum.Add(p.judge.Stats())
 	}
-	wait := time.Second
-	if r.Lossless {
-		wait = lastLossless
-	}
-	flush, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
-	if err := r.alerts.Flush(flush); err != nil {
-		r.Log.Warn("the last alerts are not stored: they are raised again if their events are still there at the next start", "error", err)
-	}
-	if r.feed != nil {
-		r.feed.Flush()
-	}
-	if !r.keepsState() {
-		return
-	}
-	last, cancel := context.WithTimeout(ctx, lastSave)
-	defer cancel()
-	if err := r.keeper.save(last); err != nil {
-		r.Log.Warn("the state is not stored", "error", err)
-	}
+	return sum
 }
 
 // Learned holds the routers that Run has learned, if Config.Learn is set.
@@ -286,7 +325,7 @@ func registerStats(r prometheus.Registerer, stats func() judge.Stats) error {
 	}
 	sensors := func(state string, of of) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "nd_ruled_sensors", Help: "Sensors that publish heartbeats: heard, or silent, which were reported as lost.",
+			Name: "nd_ruled_sensors", Help: "Sensors and pingers that publish heartbeats: heard, or silent, which were reported as lost.",
 			ConstLabels: prometheus.Labels{"state": state},
 		}, value(of))
 	}

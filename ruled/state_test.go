@@ -133,7 +133,7 @@ func TestStateIsNotKept(t *testing.T) {
 	stop := f.run(t)
 	f.publish(t, from(1, 1, "fe80::1"))
 	f.wantAlerts(t, "e1.new-station")
-	if running, err := state.Request(testContext(t), f.conn.NATS(), "ruled"); err != nil || running {
+	if running, err := state.Request(testContext(t), f.conn.NATS(), stateOf); err != nil || running {
 		t.Error(running, err)
 	}
 	f.waitAcknowledged(t)
@@ -141,7 +141,7 @@ func TestStateIsNotKept(t *testing.T) {
 	if names, err := state.Names(testContext(t), f.conn.JetStream()); err != nil || len(names) > 0 {
 		t.Error(names, err)
 	}
-	if _, err := state.Read(testContext(t), f.conn.JetStream(), "ruled", nil); !errors.Is(err, state.ErrNone) {
+	if _, err := state.Read(testContext(t), f.conn.JetStream(), stateOf, nil); !errors.Is(err, state.ErrNone) {
 		t.Error(err)
 	}
 }
@@ -154,7 +154,7 @@ func TestReadState(t *testing.T) {
 	f.wantAlerts(t, "e1.new-station")
 	f.requestState(t)
 	var states []link.State
-	head, err := state.Read(testContext(t), f.conn.JetStream(), "ruled", func(s link.State) error {
+	head, err := state.Read(testContext(t), f.conn.JetStream(), stateOf, func(s link.State) error {
 		states = append(states, s)
 		return nil
 	})
@@ -175,7 +175,7 @@ func TestReadState(t *testing.T) {
 // requestState has the running ruled store its state.
 func (f *fixture) requestState(t *testing.T) {
 	t.Helper()
-	if running, err := state.Request(testContext(t), f.conn.NATS(), "ruled"); err != nil || !running {
+	if running, err := state.Request(testContext(t), f.conn.NATS(), stateOf); err != nil || !running {
 		t.Fatal(running, err)
 	}
 }
@@ -192,7 +192,7 @@ func (f *fixture) store(t *testing.T) jetstream.ObjectStore {
 // storedState returns the stored state as it lies there.
 func (f *fixture) storedState(t *testing.T) []byte {
 	t.Helper()
-	data, err := f.store(t).GetBytes(testContext(t), "ruled")
+	data, err := f.store(t).GetBytes(testContext(t), stateOf)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +201,7 @@ func (f *fixture) storedState(t *testing.T) []byte {
 
 func (f *fixture) putState(t *testing.T, data []byte) {
 	t.Helper()
-	if _, err := f.store(t).PutBytes(testContext(t), "ruled", data); err != nil {
+	if _, err := f.store(t).PutBytes(testContext(t), stateOf, data); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -265,7 +265,7 @@ func BenchmarkRestart(b *testing.B) {
 	states := table.State()
 	b.ResetTimer()
 	for b.Loop() {
-		if err := state.Write(testContext(b), f.conn.JetStream(), "ruled", state.Head{Time: time.Now()}, states); err != nil {
+		if err := state.Write(testContext(b), f.conn.JetStream(), stateOf, state.Head{Time: time.Now()}, states); err != nil {
 			b.Fatal(err)
 		}
 		stop := f.run(b) // until it reads events
@@ -285,12 +285,12 @@ func TestEventsAreLostBehindTheState(t *testing.T) {
 	stop()
 	// As a block that was cut: the same stream, with lower numbers.
 	stream := f.stream(t, schemas.StreamEvents)
-	head, err := state.Read(testContext(t), f.conn.JetStream(), "ruled", func(link.State) error { return nil })
+	head, err := state.Read(testContext(t), f.conn.JetStream(), stateOf, func(link.State) error { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
 	head.Events = stream.CachedInfo().State.LastSeq + 100
-	if err := state.Write(testContext(t), f.conn.JetStream(), "ruled", head, nil); err != nil {
+	if err := state.Write(testContext(t), f.conn.JetStream(), stateOf, head, nil); err != nil {
 		t.Fatal(err)
 	}
 	stop = f.run(t)
@@ -340,7 +340,7 @@ func TestManyAskForTheState(t *testing.T) {
 	answers := f.subscribe(t, "answers")
 	const requests = 50
 	for range requests {
-		if err := f.conn.NATS().PublishRequest(schemas.StateSubject("ruled"), "answers", nil); err != nil {
+		if err := f.conn.NATS().PublishRequest(schemas.StateSubject(stateOf), "answers", nil); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -18,7 +18,12 @@ import (
 // ticking has ruled's seconds pass when the test says so.
 func (f *fixture) ticking() (pass func(n int)) {
 	ticks := make(chan time.Time)
-	f.ticks = ticks
+	f.ticks = func(partition int) <-chan time.Time {
+		if partition == schemas.Partition("r1") {
+			return ticks
+		}
+		return nil
+	}
 	return func(n int) {
 		for range n {
 			ticks <- time.Time{}
@@ -77,6 +82,46 @@ func TestSensorIsLostAndBack(t *testing.T) {
 	}
 }
 
+// A clock is compared with that of the server which stores the heartbeats.
+func TestClockIsOff(t *testing.T) {
+	f := start(t, testRules)
+	f.config.RelayTTL = 3 * time.Second
+	f.run(t)
+	e := corpus.Heartbeat(1, 0, 0)
+	e.Time = time.Now().Add(time.Hour)
+	f.publish(t, e)
+	if a := f.wantAlert(t, "h1.clock-off", "ahead of that of the NATS server"); a.Severity != schemas.Warning {
+		t.Errorf("%+v", a)
+	}
+}
+
+// A pinger is watched as a sensor is, and the status lists who is silent.
+func TestPingerIsLost(t *testing.T) {
+	f := start(t, testRules)
+	var describe []func(*schemas.DaemonStatus)
+	f.status = func(d func(*schemas.DaemonStatus)) { describe = append(describe, d) }
+	pass := f.ticking()
+	f.run(t)
+	beat := func(n, started, now int) *schemas.Event {
+		e := corpus.Heartbeat(n, started, now)
+		e.Sensor, e.Pinger = nil, e.Sensor
+		return e
+	}
+	f.publish(t, beat(1, 0, 0))
+	f.frame(t, 2, 1)
+	pass(8)
+	f.wantAlert(t, "h1.pinger-lost", "it relays nothing")
+	var got schemas.DaemonStatus
+	for _, d := range describe {
+		d(&got)
+	}
+	if diff := cmp.Diff([]schemas.SilentPart{{Host: "r1", Part: "pinger", Heard: corpus.At(0)}}, got.Silent); diff != "" || !got.Newest.Equal(corpus.At(1)) {
+		t.Errorf("newest event at %v, silent: %s", got.Newest, diff)
+	}
+	f.publish(t, beat(3, 60, 60))
+	f.wantAlert(t, "h3.pinger-back", "silent since 2026-11-25T10:00:00Z")
+}
+
 // No sensor is silent while ruled cannot hear it.
 func TestSensorIsNotLostWithNATS(t *testing.T) {
 	f := start(t, testRules)
@@ -104,12 +149,12 @@ func TestSensorIsNotLostInABacklog(t *testing.T) {
 	f.publish(t, corpus.Heartbeat(1, 0, 0))
 	f.frame(t, 2, 1)
 	js := f.conn.JetStream()
-	if _, err := js.PauseConsumer(testContext(t), schemas.StreamEvents, "ruled", time.Now().Add(time.Hour)); err != nil {
+	if _, err := js.PauseConsumer(testContext(t), schemas.StreamEvents, stateOf, time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	f.publish(t, corpus.Heartbeat(3, 0, 2))
 	pass(8)
-	if _, err := js.ResumeConsumer(testContext(t), schemas.StreamEvents, "ruled"); err != nil {
+	if _, err := js.ResumeConsumer(testContext(t), schemas.StreamEvents, stateOf); err != nil {
 		t.Fatal(err)
 	}
 	f.frame(t, 4, 3) // and no other alert before it
@@ -169,14 +214,14 @@ func TestStateIsStoredWhenItChanges(t *testing.T) {
 			if err != nil {
 				return false
 			}
-			info, err := store.GetInfo(testContext(t), "ruled")
+			info, err := store.GetInfo(testContext(t), stateOf)
 			if err != nil || info.NUID == last {
 				return false
 			}
 			last = info.NUID
 			return true
 		})
-		head, err := state.Read(testContext(t), f.conn.JetStream(), "ruled", func(link.State) error { return nil })
+		head, err := state.Read(testContext(t), f.conn.JetStream(), stateOf, func(link.State) error { return nil })
 		if err != nil {
 			t.Fatal(err)
 		}

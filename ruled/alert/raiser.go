@@ -30,6 +30,9 @@ type Raiser struct {
 	outbox         *outbox       // nil if Receive is nil or need not be waited for
 	last           atomic.Uint64 // the sequence number of the newest alert that this Raiser stored
 
+	recalling sync.Mutex
+	recalled  span // what Recall has read
+
 	mu       sync.Mutex
 	seed     maphash.Seed
 	raised   *simplelru.LRU[uint64, struct{}] // hashes of the ids of alerts
@@ -67,6 +70,8 @@ func New(c Config) *Raiser {
 		OnProgress: c.OnProgress,
 		OnStored:   func(seq uint64) { r.last.Store(max(seq, r.last.Load())) },
 		Ready:      c.Room,
+		Fence:      c.Fence,
+		Fenced:     c.Fenced,
 	}, c.Log)
 	return r
 }
@@ -110,17 +115,30 @@ func (r *Raiser) isNew(id string) bool {
 	return true
 }
 
-// Recall remembers which alerts a former run stored, so that events that are delivered again do not raise them again.
+// Recall remembers which alerts others stored, so that events that are delivered again do not raise them again.
 // They are the last alerts and, unless behind is 0, all alerts after the one with that sequence number.
 func (r *Raiser) Recall(ctx context.Context, behind uint64) error {
-	return r.c.recall(ctx, behind, func(id string) { r.isNew(id) })
+	stream, err := r.c.stream(ctx) // before the wait: another call that ends meanwhile has read that far
+	if err != nil {
+		return err
+	}
+	r.recalling.Lock()
+	defer r.recalling.Unlock()
+	r.recalled, err = r.c.recall(ctx, stream, behind, r.recalled, func(id string) { r.isNew(id) })
+	return err
 }
+
+// span is a range of sequence numbers, its end is not in it.
+type span struct{ from, to uint64 }
 
 // stored is bus.PublisherConfig.Stored. It fails where there is no stream: alerts that are
 // sent meanwhile only reach subscribers again and again.
 func (r *Raiser) stored(ctx context.Context) (func(string) bool, error) {
 	stored := map[string]struct{}{}
-	err := r.c.recall(ctx, 0, func(id string) { stored[id] = struct{}{} })
+	stream, err := r.c.stream(ctx)
+	if err == nil {
+		_, err = r.c.recall(ctx, stream, 0, span{}, func(id string) { stored[id] = struct{}{} })
+	}
 	return func(id string) bool { _, ok := stored[id]; return ok }, err
 }
 
@@ -218,40 +236,54 @@ type Config struct {
 	Lossless bool
 	// OnProgress is called when more alerts are stored.
 	OnProgress func()
+	// Fence and Fenced are those of bus.PublisherConfig.
+	Fence  func() (subject string, last uint64)
+	Fenced func()
 }
 
 // remembered is how many ids of alerts are remembered, far more than the alerts of the events
 // that a sensor or ruled can have in flight when a connection breaks.
-const remembered = 1 << 16
+const remembered = 1 << 17
 
-// recall calls found with the ids of the last Recent alerts in the stream and, unless behind is 0, of all
-// that have a larger sequence number, at most of those that can be remembered. It ends with the last alert
-// that is there: the newest may have been deleted, or lost by the disk.
-func (c Config) recall(ctx context.Context, behind uint64, found func(id string)) error {
+// stream looks up the stream of alerts.
+func (c Config) stream(ctx context.Context) (jetstream.Stream, error) {
 	stream, err := c.Conn.JetStream().Stream(ctx, schemas.StreamAlerts)
 	if err != nil {
-		return fmt.Errorf("read the last alerts of stream %s: %w", schemas.StreamAlerts, err)
+		return nil, fmt.Errorf("read the last alerts of stream %s: %w", schemas.StreamAlerts, err)
 	}
+	return stream, nil
+}
+
+// recall calls found with the ids of the last Recent alerts in the stream and, unless behind is 0, of all
+// that have a larger sequence number, at most of those that can be remembered, and not of those that are known. It
+// returns what is known then, also with an error. It ends with the last alert that is there: the newest may have been deleted, or lost by the disk.
+func (c Config) recall(ctx context.Context, stream jetstream.Stream, behind uint64, known span, found func(id string)) (span, error) {
 	state := stream.CachedInfo().State
-	if state.Msgs == 0 {
-		return nil
-	}
 	last := func(n uint64) uint64 { return max(state.LastSeq, n) - n + 1 }
 	start := last(uint64(c.Recent))
 	if behind > 0 {
 		start = max(min(start, behind+1), last(remembered))
 	}
 	start = max(start, state.FirstSeq)
+	now := span{start, state.LastSeq + 1}
+	if known.from <= start && start < known.to {
+		if known.to >= now.to {
+			return known, nil
+		}
+		now.from, start = known.from, known.to
+	}
+	if state.Msgs == 0 {
+		return now, nil
+	}
 	next := start
-	err = bus.ReadStored(ctx, stream, start, true, func(msg jetstream.Msg, seq uint64) {
-		found(msg.Headers().Get(nats.MsgIdHdr))
+	err := bus.ReadStored(ctx, stream, start, true, func(msg jetstream.Msg, seq uint64) {
+		if id := msg.Headers().Get(nats.MsgIdHdr); id != "" {
+			found(id)
+		}
 		next = seq + 1
 	})
 	if err != nil {
-		return err
+		now.to = next // so that the next call goes on there
 	}
-	if next <= state.LastSeq {
-		c.Log.Warn("the newest alerts are gone from the stream", "stream", schemas.StreamAlerts, "first", next, "last", state.LastSeq)
-	}
-	return nil
+	return now, err
 }

@@ -19,7 +19,7 @@ func TestCommandLine(t *testing.T) {
 		{"test r.xml c.pcap --why 2", process.ExitUsage, "nd-ruled test: is now ndmon rules test\n"},
 		{"check", process.ExitUsage, "nd-ruled check: wrong number of arguments: nd-ruled check FILE; see nd-ruled check --help\n"},
 		{"check --help", process.ExitOK, "nd-ruled check FILE"},
-		{"neighbours --help", process.ExitOK, "nd-ruled neighbors [ADDRESS|PREFIX|MAC]"},
+		{"neighbours --help", process.ExitOK, "nd-ruled neighbors [ADDRESS|PREFIX|MAC|HOST]..."},
 		{"neighbors 192.0.2.1", process.ExitUsage, `"192.0.2.1" is not an IPv6 address`},
 		{"neighbors -o xml", process.ExitUsage, `--output: "xml" is not a format: use table or json`},
 		{"--learn", process.ExitUsage, "nd-ruled: --learn: needs a value; see nd-ruled --help\n"},
@@ -47,19 +47,20 @@ func TestLearnTime(t *testing.T) {
 }
 
 func TestFilter(t *testing.T) {
-	n := neighbour{Address: netip.MustParseAddr("2001:db8::42"), Ethernet: schemas.MAC{2, 0, 0, 0, 0, 1}}
+	n := Neighbour{Host: "r1", Address: netip.MustParseAddr("2001:db8::42"), Ethernet: schemas.MAC{2, 0, 0, 0, 0, 1}}
 	for text, want := range map[string]bool{
 		"2001:db8::42": true, "2001:DB8:0::42": true, "2001:db8::43": false,
 		"2001:db8::/64": true, "2001:db8::1/64": true, "2001:db8:1::/64": false, "::/0": true,
+		"r1": true, "r2": false,
 		"02:00:00:00:00:01": true, "02-00-00-00-00-01": true, "0200.0000.0001": true, "02:00:00:00:00:02": false,
 	} {
-		shown, err := parseFilter(text)
+		shown, err := ParseFilter(text)
 		if err != nil || shown(n) != want {
 			t.Errorf("%s: %v, want %v", text, err, want)
 		}
 	}
-	for _, text := range []string{"", "host", "192.0.2.1", "192.0.2.0/24", "2001:db8::/129", "02:00:00:00:01", "02:00"} {
-		if _, err := parseFilter(text); err == nil {
+	for _, text := range []string{"", "r1/eth0", "192.0.2.1", "192.0.2.0/24", "2001:db8::/129", "02:00:00:00:01", "02:00"} {
+		if _, err := ParseFilter(text); err == nil {
 			t.Errorf("%q is accepted", text)
 		}
 	}

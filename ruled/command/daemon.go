@@ -14,7 +14,10 @@ import (
 	"time"
 
 	"github.com/ndmon/ndmon/ruled"
+	"github.com/ndmon/ndmon/ruled/source"
+	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/bus"
+	"github.com/ndmon/ndmon/schemas/presence"
 	"github.com/ndmon/ndmon/schemas/process"
 	"github.com/spf13/cobra"
 )
@@ -93,13 +96,19 @@ func run(ctx context.Context, env process.Env, cfg ruled.Config, nats bus.Config
 		return process.UsageError{Err: err}
 	}
 	env.Health.Check("NATS", conn.Health)
+	service, err := presence.Serve(conn, schemas.ServiceRuled, "", env.Health)
+	if err != nil {
+		return err
+	}
 	cfg.Buffer = process.WithinMemory("RULED_BUFFER", cfg.Buffer, int(env.Memory/8), 1<<20)
-	cfg.Neighbours = process.WithinMemory("RULED_NEIGHBOURS", cfg.Neighbours, int(env.Memory/8/neighbourBytes), 1000)
+	cfg.Neighbours = process.WithinMemory("RULED_NEIGHBOURS", cfg.Neighbours, int(env.Memory/2/neighbourBytes/schemas.Partitions), 1000)
 	var written error
 	err = ruled.Run(ctx, cfg, ruled.Deps{
 		Log: env.Log, Registry: env.Registry, Conn: conn, Hangup: hangup,
 		Health:  env.Health.Part("events"),
 		Check:   env.Health.Check,
+		Status:  service.Describe,
+		Central: source.Central{Make: true},
 		Learned: func(l ruled.Learned) { written = l.WriteRouters(stdout) },
 	})
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)

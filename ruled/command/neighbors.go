@@ -8,11 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -26,10 +26,11 @@ import (
 	"github.com/ndmon/ndmon/schemas/bus"
 	"github.com/ndmon/ndmon/schemas/process"
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 )
 
-// neighbour is a binding of an address as it is shown.
-type neighbour struct {
+// Neighbour is a binding of an address as it is shown.
+type Neighbour struct {
 	Host      string      `json:"host"`
 	Interface string      `json:"interface"`
 	VLAN      *uint16     `json:"vlan,omitempty"`
@@ -51,27 +52,40 @@ const storeWait = 10 * time.Second
 // Neighbors returns the command neighbors.
 func Neighbors() *cobra.Command {
 	c := &cobra.Command{
-		Use:     "neighbors [ADDRESS|PREFIX|MAC]",
+		Use:     "neighbors [ADDRESS|PREFIX|MAC|HOST]...",
 		Aliases: []string{"neighbours"},
 		Short:   "List the neighbours that the running nd-ruled or ndmon knows",
-		Long: "List the neighbours that the running nd-ruled or ndmon knows: all, or those with an IPv6\n" +
-			"address, with an address in a prefix (2001:db8::/64), or with an Ethernet address.\n\n" +
+		Long: "List the neighbours that the running nd-ruled or ndmon knows: all, or those with one of some\n" +
+			"IPv6 addresses, with an address in a prefix (2001:db8::/64), with an Ethernet address, or of a\n" +
+			"host that captures. What was before, ndmon history knows.\n\n" +
+			"STATE is empty for an address of one station. Otherwise it is:\n" +
+			"  tested only  the station has tested whether the address is free, and not used it\n" +
+			"  believed     several stations claim the address, and this one held it first\n" +
+			"  doubted      this station claimed the address later; it is believed once the other one has\n" +
+			"               been silent for an hour (RULED_CLAIM_TIMEOUT)\n" +
+			"  disputed     the stations claim it in turn\n\n" +
 			"The variables NATS_... say how to reach the NATS server, RULED_VENDORS where vendors are listed.",
-		Args: process.Args(0, 1),
+		Example: "  ndmon neighbors r1 --since 10m\n  ndmon neighbors 2001:db8:0:1::/64 02:00:00:00:00:01",
+		Args:    process.Args(0, 1000),
 
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	output := c.Flags().StringP("output", "o", "table", "`FORMAT`: table, or json for one object per line")
+	since := c.Flags().Duration("since", 0, "list only those that were heard within this `TIME`, such as 10m (default: all)")
 	c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	c.RunE = func(c *cobra.Command, args []string) error {
-		shown := func(neighbour) bool { return true }
-		if len(args) > 0 {
-			var err error
-			if shown, err = parseFilter(args[0]); err != nil {
+		var filters []func(Neighbour) bool
+		for _, arg := range args {
+			filter, err := ParseFilter(arg)
+			if err != nil {
 				return process.UsageError{Err: err}
 			}
+			filters = append(filters, filter)
 		}
-		write := map[string]func(io.Writer, []neighbour) error{"table": writeTable, "json": writeLines}[*output]
+		if *since < 0 {
+			return process.UsageError{Err: errors.New("--since: must not be below 0, such as 10m")}
+		}
+		write := map[string]func(io.Writer, []Neighbour) error{"table": writeTable, "json": writeLines}[*output]
 		if write == nil {
 			return process.UsageError{Err: fmt.Errorf("--output: %q is not a format: use table or json", *output)}
 		}
@@ -89,30 +103,37 @@ func Neighbors() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return write(c.OutOrStdout(), slices.DeleteFunc(list, func(n neighbour) bool { return !shown(n) }))
+		now := time.Now()
+		return write(c.OutOrStdout(), slices.DeleteFunc(list, func(n Neighbour) bool {
+			shown := len(filters) == 0 || slices.ContainsFunc(filters, func(f func(Neighbour) bool) bool { return f(n) })
+			return !shown || *since > 0 && now.Sub(n.LastSeen) > *since
+		}))
 	}
 	return c
 }
 
-// parseFilter reads an IPv6 address, a prefix or an Ethernet address, and returns whether
+// ParseFilter reads an IPv6 address, a prefix, an Ethernet address or the name of a host, and returns whether
 // a neighbour has it.
-func parseFilter(s string) (func(neighbour) bool, error) {
-	if mac, err := net.ParseMAC(s); err == nil && len(mac) == len(schemas.MAC{}) {
-		return func(n neighbour) bool { return n.Ethernet == schemas.MAC(mac) }, nil
+func ParseFilter(s string) (func(Neighbour) bool, error) {
+	if mac, err := schemas.ParseMAC(s); err == nil {
+		return func(n Neighbour) bool { return n.Ethernet == mac }, nil
 	}
 	if addr, err := netip.ParseAddr(s); err == nil && addr.Is6() {
-		return func(n neighbour) bool { return n.Address == addr }, nil
+		return func(n Neighbour) bool { return n.Address == addr }, nil
 	}
 	if prefix, err := netip.ParsePrefix(s); err == nil && prefix.Addr().Is6() {
 		prefix = prefix.Masked()
-		return func(n neighbour) bool { return prefix.Contains(n.Address) }, nil
+		return func(n Neighbour) bool { return prefix.Contains(n.Address) }, nil
 	}
-	return nil, fmt.Errorf("%q is not an IPv6 address, a prefix or an Ethernet address, such as 2001:db8::42, 2001:db8::/64 or 02:00:00:00:00:01", s)
+	if _, err := netip.ParseAddr(s); err == nil || s == "" || strings.ContainsAny(s, ":/") {
+		return nil, fmt.Errorf("%q is not an IPv6 address, a prefix, an Ethernet address or a host, such as 2001:db8::42, 2001:db8::/64, 02:00:00:00:00:01 or r1", s)
+	}
+	return func(n Neighbour) bool { return n.Host == s }, nil
 }
 
 // readNeighbours returns the neighbours that are known to the ruled with the name of a
 // consumer, and to every other that keeps its state at this server.
-func readNeighbours(ctx context.Context, cfg bus.Config, consumer string, makers *vendors.Table, stderr io.Writer) ([]neighbour, error) {
+func readNeighbours(ctx context.Context, cfg bus.Config, consumer string, makers *vendors.Table, stderr io.Writer) ([]Neighbour, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, storeWait, fmt.Errorf("the NATS server at %s does not answer within %v", cfg.URL, storeWait))
 	defer cancel()
 	ctx, fail := context.WithCancelCause(ctx)
@@ -136,7 +157,7 @@ func readNeighbours(ctx context.Context, cfg bus.Config, consumer string, makers
 }
 
 // readAll returns nil if no state is kept.
-func readAll(ctx context.Context, nc *nats.Conn, consumer string, makers *vendors.Table, stderr io.Writer) ([]neighbour, error) {
+func readAll(ctx context.Context, nc *nats.Conn, consumer string, makers *vendors.Table, stderr io.Writer) ([]Neighbour, error) {
 	js, err := jetstream.New(nc)
 	if err != nil {
 		return nil, err
@@ -145,19 +166,33 @@ func readAll(ctx context.Context, nc *nats.Conn, consumer string, makers *vendor
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range []string{consumer, "ndmon"} {
+	for _, name := range append(state.PartitionNames(consumer), "ndmon") {
 		if !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}
-	var list []neighbour
-	for _, name := range names {
-		running, err := state.Request(ctx, nc, name)
-		if err != nil {
-			return nil, err
+	running := make([]bool, len(names))
+	var g errgroup.Group
+	for i, name := range names {
+		g.Go(func() (err error) {
+			running[i], err = state.Request(ctx, nc, name)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	stored, err := state.Names(ctx, js) // a request may have stored the first one of a partition
+	if err != nil {
+		return nil, err
+	}
+	var list []Neighbour
+	for i, name := range names {
+		if !slices.Contains(stored, name) {
+			continue
 		}
 		head, err := state.Read(ctx, js, name, func(s link.State) error {
-			list = appendNeighbours(list, s, makers)
+			list = AppendNeighbours(list, s, makers.Lookup)
 			return nil
 		})
 		if errors.Is(err, state.ErrNone) {
@@ -167,19 +202,20 @@ func readAll(ctx context.Context, nc *nats.Conn, consumer string, makers *vendor
 			return nil, err
 		}
 		if list == nil {
-			list = []neighbour{}
+			list = []Neighbour{}
 		}
-		if !running {
+		if !running[i] {
 			fmt.Fprintf(stderr, "nd-ruled neighbors: %s does not run; these are its neighbours at %s\n", name, head.Time.Format(time.RFC3339))
 		}
 	}
-	slices.SortStableFunc(list, func(a, b neighbour) int {
+	slices.SortStableFunc(list, func(a, b Neighbour) int {
 		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Interface, b.Interface), a.Address.Compare(b.Address))
 	})
 	return list, nil
 }
 
-func appendNeighbours(list []neighbour, s link.State, makers *vendors.Table) []neighbour {
+// AppendNeighbours appends the neighbours of a link.
+func AppendNeighbours(list []Neighbour, s link.State, vendor func(schemas.MAC) string) []Neighbour {
 	for _, n := range s.Neighbours {
 		for i, c := range n.Bindings {
 			state := ""
@@ -195,16 +231,16 @@ func appendNeighbours(list []neighbour, s link.State, makers *vendors.Table) []n
 			if n.Disputed {
 				state += ", disputed"
 			}
-			list = append(list, neighbour{
+			list = append(list, Neighbour{
 				Host: s.Host, Interface: s.Interface, VLAN: s.VLAN, InnerVLAN: s.InnerVLAN, Address: n.Address,
-				Ethernet: c.Ethernet, Vendor: makers.Lookup(c.Ethernet), FirstSeen: c.FirstSeen, LastSeen: c.LastSeen, State: state,
+				Ethernet: c.Ethernet, Vendor: vendor(c.Ethernet), FirstSeen: c.FirstSeen, LastSeen: c.LastSeen, State: state,
 			})
 		}
 	}
 	return list
 }
 
-func writeLines(w io.Writer, list []neighbour) error {
+func writeLines(w io.Writer, list []Neighbour) error {
 	var lines bytes.Buffer
 	encoder := json.NewEncoder(&lines)
 	encoder.SetEscapeHTML(false)
@@ -217,7 +253,7 @@ func writeLines(w io.Writer, list []neighbour) error {
 	return err
 }
 
-func writeTable(w io.Writer, list []neighbour) error {
+func writeTable(w io.Writer, list []Neighbour) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "HOST\tINTERFACE\tADDRESS\tETHERNET\tVENDOR\tFIRST SEEN\tLAST SEEN\tSTATE")
 	for _, n := range list {

@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/ndmon/ndmon/ruled"
 	"github.com/ndmon/ndmon/ruled/rulefile"
 	"github.com/ndmon/ndmon/ruled/rules"
 	"github.com/ndmon/ndmon/ruled/vendors"
+	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/process"
 	"github.com/spf13/cobra"
 )
@@ -45,13 +47,17 @@ func check(file string, stdout io.Writer) error {
 	for _, notice := range set.Notices {
 		fmt.Fprintf(stdout, "%s (notice)\n", notice)
 	}
+	for i := range set.Rules {
+		if r := &set.Rules[i]; r.Threshold != nil && !slices.ContainsFunc(r.Threshold.Track, func(f *schemas.Field) bool { return f.Name == "host" }) {
+			fmt.Fprintf(stdout, "%s: rule %s tracks no host: in a fleet, its threshold counts the hosts of each of the %d partitions of the events separately (notice)\n", file, r.ID, schemas.Partitions)
+		}
+	}
 	fmt.Fprintf(stdout, "%s: %d rules are good\n", file, len(set.Rules))
 	return set.Describe(stdout)
 }
 
-// ReadRules reads a rule file, or standard input for "-". It writes the faults of the rules
-// to w, one per line, and returns a process.Status then.
-func ReadRules(file string, w io.Writer) (*rulefile.Set, error) {
+// ReadFile reads a rule file, or standard input for "-".
+func ReadFile(file string) ([]byte, error) {
 	f := os.Stdin
 	if file != "-" {
 		var err error
@@ -61,7 +67,13 @@ func ReadRules(file string, w io.Writer) (*rulefile.Set, error) {
 		defer f.Close()
 	}
 	// The file may be a pipe without end: rulefile.Parse refuses it for the one byte too many.
-	data, err := io.ReadAll(io.LimitReader(f, rulefile.MaxSize+1))
+	return io.ReadAll(io.LimitReader(f, rulefile.MaxSize+1))
+}
+
+// ReadRules reads a rule file, or standard input for "-". It writes the faults of the rules
+// to w, one per line, and returns a process.Status then.
+func ReadRules(file string, w io.Writer) (*rulefile.Set, error) {
+	data, err := ReadFile(file)
 	if err != nil {
 		return nil, err
 	}

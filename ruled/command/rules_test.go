@@ -70,6 +70,8 @@ func TestCheck(t *testing.T) {
 		{t.TempDir(), process.ExitFailure, "is a directory"},
 		{"/dev/null", process.ExitFailure, "/dev/null:1: the file is empty\n"},
 		{write(t, ""), process.ExitFailure, ":1: the file is empty\n"},
+		{write(t, `<rules><rule id="a"><match field="nd.ns"/><threshold type="limit" track="inet6.source" count="1" seconds="60"/></rule></rules>`), process.ExitOK,
+			": rule a tracks no host: in a fleet, its threshold counts the hosts of each of the 16 partitions of the events separately (notice)\n"},
 		{write(t, "<rules/>"), process.ExitOK, ":1: no rules: nothing raises an alert (notice)\n"},
 		{write(t, "<config_ndpmon/>"), process.ExitOK, ":1: no rules: nothing raises an alert (notice)\n"},
 		{write(t, "<config_ndpmon><rules/></config_ndpmon>"), process.ExitOK, ":1: no rules: nothing raises an alert (notice)\n"},

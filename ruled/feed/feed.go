@@ -28,12 +28,11 @@ const (
 	pullBytes = 8 << 20
 	// ackWait is for a ruled that hangs. One that was killed resets the consumer when it starts again.
 	ackWait = 30 * time.Second
-	// heartbeat bounds how long the loss of a pull goes unnoticed.
-	heartbeat  = 5 * time.Second
+	// heartbeat is half the time after which the loss of a pull is noticed.
+	heartbeat  = time.Second
 	pullExpiry = 30 * time.Second
-	// sessionWait is the time between two tries to read the events, setupTimeout is for one.
-	sessionWait  = 500 * time.Millisecond
-	setupTimeout = 10 * time.Second
+	// sessionWait is the time between two tries to read the events.
+	sessionWait = 500 * time.Millisecond
 )
 
 // Alerts counts the alerts, which decide when an event can be acknowledged.
@@ -43,14 +42,20 @@ type Alerts interface {
 	Acknowledged() uint64
 }
 
+// EveryPartition is a Config.Partition.
+const EveryPartition = -1
+
 // Config has what a Feed works with.
 type Config struct {
 	// Consumer is the name of the durable consumer, Events the subject of the events, or a
-	// pattern of subjects; see Subjects.
+	// pattern of subjects.
 	Consumer, Events string
+	// Partition is that of the events to deliver, EveryPartition for all.
+	Partition int
+	// Stored is true if the judge's position is stored, so that the acknowledged batches matter only without one.
+	Stored bool
 	// New is true to read only events that are published from now on.
-	New     bool
-	Streams bus.StreamConfig
+	New bool
 
 	Log     *slog.Logger
 	Metrics *metrics.Metrics
@@ -73,18 +78,22 @@ type Feed struct {
 	reader    message.Reader
 	reading   atomic.Bool
 	delivered atomic.Uint64 // number of the last batch of the consumer that was evaluated
+	behind    atomic.Bool   // there are more batches behind it
+	first     atomic.Uint64 // sequence number of the first message of the stream
+	deleted   chan struct{} // receives when the stream was deleted
 
 	// The rest is that of the session.
 	last     delivery // of the last batch, zero before the first of a session
 	position judge.Position
-	restored bool   // the judge is restored
-	resume   bool   // begin behind the position, not behind the acknowledged batches
-	gone     uint64 // batches that the stream dropped unread and that were not reported yet
+	filter   []string // of the consumer
+	restored bool     // the judge is restored
+	resume   bool     // begin behind the position, not behind the acknowledged batches
+	gone     uint64   // batches that the stream dropped unread and that were not reported yet
 }
 
 // New returns a Feed.
 func New(c Config) *Feed {
-	return &Feed{Config: c, reader: message.NewReader(), acks: newAcks(c.Alerts.Acknowledged)}
+	return &Feed{Config: c, reader: message.NewReader(), acks: newAcks(c.Alerts.Acknowledged), deleted: make(chan struct{}, 1)}
 }
 
 // Progressed notes that more alerts are stored.
@@ -93,30 +102,42 @@ func (f *Feed) Progressed() { f.acks.progressed() }
 // Flush acknowledges all batches whose alerts are stored.
 func (f *Feed) Flush() { f.acks.flush() }
 
-// wholeStream reports whether the consumer gets every batch of the stream, so that one that is left out was dropped.
-func (f *Feed) wholeStream() bool { return f.Events == schemas.SubjectEvents }
-
-// subjects returns the subjects that the consumer reads: those of the batches and, as long as there are
-// some from earlier versions, of stored single events. Without any the server finds all messages faster.
-func (f *Feed) subjects() []string {
-	if f.wholeStream() {
-		return nil
-	}
+// subjects returns the subjects that the consumer reads. Earlier versions stored batches without a partition, and
+// single events: they are read as long as the stream has any.
+func (f *Feed) subjects(ctx context.Context, stream jetstream.Stream) ([]string, error) {
 	batches, _ := Batches(f.Events) // it was validated
-	return []string{batches, f.Events}
+	partition := "*"
+	if f.Partition != EveryPartition {
+		partition = strconv.Itoa(f.Partition)
+	}
+	subjects := []string{batches + "." + partition}
+	for _, earlier := range []string{batches, f.Events} {
+		info, err := stream.Info(ctx, jetstream.WithSubjectFilter(earlier))
+		if err != nil {
+			return nil, fmt.Errorf("look up stream %s: %w", schemas.StreamEvents, err)
+		}
+		if len(info.State.Subjects) > 0 {
+			subjects = append(subjects, earlier)
+		}
+	}
+	return subjects, nil
 }
 
-// Batches returns the subject of the batches with the events on a subject, such as nd.batches.r1.> for nd.events.r1.>.
+// Batches returns the subject of the batches with the events on a subject, such as nd.batches.r1.* for nd.events.r1.>.
 func Batches(events string) (string, error) {
 	rest, ok := strings.CutPrefix(events, schemas.PrefixEvents)
 	tokens := strings.Split(rest, ".")
 	if last := tokens[len(tokens)-1]; !ok || len(tokens) > 3 || last != ">" && (len(tokens) < 3 || last != "*") || slices.Contains(tokens, "") {
 		return "", fmt.Errorf("%q is not a subject of all kinds of events, such as nd.events.r1.> or nd.events.*.eth0.*", events)
 	}
-	if len(tokens) == 3 {
-		tokens = tokens[:2]
+	host, iface := tokens[0], "*"
+	if host == ">" {
+		host = "*"
 	}
-	return schemas.PrefixBatches + strings.Join(tokens, "."), nil
+	if len(tokens) > 1 && tokens[1] != ">" {
+		iface = tokens[1]
+	}
+	return schemas.PrefixBatches + host + "." + iface, nil
 }
 
 // delivery is the delivery of a message by the consumer.
@@ -169,11 +190,11 @@ func (f *Feed) handle(ctx context.Context, msg jetstream.Msg) error {
 	if at.number != f.last.number+1 {
 		return fmt.Errorf("expected batch %d of the consumer, got %d", f.last.number+1, at.number)
 	}
-	if f.last.stored != 0 && f.wholeStream() {
-		f.gone += at.stored - f.last.stored - 1
-	}
+	f.gone += f.dropped(at.stored)
 	f.last = at
-	if again := at.stored < f.position.Events || at.stored == f.position.Events && f.position.Part == 0; !again {
+	f.behind.Store(at.pending > 0)
+	again := at.stored < f.position.Events || at.stored == f.position.Events && f.position.Part == 0
+	if !again && f.mine(msg.Subject()) {
 		if err := f.judge(ctx, msg, at); err != nil {
 			return err
 		}
@@ -181,6 +202,26 @@ func (f *Feed) handle(ctx context.Context, msg jetstream.Msg) error {
 	f.acks.finished(msg, f.Alerts.Published())
 	f.delivered.Store(at.number)
 	return nil
+}
+
+// mine reports whether a message is of the partition: those of earlier versions reach the feeds of all.
+func (f *Feed) mine(subject string) bool {
+	partitioned := strings.HasPrefix(subject, schemas.PrefixBatches) && strings.Count(subject, ".") == 4
+	if f.Partition == EveryPartition || partitioned {
+		return true
+	}
+	tokens := strings.Split(subject, ".") // at least four, as of the filter
+	host, err := schemas.UnescapeToken(tokens[2])
+	return err != nil && f.Partition == 0 || err == nil && schemas.Partition(host) == f.Partition
+}
+
+// dropped returns how many messages of the stream, of all partitions, were dropped between the last one and this one.
+func (f *Feed) dropped(stored uint64) uint64 {
+	next := f.last.stored + 1
+	if end := min(stored, f.first.Load()); f.last.stored != 0 && end > next {
+		return end - next
+	}
+	return 0
 }
 
 // judge has the events of a batch evaluated, those behind the position.

@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/ndmon/ndmon/ruled/judge"
 	"github.com/ndmon/ndmon/schemas"
-	"github.com/ndmon/ndmon/schemas/bus"
 )
 
 // Run delivers events until the context ends.
@@ -32,10 +30,10 @@ func (f *Feed) Run(ctx context.Context) error {
 		default:
 		}
 		err := f.session(ctx, again)
-		f.Health(err)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		f.Health(err)
 		if f.Conn.Connected() && err.Error() != logged {
 			logged = err.Error()
 			f.Log.Warn("events are not read now, trying again", "error", err)
@@ -73,15 +71,12 @@ func (f *Feed) session(ctx context.Context, again <-chan struct{}) error {
 		reading.Stop()
 		<-reading.Closed()
 	}()
-	due, stop, err := f.Conn.StreamsDue()
-	if err != nil {
-		return err
-	}
-	defer stop()
+	ticker := time.NewTicker(lookInterval)
+	defer ticker.Stop()
 	f.setReading(true)
 	defer f.setReading(false)
 	f.Health(nil)
-	f.Log.Info("reading events", "stream", schemas.StreamEvents, "consumer", f.Consumer)
+	f.Log.Debug("reading events", "stream", schemas.StreamEvents, "consumer", f.Consumer)
 	for {
 		select {
 		case <-ctx.Done():
@@ -90,21 +85,36 @@ func (f *Feed) session(ctx context.Context, again <-chan struct{}) error {
 			return errReconnected
 		case err := <-lost:
 			return err
-		case <-due:
+		case <-f.deleted:
+			return errDeleted
+		case <-ticker.C:
 		}
-		if err := f.checkStreams(ctx); err != nil {
-			return err
+		if f.behind.Load() {
+			f.look(ctx)
 		}
 	}
 }
 
-// begin prepares a session: the streams, the judge and the consumer.
-func (f *Feed) begin(ctx context.Context) (jetstream.Consumer, error) {
-	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
-	defer cancel()
-	if _, err := f.ensureStreams(ctx); err != nil {
-		return nil, err
+// look finds out which messages the stream has dropped.
+func (f *Feed) look(ctx context.Context) {
+	if stream, err := f.Conn.JetStream().Stream(ctx, schemas.StreamEvents); err == nil { // otherwise later
+		f.first.Store(stream.CachedInfo().State.FirstSeq)
 	}
+}
+
+// Deleted ends the session, because the stream was deleted and made again.
+func (f *Feed) Deleted() {
+	select {
+	case f.deleted <- struct{}{}:
+	default:
+	}
+}
+
+// lookInterval is how often a feed that is behind looks which messages the stream has dropped.
+const lookInterval = time.Second
+
+// begin prepares a session: the judge and the consumer.
+func (f *Feed) begin(ctx context.Context) (jetstream.Consumer, error) {
 	stream, err := f.Conn.JetStream().Stream(ctx, schemas.StreamEvents)
 	if err != nil {
 		return nil, fmt.Errorf("look up stream %s: %w", schemas.StreamEvents, err)
@@ -117,14 +127,13 @@ func (f *Feed) begin(ctx context.Context) (jetstream.Consumer, error) {
 		f.restored, f.resume = true, f.position.Events > 0
 	}
 	f.compare(events)
-	consumer, err := f.makeConsumer(ctx)
-	if err != nil {
+	f.first.Store(events.State.FirstSeq)
+	if f.filter, err = f.subjects(ctx, stream); err != nil {
 		return nil, err
 	}
-	// What was delivered and not acknowledged has to be delivered again at once, in its
-	// order: acknowledging a batch acknowledges all before it.
-	if err := f.reset(ctx); err != nil {
-		return nil, fmt.Errorf("reset consumer %s of stream %s: %w", f.Consumer, schemas.StreamEvents, err)
+	consumer, err := f.makeConsumer(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("make consumer %s of stream %s: %w", f.Consumer, schemas.StreamEvents, err)
 	}
 	f.acks.reset()
 	return consumer, nil
@@ -150,36 +159,6 @@ func (f *Feed) consume(ctx context.Context, consumer jetstream.Consumer, end fun
 	)
 }
 
-// checkStreams makes deleted streams again. An error means that the session has to end.
-func (f *Feed) checkStreams(ctx context.Context) error {
-	if !f.Conn.Connected() {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
-	defer cancel()
-	made, err := f.ensureStreams(ctx)
-	switch {
-	case slices.Contains(made, schemas.StreamEvents):
-		return errDeleted
-	case err != nil && f.Conn.Connected():
-		return err
-	}
-	return nil
-}
-
-// ensureStreams makes the streams that do not exist, and returns their names.
-func (f *Feed) ensureStreams(ctx context.Context) (made []string, err error) {
-	made, err = bus.EnsureStreams(ctx, f.Conn.JetStream(), f.Streams)
-	switch {
-	case len(made) == 0:
-	case f.restored:
-		f.Log.Warn("streams were deleted, made them again", "streams", made)
-	default:
-		f.Log.Debug("made streams", "streams", made)
-	}
-	return made, err
-}
-
 // compare makes sure that the position is one of the existing stream: that may be another
 // one, or have lost its newest events with the disk.
 func (f *Feed) compare(events *jetstream.StreamInfo) {
@@ -197,45 +176,53 @@ func (f *Feed) compare(events *jetstream.StreamInfo) {
 	f.Judge.Move(f.position)
 }
 
-// makeConsumer makes the consumer of the events, or looks it up.
-func (f *Feed) makeConsumer(ctx context.Context) (jetstream.Consumer, error) {
-	filter, from := f.subjects(), jetstream.DeliverAllPolicy
-	if f.New {
-		from = jetstream.DeliverNewPolicy
-	}
-	consumer, err := f.Conn.JetStream().CreateOrUpdateConsumer(ctx, schemas.StreamEvents, jetstream.ConsumerConfig{
-		Durable:        f.Consumer,
-		FilterSubjects: filter,
-		DeliverPolicy:  from,
-		Description:    "nd-ruled",
-		AckPolicy:      jetstream.AckAllPolicy,
-		AckWait:        ackWait,
-		MaxAckPending:  MaxPending,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("make consumer %s of stream %s: %w", f.Consumer, schemas.StreamEvents, err)
-	}
-	return consumer, nil
-}
+// deleteTimeout is for deleting a consumer. The server that had it may be down, and then no one answers.
+const deleteTimeout = 500 * time.Millisecond
 
-// reset makes the consumer begin behind the position of the restored judge, or else behind the acknowledged batches.
-func (f *Feed) reset(ctx context.Context) error {
+// makeConsumer makes the consumer of the events. It begins behind the position of the judge, or else behind the
+// acknowledged batches of the former consumer. That is deleted, because requests of an earlier session, or of an nd-ruled
+// that hangs, still wait there: the server would deliver the next batches to them. A batch acknowledges all before it, so
+// they have to come in their order.
+//
+// Where the position is stored with the state, one server has the consumer, in its memory: a consumer with replicas would
+// have to elect a leader after a server is lost, and costs an agreement of the servers for each batch.
+func (f *Feed) makeConsumer(ctx context.Context) (jetstream.Consumer, error) {
 	js := f.Conn.JetStream()
+	cfg := jetstream.ConsumerConfig{
+		Durable: f.Consumer, Description: "nd-ruled", FilterSubjects: f.filter,
+		AckPolicy: jetstream.AckAllPolicy, AckWait: ackWait, MaxAckPending: MaxPending,
+	}
+	if f.New {
+		cfg.DeliverPolicy = jetstream.DeliverNewPolicy
+	}
 	f.delivered.Store(0)
-	if !f.resume {
-		f.last = delivery{}
-		_, err := js.ResetConsumer(ctx, schemas.StreamEvents, f.Consumer)
-		return err
+	f.last = delivery{}
+	begin := func(at uint64) {
+		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, at
+		f.last.stored = at - 1
 	}
-	last := f.position.Events
-	if f.position.Part > 0 { // the rest of it
-		last--
+	if f.Stored {
+		cfg.Replicas, cfg.MemoryStorage = 1, true
 	}
-	if _, err := js.ResetConsumerToSequence(ctx, schemas.StreamEvents, f.Consumer, last+1); err != nil {
-		return err
+	if f.resume || f.Stored && f.position.Events > 0 {
+		last := f.position.Events
+		if f.position.Part > 0 { // the rest of it
+			last--
+		}
+		begin(last + 1)
+	} else if former, err := js.Consumer(ctx, schemas.StreamEvents, f.Consumer); err == nil {
+		begin(former.CachedInfo().AckFloor.Stream + 1)
+	} else if !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return nil, err
 	}
-	f.last, f.resume = delivery{stored: last}, false
-	return nil
+	deleting, cancel := context.WithTimeout(ctx, deleteTimeout)
+	defer cancel()
+	js.DeleteConsumer(deleting, schemas.StreamEvents, f.Consumer) // if it is still there, CreateConsumer fails
+	consumer, err := js.CreateConsumer(ctx, schemas.StreamEvents, cfg)
+	if err == nil {
+		f.resume = false
+	}
+	return consumer, err
 }
 
 // Delete deletes the consumer, which is not needed again.
@@ -252,9 +239,13 @@ const settleInterval = 5 * time.Millisecond
 
 // Settle returns when all batches that are stored now are evaluated.
 func (f *Feed) Settle(ctx context.Context) error {
-	consumer, err := f.makeConsumer(ctx)
+	consumer, err := f.Conn.JetStream().Consumer(ctx, schemas.StreamEvents, f.Consumer)
 	if err != nil {
-		return err
+		return fmt.Errorf("look up consumer %s of stream %s: %w", f.Consumer, schemas.StreamEvents, err)
+	}
+	// An update has the server count the batches that are pending.
+	if consumer, err = f.Conn.JetStream().UpdateConsumer(ctx, schemas.StreamEvents, consumer.CachedInfo().Config); err != nil {
+		return fmt.Errorf("look up consumer %s of stream %s: %w", f.Consumer, schemas.StreamEvents, err)
 	}
 	info := consumer.CachedInfo()
 	newest := info.Delivered.Consumer + info.NumPending

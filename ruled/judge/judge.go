@@ -40,6 +40,8 @@ type Config struct {
 	Relay   *relay.Relayer
 	// Link has the bounds of what is remembered. If Link.Learn is set, no rule is asked and nothing is published.
 	Link link.Config
+	// Clock is how far the clock of a host may be off without an alert, 0 for any.
+	Clock time.Duration
 }
 
 // Judge evaluates events, one after another, and remembers what it has seen.
@@ -55,6 +57,7 @@ type Judge struct {
 	// so: it is delivered again with the events behind the position.
 	changed atomic.Bool
 	stats   atomic.Pointer[Stats] // the last ones
+	newest  atomic.Int64          // time of the last event, in nanoseconds since 1970
 
 	mu         sync.Mutex // guards what follows
 	program    *rules.Program
@@ -90,6 +93,19 @@ type Stats struct {
 	SensorsEvicted    uint64
 }
 
+// Add adds what another Judge remembers.
+func (s *Stats) Add(other Stats) {
+	s.Links += other.Links
+	s.Stations += other.Stations
+	s.Addresses += other.Addresses
+	s.Evicted += other.Evicted
+	s.EvictedLinks += other.EvictedLinks
+	s.ThresholdsDropped += other.ThresholdsDropped
+	s.Sensors += other.Sensors
+	s.Silent += other.Silent
+	s.SensorsEvicted += other.SensorsEvicted
+}
+
 // acting is a rule that acts on an event, which stands for so many matches.
 type acting struct {
 	rule  *rules.Rule
@@ -98,7 +114,7 @@ type acting struct {
 
 // New returns a Judge that remembers nothing.
 func New(c Config) *Judge {
-	return &Judge{Config: c, links: link.New(c.Link), thresholds: threshold.New(threshold.MaxKeys), sensors: sensors.NewTable()}
+	return &Judge{Config: c, links: link.New(c.Link), thresholds: threshold.New(threshold.MaxKeys), sensors: sensors.NewTable(c.Clock)}
 }
 
 // Input is an event to evaluate.
@@ -169,11 +185,11 @@ func (j *Judge) raise(ctx context.Context, a alert.Alert) error {
 
 func (j *Judge) respond(ctx context.Context, in *Input) error {
 	e := in.Event
-	if e.Sensor != nil {
+	if e.Sensor != nil || e.Pinger != nil {
 		if j.Link.Learn {
 			return nil
 		}
-		for _, n := range j.sensors.Heartbeat(e) {
+		for _, n := range j.sensors.Heartbeat(e, in.Stored) {
 			j.changed.Store(true)
 			if err := j.raise(ctx, in.alert(n.Rule, n.Severity, n.Description)); err != nil {
 				return err
@@ -182,6 +198,7 @@ func (j *Judge) respond(ctx context.Context, in *Input) error {
 		return nil
 	}
 	j.changed.Store(true)
+	j.newest.Store(e.Time.UnixNano())
 	j.Metrics.Events.Inc()
 	j.sensors.Heard(e)
 	if e.Lost != nil {
@@ -198,10 +215,15 @@ func (j *Judge) evaluate(ctx context.Context, in *Input) error {
 	}
 	j.links.Observe(e)
 	if j.Link.Learn {
-		j.messages++
+		if e.Conflict == nil {
+			j.messages++
+		}
 		if e.ND != nil && e.ND.RA != nil {
 			j.advertisements++
 		}
+		return nil
+	}
+	if relay.Sent(e) {
 		return nil
 	}
 	j.acting, j.relaying = j.acting[:0], j.relaying[:0]
@@ -302,8 +324,9 @@ func (j *Judge) reportLost(ctx context.Context) error {
 	defer j.mu.Unlock()
 	for _, w := range j.sensors.Fallen() {
 		heartbeat := &w.Heartbeat
+		n := w.Loss()
 		if err := j.raise(ctx, alert.Alert{
-			Event: heartbeat, Data: heartbeat.AppendJSON(nil), Rule: sensors.Lost, Severity: schemas.Warning, Description: w.Loss(), Count: 1,
+			Event: heartbeat, Data: heartbeat.AppendJSON(nil), Rule: n.Rule, Severity: n.Severity, Description: n.Description, Count: 1,
 		}); err != nil {
 			return err
 		}
@@ -313,43 +336,13 @@ func (j *Judge) reportLost(ctx context.Context) error {
 	return nil
 }
 
-// Memory is a copy of what a Judge remembers.
-type Memory struct {
-	Position   Position
-	Links      []link.State
-	Thresholds []threshold.State
-	Sensors    []sensors.Watched
-	// Published is how many alerts were published until then.
-	Published uint64
-}
-
-// Snapshot returns a copy of what the Judge remembers, which counts as stored from then on. It returns false while
-// there is no state that belongs to a position: before Restore, and while an event is only partly evaluated.
-func (j *Judge) Snapshot() (Memory, bool) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if !j.restored || j.halfway {
-		return Memory{}, false
+// Describe adds to a status what the Judge knows of the fleet. It does not wait for an evaluation.
+func (j *Judge) Describe(s *schemas.DaemonStatus) {
+	if newest := time.Unix(0, j.newest.Load()).UTC(); newest.UnixNano() != 0 && (s.Newest == nil || s.Newest.Before(newest)) {
+		s.Newest = &newest
 	}
-	j.changed.Store(false)
-	return Memory{j.position, j.links.State(), j.thresholds.State(), j.sensors.State(), j.Alerts.Published()}, true
-}
-
-// Outdate notes that the last snapshot was not stored.
-func (j *Judge) Outdate() { j.changed.Store(true) }
-
-// OutOfDate reports whether the last snapshot is out of date.
-func (j *Judge) OutOfDate() bool { return j.changed.Load() }
-
-// Restore has the Judge go on from what a former one remembered: its links are those of the
-// table, which was made with the Judge's Config.Link.
-func (j *Judge) Restore(m Memory, links *link.Table) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.links, j.program = links, nil // the next event configures the routers
-	j.thresholds.Restore(m.Thresholds)
-	j.sensors.Restore(m.Sensors)
-	j.position, j.restored = m.Position, true
+	missing := j.sensors.Missing()
+	s.Silent = append(s.Silent, missing[:min(len(missing), schemas.MaxSilent-len(s.Silent))]...)
 }
 
 // Lessons are what a Judge learned.
@@ -360,6 +353,13 @@ type Lessons struct {
 	Messages, Advertisements uint64
 	// Interfaces are those that messages came from, as HOST/INTERFACE.
 	Interfaces []string
+}
+
+// Remember tells the history of the stations that were heard again, see link.Table.Remember.
+func (j *Judge) Remember(now time.Time) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.links.Remember(now.UnixNano())
 }
 
 // Learned returns what was learned up to now.

@@ -41,6 +41,7 @@ type neighbour struct {
 type binding struct {
 	mac         uint64
 	first, last int64
+	spell
 }
 
 // maxBindings is how many bindings of one address are kept. Beyond that, the one heard least
@@ -176,6 +177,9 @@ type station struct {
 	// hashes, and takenAt is when it did so last.
 	taken   [2]uint32
 	takenAt int64
+	// told is how many of its bindings Config.History was told of at once since toldSince.
+	told      int
+	toldSince int64
 	// denied is the last tested address that a stranger denied to the station, denies the
 	// last that the station, a stranger to the address, denied to another.
 	denied, denies denial

@@ -15,7 +15,7 @@ import (
 // A frame that receivers discard changes nothing on the link, so Observe remembers nothing of it.
 func (t *Table) Observe(e *schemas.Event) {
 	e.Link = nil
-	if e.Lost != nil || e.Sensor != nil || e.Ethernet == nil || e.Inet6 == nil || e.ICMP6 == nil || e.ND == nil {
+	if e.Lost != nil || e.Sensor != nil || e.Conflict != nil || e.Ethernet == nil || e.Inet6 == nil || e.ICMP6 == nil || e.ND == nil {
 		return
 	}
 	now := e.Time.UnixNano()
@@ -204,11 +204,15 @@ func (t *Table) claim(l *link, s *station, e *schemas.Event, addr netip.Addr, et
 		out.Expected = n != nil && n.bindings[0].mac == mac || na != nil && addr == na.TargetAddress && !t.out.Unsolicited
 		if n == nil {
 			class := l.neighbours.Classify(now)
-			n = l.neighbours.At(l.neighbours.Insert(key, class))
+			i = l.neighbours.Insert(key, class)
+			n = l.neighbours.At(i)
 			t.out.Flood = t.out.Flood || class == pool.Flooded
 		}
+		held := n.bindings[0].spell // a tentative one
+		begins := n.bindings[0].mac != mac
 		*n = neighbour{count: 1, before: noBinding, anycast: weak, own: fromHost(e)}
-		n.bindings[0] = binding{mac, now, now}
+		n.bindings[0] = binding{mac, now, now, held}
+		t.record(l, i, begins, false, howHeard(e.ND))
 		out.New = true
 		out.Early = s != nil && !t.sender.New && now-s.first < recently && now >= s.first
 		if s != nil && s.own == 0 && ethernet == e.Ethernet.Source {
@@ -220,7 +224,11 @@ func (t *Table) claim(l *link, s *station, e *schemas.Event, addr netip.Addr, et
 	settled := l.neighbours.Settled(i)
 	flood := l.neighbours.SeenAt(i, n.first(), now)
 	previous := n.bindings[n.speaker]
-	contested := n.hear(&out, mac, weak, now, now-int64(t.cfg.ClaimTimeout))
+	lapsed := now - int64(t.cfg.ClaimTimeout)
+	at := n.find(mac)
+	begins := at == noBinding || n.bindings[at].last < lapsed
+	contested := n.hear(&out, mac, weak, now, lapsed)
+	t.record(l, i, begins, contested && !out.Adopted, howHeard(e.ND))
 	if fromHost(e) {
 		n.own = true
 		n.believe(n.speaker) // the host knows its own addresses
@@ -304,7 +312,9 @@ func (t *Table) observeProbe(l *link, s *station, e *schemas.Event, now int64) {
 	}
 	t.probed.put(&l.probed, to, asked{at: now, who: mac, nonce: nonce})
 	if l.neighbours.Get(key) == nil {
-		*l.neighbours.Add(key, now) = neighbour{count: 1, before: noBinding, tentative: true, bindings: [maxBindings]binding{{mac, now, now}}}
+		i := l.neighbours.Insert(key, l.neighbours.Classify(now))
+		*l.neighbours.At(i) = neighbour{count: 1, before: noBinding, tentative: true, bindings: [maxBindings]binding{{mac: mac, first: now, last: now}}}
+		t.record(l, i, true, false, heardDAD)
 	}
 }
 

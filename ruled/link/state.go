@@ -60,6 +60,10 @@ type Binding struct {
 	Ethernet  schemas.MAC `json:"ethernet"`
 	FirstSeen time.Time   `json:"firstseen"`
 	LastSeen  time.Time   `json:"lastseen"`
+	// The rest is that of the type spell.
+	Since time.Time `json:"since,omitzero"`
+	Told  time.Time `json:"told,omitzero"`
+	Heard uint8     `json:"heard,omitempty"`
 }
 
 // Station is an Ethernet address that frames came from.
@@ -144,12 +148,13 @@ func (l *link) state() State {
 	class := l.others.Class(l.entry)
 	s.Lasting, s.Flood = class == pool.Lasting, class == pool.Flooded
 	bindings := make([]Binding, 0, l.neighbours.Len()) // one allocation for most
-	l.neighbours.Each(func(addr [16]byte, n *neighbour, class int) {
+	l.neighbours.Each(func(addr [16]byte, n *neighbour, i int32) {
+		class := l.neighbours.Class(i)
 		from := len(bindings)
 		ordered := [maxBindings]Binding{}
 		for i := range n.count {
 			b := n.bindings[i]
-			ordered[n.rank(i)] = Binding{schemas.MACOf(b.mac), timeOf(b.first), timeOf(b.last)}
+			ordered[n.rank(i)] = Binding{schemas.MACOf(b.mac), timeOf(b.first), timeOf(b.last), timeOf(b.since), timeOf(b.told), uint8(b.heard)}
 		}
 		bindings = append(bindings, ordered[:n.count]...)
 		s.Neighbours = append(s.Neighbours, Neighbour{
@@ -158,7 +163,8 @@ func (l *link) state() State {
 			Tentative: n.tentative, Own: n.own, Lasting: class == pool.Lasting, Flood: class == pool.Flooded,
 		})
 	})
-	l.stations.Each(func(mac uint64, st *station, class int) {
+	l.stations.Each(func(mac uint64, st *station, i int32) {
+		class := l.stations.Class(i)
 		s.Stations = append(s.Stations, Station{
 			Ethernet: schemas.MACOf(mac), FirstSeen: timeOf(st.first), LastSeen: timeOf(st.last), Lasting: class == pool.Lasting, Flood: class == pool.Flooded,
 			Own: st.own, Taken: st.taken, TakenAt: timeOf(st.takenAt), Denied: st.denied.addr, DeniedAt: timeOf(st.denied.at), Denies: st.denies.addr, DeniesAt: timeOf(st.denies.at),
@@ -196,7 +202,7 @@ func (t *Table) Restore(s State) error {
 	if s.Lasting {
 		l.others.Keep(l.entry, math.MaxInt64)
 	}
-	l.restoreNeighbours(s.Neighbours)
+	l.restoreNeighbours(s.Neighbours, nanoseconds(s.LastSeen))
 	l.restoreStations(s.Stations)
 	l.routers.Restore(s.Routers)
 	t.asked.restore(&l.asked, l.number, s.Asked)
@@ -204,7 +210,7 @@ func (t *Table) Restore(s State) error {
 	return nil
 }
 
-func (l *link) restoreNeighbours(all []Neighbour) {
+func (l *link) restoreNeighbours(all []Neighbour, last int64) {
 	for _, s := range all {
 		addr := s.Address.As16()
 		if l.neighbours.Get(addr) != nil {
@@ -217,7 +223,11 @@ func (l *link) restoreNeighbours(all []Neighbour) {
 			n.before = uint8(s.Before)
 		}
 		for at, b := range s.Bindings {
-			n.bindings[at] = binding{b.Ethernet.Uint64(), nanoseconds(b.FirstSeen), nanoseconds(b.LastSeen)}
+			told := nanoseconds(b.Told)
+			if last-told < quiet {
+				told = 0 // the history may not have stored it
+			}
+			n.bindings[at] = binding{b.Ethernet.Uint64(), nanoseconds(b.FirstSeen), nanoseconds(b.LastSeen), spell{nanoseconds(b.Since), told, heard(b.Heard)}}
 		}
 		if s.Lasting {
 			l.neighbours.Keep(i, math.MaxInt64)
@@ -275,7 +285,7 @@ func (s *State) valid() error {
 
 func targets(q *queue) []Target {
 	list := make([]Target, 0, q.Len())
-	q.Each(func(t target, a *asked, _ int) {
+	q.Each(func(t target, a *asked, _ int32) {
 		list = append(list, Target{netip.AddrFrom16(t.addr), schemas.MACOf(a.who), timeOf(a.at), a.open, a.nonce})
 	})
 	return list

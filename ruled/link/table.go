@@ -27,6 +27,9 @@ type Config struct {
 	Silence time.Duration
 	// Learn has every router learned and none judged.
 	Learn bool
+	// History, if set, is told of a binding: when it is new, contested, or was heard again later. It reports whether
+	// it has noted the binding, which is valid until it returns, and is called again otherwise.
+	History func(*schemas.Binding) bool
 	// Vendor returns the maker of a station, or "".
 	Vendor func(schemas.MAC) string
 }

@@ -113,6 +113,35 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
+// A command names a router message, and does not carry it.
+func TestRouterMessages(t *testing.T) {
+	for message, nd := range map[string]*schemas.ND{
+		schemas.RouterAdvertisement: {RA: &schemas.RA{Lifetime: 1800}},
+		schemas.RouterSolicitation:  {RS: &schemas.RS{}},
+	} {
+		s, e := newSender(t, slog.LevelInfo), solicitation()
+		var got schemas.RouterMessage
+		var target netip.Addr
+		s.Send = func(_ string, c *schemas.Relay) error {
+			got, target = *c.Router, c.Target
+			return nil
+		}
+		e.ND, e.Direction, e.Frame = nd, schemas.In, make([]byte, 70)
+		e.Frame[checksumAt], e.Frame[checksumAt+1] = 0x12, 0x34
+		matched := []*rules.Rule{{ID: "a", Relay: []string{rules.RelayOrigin}}}
+		s.Relay(matched, e, time.Time{})
+		want := schemas.RouterMessage{Host: "r1", Interface: "eth0", Message: message, Source: e.Inet6.Source, Ethernet: schemas.MAC{2}, Checksum: 0x1234}
+		if got != want || target != want.Group() {
+			t.Errorf("the command is to %v with %+v, want %+v", target, got, want)
+		}
+		vlan := uint16(7)
+		e.Ethernet.VLAN = &vlan
+		if s.Relay(matched, e, time.Time{}); testutil.ToFloat64(s.Metrics.RelaysNothing) != 1 {
+			t.Error("one of a VLAN is relayed")
+		}
+	}
+}
+
 func TestUnmatched(t *testing.T) {
 	advertisement := solicitation()
 	advertisement.ND = &schemas.ND{NA: &schemas.NA{}}
@@ -123,6 +152,32 @@ func TestUnmatched(t *testing.T) {
 		s.Unmatched(solicitation())
 		if log := s.log.String(); !strings.HasSuffix(log, want) || strings.Count(log, "\n") != strings.Count(want, "\n") {
 			t.Errorf("at level %v: %q, want %q", level, log, want)
+		}
+	}
+}
+
+func TestSent(t *testing.T) {
+	announcement := func(change func(*schemas.Event)) *schemas.Event {
+		e := solicitation()
+		e.Direction, e.Proxy = schemas.Out, true
+		e.ND = &schemas.ND{NA: &schemas.NA{TargetAddress: netip.MustParseAddr("2001:db8::42"), Flag: schemas.NAFlags{Override: true}}}
+		change(e)
+		return e
+	}
+	for name, tt := range map[string]struct {
+		event *schemas.Event
+		want  bool
+	}{
+		"announcement":      {announcement(func(*schemas.Event) {}), true},
+		"received":          {announcement(func(e *schemas.Event) { e.Direction = schemas.In }), false},
+		"of a bridge port":  {announcement(func(e *schemas.Event) { e.Forwarded = true }), false},
+		"no proxy":          {announcement(func(e *schemas.Event) { e.Proxy = false }), false},
+		"for itself":        {announcement(func(e *schemas.Event) { e.ND.NA.TargetAddress = e.Inet6.Source }), false},
+		"relayed RA":        {announcement(func(e *schemas.Event) { e.ND = &schemas.ND{RA: &schemas.RA{Flag: schemas.RAFlags{Proxy: true}}} }), true},
+		"RA of this router": {announcement(func(e *schemas.Event) { e.ND = &schemas.ND{RA: &schemas.RA{}} }), false},
+	} {
+		if got := Sent(tt.event); got != tt.want {
+			t.Errorf("%s: %v", name, got)
 		}
 	}
 }

@@ -189,7 +189,7 @@ func TestBuiltinLimits(t *testing.T) {
 		switch {
 		case r.Threshold == nil:
 			t.Errorf("%s has no threshold", r.ID)
-		case !slices.ContainsFunc(r.Threshold.Track, func(f *schemas.Field) bool { return f.Name == "ethernet.source" }):
+		case !slices.ContainsFunc(r.Threshold.Track, func(f *schemas.Field) bool { return f.Name == "ethernet.source" || f.Name == "conflict.otherethernet" }):
 			t.Errorf("%s is not limited by its sender", r.ID)
 		case r.Threshold.Cap == 0:
 			t.Errorf("%s has no cap", r.ID)

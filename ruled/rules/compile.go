@@ -21,6 +21,8 @@ type Program struct {
 	rules []Rule
 	// checks has, for each rule, the conditions that remain to be checked once the rule was found in the indexes.
 	checks [][]check
+	// conflicts is true for each rule that only conflicts match. They match no other rule.
+	conflicts []bool
 	// fields are those of all conditions; the index of a field is its slot.
 	fields []*schemas.Field
 	// gates are those of the fields, the index of a gate is its number; gate has the number of the gate of each field.
@@ -46,14 +48,20 @@ type compiler struct {
 	settled []bool
 }
 
+// conflict is the field that only events without a frame have.
+const conflict = "conflict"
+
 // Compile prepares rules for evaluation. They must not be changed afterwards.
 func Compile(all []Rule) *Program {
-	p := &Program{rules: all, checks: make([][]check, len(all))}
+	p := &Program{rules: all, checks: make([][]check, len(all)), conflicts: make([]bool, len(all))}
 	slots := map[*schemas.Field]int{}
 	numbers := make([]int32, len(all))
 	for i := range all {
 		numbers[i] = int32(i)
 		for _, c := range withMessages(all[i].Conditions) {
+			if !c.Negate && (c.Field.Name == conflict || c.Field.Message == conflict) {
+				p.conflicts[i] = true
+			}
 			slot, ok := slots[c.Field]
 			if !ok {
 				slot = len(p.fields)
@@ -216,7 +224,7 @@ func (r *Rule) NeverMatches() string {
 	message := ""
 	for _, c := range withMessages(r.Conditions) {
 		m := c.Field.Message
-		if m == "" && slices.Contains([]string{"nd.rs", "nd.ra", "nd.ns", "nd.na", "nd.rd"}, c.Field.Name) && !c.Negate {
+		if m == "" && slices.Contains([]string{"nd.rs", "nd.ra", "nd.ns", "nd.na", "nd.rd", conflict}, c.Field.Name) && !c.Negate {
 			m = c.Field.Name
 		}
 		switch {

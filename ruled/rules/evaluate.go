@@ -50,9 +50,10 @@ func (p *Program) NewEvaluator() *Evaluator {
 }
 
 // Evaluate returns the rules that the event matches, in the order of the rule file. The slice
-// is valid until the next call. An event without a frame matches none.
+// is valid until the next call. An event without a frame matches none, except that a conflict
+// matches the rules about conflicts.
 func (ev *Evaluator) Evaluate(e *schemas.Event) []*Rule {
-	if e.Lost != nil || e.Sensor != nil {
+	if e.Lost != nil || e.Sensor != nil || e.Pinger != nil {
 		return nil
 	}
 	ev.round++
@@ -70,6 +71,9 @@ func (ev *Evaluator) Evaluate(e *schemas.Event) []*Rule {
 	slices.Sort(ev.found)
 	ev.out = ev.out[:0]
 	for _, rule := range ev.found {
+		if e.Conflict != nil && !ev.program.conflicts[rule] {
+			continue
+		}
 		ev.out = append(ev.out, &ev.program.rules[rule])
 	}
 	return ev.out

@@ -44,7 +44,9 @@ func TestEveryField(t *testing.T) {
 	all.ND.Opt = new(schemas.Options)
 	fill(reflect.ValueOf(all.ND.Opt).Elem())
 	all.Link = &schemas.Link{RA: &schemas.LinkRA{Change: []string{"x"}}}
-	events = append(events, ns, ra, rd, all)
+	conflict := &schemas.Event{Type: schemas.TypeEvent, Host: "r1", Interface: "m0", Direction: schemas.In, Conflict: new(schemas.Conflict)}
+	fill(reflect.ValueOf(conflict.Conflict).Elem())
+	events = append(events, ns, ra, rd, all, conflict)
 
 	trees := make([]map[string]any, len(events))
 	for i, e := range events {
@@ -207,14 +209,29 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// TestLost checks that what is no frame matches no rule.
-func TestLost(t *testing.T) {
+// TestNoFrame checks that what is no frame matches no rule, except that a conflict matches rules about conflicts.
+func TestNoFrame(t *testing.T) {
 	ev := rules.Compile(mustParse(t, `<rules><rule><no-match field="inet6.hoplimit" value="255"/></rule></rules>`).Rules).NewEvaluator()
-	for what, e := range map[string]schemas.Event{"lost frames": {Lost: &schemas.Lost{Kernel: 1}}, "a heartbeat": {Sensor: &schemas.SensorState{}}} {
+	for what, e := range map[string]schemas.Event{"lost frames": {Lost: &schemas.Lost{Kernel: 1}}, "a heartbeat": {Sensor: &schemas.Heartbeat{}}, "a pinger's": {Pinger: &schemas.Heartbeat{}}, "a conflict": {Conflict: &schemas.Conflict{}}} {
 		e.Type = schemas.TypeEvent
 		if got := ev.Evaluate(&e); len(got) > 0 {
 			t.Errorf("%d rules match %s", len(got), what)
 		}
+	}
+	about := rules.Compile(mustParse(t, `<rules>
+<rule id="any"><match field="conflict"/></rule>
+<rule id="dad"><match field="conflict.dad"/></rule>
+<rule id="no dad"><no-match field="conflict.dad"/></rule>
+<rule id="address"><match field="conflict.address" value="2001:db8::/32"/><match field="interface" value="m0"/></rule>
+<rule id="interface"><match field="interface" value="m0"/></rule>
+</rules>`).Rules).NewEvaluator()
+	e := &schemas.Event{Type: schemas.TypeEvent, Interface: "m0", Conflict: &schemas.Conflict{Address: netip.MustParseAddr("2001:db8::9")}}
+	if diff := cmp.Diff([]string{"any", "no dad", "address"}, matchingIDs(about, e)); diff != "" {
+		t.Error(diff)
+	}
+	e.Conflict = nil
+	if diff := cmp.Diff([]string{"interface"}, matchingIDs(about, e)); diff != "" {
+		t.Error(diff)
 	}
 }
 

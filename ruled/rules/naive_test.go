@@ -61,9 +61,15 @@ func (r naiveRule) xml() string {
 }
 
 func (r naiveRule) matches(event map[string]any) bool {
+	about := func(c naiveCondition) bool {
+		return strings.HasPrefix(c.field, "conflict") && (!c.negate || c.field != "conflict")
+	}
+	if event["conflict"] != nil && !slices.ContainsFunc(r.conditions, about) {
+		return false
+	}
 	for _, c := range r.conditions {
 		path := strings.Split(c.field, ".")
-		if len(path) > 2 && path[0] == "nd" && path[1] != "opt" && at(event, path[:2]) == nil {
+		if len(path) > 2 && path[0] == "nd" && path[1] != "opt" && at(event, path[:2]) == nil || len(path) > 1 && path[0] == "conflict" && event["conflict"] == nil {
 			return false
 		}
 		holds := false
@@ -271,7 +277,7 @@ func compileNaive(t testing.TB, naive []naiveRule) *rules.Program {
 func compare(t testing.TB, ev *rules.Evaluator, naive []naiveRule, e *schemas.Event) int {
 	t.Helper()
 	var want []string
-	if e.Lost == nil && e.Sensor == nil {
+	if e.Lost == nil && e.Sensor == nil && e.Pinger == nil {
 		m := tree(t, e)
 		for _, r := range naive {
 			if r.matches(m) {

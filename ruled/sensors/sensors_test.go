@@ -51,7 +51,7 @@ func TestSensorsReport(t *testing.T) {
 		"stopped for long":  {[]*schemas.Event{corpus.Heartbeat(1, 0, 0, corpus.Stopped), silence, corpus.Heartbeat(2, 20, 20)}, []string{said(back, 0)}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := NewTable()
+			s := NewTable(0)
 			var got []string
 			for _, e := range tc.events {
 				switch {
@@ -60,10 +60,10 @@ func TestSensorsReport(t *testing.T) {
 				case e.Sensor == nil:
 					s.Heard(e)
 				default:
-					for _, n := range s.Heartbeat(e) {
+					for _, n := range s.Heartbeat(e, time.Time{}) {
 						got = append(got, n.Rule+": "+n.Description)
 					}
-					*e.Sensor = schemas.SensorState{} // the reader uses its memory again
+					*e.Sensor = schemas.Heartbeat{} // the reader uses its memory again
 				}
 			}
 			if diff := cmp.Diff(tc.want, got); diff != "" {
@@ -87,7 +87,7 @@ func hosts(s *Table) (names []string) {
 
 // A sensor has fallen silent when ruled could hear it for more than three intervals and has not.
 func TestSensorsFallSilent(t *testing.T) {
-	s := NewTable()
+	s := NewTable(0)
 	of := func(host string, interval uint32) *schemas.Event {
 		e := corpus.Heartbeat(1, 0, 0)
 		e.Host, e.Sensor.Interval = host, interval
@@ -104,9 +104,9 @@ func TestSensorsFallSilent(t *testing.T) {
 			t.Errorf("%s:\n%s", what, diff)
 		}
 	}
-	s.Heartbeat(of("r1", 2))
-	s.Heartbeat(of("r2", 10))
-	s.Heartbeat(of("r3", 0)) // no interval that a sensor has
+	s.Heartbeat(of("r1", 2), time.Time{})
+	s.Heartbeat(of("r2", 10), time.Time{})
+	s.Heartbeat(of("r3", 0), time.Time{}) // no interval that a sensor has
 	pass(3)
 	check("after 3 s")
 	pass(1)
@@ -115,6 +115,8 @@ func TestSensorsFallSilent(t *testing.T) {
 	check("after 6 s", "r3")
 	pass(1)
 	check("after 7 s", "r1", "r3")
+	s.Heard(&schemas.Event{Host: "r1", Conflict: new(schemas.Conflict)})
+	check("when the pinger of r1 is heard", "r1", "r3")
 	s.Heard(&schemas.Event{Host: "r1"})
 	check("when r1 is heard", "r3")
 	s.Deaf()
@@ -131,7 +133,7 @@ func TestSensorsFallSilent(t *testing.T) {
 		t.Errorf("%d sensors are silent, want 2", s.silent)
 	}
 
-	again := NewTable()
+	again := NewTable(0)
 	data, err := json.Marshal(s.State())
 	if err != nil {
 		t.Fatal(err)
@@ -149,18 +151,18 @@ func TestSensorsFallSilent(t *testing.T) {
 	check("30 s after the start")
 	pass(1)
 	check("31 s after the start", "r2")
-	if got := s.Heartbeat(of("r1", 2)); len(got) != 1 || got[0].Rule != sensorBack || s.silent != 1 {
+	if got := s.Heartbeat(of("r1", 2), time.Time{}); len(got) != 1 || got[0].Rule != "sensor-back" || s.silent != 1 {
 		t.Errorf("%+v, %d are silent", got, s.silent)
 	}
 }
 
 // However many hosts there are, or are made up, few are known: those heard last.
 func TestSensorsAreBounded(t *testing.T) {
-	s := NewTable()
+	s := NewTable(0)
 	for n := range maxSensors + 2 {
 		e := corpus.Heartbeat(n, 0, 0)
 		e.Host = fmt.Sprint(n)
-		s.Heartbeat(e)
+		s.Heartbeat(e, time.Time{})
 		if n == 1 {
 			s.Reported(newest(s))
 		}
@@ -170,15 +172,15 @@ func TestSensorsAreBounded(t *testing.T) {
 		t.Errorf("%d hosts, %d evicted, %d silent", s.hosts.Len(), s.evicted, s.silent)
 	}
 	for host, want := range map[string]bool{"0": true, "1": false, "2": false, "3": true} {
-		if known := s.hosts.Contains(host); known != want {
+		if known := s.hosts.Contains(key{host: host}); known != want {
 			t.Errorf("host %s is known: %v", host, known)
 		}
 	}
 }
 
 func TestEventOfSensorDoesNotAllocate(t *testing.T) {
-	s := NewTable()
-	s.Heartbeat(corpus.Heartbeat(1, 0, 0))
+	s := NewTable(0)
+	s.Heartbeat(corpus.Heartbeat(1, 0, 0), time.Time{})
 	e := &schemas.Event{Host: "r1", Time: corpus.At(1)}
 	if n := testing.AllocsPerRun(100, func() { s.Heard(e) }); n != 0 {
 		t.Errorf("%v allocations", n)

@@ -1,5 +1,5 @@
-// Package source has the rules in force: the built-in ones, or those of a file that it reads
-// again when the file changes.
+// Package source has the rules in force: those of a file that it reads again when the file changes,
+// without a file the central rules, and without these the built-in ones.
 package source
 
 import (
@@ -10,20 +10,23 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 
+	"github.com/ndmon/ndmon/ruled/central"
 	"github.com/ndmon/ndmon/ruled/internal/metrics"
 	"github.com/ndmon/ndmon/ruled/internal/regular"
 	"github.com/ndmon/ndmon/ruled/link/router"
 	"github.com/ndmon/ndmon/ruled/rulefile"
 	"github.com/ndmon/ndmon/ruled/rules"
+	"github.com/ndmon/ndmon/schemas"
 	"golang.org/x/sys/unix"
 )
 
 // Source has the rules in force.
 type Source struct {
-	path    string  // empty: the built-in rules
+	path    string  // empty: no file
 	data    []byte  // of the file that was read last; nil if it could not be read
 	version version // of that file
 	due     bool    // the file had changed at the last look
@@ -32,6 +35,12 @@ type Source struct {
 	m       *metrics.Metrics
 
 	rules atomic.Pointer[Rules]
+
+	central Central
+	seen    central.Revision // the newest central rules that were read, in force or refused
+	failed  string           // why the central rules cannot be read, as it was logged
+	ready   chan struct{}    // see Ready
+	status  atomic.Pointer[schemas.RulesStatus]
 }
 
 // Rules are the rules of a file, and its routers.
@@ -72,12 +81,15 @@ func versionOf(path string) version {
 	return version{uint64(st.Dev), st.Ino, st.Size, st.Mtim, st.Ctim}
 }
 
-// Load reads the rule file, or the built-in rules if the path is empty. Its error has every fault of the file.
-func Load(path string, log *slog.Logger, m *metrics.Metrics) (*Source, error) {
-	s := &Source{log: log, m: m}
+// Load reads the rule file. If the path is empty, it reads the central rules that were kept on the disk, and
+// without any the built-in rules. Its error has every fault of the file.
+func Load(path string, central Central, log *slog.Logger, m *metrics.Metrics) (*Source, error) {
+	s := &Source{central: central, log: log, m: m, ready: make(chan struct{})}
 	if path == "" {
-		s.use(rulefile.Builtin())
-		s.log.Info("using the built-in rules", "rules", s.Rules().count, "relaying", s.Rules().relays)
+		if !s.loadKept() {
+			s.use(rulefile.Builtin(), schemas.RulesStatus{Source: "built-in"})
+			s.log.Info("using the built-in rules", "rules", s.Rules().count, "relaying", s.Rules().relays)
+		}
 		return s, nil
 	}
 	var err error
@@ -106,20 +118,29 @@ func (s *Source) load() error {
 		return nil
 	}
 	s.data = data
-	set, err := rulefile.Parse(s.path, data)
+	return s.parse(s.path, data, schemas.RulesStatus{Source: s.path}, "file", s.path)
+}
+
+// Describe adds to a status which rules are in force.
+func (s *Source) Describe(status *schemas.DaemonStatus) { status.Rules = s.status.Load() }
+
+// parse puts the rules of a file in force, unless it has a fault. Origin is for the log.
+func (s *Source) parse(name string, data []byte, status schemas.RulesStatus, origin ...any) error {
+	set, err := rulefile.Parse(name, data)
 	if err != nil {
 		return err
 	}
 	for _, notice := range set.Notices {
 		s.log.Warn("rules: " + notice.String())
 	}
-	s.use(set)
-	s.log.Info("using rules", "file", s.path, "rules", len(set.Rules), "relaying", s.Rules().relays)
+	s.use(set, status)
+	s.log.Info("using rules", append(origin, "rules", len(set.Rules), "relaying", s.Rules().relays)...)
 	return nil
 }
 
-func (s *Source) use(set *rulefile.Set) {
+func (s *Source) use(set *rulefile.Set, status schemas.RulesStatus) {
 	s.rules.Store(compile(set))
+	s.status.Store(&status)
 	s.m.Rules.Set(float64(len(set.Rules)))
 }
 
@@ -133,20 +154,25 @@ func (s *Source) reload() {
 		}
 		return
 	}
-	var faults *rulefile.Faults
-	if errors.As(err, &faults) {
-		for _, fault := range faults.List {
-			s.log.Error("rules: " + fault.String())
-		}
-	} else {
+	if !errors.As(err, new(*rulefile.Faults)) {
 		if err.Error() == s.unread {
 			return // it is tried at every other look
 		}
 		s.unread = err.Error()
-		s.log.Error("rules: " + err.Error())
 	}
+	s.refuse(err, "file", s.path)
+}
+
+// refuse reports new rules that are refused. Origin is for the log.
+func (s *Source) refuse(err error, origin ...any) {
+	for line := range strings.Lines(err.Error()) {
+		s.log.Error("rules: " + strings.TrimSuffix(line, "\n"))
+	}
+	status := *s.status.Load()
+	status.Refused = err.Error()
+	s.status.Store(&status)
 	s.m.ReloadsFailed.Inc()
-	s.log.Error("the new rules are refused, the old ones stay in force", "file", s.path, "rules", s.Rules().count)
+	s.log.Error("the new rules are refused, the old ones stay in force", append(origin, "rules", s.Rules().count)...)
 }
 
 // look reads the file again at the second call after it has changed, or could not be read.
@@ -163,10 +189,14 @@ func (s *Source) look() {
 	}
 }
 
-// Follow reads the rules again on a hangup and when the file changes, until the context
+// Follow reads the rules again on a hangup and when they change, until the context
 // ends. It looks at the file because inotify watches one folder, and neither the files and
 // folders that symbolic links lead to, nor a folder that replaces the watched one.
 func (s *Source) Follow(ctx context.Context, hangup <-chan os.Signal) error {
+	if s.path == "" && s.central.Conn != nil {
+		return s.followCentral(ctx, hangup)
+	}
+	close(s.ready)
 	if s.path == "" {
 		<-ctx.Done()
 		return ctx.Err()

@@ -41,7 +41,7 @@ func watch(t *testing.T, path string, begin func(w *watched)) *watched {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w.Source, err = Load(w.at(path), slog.New(slog.NewTextHandler(&w.log, nil)), m); err != nil {
+	if w.Source, err = Load(w.at(path), Central{}, slog.New(slog.NewTextHandler(&w.log, nil)), m); err != nil {
 		t.Fatal(err)
 	}
 	w.inForce(1)
@@ -217,7 +217,7 @@ func TestRulesThatAreNoRegularFile(t *testing.T) {
 			if got := testutil.ToFloat64(w.m.ReloadsFailed); got != 1 {
 				t.Errorf("%v reloads failed, want 1", got)
 			}
-			if _, err := Load(w.path, w.Source.log, w.m); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+			if _, err := Load(w.path, Central{}, w.Source.log, w.m); err == nil || !strings.Contains(err.Error(), "not a regular file") {
 				t.Errorf("at the start: %v", err)
 			}
 			if _, err := vendors.Load(w.path); err == nil || !strings.Contains(err.Error(), w.path+" is not a regular file") {

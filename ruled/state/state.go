@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -18,6 +20,7 @@ import (
 	"github.com/ndmon/ndmon/ruled/threshold"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/bus"
+	"github.com/synadia-io/orbit.go/jetstreamext"
 )
 
 // Head is the first line of a stored state, which is gzipped lines of JSON. The others are a link.State each.
@@ -37,6 +40,18 @@ type Head struct {
 	Alerts     uint64            `json:"alerts"`
 	Thresholds []threshold.State `json:"thresholds,omitempty"`
 	Sensors    []sensors.Watched `json:"sensors,omitempty"`
+}
+
+// Name returns the name of the state of a partition of the ruled with a consumer's name.
+func Name(consumer string, partition int) string { return consumer + "-" + strconv.Itoa(partition) }
+
+// PartitionNames returns the names of the states of all partitions.
+func PartitionNames(consumer string) []string {
+	names := make([]string, schemas.Partitions)
+	for p := range names {
+		names[p] = Name(consumer, p)
+	}
+	return names
 }
 
 const (
@@ -59,11 +74,13 @@ func Read(ctx context.Context, js jetstream.JetStream, name string, each func(li
 		if err != nil {
 			return err
 		}
-		object, err := store.Get(ctx, name)
+		info, err := store.GetInfo(ctx, name)
 		if err != nil {
 			return err
 		}
+		object, w := io.Pipe()
 		defer object.Close()
+		go func() { w.CloseWithError(copyChunks(ctx, js, info, w)) }()
 		unzipped, err := gzip.NewReader(object)
 		if err != nil {
 			return err
@@ -93,13 +110,45 @@ func Read(ctx context.Context, js jetstream.JetStream, name string, each func(li
 	return head, nil
 }
 
+// maxChunks is how many parts of an object are requested at a time.
+const maxChunks = 64
+
+// copyChunks reads the parts of an object. ObjectStore.Get would do, but makes a consumer, and in a cluster that takes
+// longer than all the rest of a takeover.
+func copyChunks(ctx context.Context, js jetstream.JetStream, info *jetstream.ObjectInfo, w io.Writer) error {
+	subject := "$O." + info.Bucket + ".C." + info.NUID
+	for next, left := uint64(1), int(info.Chunks); left > 0; {
+		chunks, err := jetstreamext.GetBatch(ctx, js, "OBJ_"+info.Bucket, min(left, maxChunks),
+			jetstreamext.GetBatchSubject(subject), jetstreamext.GetBatchSeq(next))
+		if err != nil {
+			return err
+		}
+		for chunk, err := range chunks {
+			if err == nil {
+				_, err = w.Write(chunk.Data)
+			}
+			if err != nil {
+				return err
+			}
+			next = chunk.Sequence + 1
+			left--
+		}
+	}
+	return nil
+}
+
+// Make returns the object store of the states, which it makes if there is none. Replicas is that of bus.StreamConfig.
+func Make(ctx context.Context, js jetstream.JetStream, replicas int) (jetstream.ObjectStore, error) {
+	return bus.ObjectStore(ctx, js, jetstream.ObjectStoreConfig{
+		Bucket: schemas.BucketState, Description: "what nd-ruled remembers of the links", Replicas: replicas,
+	})
+}
+
 // Write stores a state. It sets the type of the head.
 func Write(ctx context.Context, js jetstream.JetStream, name string, head Head, links []link.State) error {
-	store, err := js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
-		Bucket: schemas.BucketState, Description: "what nd-ruled remembers of the links",
-	})
+	store, err := Make(ctx, js, 0)
 	if err != nil {
-		return fmt.Errorf("make bucket %s: %w", schemas.BucketState, err)
+		return err
 	}
 	head.Type = headType
 	r, w := io.Pipe()
@@ -121,8 +170,8 @@ func Write(ctx context.Context, js jetstream.JetStream, name string, head Head, 
 	return nil
 }
 
-// Stored is the answer to a request, see Request, if the state is stored. Another answer says why it is not.
-const Stored = "stored"
+// Done is the answer to a request, see Request, if the state is stored. Another answer says why it is not.
+const Done = "stored"
 
 // Request makes the running ruled with a consumer's name store its state, so that Read returns
 // the current one. It reports whether such a ruled runs.
@@ -133,31 +182,56 @@ func Request(ctx context.Context, nc *nats.Conn, name string) (running bool, err
 		return false, nil
 	case err != nil:
 		return false, fmt.Errorf("ask ruled %s to store its state: %w", name, err)
-	case string(msg.Data) != Stored:
+	case string(msg.Data) != Done:
 		return true, fmt.Errorf("ruled %s does not store its state: %s", name, msg.Data)
 	}
 	return true, nil
 }
 
+// Stored is a state that is stored.
+type Stored struct {
+	Name string
+	// Revision differs from that of the state that was stored before under the name.
+	Revision uint64
+}
+
+// List returns the states that are stored. It makes no consumer.
+func List(ctx context.Context, js jetstream.JetStream) ([]Stored, error) {
+	var list []Stored
+	objects, err := jetstreamext.GetBatch(ctx, js, "OBJ_"+schemas.BucketState, maxStates, jetstreamext.GetBatchSubject("$O."+schemas.BucketState+".M.>"))
+	if err != nil {
+		return nil, err
+	}
+	for m, err := range objects {
+		if errors.Is(err, jetstreamext.ErrNoMessages) {
+			break
+		}
+		if explained := bus.Explain(js, err); errors.Is(err, nats.ErrNoResponders) && explained == err {
+			break // there is no bucket
+		} else if err != nil {
+			return nil, fmt.Errorf("list bucket %s: %w", schemas.BucketState, explained)
+		}
+		var object jetstream.ObjectInfo
+		if json.Unmarshal(m.Data, &object) == nil && !object.Deleted {
+			list = append(list, Stored{object.Name, m.Sequence})
+		}
+	}
+	// What an earlier version stored for all partitions is out of date once there is a state of one.
+	return slices.DeleteFunc(list, func(of Stored) bool {
+		partitions := PartitionNames(of.Name)
+		return slices.ContainsFunc(list, func(s Stored) bool { return slices.Contains(partitions, s.Name) })
+	}), nil
+}
+
+// maxStates bounds the states that are listed.
+const maxStates = 10_000
+
 // Names returns the names under which states are stored.
 func Names(ctx context.Context, js jetstream.JetStream) ([]string, error) {
-	store, err := js.ObjectStore(ctx, schemas.BucketState)
-	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("look up bucket %s: %w", schemas.BucketState, bus.Explain(js, err))
-	}
-	objects, err := store.List(ctx)
-	if errors.Is(err, jetstream.ErrNoObjectsFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("list bucket %s: %w", schemas.BucketState, err)
-	}
+	list, err := List(ctx, js)
 	var names []string
-	for _, o := range objects {
-		names = append(names, o.Name)
+	for _, s := range list {
+		names = append(names, s.Name)
 	}
-	return names, nil
+	return names, err
 }

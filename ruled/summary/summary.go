@@ -28,7 +28,11 @@ func Of(e *schemas.Event) string {
 	case e.Lost != nil:
 		s = s.lost(e.Lost)
 	case e.Sensor != nil:
-		s = s.sensor(e.Sensor)
+		s = s.heartbeat(e.Sensor, " of a sensor that began to watch at ")
+	case e.Pinger != nil:
+		s = s.heartbeat(e.Pinger, " of a pinger that began to receive commands at ")
+	case e.Conflict != nil:
+		s = s.conflict(e.Conflict, e.Interface)
 	default:
 		s = s.head(e).unusual(e).message(e.ND).options(e.ND)
 	}
@@ -94,14 +98,31 @@ func (s line) lost(l *schemas.Lost) line {
 	return s.text(": ").number(l.Kernel).text(" in the kernel, ").number(l.Buffer).text(" with the buffer full")
 }
 
-func (s line) sensor(state *schemas.SensorState) line {
+func (s line) heartbeat(state *schemas.Heartbeat, of string) line {
 	if state.Stopped {
 		s = s.text("last heartbeat")
 	} else {
 		s = s.text("heartbeat")
 	}
-	s = s.text(" of a sensor that began to watch at ").date(state.Started)
+	s = s.text(of).date(state.Started)
 	return s.text(", one every ").seconds(state.Interval)
+}
+
+// conflict describes a conflict about an address that stays in use on an interface.
+func (s line) conflict(c *schemas.Conflict, on string) line {
+	s = s.addr(c.Address).text(" is in use on ").text(on).at(c.Ethernet)
+	if c.DAD {
+		return s.text(", so ndmon denied it to a host on ").text(c.OtherInterface).at(c.OtherEthernet)
+	}
+	return s.text(" and on ").text(c.OtherInterface).at(c.OtherEthernet).text(": traffic for it goes to ").text(on)
+}
+
+// at appends an Ethernet address, if there is one.
+func (s line) at(m *schemas.MAC) line {
+	if m == nil {
+		return s
+	}
+	return s.text(" (").mac(*m).text(")")
 }
 
 // head appends the kind and the two ends.

@@ -56,13 +56,27 @@ func TestSummaryLost(t *testing.T) {
 }
 
 func TestSummarySensor(t *testing.T) {
-	state := &schemas.SensorState{Started: time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC), Interval: 10}
+	state := &schemas.Heartbeat{Started: time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC), Interval: 10}
 	for stopped, want := range map[bool]string{
 		false: "heartbeat of a sensor that began to watch at 2026-01-02T03:04:05Z, one every 10s",
 		true:  "last heartbeat of a sensor that began to watch at 2026-01-02T03:04:05Z, one every 10s",
 	} {
 		state.Stopped = stopped
 		if got := Of(&schemas.Event{Sensor: state}); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
+func TestSummaryConflict(t *testing.T) {
+	mac, other := schemas.MAC{2, 0, 0, 0, 0, 9}, schemas.MAC{2, 0, 0, 0, 0, 8}
+	for want, c := range map[string]schemas.Conflict{
+		"2001:db8::9 is in use on m0 (02:00:00:00:00:09) and on s1 (02:00:00:00:00:08): traffic for it goes to m0": {Ethernet: &mac, OtherEthernet: &other},
+		"2001:db8::9 is in use on m0 and on s1: traffic for it goes to m0":                                         {},
+		"2001:db8::9 is in use on m0 (02:00:00:00:00:09), so ndmon denied it to a host on s1 (02:00:00:00:00:08)":  {Ethernet: &mac, OtherEthernet: &other, DAD: true},
+	} {
+		c.Address, c.OtherInterface = addr("2001:db8::9"), "s1"
+		if got := Of(&schemas.Event{Interface: "m0", Conflict: &c}); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}

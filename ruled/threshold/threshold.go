@@ -365,7 +365,7 @@ func (k *Counters) State() []State {
 	}
 	var counters []keyed
 	for _, of := range k.rings {
-		of.Each(func(key key, c *counter, _ int) { counters = append(counters, keyed{c, key}) })
+		of.Each(func(key key, c *counter, _ int32) { counters = append(counters, keyed{c, key}) })
 	}
 	slices.SortFunc(counters, func(a, b keyed) int { return cmp.Compare(a.turn, b.turn) })
 	var state []State

@@ -13,10 +13,10 @@ func At(seconds int) time.Time {
 }
 
 // Heartbeat returns heartbeat n of the sensor of r1 that started at a time, with an interval of 2 s.
-func Heartbeat(n, started, now int, edit ...func(*schemas.SensorState)) *schemas.Event {
+func Heartbeat(n, started, now int, edit ...func(*schemas.Heartbeat)) *schemas.Event {
 	e := &schemas.Event{
 		Type: schemas.TypeEvent, ID: fmt.Sprintf("h%d", n), Time: At(now), Host: "r1", Direction: schemas.In,
-		Sensor: &schemas.SensorState{Started: At(started), Interval: 2},
+		Sensor: &schemas.Heartbeat{Started: At(started), Interval: 2},
 	}
 	for _, f := range edit {
 		f(e.Sensor)
@@ -25,9 +25,9 @@ func Heartbeat(n, started, now int, edit ...func(*schemas.SensorState)) *schemas
 }
 
 // Stopped makes a heartbeat that of a sensor that ends in order.
-func Stopped(s *schemas.SensorState) { s.Stopped = true }
+func Stopped(s *schemas.Heartbeat) { s.Stopped = true }
 
 // Before makes a heartbeat that of a sensor whose predecessor watched until a time.
-func Before(seconds int) func(*schemas.SensorState) {
-	return func(s *schemas.SensorState) { t := At(seconds); s.Before = &t }
+func Before(seconds int) func(*schemas.Heartbeat) {
+	return func(s *schemas.Heartbeat) { t := At(seconds); s.Before = &t }
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strconv"
 	"strings"
 
 	"github.com/ndmon/ndmon/schemas"
@@ -72,13 +73,17 @@ func (r *Reader) Read(from string, data []byte) error {
 
 func parseSubject(s string) (subject, error) {
 	tokens := strings.Split(s, ".")
-	batch := len(tokens) == 4 && strings.HasPrefix(s, schemas.PrefixBatches)
+	// Earlier versions stored batches without a partition, and before that events.
+	batch := (len(tokens) == 4 || len(tokens) == 5) && strings.HasPrefix(s, schemas.PrefixBatches)
 	if !batch && (len(tokens) != 5 || !strings.HasPrefix(s, schemas.PrefixEvents)) {
-		return subject{}, errors.New("subject is neither nd.batches.<host>.<interface> nor nd.events.<host>.<interface>.<kind>")
+		return subject{}, errors.New("subject is neither nd.batches.<host>.<interface>.<partition> nor nd.events.<host>.<interface>.<kind>")
 	}
 	host, err := schemas.UnescapeToken(tokens[2])
 	if err != nil {
 		return subject{}, err
+	}
+	if p := strconv.Itoa(schemas.Partition(host)); batch && len(tokens) == 5 && tokens[4] != p {
+		return subject{}, fmt.Errorf("the partition of host %s is %s", host, p)
 	}
 	iface, err := schemas.UnescapeToken(tokens[3])
 	if err != nil || batch {

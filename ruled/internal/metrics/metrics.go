@@ -30,7 +30,7 @@ func New(r prometheus.Registerer) (*Metrics, error) {
 	}
 	alerts := vector("nd_ruled_alerts_total", "severity", "Alerts raised, by severity.")
 	relays := vector("nd_ruled_relays_total", "outcome", "Relay commands, by outcome: sent; lost, for NATS was away; late, for the event waited too long; or no_target, for the event that matched is no Neighbor Solicitation.")
-	reloads := vector("nd_ruled_reloads_total", "outcome", "Times that the rule file was read again, by outcome.")
+	reloads := vector("nd_ruled_reloads_total", "outcome", "Times that a new rule file or new central rules were read, by outcome.")
 	m := &Metrics{
 		Events:        counter("nd_ruled_events_total", "Events evaluated, without the heartbeats of sensors."),
 		Invalid:       counter("nd_ruled_invalid_messages_total", "Lines of stored batches that are no event of the batch's subject; they were dropped."),

@@ -109,6 +109,9 @@ func (s *Partition[K, V]) Find(key K) int32 {
 // At returns the value at an index. It stays there until the entry is forgotten.
 func (s *Partition[K, V]) At(i int32) *V { return &s.pool.at(i).value }
 
+// Key returns the key of the entry at an index.
+func (s *Partition[K, V]) Key(i int32) K { return s.pool.at(i).key }
+
 // Class returns the class of the entry at an index.
 func (s *Partition[K, V]) Class(i int32) int { return int(s.pool.at(i).class) }
 
@@ -215,12 +218,12 @@ func (p *Pool[K, V]) lose(of *tree[branch[K]], n *node[K, V]) {
 	}
 }
 
-// Each calls visit with all entries by class, the one silent for longest first.
-func (s *Partition[K, V]) Each(visit func(key K, value *V, class int)) {
+// Each calls visit with all entries and their indexes by class, the one silent for longest first.
+func (s *Partition[K, V]) Each(visit func(key K, value *V, i int32)) {
 	for class := range s.of.value.lists {
 		for i := s.of.value.lists[class].tail; i != None; i = s.pool.at(i).prev {
 			n := s.pool.at(i)
-			visit(n.key, &n.value, class)
+			visit(n.key, &n.value, i)
 		}
 	}
 }
