@@ -25,7 +25,11 @@ type Config struct {
 	Masters []string `split_words:"true" desc:"master interfaces, like the slaves; needed with PINGER_ROUTE and PINGER_PROXY: only targets in a prefix that is on-link at a master get a host route"`
 	// Route and Proxy keep host routes to targets that are found behind a slave.
 	Route bool `split_words:"true" desc:"keep a /128 route to each target found behind a slave"`
-	Proxy bool `split_words:"true" desc:"keep a proxy neighbour entry on the masters for each target found behind a slave, and answer solicitations for it"`
+	Proxy bool `split_words:"true" desc:"answer solicitations on the masters for the targets found behind the slaves, and between the slaves"`
+	// DAD needs Proxy.
+	DAD bool `split_words:"true" desc:"answer duplicate address detection too, while the address is alive behind another interface; needs PINGER_PROXY"`
+	// RA relays Router Advertisements and Solicitations. It needs Proxy.
+	RA bool `split_words:"true" desc:"relay Router Advertisements from the masters to the slaves, and Router Solicitations to the masters; needs PINGER_PROXY"`
 	// Verify is from 100 ms to 1 h.
 	Verify time.Duration `split_words:"true" default:"1s" desc:"how often a target with a host route is verified to be still there; less often with more than 200 targets"`
 	// Rate is from 1 to 20,000. The default is what the kernel itself sends at most
@@ -38,6 +42,8 @@ type Config struct {
 	HoldDown time.Duration `split_words:"true" default:"3s" desc:"time in which a target is probed at most once; doubles each time that it is silent, up to 30s"`
 	// Timeout is from 100 ms to 1 min, for all three.
 	Timeout time.Duration `split_words:"true" default:"3s" desc:"time to wait for an answer; a target is solicited three times in it"`
+	// Heartbeat is from 1 s to 1 h, or 0 for none.
+	Heartbeat time.Duration `split_words:"true" default:"10s" desc:"how often the pinger publishes that it runs, 1s to 1h, so that ruled raises an alert when it falls silent; 0: never"`
 	// Table is a multiple of 1000 from 1000 to 2147482000, so that the tables of two
 	// pingers do not overlap. The tables from Table to Table+999 are the pinger's own.
 	Table uint32 `split_words:"true" default:"4861000" desc:"first of the 1000 routing tables that the pinger may use, one for each slave; a multiple of 1000"`
@@ -67,6 +73,9 @@ func (c Config) Validate() error {
 	if _, err := iface.ParsePatterns(c.Masters); err != nil {
 		bad("PINGER_MASTERS: %w", err)
 	}
+	if c.DAD && !c.Proxy {
+		bad("PINGER_DAD=true: needs PINGER_PROXY=true, which answers solicitations")
+	}
 	for _, keep := range []struct {
 		variable string
 		on       bool
@@ -75,8 +84,14 @@ func (c Config) Validate() error {
 			bad("%s=true: needs PINGER_MASTERS, the interfaces on whose links the targets' prefixes are", keep.variable)
 		}
 	}
+	if c.RA && !c.Proxy {
+		bad("PINGER_RA=true: needs PINGER_PROXY, because the hosts get addresses that only a proxy makes reachable")
+	}
 	if c.Verify < minVerify || c.Verify > maxVerify {
 		bad("PINGER_VERIFY=%v: takes %v to %v", c.Verify, minVerify, maxVerify)
+	}
+	if c.Heartbeat != 0 && (c.Heartbeat < time.Second || c.Heartbeat > time.Hour) {
+		bad("PINGER_HEARTBEAT=%v: takes 1s to 1h, or 0 for none", c.Heartbeat)
 	}
 	if c.Rate < 1 || c.Rate > maxRate {
 		bad("PINGER_RATE=%d: takes 1 to %d, the most probes in any second", c.Rate, maxRate)
@@ -97,7 +112,7 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// keepsHostRoutes reports whether host routes or proxy entries are kept.
+// keepsHostRoutes reports whether the locations of targets are kept.
 func (c Config) keepsHostRoutes() bool { return c.Route || c.Proxy }
 
 // mostWaiting returns how many probes at most may be sent within Timeout.

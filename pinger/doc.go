@@ -6,6 +6,7 @@
 //
 //	probe      command → probes → results
 //	hostroute  found targets → host routes
+//	conflict   addresses on two links → events
 //	wire       sockets and packets
 //	kernel     neighbours, routes, rules (rtnetlink)
 //	port       slaves and masters at one moment

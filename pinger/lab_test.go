@@ -35,6 +35,7 @@ type network struct {
 
 func newLab(t testing.TB) *network {
 	t.Helper()
+	lab.ReserveNeighbours(t, 1) // with a full table the pinger refuses probes
 	l := &network{router: lab.New(t, "router"), upstream: lab.New(t, "upstream"), host1: lab.New(t, "host1"), host2: lab.New(t, "host2")}
 	l.router.Veth("m0", l.upstream, "u0")
 	l.router.Veth("s1", l.host1, "h0")

@@ -150,9 +150,11 @@ func TestHoldDownAndRate(t *testing.T) {
 	l := newLab(t)
 	cfg := testConfig()
 	cfg.Slaves, cfg.Rate = []string{"s2"}, 20
+	var addresses []string
 	for i := range 100 {
-		l.host2.Address("h0", fmt.Sprintf("2001:db8:1::7:%x/64", i))
+		addresses = append(addresses, fmt.Sprintf("2001:db8:1::7:%x/64", i))
 	}
+	l.host2.Address("h0", addresses...)
 	tap := l.host2.Wire("h0")
 	now := time.Now()
 	r := launchWith(t, l.router, cfg, Deps{now: func() time.Time { return now }}, nil)
@@ -201,8 +203,8 @@ func TestSlaveDeletedAndMadeAgain(t *testing.T) {
 	if got := r.untilStatus(onHost2, "s2", schemas.Reachable); *got.Ethernet != schemas.MAC(l.host2.Link("h0").Attrs().HardwareAddr) {
 		t.Errorf("MAC address is %v", got.Ethernet)
 	}
-	if got := strings.Count(r.log.String(), "out of use: s2 does not exist\""); got != 1 {
-		t.Errorf("%d lines say that s2 is gone, want 1", got)
+	if got := strings.Count(r.log.String(), "wanted=s2 existing=lo,m0,s1\n"); got != 1 {
+		t.Errorf("%d lines say that s2 is waited for, want 1", got)
 	}
 	r.stop()
 	if got := l.router.Routes("table 4861"); got != nil {

@@ -2,13 +2,15 @@ package pinger
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/ndmon/ndmon/pinger/advert"
+	"github.com/ndmon/ndmon/pinger/conflict"
 	"github.com/ndmon/ndmon/pinger/hostroute"
 	"github.com/ndmon/ndmon/pinger/kernel"
 	"github.com/ndmon/ndmon/pinger/port"
@@ -27,19 +29,27 @@ type watcher struct {
 	kind    wire.Kind // of the ports' sockets
 	kernel  *kernel.Kernel
 	tables  *kernel.Tables
-	proxies kernel.ProxySysctl
 	metrics *port.Metrics
 	log     *slog.Logger
 	// ports holds the ports as of the last refresh; nil before the first.
 	ports  *atomic.Pointer[port.Set]
 	prober *probe.Prober
-	routes *hostroute.Keeper
-	health func(error) // nil until commands are received
+	// answers: solicitations for known targets are answered from the ports' sockets.
+	answers bool
+	// adverts is nil if no router messages are relayed.
+	adverts *advert.Relayer
+	routes  *hostroute.Keeper
+	// conflicts reports the addresses that are on two links.
+	conflicts *conflict.Reporter
+	health    func(error) // nil until commands are received
+
+	notForwarding bool // at the last refresh
 
 	changed   <-chan struct{} // the interfaces changed
 	stop      func()          // the notifications of changed
 	requested chan struct{}
-	sockets   map[string]*wire.Echo // by the port's name
+	sockets   map[string]*sockets // by the port's name
+	waiting   iface.Waiting
 	receivers sync.WaitGroup
 }
 
@@ -107,23 +117,28 @@ func (w *watcher) refresh() error {
 	if err := w.tables.Sync(slaves); err != nil {
 		w.log.Error("routing tables of the slaves", "error", err)
 	}
-	unused := w.connect(now)
-	if w.config.Proxy {
-		for _, m := range now.Masters {
-			w.proxies.Enable(m.Name, m.Index != 0, w.log)
+	if w.config.keepsHostRoutes() {
+		if err := w.kernel.FindPeers(slaves); err != nil {
+			w.log.Error("tunnels", "error", err)
 		}
 	}
-	cameUp := w.logChanges(before, now)
+	unused := w.connect(now)
+	w.waiting.Log(w.log, slog.LevelWarn, slices.Concat(w.masters, w.slaves), links)
 	w.ports.Store(now)
+	w.reportHealth()
+	cameUp := w.logChanges(before, now)
 	if len(cameUp) > 0 {
 		w.prober.ReleaseAll()
 	}
 	w.routes.Changed()
-	for _, socket := range unused {
-		socket.Close()
+	if w.adverts != nil {
+		w.adverts.Changed(cameUp)
+	}
+	for _, s := range unused {
+		s.close()
 	}
 	w.warnRouteless(cameUp)
-	w.reportHealth()
+	w.warnNotForwarding(now)
 	return nil
 }
 
@@ -134,69 +149,23 @@ func (w *watcher) reportHealth() {
 	}
 }
 
-// connect gives the slaves their sockets, and the masters too if targets are looked for
-// behind them. A socket stays in use while its port does not change. The result is the
-// sockets that are no longer used.
-func (w *watcher) connect(ports *port.Set) (unused []*wire.Echo) {
-	list := ports.Slaves
-	if w.config.Proxy {
-		list = ports.All()
-	}
-	sockets := make(map[string]*wire.Echo, len(list))
-	for _, p := range list {
-		if p.Why != "" {
-			continue
-		}
-		socket := w.sockets[p.Name]
-		if socket == nil || !socket.Serves(p) {
-			var err error
-			if socket, err = wire.OpenEcho(w.kind, p, w.config.mostWaiting()); err != nil {
-				p.Why = fmt.Sprintf("cannot be used: %v", err)
-				w.notifyLater()
-				continue
-			}
-			w.receivers.Go(func() { w.receive(p.Name, socket) })
-		}
-		sockets[p.Name], p.Echo = socket, socket.Send
-	}
-	for name, socket := range w.sockets {
-		if sockets[name] != socket {
-			unused = append(unused, socket)
-		}
-	}
-	w.sockets = sockets
-	return unused
-}
-
-// receive passes answers to the prober until the socket is closed.
-func (w *watcher) receive(name string, socket *wire.Echo) {
-	if err := socket.Receive(w.prober); err != nil {
-		// The next probe or change of an interface opens a new one.
-		w.log.Error("receiving answers", "slave", name, "error", err)
-	}
-}
-
 // close closes all sockets and waits for their receivers.
 func (w *watcher) close() {
-	for _, socket := range w.sockets {
-		socket.Close()
+	for _, s := range w.sockets {
+		s.close()
 	}
 	w.receivers.Wait()
-	w.proxies.Restore(w.log)
 	w.stop()
 }
 
-// logChanges logs what has changed since the last refresh, one line per port, and
+// logChanges logs what has changed since the last refresh, one line per port that exists, and
 // returns the ports that have come into use.
 func (w *watcher) logChanges(before, now *port.Set) (cameUp []*port.Port) {
 	for _, p := range now.All() {
-		kind := "slave"
-		if p.Master {
-			kind = "master"
-		}
+		kind := p.Kind()
 		old := before.Named(p.Name)
 		switch {
-		case old != nil && old.Same(p):
+		case old != nil && old.Same(p), p.Index == 0:
 		case p.Why == "":
 			w.log.Info(kind+" in use", kind, p.Name, "index", p.Index, "source", p.Source)
 			if old == nil || old.Why != "" || old.Index != p.Index {
@@ -207,11 +176,12 @@ func (w *watcher) logChanges(before, now *port.Set) (cameUp []*port.Port) {
 		}
 	}
 	for _, old := range before.All() {
-		if now.Named(old.Name) == nil {
+		p := now.Named(old.Name)
+		if p == nil {
 			w.metrics.Forget(old.Name)
-			if old.Index != 0 {
-				w.log.Info("slave gone", "slave", old.Name, "index", old.Index)
-			}
+		}
+		if old.Index != 0 && (p == nil || p.Index == 0) {
+			w.log.Info(old.Kind()+" gone", old.Kind(), old.Name, "index", old.Index)
 		}
 	}
 	if len(now.Slaves) > w.config.Rate && len(before.Slaves) <= w.config.Rate {
@@ -219,6 +189,23 @@ func (w *watcher) logChanges(before, now *port.Set) (cameUp []*port.Port) {
 			"slaves", len(now.Slaves), "rate", w.config.Rate)
 	}
 	return cameUp
+}
+
+// warnNotForwarding logs a warning when the host is no router, or no longer.
+func (w *watcher) warnNotForwarding(ports *port.Set) {
+	if !w.config.keepsHostRoutes() {
+		return
+	}
+	var names []string
+	for _, p := range ports.All() {
+		if p.Index != 0 {
+			names = append(names, p.Name)
+		}
+	}
+	before := w.notForwarding
+	if w.notForwarding = !kernel.Forwards(names...); w.notForwarding && !before {
+		w.log.Warn("this host does not forward: no packet from a master reaches a host behind a slave", "remedy", "sysctl net.ipv6.conf.all.forwarding=1")
+	}
 }
 
 // warnRouteless logs which of the ports are limited because there are no routing tables.
@@ -258,5 +245,21 @@ func (w *watcher) neighbour(addr netip.Addr, index int, present bool) {
 	w.prober.Release(addr)
 	if !on.Master {
 		w.routes.Hint(addr, on)
+	}
+}
+
+// rerouted processes changes of the kernel's routes and rules.
+func (w *watcher) rerouted(ctx context.Context, c kernel.Rerouted) {
+	if c.Tables {
+		w.notify()
+	}
+	if c.All {
+		c.Prefixes = nil
+	} else if len(c.Prefixes) == 0 {
+		return
+	}
+	w.prober.ReleaseAll() // a target may be reached now
+	if w.config.keepsHostRoutes() {
+		w.routes.Rerouted(ctx, hostroute.Reroute{Prefixes: c.Prefixes, Lost: c.Lost, Program: c.Program})
 	}
 }

@@ -172,21 +172,7 @@ func (s selection) selects(l *iface.Link, captured bool) (selected bool, m marks
 	return m != marks{} || slices.ContainsFunc(s.interfaces, matches), m
 }
 
-// unmatched returns why the pattern selects no interface of the list to capture, or
-// empty if it selects one.
-func unmatched(p iface.Pattern, list []iface.Link) string {
-	reason := "there is no such interface"
-	if p.Prefix().IsValid() {
-		reason = "no interface has an address in it"
-	}
-	for i := range list {
-		switch l := &list[i]; {
-		case !p.Matches(l):
-		case l.Ethernet():
-			return ""
-		default:
-			reason = fmt.Sprintf("%s has no Ethernet frames (link type %s)", l.Name, l.Type)
-		}
-	}
-	return reason
+// matches reports whether a pattern names the interface, which cannot be captured without Ethernet.
+func (s selection) matches(l *iface.Link) bool {
+	return slices.ContainsFunc(s.patterns(), func(p iface.Pattern) bool { return p.Matches(l) })
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/schemas/process"
 )
 
 // Publisher stores messages. The data may be reused when a method returns.
@@ -58,11 +59,16 @@ type Deps struct {
 	// Health, if set, is called with nil while every selected interface that exists is
 	// captured, and otherwise with the reason why one is not.
 	Health func(error)
+	// Status, if set, gets a function that says in a status what is captured.
+	Status func(describe func(*schemas.DaemonStatus))
+	// PortsReported says that the pinger of this process reports masters and proxies that do not
+	// exist; the sensor logs them at level debug then.
+	PortsReported bool
 	// Now is the clock, nil for time.Now. Frames have the kernel's time stamps.
 	Now func() time.Time
 }
 
-// rights adds to an error of a missing capability how to get it.
+// rights makes an error of a missing capability a process.UsageError that says how to get it.
 func rights(err error) error {
 	if !errors.Is(err, unix.EPERM) {
 		return err
@@ -71,7 +77,7 @@ func rights(err error) error {
 	if unknown != nil {
 		program = "PROGRAM"
 	}
-	return fmt.Errorf("%w: capturing needs CAP_NET_RAW: run as root, or once: setcap cap_net_raw+ep %s", err, program)
+	return process.UsageError{Err: fmt.Errorf("%w: capturing needs CAP_NET_RAW: run as root, or once: setcap cap_net_raw+ep %s", err, program)}
 }
 
 // session is shared by the parts of one Run.
@@ -82,6 +88,34 @@ type session struct {
 	metrics *metrics
 	// own are the Ethernet addresses of the host, for the goroutines that read its interfaces.
 	own atomic.Pointer[map[schemas.MAC]struct{}]
+	state
+}
+
+// state has the values of a sensor for the status of the process.
+type state struct {
+	captured atomic.Pointer[[]capturedInterface]
+	newest   atomic.Int64 // time of the newest event, in nanoseconds since 1970, 0 before the first
+	lost     atomic.Uint64
+	lastLost atomic.Pointer[time.Time]
+}
+
+// capturedInterface is an interface that is captured, and the counter of its frames.
+type capturedInterface struct {
+	name   string
+	frames *atomic.Uint64
+}
+
+func (s *state) describe(to *schemas.DaemonStatus) {
+	if captured := s.captured.Load(); captured != nil {
+		for _, c := range *captured {
+			to.Interfaces = append(to.Interfaces, c.name)
+			to.Frames = append(to.Frames, schemas.InterfaceFrames{Interface: c.name, Frames: c.frames.Load()})
+		}
+	}
+	if newest := s.newest.Load(); newest != 0 {
+		to.Newest = new(time.Unix(0, newest).UTC())
+	}
+	to.Lost, to.LastLost = s.lost.Load(), s.lastLost.Load()
 }
 
 // flushTimeout is how long Run waits at its end for NATS to store the last events.

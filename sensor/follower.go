@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -33,6 +36,11 @@ type follower struct {
 	// warned are the warnings of the last update by pattern or interface, so that each
 	// is logged once; warning are those of this update.
 	warned, warning map[string]string
+	// waiting and waitingPorts log which patterns select no interface, the second those of masters
+	// and proxies that the pinger of this process reports.
+	waiting, waitingPorts iface.Waiting
+	// withoutND are the selected interfaces that have no Ethernet frames, by index, as logged.
+	withoutND map[int]bool
 	// retry says that something failed that may succeed later without a change of the interfaces.
 	retry bool
 	// uncaptured is why an interface that exists is not captured.
@@ -131,19 +139,47 @@ func (f *follower) update() error {
 			}
 		}
 	}
-	for _, p := range f.selection.patterns() {
-		if reason := unmatched(p, list); reason != "" {
-			f.warn(p.String(), reason, "waiting for interface", "wanted", p.String(), "reason", reason)
-		}
-	}
-	if f.selection.all() && len(f.taps) == 0 {
-		const reason = "no Ethernet interface is up"
-		f.warn(listSubject, reason, "waiting for interface", "reason", reason)
-	}
+	f.logUncaptured(list)
 	f.warned = f.warning
-	f.metrics.interfaces.Set(float64(len(f.taps)))
+	f.count()
 	f.Health(f.uncaptured)
 	return nil
+}
+
+// count notes which interfaces are captured.
+func (f *follower) count() {
+	f.metrics.interfaces.Set(float64(len(f.taps)))
+	captured := []capturedInterface{}
+	for _, t := range f.taps {
+		captured = append(captured, capturedInterface{t.link.Name, &t.frames})
+	}
+	slices.SortFunc(captured, func(a, b capturedInterface) int { return strings.Compare(a.name, b.name) })
+	f.captured.Store(&captured)
+}
+
+// logUncaptured logs which interfaces are waited for, and which will not be captured.
+func (f *follower) logUncaptured(list []iface.Link) {
+	ports, rest := slices.Concat(f.selection.masters, f.selection.proxies), f.selection.interfaces
+	if f.PortsReported {
+		f.waitingPorts.Log(f.Log, slog.LevelDebug, ports, list)
+	} else {
+		rest = slices.Concat(ports, rest)
+	}
+	f.waiting.Log(f.Log, slog.LevelWarn, rest, list)
+	if f.selection.all() && len(f.taps) == 0 {
+		const reason = "no Ethernet interface is up"
+		f.warn(listSubject, reason, "waiting for interfaces", "reason", reason, "existing", iface.Names(list))
+	}
+	before := f.withoutND
+	f.withoutND = map[int]bool{}
+	for i := range list {
+		if l := &list[i]; !l.Ethernet() && f.selection.matches(l) {
+			f.withoutND[l.Index] = true
+			if !before[l.Index] {
+				f.Log.Info("interface has no Neighbor Discovery frames to capture", "interface", l.Name, "type", l.Type)
+			}
+		}
+	}
 }
 
 // revise logs what has changed about a captured interface, and closes its tap if it can
@@ -152,7 +188,7 @@ func (f *follower) revise(t *tap, now *iface.Link) {
 	was := t.link
 	log := f.Log.With("interface", was.Name)
 	if now == nil || !t.handle.Bound() {
-		log.Warn("interface is gone")
+		log.Info("interface is gone")
 		f.close(t)
 		return
 	}
@@ -248,7 +284,7 @@ func (f *follower) failed(fail failure) {
 	}
 	f.Log.Error("capture failed", "interface", t.link.Name, "error", fail.err)
 	f.close(t)
-	f.metrics.interfaces.Set(float64(len(f.taps)))
+	f.count()
 	f.retry = true
 	f.Health(fmt.Errorf("interface %s: capture failed: %w", t.link.Name, fail.err))
 }

@@ -11,18 +11,17 @@ import (
 // heartbeat publishes that the sensor captures. It goes the way of the events, which keeps both in order.
 type heartbeat struct {
 	*session
-	state   schemas.SensorState
-	subject string
-	id      string // of the run; with a number it is the id of a heartbeat
-	count   int
+	state schemas.Heartbeat
+	id    string // of the run; with a number it is the id of a heartbeat
+	count int
 	// queued says that one was published after the connection was lost.
 	queued bool
 }
 
 func newHeartbeat(s *session) *heartbeat {
 	h := &heartbeat{
-		session: s, subject: schemas.EventSubject(s.host, "", schemas.KindOther), id: rand.Text()[:16],
-		state: schemas.SensorState{Interval: uint32((s.config.Heartbeat + time.Second - 1) / time.Second)},
+		session: s, id: rand.Text()[:16],
+		state: schemas.Heartbeat{Interval: uint32((s.config.Heartbeat + time.Second - 1) / time.Second)},
 	}
 	if !s.Before.IsZero() {
 		before := s.Before.UTC()
@@ -70,5 +69,5 @@ func (h *heartbeat) publish() {
 		Type: schemas.TypeEvent, ID: fmt.Sprintf("%s-%d", h.id, h.count), Time: h.Now().UTC(),
 		Host: h.host, Direction: schemas.In, Sensor: &h.state,
 	}
-	h.single(&e, h.subject) // if the queue is full, its events show as well that the sensor captures
+	h.Pass(&e) // if the queue is full, its events show as well that the sensor captures
 }

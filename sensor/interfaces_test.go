@@ -3,7 +3,7 @@ package sensor
 import (
 	"log/slog"
 	"net/netip"
-	"slices"
+	"sync/atomic"
 	"testing"
 
 	"github.com/vishvananda/netlink"
@@ -15,7 +15,7 @@ import (
 func TestInterfaceComesAndGoes(t *testing.T) {
 	router, host := lab.New(t, "router"), lab.New(t, "host")
 	r := start(t, router, config("eth0"))
-	r.logs(t, 1, "waiting for interface", "wanted=eth0", "no such interface")
+	r.logs(t, 1, "level=WARN", "waiting for interfaces", "wanted=eth0", "existing=lo")
 
 	for n := 1; n <= 3; n++ {
 		router.Veth("eth0", host, "eth0")
@@ -136,7 +136,7 @@ func TestSelectByPrefix(t *testing.T) {
 	c.Masters, c.Proxies = []string{"2001:db8::/32"}, []string{"172.16.0.0/12"}
 	r := start(t, router, c)
 	r.logs(t, 1, "msg=capturing", "interface=one ", "master=false")
-	r.logs(t, 1, "waiting for interface", "wanted=2001:db8::/32", "no interface has an address in it")
+	r.logs(t, 1, "waiting for interfaces", "wanted=2001:db8::/32")
 
 	router.Address("two", "2001:db8:1::1/64")
 	r.logs(t, 1, "msg=capturing", "interface=two ", "master=true")
@@ -184,28 +184,33 @@ func TestAllInterfaces(t *testing.T) {
 	}
 }
 
+// A slave or master without Ethernet is reported once, and is not waited for.
 func TestNotEthernet(t *testing.T) {
 	n := lab.New(t, "router")
-	r := start(t, n, config("lo"))
-	r.logs(t, 1, "waiting for interface", "wanted=lo", "lo has no Ethernet frames (link type loopback)")
-}
-
-func TestMissing(t *testing.T) {
-	n := lab.New(t, "router")
-	n.Bridge("eth0")
-	n.Bridge("eth1")
-	c := config("eth0", "eth7", "wan*", "lo")
-	c.Masters = []string{"192.0.2.0/24", "eth7"}
-	var missing, existing []string
-	var err error
-	n.Do(func() { missing, existing, err = Missing(c) })
-	check(t, err)
-	slices.Sort(missing)
-	slices.Sort(existing)
-	if want := []string{"192.0.2.0/24", "eth7", "lo", "wan*"}; !slices.Equal(missing, want) {
-		t.Errorf("missing %q, not %q", missing, want)
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = "tun0"
+	n.Add(&netlink.Tuntap{LinkAttrs: attrs, Mode: netlink.TUNTAP_MODE_TUN})
+	c := config()
+	c.Masters, c.Proxies = []string{"tun*"}, []string{"wg0"}
+	var health atomic.Pointer[error]
+	log := &logBook{}
+	r := start(t, n, c, func(d *Deps) {
+		d.PortsReported = true
+		d.Log = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		d.Health = func(err error) { health.Store(&err) }
+	})
+	const message = "interface has no Neighbor Discovery frames to capture"
+	r.log = log
+	r.logs(t, 1, "level=INFO", message, "interface=tun0", "type=none")
+	r.logs(t, 1, "level=DEBUG", "waiting for interfaces", "wanted=wg0", "existing=lo,tun0")
+	n.Up("tun0")
+	n.Bridge("wg0")
+	r.capturing(t, "wg0", 1)
+	r.stop(t)
+	if r.log.count(message) != 1 || r.log.count("level=WARN") != 0 {
+		t.Errorf("the log is\n%s", r.log)
 	}
-	if want := []string{"eth0", "eth1"}; !slices.Equal(existing, want) {
-		t.Errorf("existing %q, not %q", existing, want)
+	if err := health.Load(); err == nil || *err != nil {
+		t.Error("a link without Ethernet is reported as a fault")
 	}
 }

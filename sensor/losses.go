@@ -33,6 +33,8 @@ func (l *losses) add(iface string, m marks, kernel, buffer uint64) {
 		return
 	}
 	l.metrics.droppedByOS.Add(float64(kernel)) // buffer was counted when it was lost
+	l.lost.Add(kernel + buffer)
+	l.lastLost.Store(new(l.Now().UTC()))
 	l.Log.Warn("frames were lost", "interface", iface, "kernel", kernel, "buffer", buffer)
 
 	p, ok := l.pending[iface]
@@ -55,8 +57,7 @@ func (l *losses) add(iface string, m marks, kernel, buffer uint64) {
 // publish passes on what is pending: what can be stored, as far as the publisher's queue has space.
 func (l *losses) publish() {
 	for iface, p := range l.pending {
-		e, subject := p.maker.lost(&p.lost)
-		if stored := l.single(e, subject); stored || l.Judge != nil {
+		if stored := l.Pass(p.maker.lost(&p.lost)); stored || l.Judge != nil {
 			l.metrics.published.Inc()
 			delete(l.pending, iface)
 		}

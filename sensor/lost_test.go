@@ -44,8 +44,10 @@ func TestLostInBuffer(t *testing.T) {
 	var connected atomic.Bool
 	var periods atomic.Int64
 	began := time.Now()
+	var describe func(*schemas.DaemonStatus)
 	r := start(t, router, config("eth0"), func(d *Deps) {
 		d.Connected = func() bool { periods.Add(1); return connected.Load() }
+		d.Status = func(f func(*schemas.DaemonStatus)) { describe = f }
 	})
 	r.capturing(t, "eth0", 1)
 	frame := nsFrame(t, r, host, "2001:db8::50")
@@ -66,6 +68,11 @@ func TestLostInBuffer(t *testing.T) {
 	}
 	connected.Store(true)
 	m := r.sees(t, "the lost frames", lostOn("eth0"))
+	var status schemas.DaemonStatus
+	describe(&status)
+	if !slices.Equal(status.Interfaces, []string{"eth0"}) || float64(status.Lost) != dropped() || status.LastLost.Before(began) || status.Newest.Before(began) {
+		t.Errorf("status: %+v", status)
+	}
 	r.stop(t)
 
 	e := m.event

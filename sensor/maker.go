@@ -68,10 +68,10 @@ func (m *maker) frame(f capture.Frame) (e *schemas.Event, subject string, ok boo
 }
 
 // lost returns an event that reports lost frames, like frame.
-func (m *maker) lost(l *schemas.Lost) (e *schemas.Event, subject string) {
-	e = &schemas.Event{Lost: l}
+func (m *maker) lost(l *schemas.Lost) *schemas.Event {
+	e := &schemas.Event{Lost: l}
 	m.complete(e, l.Until)
-	return e, m.subjects[slices.Index(kinds[:], e.Kind())]
+	return e
 }
 
 // complete adds to an event what the decoder cannot know.

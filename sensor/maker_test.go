@@ -132,7 +132,7 @@ func TestHeartbeats(t *testing.T) {
 		if m.subject != "nd.batches.r1.=" || m.event.Direction != schemas.In || m.event.Frame != nil {
 			t.Errorf("%s %+v", m.subject, m.event)
 		}
-		want := &schemas.SensorState{Started: started, Interval: 1, Stopped: i == len(beats)-1}
+		want := &schemas.Heartbeat{Started: started, Interval: 1, Stopped: i == len(beats)-1}
 		if i == 0 {
 			want.Before = &before
 		}

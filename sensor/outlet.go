@@ -33,6 +33,7 @@ func (s *session) newOutlet(iface string, store func(subject string, batch []byt
 
 // take passes on an event, which belongs on a subject.
 func (o *outlet) take(e *schemas.Event, subject string) error {
+	o.newest.Store(e.Time.UnixNano())
 	if o.Judge != nil {
 		o.Judge(e)
 	}
@@ -88,14 +89,15 @@ func (o *outlet) flush() error {
 	return err
 }
 
-// single passes on an event that waits for no other. It returns false if it cannot be stored.
-func (s *session) single(e *schemas.Event, subject string) (stored bool) {
-	if s.Judge != nil {
-		s.Judge(e)
+// Pass passes on an event that waits for no other, as a heartbeat or one that the caller made.
+// It returns false if it cannot be stored.
+func (d Deps) Pass(e *schemas.Event) (stored bool) {
+	if d.Judge != nil {
+		d.Judge(e)
 	}
 	data := e.AppendJSON(nil)
-	if s.Live != nil && s.Live.Listened(subject) {
-		s.Live.Publish(subject, data) // as in take
+	if subject := schemas.EventSubject(e.Host, e.Interface, e.Kind()); d.Live != nil && d.Live.Listened(subject) {
+		d.Live.Publish(subject, data) // as in take
 	}
-	return s.Publisher == nil || s.Publisher.TryPublish(schemas.BatchSubject(e.Host, e.Interface), "", data)
+	return d.Publisher == nil || d.Publisher.TryPublish(schemas.BatchSubject(e.Host, e.Interface), "", data)
 }

@@ -13,9 +13,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/vishvananda/netlink"
-
-	"github.com/ndmon/ndmon/schemas/iface"
 	"github.com/ndmon/ndmon/sensor/capture"
 )
 
@@ -24,7 +21,8 @@ import (
 // a limit after files, for at most a second when ctx is done.
 //
 // It waits for configured interfaces that do not exist, and follows those that appear, disappear
-// and change. Without the right to capture the error wraps unix.EPERM.
+// and change. Without the right to capture the error is a
+// process.UsageError that wraps unix.EPERM.
 //
 // The interfaces are those of the network namespace of the calling thread; a caller in a namespace
 // that is not the process's has to lock the thread (runtime.LockOSThread).
@@ -53,6 +51,9 @@ func Run(ctx context.Context, c Config, d Deps) error {
 		return err
 	}
 	s := &session{Deps: d, config: c, host: host, metrics: m}
+	if d.Status != nil {
+		d.Status(s.describe)
+	}
 	if len(c.ReadFiles) > 0 {
 		return s.readFiles(ctx)
 	}
@@ -74,29 +75,4 @@ func (s *session) captureInterfaces(ctx context.Context) error {
 		f.heartbeat.end() // after the last event
 	}
 	return errors.Join(err, s.flush(ctx))
-}
-
-// Missing returns which of the configured patterns select no interface that can be
-// captured, as they are written in the configuration, and the names of the interfaces
-// that can be captured. It is for programs that exit instead of waiting, as Run does.
-func Missing(c Config) (missing, existing []string, err error) {
-	s, err := c.selection()
-	if err != nil {
-		return nil, nil, err
-	}
-	list, err := iface.List(&netlink.Handle{}, s.byAddress())
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, p := range s.patterns() {
-		if unmatched(p, list) != "" {
-			missing = append(missing, p.String())
-		}
-	}
-	for i := range list {
-		if list[i].Ethernet() {
-			existing = append(existing, list[i].Name)
-		}
-	}
-	return missing, existing, nil
 }

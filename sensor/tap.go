@@ -20,6 +20,8 @@ type tap struct {
 	outlet  *outlet
 	reader  sync.WaitGroup
 	closing chan struct{}
+	// frames counts the frames of Neighbor Discovery.
+	frames atomic.Uint64
 	// full counts events that found the publisher's queue full.
 	full atomic.Uint64
 }
@@ -79,6 +81,7 @@ func (t *tap) deliver(f capture.Frame) {
 		m = t.out
 	}
 	if e, subject, ok := m.frame(f); ok {
+		t.frames.Add(1)
 		t.outlet.take(e, subject) // queue returns no error
 	}
 }

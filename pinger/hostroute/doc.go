@@ -1,7 +1,6 @@
-// Package hostroute keeps, for each target that was found behind a slave, a route to it
-// through that slave and a proxy neighbour entry on the masters, so that hosts on the
-// masters' links find and reach it. It decides which targets have them, verifies that
-// the targets are still there, and follows targets that move.
+// Package hostroute records where targets are, and keeps a route to each that was found
+// behind a slave. It decides where a target is that answers in several places, verifies that
+// the targets are still there, follows those that move, and has them announced.
 //
 // It has probes sent through the Prober of its caller, and changes the kernel through a
 // Kernel; how these work is in packages probe and kernel.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/ndmon/ndmon/pinger/notice"
 	"github.com/ndmon/ndmon/pinger/port"
 	"github.com/ndmon/ndmon/pinger/probe"
 	"github.com/ndmon/ndmon/pinger/wire"
@@ -35,12 +36,20 @@ type world struct {
 	mu      sync.Mutex
 	hosts   map[string]schemas.MAC // by "target port"
 	stale   bool                   // answers come without Override, as another relay's
+	deaf    bool                   // multicast reaches no host
 	prefix  netip.Prefix           // on-link at the masters
 	routes  map[netip.Addr]int
-	proxies map[string]bool // "target index"
-	broken  error           // of SetRoute
+	heard   map[string]*schemas.MAC // what the kernel has, by "target index"
+	broken  error                   // of SetRoute
 	sent    []string
 	results []string
+	// conflicts that were reported.
+	conflicts []string
+	waits     bool         // packets wait for any target
+	resent    []string     // targets whose packets are routed again
+	peers     netip.Prefix // of the tunnel tun0 (12), if it is valid
+	quick     bool         // hosts answer Verify before the keeper goes on
+	unrouted  bool         // no route leads to the peers, as with systemd-networkd
 }
 
 // LinkOf returns m0 for the prefix, unless there is a host route.
@@ -55,6 +64,13 @@ func (w *world) LinkOf(target netip.Addr) (int, error) {
 
 func (w *world) OnLink(target netip.Addr, index int) (bool, error) {
 	return index >= 50 && w.prefix.Contains(target), nil
+}
+
+func (w *world) Leads(target netip.Addr, tunnel, onLink int) (peer, routed bool, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	peer = tunnel == 12 && onLink >= 50 && w.prefix.Contains(target) && w.peers.Contains(target)
+	return peer, peer && !w.unrouted, nil
 }
 
 func (w *world) SetRoute(target netip.Addr, index int) error {
@@ -75,25 +91,22 @@ func (w *world) RemoveRoute(target netip.Addr, index int) error {
 	return nil
 }
 
-func (w *world) SetProxy(target netip.Addr, index int) error {
+func (w *world) Resend(target netip.Addr, master int, from []*iface.Link) (bool, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.proxies[fmt.Sprint(target, " ", index)] = true
-	return nil
+	w.resent = append(w.resent, fmt.Sprintf("%v on %d from %d, route via %d", target, master, len(from), w.routes[target]))
+	return w.waits, nil
 }
 
-func (w *world) RemoveProxy(target netip.Addr, index int) error {
+func (w *world) Neighbour(target netip.Addr, index int) (reachable bool, mac *schemas.MAC, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(w.proxies, fmt.Sprint(target, " ", index))
-	return nil
-}
-
-func (w *world) Neighbour(netip.Addr, int) (reachable bool, mac *schemas.MAC, err error) {
-	return false, nil, nil
+	return false, w.heard[fmt.Sprint(target, " ", index)], nil
 }
 
 func (w *world) TableSize() (entries, most int, err error) { return 10, 1024, nil }
+
+func (w *world) PrecedingRules() string { return "none" }
 
 func (w *world) Solicit(list []wire.Solicitation) {
 	w.mu.Lock()
@@ -107,21 +120,35 @@ func (w *world) Solicit(list []wire.Solicitation) {
 func (w *world) solicit(on *port.Port, target netip.Addr, at *schemas.MAC) {
 	w.sent = append(w.sent, fmt.Sprintf("%s? %v", on.Name, target))
 	mac, ok := w.hosts[fmt.Sprint(target, " ", on.Name)]
-	if !ok || at != nil && *at != mac {
+	if !ok || at != nil && *at != mac || at == nil && w.deaf {
 		return
 	}
-	a := wire.Advertisement{Target: target, Solicited: true, Override: at == nil && !w.stale, MAC: &mac}
+	a := wire.Advertisement{Target: target, Solicited: true, Override: at == nil && !w.stale, MAC: &mac, Ethernet: mac}
 	if at != nil {
 		a.MAC = nil // as Linux does
 	}
 	go w.prober.Advertised(on, a)
 }
 
-func (w *world) Advertise(to port.Requester, target netip.Addr) error {
+func (w *world) Advertise(to port.Requester, target netip.Addr, override bool) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.sent = append(w.sent, fmt.Sprintf("%s! %v to %v %v", to.On.Name, target, to.Addr, to.MAC))
+	if override {
+		w.sent = append(w.sent, fmt.Sprintf("%s! %v to all", to.On.Name, target))
+	} else {
+		w.sent = append(w.sent, fmt.Sprintf("%s! %v to %v %v", to.On.Name, target, to.Addr, to.MAC))
+	}
 	return nil
+}
+
+func (w *world) conflict(target netip.Addr, at, other port.Location, tested bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := fmt.Sprintf("%v on %s %v and %s %v", target, at.On.Name, at.MAC, other.On.Name, other.MAC)
+	if tested {
+		s += " tested"
+	}
+	w.conflicts = append(w.conflicts, s)
 }
 
 func (w *world) publish(_ string, data []byte) error {
@@ -167,9 +194,6 @@ func (w *world) kept() []string {
 	for target, index := range w.routes {
 		list = append(list, fmt.Sprintf("%v via %d", target, index))
 	}
-	for proxy := range w.proxies {
-		list = append(list, "proxy "+proxy)
-	}
 	slices.Sort(list)
 	return list
 }
@@ -206,9 +230,11 @@ func (w *world) expectResults(want ...string) {
 
 // newWorld makes a prober with slaves s1 and s2 (10, 11) and a master m0 (50), and a
 // keeper of host routes.
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T) *world { return newWorldWith(t, false) }
+
+func newWorldWith(t *testing.T, dad bool) *world {
 	w := &world{t: t, hosts: map[string]schemas.MAC{}, prefix: netip.MustParsePrefix("2001:db8::/64"),
-		routes: map[netip.Addr]int{}, proxies: map[string]bool{}}
+		routes: map[netip.Addr]int{}, heard: map[string]*schemas.MAC{}}
 	var links []iface.Link
 	for name, index := range map[string]int{"s1": 10, "s2": 11, "m0": 50} {
 		links = append(links, iface.Link{Name: name, Index: index, Type: "ether", MAC: schemas.MAC{2, 1, 0, 0, 0, byte(index)},
@@ -229,13 +255,13 @@ func newWorld(t *testing.T) *world {
 		p.Echo = func(netip.Addr, uint16, uint64) error { return nil }
 	}
 	w.ports.Store(ports)
-	w.keeper = New(Config{Route: true, Proxy: true, Verify: time.Second}, w, &w.ports, NewMetrics(registry), log)
-	w.prober = probe.New(probe.Config{Host: "r1", Rate: 1000, HoldDown: 3 * time.Second, Timeout: 3 * time.Second, Proxy: true},
+	w.keeper = New(Config{Route: true, Proxy: true, Verify: time.Second, Conflict: w.conflict}, w, &w.ports, NewMetrics(registry), notice.New(log, time.Now), log)
+	w.prober = probe.New(probe.Config{Host: "r1", Rate: 1000, HoldDown: 3 * time.Second, Timeout: 3 * time.Second, Proxy: true, DAD: dad},
 		probe.Deps{Log: log, Metrics: probe.NewMetrics(registry), Ports: &w.ports, ND: w, Kernel: w, Locations: w.keeper, Publish: w.publish})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error)
 	go func() { w.prober.Run(ctx); ended <- nil }()
-	go func() { ended <- w.keeper.Run(ctx, w.prober) }()
+	go func() { ended <- w.keeper.Run(ctx, quick{w.prober, w}) }()
 	t.Cleanup(func() {
 		cancel()
 		for range 2 {
@@ -250,12 +276,27 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
+// quick is a prober that has hosts answer before the keeper goes on, if the world is quick.
+type quick struct {
+	*probe.Prober
+	world *world
+}
+
+func (q quick) Verify(target netip.Addr, at port.Location) {
+	q.Prober.Verify(target, at)
+	if q.world.quick {
+		time.Sleep(time.Nanosecond) // of the bubble's clock: it passes when all others wait
+	}
+}
+
 // advance puts the bubble's clock forward.
 func advance(d time.Duration) { <-time.After(d) }
 
 const (
 	roamer = "2001:db8::42"
 	source = "2001:db8::ff"
+	// linkLocal is a requester that has no host route.
+	linkLocal = "fe80::1234"
 )
 
 // numbered makes an address of a number.
@@ -285,6 +326,6 @@ func (w *world) solicited(id, target, on, from string) {
 func (w *world) hint(target string, on *port.Port) { w.keeper.Hint(netip.MustParseAddr(target), on) }
 
 var (
-	behind1 = []string{roamer + " via 10", "proxy " + roamer + " 50"}
-	behind2 = []string{roamer + " via 11", "proxy " + roamer + " 50"}
+	behind1 = []string{roamer + " via 10"}
+	behind2 = []string{roamer + " via 11"}
 )

@@ -1,145 +1,133 @@
 package hostroute
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/ndmon/ndmon/pinger/port"
 	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/schemas/iface"
 )
 
 // maxEntries bounds the entries. A station may have as many as it leaves free.
 const maxEntries = 4096
 
-// treatment says which entries a target gets that was found behind a port.
+// treatment says what a target gets that was found behind a port.
 type treatment uint8
 
 const (
 	ignored treatment = iota // nothing: no master's link has its prefix
 	located                  // an entry without route: the kernel looks for it there by itself
-	routed                   // a route and proxy entries: the kernel would look on a master's link
+	routed                   // a route: the kernel would look on a master's link
 )
 
-// treatment ignores addresses that are on-link at no master: whatever address a host
-// claims, it attracts only traffic that could go to a master's link.
-func (k *Keeper) treatment(target netip.Addr, on *port.Port) treatment {
+// treat returns the treatment of a target that was found behind a port, and the other
+// masters on whose links its prefix is. It ignores addresses that are on-link at no master:
+// whatever address a host claims, it attracts only traffic that could go to a master's link.
+func (k *Keeper) treat(target netip.Addr, on *port.Port) (t treatment, masters []int) {
 	link, err := k.kernel.LinkOf(target)
+	if err != nil {
+		return ignored, nil
+	}
+	for _, m := range k.ports.Load().Masters {
+		if m.Index == 0 || m.Index == on.Index {
+			continue
+		}
+		onLink := link == m.Index
+		if !onLink {
+			onLink, _ = k.kernel.OnLink(target, m.Index)
+		}
+		if onLink {
+			masters = append(masters, m.Index)
+		}
+	}
+	_, routedThere := k.leads(target, on)
 	switch {
-	case err != nil:
-		return ignored
-	case link == on.Index:
-		return located
+	case link == on.Index, routedThere:
+		return located, masters
+	case len(masters) > 0:
+		return routed, masters
 	}
-	for _, m := range k.masters(on) {
-		if link == m.Index {
-			return routed
-		}
-		if onLink, err := k.kernel.OnLink(target, m.Index); err == nil && onLink {
-			return routed
-		}
-	}
-	return ignored
+	return ignored, nil
 }
 
-// masters returns the masters that exist, except for the port itself.
-func (k *Keeper) masters(except *port.Port) []*port.Port {
-	return slices.DeleteFunc(slices.Clone(k.ports.Load().Masters), func(m *port.Port) bool { return m.Index == 0 || m.Index == except.Index })
+// masters returns the masters of an entry that exist.
+func (k *Keeper) masters(e *entry) []*port.Port {
+	return slices.DeleteFunc(slices.Clone(k.ports.Load().Masters), func(m *port.Port) bool { return !slices.Contains(e.masters, m.Index) })
 }
 
-// add makes an entry for a target that was found; nil if it gets none.
-func (k *Keeper) add(target netip.Addr, at port.Location, now time.Time) *entry {
-	if free := maxEntries - len(k.byTarget); free <= 0 || at.MAC != nil && k.byMAC[*at.MAC] >= free {
-		k.metrics.refused.Inc()
-		k.log.Debug("no host route for a target: there are too many, or too many to its Ethernet address", "target", target, "host_routes", len(k.byTarget), "ethernet", at.MAC)
-		return nil
+// review updates an entry after interfaces, addresses or routes have changed.
+func (k *Keeper) review(e *entry, now time.Time) {
+	if e.claim {
+		return
 	}
-	treatment := k.treatment(target, at.On)
-	if treatment == ignored {
-		k.log.Debug("no host route for a target: its prefix is on-link at no master", "target", target, "slave", at.On.Name)
-		return nil
+	treatment, masters := k.treat(e.target, e.at.On)
+	switch {
+	case e.tunnel && !k.Tunnelled(e.target, e.at.On):
+		k.leftTunnel(e)
+		return
+	case treatment == ignored:
+		k.remove(e, "its prefix is on-link at no master any more")
+		k.unrouted.add(&event{kind: targetFound, target: e.target, at: e.at}, now) // the prefix may come back
+		return
+	case treatment == located && !e.direct:
+		k.failed("removing", e, k.uninstall(e))
 	}
-	e := &entry{target: target, at: port.Location{On: at.On}, direct: treatment == located, answered: now}
-	if err := k.install(e, now); err != nil {
-		k.failed("adding", e, err)
-		return nil
-	}
-	k.setMAC(e, at.MAC)
-	k.change(func() { k.byTarget[target] = e })
-	k.count()
-	return e
+	k.change(func() { e.direct, e.masters = treatment != routed, masters })
+	e.tunnel = k.Tunnelled(e.target, e.at.On)
+	// The kernel removes routes when an interface goes down, which may be up again by now.
+	k.assure(e, now)
 }
 
-func (k *Keeper) logAdded(e *entry, now time.Time) {
+func (k *Keeper) logAdded(e *entry) {
 	if e.direct {
 		k.log.Debug("the kernel itself looks for the target where it is", "target", e.target, "on", e.at.On.Name)
 	} else {
-		k.info(now, "host route added", "target", e.target, "slave", e.at.On.Name, "ethernet", e.at.MAC, "route", k.cfg.Route, "proxy", k.cfg.Proxy)
+		k.log.Debug("host route added", "target", e.target, "slave", e.at.On.Name, "ethernet", e.at.MAC, "route", k.cfg.Route, "proxy", k.cfg.Proxy)
 	}
-}
-
-// mostLines is how many lines per second are logged at level info: any host can claim as
-// many addresses as it likes.
-const mostLines = 20
-
-// info logs a change of a host route.
-func (k *Keeper) info(now time.Time, message string, args ...any) {
-	if now.Sub(k.linesSince) >= time.Second {
-		k.linesSince, k.lines = now, 0
-	}
-	level := slog.LevelInfo
-	if k.lines++; k.lines > mostLines {
-		level = slog.LevelDebug
-	}
-	if k.lines == mostLines+1 {
-		k.log.Info("many host routes change in this second; the others are logged at level debug")
-	}
-	k.log.Log(context.Background(), level, message, args...)
 }
 
 // move has an entry follow its target.
 func (k *Keeper) move(e *entry, to port.Location, now time.Time) {
-	from := e.at.On
-	direct, err := k.leave(e, to.On)
-	k.failed("removing", e, err)
+	from, claim := e.at.On, e.claim
+	onLink, _ := k.kernel.OnLink(e.target, to.On.Index)
+	if _, routed := k.leads(e.target, to.On); onLink || routed {
+		k.failed("removing", e, k.uninstall(e)) // otherwise the new route replaces it
+	}
+	treatment, masters := k.treat(e.target, to.On)
 	k.change(func() {
-		e.at.On, e.direct, e.answered, e.searching, e.rival = to.On, direct, now, false, nil
+		e.at.On, e.at.Proxied, e.direct, e.masters, e.answered, e.searching, e.claim = to.On, to.Proxied, treatment != routed, masters, now, false, false
 	})
+	e.rival, e.placed, e.moved, e.idle, e.tunnel = nil, now, true, false, k.Tunnelled(e.target, to.On)
 	k.setMAC(e, to.MAC)
 	if err := k.install(e, now); err != nil {
 		k.failed("adding", e, err)
 		k.remove(e, "its host route cannot be added")
 		return
 	}
+	k.resend(e, now)
+	k.depart(e, from, now)
+	k.settle(e)
+	if claim {
+		k.logAdded(e)
+		return
+	}
 	k.metrics.moved.Inc()
-	k.info(now, "target moved", "target", e.target, "from", from.Name, "to", to.On.Name, "ethernet", to.MAC)
-}
-
-// leave removes what would be wrong when the target is behind another port, and reports
-// whether the kernel itself looks for it there. A route that will be replaced stays.
-func (k *Keeper) leave(e *entry, to *port.Port) (direct bool, err error) {
-	if onLink, _ := k.kernel.OnLink(e.target, to.Index); onLink {
-		err = k.uninstall(e)
-		return k.treatment(e.target, to) == located, err
-	}
-	if k.cfg.Proxy {
-		err = k.kernel.RemoveProxy(e.target, to.Index) // with several masters
-	}
-	return false, err
+	k.notices.Info("target moved", "target", e.target, "from", from.Name, "to", to.On.Name, "ethernet", to.MAC)
 }
 
 // remove removes an entry.
 func (k *Keeper) remove(e *entry, why string) {
+	e.follow(false)
 	k.change(func() { delete(k.byTarget, e.target) })
 	k.setMAC(e, nil)
 	k.count()
 	k.failed("removing", e, k.uninstall(e))
 	if !e.direct {
-		k.info(time.Now(), "host route removed", "target", e.target, "slave", e.at.On.Name, "why", why)
+		k.log.Debug("host route removed", "target", e.target, "slave", e.at.On.Name, "why", why)
 	}
 }
 
@@ -163,44 +151,52 @@ func (k *Keeper) failed(doing string, e *entry, err error) {
 	}
 }
 
-// install makes the kernel's part of an entry: first the route, so that a host that
-// learns of the target reaches it.
+// install makes the route of an entry, or makes sure that it is there.
 func (k *Keeper) install(e *entry, now time.Time) error {
 	e.assured = now
-	if e.direct {
+	if e.direct || !k.cfg.Route {
 		return nil
 	}
-	if k.cfg.Route {
-		if err := k.kernel.SetRoute(e.target, e.at.On.Index); err != nil {
-			return err
+	return k.kernel.SetRoute(e.target, e.at.On.Index)
+}
+
+// resend has the packets routed again that wait on the masters' links for a target that has
+// got a route elsewhere.
+func (k *Keeper) resend(e *entry, now time.Time) {
+	if e.direct || !k.cfg.Route {
+		return
+	}
+	var from []*iface.Link
+	for _, p := range k.ports.Load().All() {
+		if p.ND && p.Link != nil {
+			from = append(from, p.Link)
 		}
 	}
-	return k.proxies(e, k.kernel.SetProxy)
+	if len(from) > maxResendPorts {
+		return
+	}
+	for _, m := range k.masters(e) {
+		if !m.ND || m.Why != "" || k.resent.Counted(now) == maxResent {
+			continue
+		}
+		waiting, err := k.kernel.Resend(e.target, m.Index, from)
+		if err != nil {
+			k.log.Debug("the first packets for a target are lost", "target", e.target, "error", err)
+		} else if waiting {
+			k.metrics.resent.Inc()
+		}
+		if waiting {
+			k.resent.Count(now)
+		}
+	}
 }
 
-// uninstall removes the kernel's part of an entry: first the proxy entries, so that no
-// more hosts learn of the target.
+// uninstall removes the route of an entry.
 func (k *Keeper) uninstall(e *entry) error {
-	if e.direct {
+	if e.direct || !k.cfg.Route {
 		return nil
 	}
-	err := k.proxies(e, k.kernel.RemoveProxy)
-	if k.cfg.Route {
-		err = errors.Join(err, k.kernel.RemoveRoute(e.target, e.at.On.Index))
-	}
-	return err
-}
-
-// proxies changes the proxy entries for a target on all masters.
-func (k *Keeper) proxies(e *entry, change func(target netip.Addr, index int) error) error {
-	if !k.cfg.Proxy {
-		return nil
-	}
-	var errs []error
-	for _, m := range k.masters(e.at.On) {
-		errs = append(errs, change(e.target, m.Index))
-	}
-	return errors.Join(errs...)
+	return k.kernel.RemoveRoute(e.target, e.at.On.Index)
 }
 
 // setMAC sets the station that has a target; nil if unknown.

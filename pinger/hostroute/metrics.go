@@ -7,8 +7,8 @@ import (
 
 // Metrics are the metrics of a Keeper.
 type Metrics struct {
-	routes                  prometheus.Gauge
-	moved, refused, dropped prometheus.Counter
+	routes                                prometheus.Gauge
+	moved, refused, dropped, lost, resent prometheus.Counter
 }
 
 // NewMetrics registers the metrics. It panics if they are registered already.
@@ -26,6 +26,14 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		refused: auto.NewCounter(prometheus.CounterOpts{
 			Name: "nd_pinger_host_routes_refused_total",
 			Help: "Targets that were found and have no host route because there are too many, or too many to one Ethernet address.",
+		}),
+		lost: auto.NewCounter(prometheus.CounterOpts{
+			Name: "nd_pinger_host_routes_lost_total",
+			Help: "Host routes that another program has removed. The pinger makes them again.",
+		}),
+		resent: auto.NewCounter(prometheus.CounterOpts{
+			Name: "nd_pinger_host_routes_resent_total",
+			Help: "Targets for which packets waited on a master until they had a host route, and were then routed again.",
 		}),
 		dropped: auto.NewCounter(prometheus.CounterOpts{
 			Name: "nd_pinger_host_route_hints_dropped_total",

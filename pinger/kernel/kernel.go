@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// routeProtocol marks the pinger's rules, routes and proxy entries: the originator of
+// routeProtocol marks the pinger's rules and routes: the originator of
 // rtnetlink(7), one that /etc/iproute2/rt_protos assigns to no program. Entries with
 // another one are never touched.
 const routeProtocol = 78
@@ -22,6 +22,9 @@ type Kernel struct {
 	handle *netlink.Handle
 	// neighbours receives changes of neighbours; nil if they are not followed.
 	neighbours *nl.NetlinkSocket
+	routes     *nl.NetlinkSocket // receives changes of routes and rules
+	peers      peers
+	queues     []int // interfaces where Resend has added clsact
 	*socket
 }
 
@@ -39,6 +42,9 @@ func Open(neighbours bool) (k *Kernel, err error) {
 			return nil, fmt.Errorf("subscribing to changes of neighbours (rtnetlink): %w", err)
 		}
 	}
+	if k.routes, err = subscribeRoutes(); err != nil {
+		return nil, err
+	}
 	if k.handle, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
 		return nil, fmt.Errorf("opening an rtnetlink socket: %w", err)
 	}
@@ -48,10 +54,15 @@ func Open(neighbours bool) (k *Kernel, err error) {
 
 // Close closes the sockets.
 func (k *Kernel) Close() {
+	k.peers.close()
 	if k.neighbours != nil {
 		k.neighbours.Close()
 	}
+	if k.routes != nil {
+		k.routes.Close()
+	}
 	if k.socket != nil {
+		k.closeQueues()
 		k.socket.close()
 	}
 	if k.handle != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/ndmon/ndmon/deploy/lab"
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -117,6 +118,40 @@ func TestLinkOf(t *testing.T) {
 	}
 }
 
+func TestLeads(t *testing.T) {
+	router, peer, k := newRouter(t)
+	router.Tun("tun0", peer, "tun0")
+	addRoute(t, router, "2001:db8:1::40/124", "tun0", "")
+	addRoute(t, router, "2001:db8:1::50/124", "tun0", "2001:db8:1::41") // a gateway at the other end
+	addRoute(t, router, "2001:db8:1::4f/128", "s1", "")                 // more specific, elsewhere
+	addRoute(t, router, "2001:db8:3::/48", "tun0", "")
+	addRoute(t, router, "::/0", "tun0", "")
+	host, tun0 := netip.MustParseAddr(onHost2), router.Index("tun0")
+	leads := func(want bool, targets ...string) {
+		t.Helper()
+		for _, target := range targets {
+			if peer, routed, err := k.Leads(netip.MustParseAddr(target), tun0, router.Index("m0")); err != nil || peer != want || routed != want {
+				t.Errorf("%s: %v, %v, %v, want %v", target, peer, routed, err, want)
+			}
+		}
+	}
+	leads(true, onHost2, "2001:db8:1::51")
+	leads(false, onHost1, "2001:db8:1::4f", "2001:db8:3::1", "2001:4860:4860::8888")
+	// A host route that we have made hides neither this route nor that there is none.
+	for _, target := range []netip.Addr{host, netip.MustParseAddr(onHost1)} {
+		if err := k.SetRoute(target, router.Index("s1")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	leads(true, onHost2)
+	leads(false, onHost1)
+	// The same prefix on both is not enough.
+	addRoute(t, router, "2001:db8:1::/64", "tun0", "")
+	leads(false, onHost1)
+	router.Delete("tun0")
+	leads(false, onHost2)
+}
+
 // hostRoutes lists the routes to hosts of a namespace.
 func hostRoutes(t *testing.T, ns *lab.Namespace) []string {
 	t.Helper()
@@ -153,11 +188,12 @@ func TestHostRoutesNextToThoseOfOthers(t *testing.T) {
 		if err := k.SetRoute(target, s2); err != nil {
 			t.Fatal(err)
 		}
-		if err := k.SetProxy(target, m0); err != nil {
-			t.Fatal(err)
-		}
 	}
-	check(t, "proxy entries", router.Proxies(), []string{"m0 " + onHost1 + " proto 0", "m0 " + onHost2 + " proto 78"})
+	// An earlier version has left this behind.
+	if _, err := k.request(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_ACK, &netlink.Ndmsg{Family: unix.AF_INET6, Index: uint32(m0), State: unix.NUD_PERMANENT, Flags: netlink.NTF_PROXY},
+		nl.NewRtAttr(netlink.NDA_DST, ours.AsSlice()), nl.NewRtAttr(netlink.NDA_PROTOCOL, []byte{routeProtocol})); err != nil {
+		t.Fatal(err)
+	}
 	want := append([]string{
 		fmt.Sprintf("%v dev %d proto 78 metric 4861", ours, s2),
 		fmt.Sprintf("%v dev %d proto 78 metric 4861", theirs, s2),
@@ -186,14 +222,13 @@ func TestHostRoutesNextToThoseOfOthers(t *testing.T) {
 		check(t, "routes after the sweep", hostRoutes(t, router), before)
 		check(t, "proxy entries after the sweep", router.Proxies(), theirProxy)
 		for _, err := range []error{
-			k.RemoveRoute(theirs, s2), k.RemoveProxy(theirs, m0), // and nothing is left of ours
-			k.RemoveRoute(ours, 9999), k.RemoveProxy(ours, 9999),
+			k.RemoveRoute(theirs, s2), // and nothing is left of ours
+			k.RemoveRoute(ours, 9999),
 		} {
 			if err != nil {
 				t.Error(err)
 			}
 		}
-		check(t, "proxy entries after removing ours", router.Proxies(), theirProxy)
 		owned.Close()
 	}
 }

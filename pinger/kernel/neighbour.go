@@ -16,7 +16,7 @@ import (
 // reachable is set if its reachability was confirmed within ReachableTime (RFC 4861,
 // section 7.3.2: REACHABLE); mac is nil if the table has none.
 func (k *Kernel) Neighbour(addr netip.Addr, index int) (reachable bool, mac *schemas.MAC, err error) {
-	entry, err := k.neighbourEntry(addr, index, 0)
+	entry, err := k.neighbourEntry(addr, index)
 	if entry == nil || err != nil {
 		return false, nil, err
 	}
@@ -27,21 +27,25 @@ func (k *Kernel) Neighbour(addr netip.Addr, index int) (reachable bool, mac *sch
 	return entry.State&unix.NUD_REACHABLE != 0, mac, nil
 }
 
-// neighbourEntry returns the entry for an address on an interface, with NTF_PROXY in
-// flags the proxy entry; nil if there is none. It needs Linux 5.0.
-func (k *Kernel) neighbourEntry(addr netip.Addr, index int, flags uint8) (*neighbour, error) {
+// neighbourEntry returns the entry for an address on an interface, nil if there is none. It
+// needs Linux 5.0.
+func (k *Kernel) neighbourEntry(addr netip.Addr, index int) (*netlink.Neigh, error) {
 	answers, err := k.request(unix.RTM_GETNEIGH, 0,
-		&netlink.Ndmsg{Family: unix.AF_INET6, Index: uint32(index), Flags: flags}, nl.NewRtAttr(netlink.NDA_DST, addr.AsSlice()))
+		&netlink.Ndmsg{Family: unix.AF_INET6, Index: uint32(index)}, nl.NewRtAttr(netlink.NDA_DST, addr.AsSlice()))
 	if errors.Is(err, unix.ENOENT) {
 		return nil, nil
 	}
 	if err == nil && len(answers) != 1 {
 		err = fmt.Errorf("%d answers", len(answers))
 	}
+	var entry *netlink.Neigh
+	if err == nil {
+		entry, err = netlink.NeighDeserialize(answers[0])
+	}
 	if err != nil {
 		return nil, fmt.Errorf("neighbour %v on interface %d (rtnetlink): %w", addr, index, err)
 	}
-	return parseNeighbour(answers[0])
+	return entry, nil
 }
 
 // neighbour is an entry with what netlink leaves out.

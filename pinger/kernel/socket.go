@@ -14,7 +14,8 @@ import (
 // library allocates 64 kB for each answer. It is not the library's socket either, so it
 // never waits for a dump of that.
 type socket struct {
-	fd int
+	fd   int
+	port uint32 // its address, which notifications of what it has changed carry
 
 	mu       sync.Mutex
 	seq      uint32
@@ -27,7 +28,18 @@ func openSocket() (*socket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening an rtnetlink socket: %w", err)
 	}
-	return &socket{fd: fd}, nil
+	s := &socket{fd: fd}
+	// Now, not with the first request, it gets an address.
+	err = unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
+	if err == nil {
+		var own unix.Sockaddr
+		if own, err = unix.Getsockname(fd); err == nil {
+			s.port = own.(*unix.SockaddrNetlink).Pid
+			return s, nil
+		}
+	}
+	unix.Close(fd)
+	return nil, fmt.Errorf("binding an rtnetlink socket: %w", err)
 }
 
 func (s *socket) close() error { return unix.Close(s.fd) }

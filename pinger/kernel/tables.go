@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/ndmon/ndmon/schemas/iface"
 	"github.com/vishvananda/netlink"
@@ -247,4 +248,23 @@ func (k *Kernel) Routed() (map[int]bool, error) {
 		return nil, fmt.Errorf("listing routes (rtnetlink): %w", err)
 	}
 	return indexes, nil
+}
+
+// PrecedingRules describes the rules of other programs that precede those of Tables, and
+// so may hide the tables.
+func (k *Kernel) PrecedingRules() string {
+	rules, err := complete(func() ([]netlink.Rule, error) { return k.handle.RuleList(netlink.FAMILY_V6) })
+	var list []string
+	for i := range rules {
+		if r := &rules[i]; r.Priority <= rulePriority && r.Protocol != routeProtocol && r.Table != unix.RT_TABLE_LOCAL {
+			list = append(list, r.String())
+		}
+	}
+	switch {
+	case err != nil:
+		return err.Error()
+	case list == nil:
+		return "there is none"
+	}
+	return strings.Join(list[:min(len(list), 5)], "; ")
 }

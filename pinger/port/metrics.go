@@ -15,7 +15,9 @@ type Metrics struct {
 // looked up while a probe is sent.
 type Counters struct {
 	Echoes, Solicitations, Advertisements prometheus.Counter
-	Reachable, Unreachable, Failed        prometheus.Counter
+	// Those are of neighbours, these of routers.
+	RouterSolicitations, RouterAdvertisements prometheus.Counter
+	Reachable, Unreachable, Failed            prometheus.Counter
 }
 
 // NewMetrics registers the metrics. It panics if they are registered already.
@@ -24,7 +26,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	return &Metrics{
 		sent: auto.NewCounterVec(prometheus.CounterOpts{
 			Name: "nd_pinger_sent_total",
-			Help: "Frames that the kernel accepted, by slave and kind: solicitation, echo, or advertisement for a target behind another interface.",
+			Help: "Frames that the kernel accepted, by slave and kind: solicitation, echo, advertisement for a target behind another interface, router_solicitation, or router_advertisement.",
 		}, []string{"slave", "kind"}),
 		probes: auto.NewCounterVec(prometheus.CounterOpts{
 			Name: "nd_pinger_probes_total",
@@ -35,12 +37,14 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 
 func (m *Metrics) counters(name string) *Counters {
 	return &Counters{
-		Echoes:         m.sent.WithLabelValues(name, "echo"),
-		Solicitations:  m.sent.WithLabelValues(name, "solicitation"),
-		Advertisements: m.sent.WithLabelValues(name, "advertisement"),
-		Reachable:      m.probes.WithLabelValues(name, "reachable"),
-		Unreachable:    m.probes.WithLabelValues(name, "unreachable"),
-		Failed:         m.probes.WithLabelValues(name, "error"),
+		Echoes:               m.sent.WithLabelValues(name, "echo"),
+		Solicitations:        m.sent.WithLabelValues(name, "solicitation"),
+		Advertisements:       m.sent.WithLabelValues(name, "advertisement"),
+		RouterSolicitations:  m.sent.WithLabelValues(name, "router_solicitation"),
+		RouterAdvertisements: m.sent.WithLabelValues(name, "router_advertisement"),
+		Reachable:            m.probes.WithLabelValues(name, "reachable"),
+		Unreachable:          m.probes.WithLabelValues(name, "unreachable"),
+		Failed:               m.probes.WithLabelValues(name, "error"),
 	}
 }
 

@@ -3,6 +3,7 @@ package port
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/iface"
@@ -38,6 +39,8 @@ type Port struct {
 type Location struct {
 	On  *Port
 	MAC *schemas.MAC // nil if unknown
+	// Proxied: another router answered for it (RFC 4861, section 7.2.8).
+	Proxied bool
 }
 
 // Requester is a station that solicited for a target.
@@ -47,16 +50,43 @@ type Requester struct {
 	MAC  schemas.MAC
 }
 
-func newPort(l *iface.Link) *Port {
-	p := &Port{Name: l.Name, Index: l.Index, MAC: l.MAC, Link: l}
+// newPort makes the Port of an interface; master says that it is a master and not a slave.
+func newPort(l *iface.Link, master bool) *Port {
+	p := &Port{Name: l.Name, Index: l.Index, MAC: l.MAC, Link: l, Master: master}
 	p.ND = l.Ethernet() && l.Flags&unix.IFF_NOARP == 0 && l.MAC != schemas.MAC{}
-	p.Source, p.Why = source(l)
+	if l.Port() {
+		p.Why = portOf(l, p.Kind())
+	} else {
+		p.Source, p.Why = source(l, p.ND)
+	}
 	return p
+}
+
+// Kind returns "slave", or "master" for a master that is not a slave too.
+func (p *Port) Kind() string {
+	if p.Master {
+		return "master"
+	}
+	return "slave"
+}
+
+// named reports whether the interface has the name or the alternative name.
+func (p *Port) named(name string) bool {
+	return p.Name == name || p.Link != nil && slices.Contains(p.Link.AltNames, name)
 }
 
 // Same reports whether two ports are the same interface in the same condition.
 func (p *Port) Same(o *Port) bool {
 	return p.Name == o.Name && p.Index == o.Index && p.Source == o.Source && p.MAC == o.MAC && p.ND == o.ND && p.Why == o.Why
+}
+
+// portOf says which interface the user of a port may have meant. What hosts send to a port is
+// received by the bridge, so that none of them is found behind the port.
+func portOf(l *iface.Link, kind string) string {
+	if l.MasterKind == "openvswitch" { // its master is the datapath, which is not the bridge's own interface
+		return fmt.Sprintf("is a port of an Open vSwitch bridge: is the bridge the %s?", kind)
+	}
+	return fmt.Sprintf("is a port of %s: is %s the %s?", l.Master, l.Master, kind)
 }
 
 // source returns the address that packets leave the interface from, or why there is
@@ -66,7 +96,11 @@ func (p *Port) Same(o *Port) bool {
 // global address a host replies by its route to that prefix, which may lead elsewhere,
 // because a router that relays has one /64 on several links. Router advertisements
 // have introduced the router to the target by its link-local address too.
-func source(l *iface.Link) (netip.Addr, string) {
+//
+// Without Neighbor Discovery (nd is false) it prefers a global address: no one forwards a
+// packet from a link-local address to a host behind the other end of a tunnel, and
+// WireGuard drops what comes from an address that is not among the peer's AllowedIPs.
+func source(l *iface.Link, nd bool) (netip.Addr, string) {
 	switch {
 	case l.Loopback():
 		return netip.Addr{}, "is the loopback interface"
@@ -82,13 +116,11 @@ func source(l *iface.Link) (netip.Addr, string) {
 		case !a.Prefix.Addr().Is6():
 		case best == nil,
 			usable(a) && !usable(best),
-			usable(a) == usable(best) && a.Prefix.Addr().IsLinkLocalUnicast() && !best.Prefix.Addr().IsLinkLocalUnicast():
+			usable(a) == usable(best) && a.Prefix.Addr().IsLinkLocalUnicast() == nd && best.Prefix.Addr().IsLinkLocalUnicast() != nd:
 			best = a
 		}
 	}
 	switch {
-	case best == nil && l.Master != "":
-		return netip.Addr{}, fmt.Sprintf("is a port of %s and has no IPv6 address of its own: is %s the slave?", l.Master, l.Master)
 	case best == nil:
 		return netip.Addr{}, fmt.Sprintf("has no IPv6 address of its own (see the sysctl net.ipv6.conf.%s.disable_ipv6)", l.Name)
 	case usable(best):

@@ -22,23 +22,39 @@ func TestSource(t *testing.T) {
 		link iface.Link
 		want string // the address, or part of the reason
 	}{
-		"link-local first":  {iface.Link{Flags: up, Addresses: []iface.Address{global, local}}, "fe80::1"},
-		"global alone":      {iface.Link{Flags: up, Addresses: []iface.Address{global}}, "2001:db8::1"},
-		"tentative":         {iface.Link{Flags: up, Addresses: []iface.Address{addr("fe80::1/64", unix.IFA_F_TENTATIVE)}}, "detection for fe80::1 is under way"},
-		"optimistic":        {iface.Link{Flags: up, Addresses: []iface.Address{addr("fe80::1/64", unix.IFA_F_TENTATIVE|unix.IFA_F_OPTIMISTIC)}}, "fe80::1"},
-		"global is ready":   {iface.Link{Flags: up, Addresses: []iface.Address{addr("fe80::1/64", unix.IFA_F_TENTATIVE), global}}, "2001:db8::1"},
-		"duplicate":         {iface.Link{Flags: up, Addresses: []iface.Address{addr("fe80::1/64", unix.IFA_F_DADFAILED|unix.IFA_F_TENTATIVE)}}, "another host on the link has too"},
-		"down":              {iface.Link{Addresses: []iface.Address{local}}, "is down"},
-		"no carrier":        {iface.Link{Flags: unix.IFF_UP, Addresses: []iface.Address{local}}, "has no carrier"},
-		"loopback":          {iface.Link{Flags: up | unix.IFF_LOOPBACK, Addresses: []iface.Address{local}}, "loopback"},
-		"no address":        {iface.Link{Name: "s1", Flags: up}, "net.ipv6.conf.s1.disable_ipv6"},
-		"port of a bridge":  {iface.Link{Flags: up, Master: "br0"}, "is a port of br0"},
-		"VRF, with address": {iface.Link{Flags: up, Master: "vrf0", Addresses: []iface.Address{local}}, "fe80::1"},
+		"link-local first": {iface.Link{Flags: up, Addresses: []iface.Address{global, local}}, "fe80::1"},
+		"tunnel":           {iface.Link{Flags: up, Addresses: []iface.Address{local, global}}, "2001:db8::1"},
+		"global alone":     {iface.Link{Flags: up, Addresses: []iface.Address{global}}, "2001:db8::1"},
+		"tentative":        {iface.Link{Flags: up, Addresses: []iface.Address{addr("fe80::1/64", unix.IFA_F_TENTATIVE)}}, "detection for fe80::1 is under way"},
+		"optimistic":       {iface.Link{Flags: up, Addresses: []iface.Address{addr("fe80::1/64", unix.IFA_F_TENTATIVE|unix.IFA_F_OPTIMISTIC)}}, "fe80::1"},
+		"global is ready":  {iface.Link{Flags: up, Addresses: []iface.Address{addr("fe80::1/64", unix.IFA_F_TENTATIVE), global}}, "2001:db8::1"},
+		"duplicate":        {iface.Link{Flags: up, Addresses: []iface.Address{addr("fe80::1/64", unix.IFA_F_DADFAILED|unix.IFA_F_TENTATIVE)}}, "another host on the link has too"},
+		"down":             {iface.Link{Addresses: []iface.Address{local}}, "is down"},
+		"no carrier":       {iface.Link{Flags: unix.IFF_UP, Addresses: []iface.Address{local}}, "has no carrier"},
+		"loopback":         {iface.Link{Flags: up | unix.IFF_LOOPBACK, Addresses: []iface.Address{local}}, "loopback"},
+		"no address":       {iface.Link{Name: "s1", Flags: up}, "net.ipv6.conf.s1.disable_ipv6"},
 	}
 	for name, test := range tests {
-		got, why := source(&test.link)
+		got, why := source(&test.link, name != "tunnel")
 		if got.IsValid() != (why == "") || got.IsValid() && got.String() != test.want || !strings.Contains(got.String()+why, test.want) {
 			t.Errorf("%s: source is %v, %q, want %s", name, got, why, test.want)
+		}
+	}
+}
+
+// A port that passes its frames to a bridge is out of use, also with an address of its own.
+func TestPortOf(t *testing.T) {
+	local := []iface.Address{{Prefix: netip.MustParsePrefix("fe80::1/64")}}
+	for kind, want := range map[string]string{
+		"bridge":      "is a port of br0: is br0 the master?",
+		"bond":        "is a port of br0: is br0 the master?",
+		"team":        "is a port of br0: is br0 the master?",
+		"openvswitch": "is a port of an Open vSwitch bridge: is the bridge the master?",
+		"vrf":         "",
+	} {
+		p := newPort(&iface.Link{Flags: unix.IFF_UP | unix.IFF_RUNNING, Master: "br0", MasterKind: kind, Addresses: local}, true)
+		if p.Why != want || p.Source.IsValid() != (want == "") {
+			t.Errorf("port of a %s: source %v, why %q, want %q", kind, p.Source, p.Why, want)
 		}
 	}
 }
@@ -50,6 +66,7 @@ func TestNewSet(t *testing.T) {
 		{Name: "a1", Index: 2, Flags: up, Addresses: []iface.Address{{Prefix: netip.MustParsePrefix("2001:db8::1/64")}}},
 		{Name: "a2", Index: 3},
 		{Name: "m0", Index: 4},
+		{Name: "tun0", Index: 5, Addresses: []iface.Address{{Prefix: netip.MustParsePrefix("2001:db8:1::1/127")}}},
 	}
 	patterns, err := iface.ParsePatterns([]string{"a2", "a*", "2001:db8::/64", "b*", "fd00::/8", "c"})
 	if err != nil {
@@ -75,7 +92,7 @@ func TestNewSet(t *testing.T) {
 	if n := len(st.All()); n != len(st.Slaves)+1 {
 		t.Errorf("%d interfaces, each is one of them once", n)
 	}
-	for addr, want := range map[string]bool{"2001:db8::1": true, "2001:db8::": true, "2001:db8::2": false} {
+	for addr, want := range map[string]bool{"2001:db8::1": true, "2001:db8::": true, "2001:db8::2": false, "2001:db8:1::1": true, "2001:db8:1::": false} {
 		if got := st.Owns(netip.MustParseAddr(addr)); got != want {
 			t.Errorf("%s is own: %v", addr, got)
 		}
@@ -86,7 +103,7 @@ func TestNewSet(t *testing.T) {
 // only for those behind the slaves.
 func TestBehind(t *testing.T) {
 	st := &Set{
-		Slaves:  []*Port{{Name: "s1"}, {Name: "s2"}},
+		Slaves:  []*Port{{Name: "s1", Link: &iface.Link{AltNames: []string{"lan-of-the-first-port"}}}, {Name: "s2"}},
 		Masters: []*Port{{Name: "m0", Master: true}},
 	}
 	for _, test := range []struct {
@@ -99,6 +116,7 @@ func TestBehind(t *testing.T) {
 		{"m0", schemas.In, true, "s1 s2"},
 		{"s1", schemas.In, true, "s2 m0"},
 		{"s1", schemas.In, false, "s2"},
+		{"lan-of-the-first-port", schemas.In, true, "s2 m0"},
 		{"s1", schemas.Out, true, "s2"}, // what the host itself asks behind a slave
 		{"eth9", schemas.Out, true, "s1 s2"},
 		{"", "", true, "s1 s2 m0"},

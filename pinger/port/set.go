@@ -27,17 +27,18 @@ func NewSet(slaves, masters []iface.Pattern, links []iface.Link, metrics *Metric
 		for _, a := range links[i].Addresses {
 			s.own[a.Prefix.Addr()] = struct{}{}
 			// A router has the subnet-router anycast address of its prefixes (RFC
-			// 4291, section 2.6.1).
-			s.own[a.Prefix.Masked().Addr()] = struct{}{}
+			// 4291, section 2.6.1), but between two routers that is the other one's
+			// own address (RFC 6164, section 5.1).
+			if a.Prefix.Bits() < 127 {
+				s.own[a.Prefix.Masked().Addr()] = struct{}{}
+			}
 		}
 	}
-	s.Slaves = selected(slaves, links)
-	s.Masters = selected(masters, links)
+	s.Slaves = selected(slaves, links, false)
+	s.Masters = selected(masters, links, true)
 	for i, m := range s.Masters {
 		if both := slices.IndexFunc(s.Slaves, func(p *Port) bool { return p.Name == m.Name }); both >= 0 {
 			s.Masters[i] = s.Slaves[both]
-		} else {
-			m.Master = true
 		}
 	}
 	for _, p := range s.All() {
@@ -46,7 +47,7 @@ func NewSet(slaves, masters []iface.Pattern, links []iface.Link, metrics *Metric
 	return s
 }
 
-func selected(patterns []iface.Pattern, links []iface.Link) (list []*Port) {
+func selected(patterns []iface.Pattern, links []iface.Link, master bool) (list []*Port) {
 	add := func(p *Port) {
 		if !slices.ContainsFunc(list, func(o *Port) bool { return o.Name == p.Name }) {
 			list = append(list, p)
@@ -57,18 +58,19 @@ func selected(patterns []iface.Pattern, links []iface.Link) (list []*Port) {
 		for i := range links {
 			if pattern.Matches(&links[i]) {
 				found = true
-				add(newPort(&links[i]))
+				add(newPort(&links[i], master))
 			}
 		}
+		why := "is a glob that no interface matches"
 		switch {
 		case found:
+			continue
 		case pattern.Exact():
-			add(&Port{Name: pattern.String(), Why: "does not exist"})
+			why = "does not exist"
 		case pattern.Prefix().IsValid():
-			add(&Port{Name: pattern.String(), Why: "is a prefix that no interface has an address in"})
-		default:
-			add(&Port{Name: pattern.String(), Why: "is a glob that no interface matches"})
+			why = "is a prefix that no interface has an address in"
 		}
+		add(&Port{Name: pattern.String(), Why: why, Master: master})
 	}
 	return list
 }
@@ -84,9 +86,9 @@ func (s *Set) All() []*Port {
 	return list
 }
 
-// Named returns the port of a name, nil if there is none.
+// Named returns the port of a name or alternative name, nil if there is none.
 func (s *Set) Named(name string) *Port {
-	return s.find(func(p *Port) bool { return p.Name == name })
+	return s.find(func(p *Port) bool { return p.named(name) })
 }
 
 // At returns the port that is the interface with an index, nil if there is none.
@@ -110,7 +112,7 @@ func (s *Set) find(is func(*Port) bool) *Port {
 // solicitation.
 func (s *Set) Behind(sol *schemas.Solicitation, proxy bool) []*Port {
 	list := s.Slaves
-	solicited := func(p *Port) bool { return sol != nil && p.Name == sol.Interface }
+	solicited := func(p *Port) bool { return sol != nil && p.named(sol.Interface) }
 	if proxy && (sol == nil || sol.Direction == schemas.In && slices.ContainsFunc(s.Slaves, solicited)) {
 		list = s.All()
 	}
@@ -118,6 +120,16 @@ func (s *Set) Behind(sol *schemas.Solicitation, proxy bool) []*Port {
 		return list
 	}
 	return slices.DeleteFunc(slices.Clone(list), solicited)
+}
+
+// Usable returns the names of the slaves that are usable.
+func (s *Set) Usable() (names []string) {
+	for _, p := range s.Slaves {
+		if p.Why == "" {
+			names = append(names, p.Name)
+		}
+	}
+	return names
 }
 
 // Unusable returns why no command can be carried out, each of which sends one probe

@@ -39,18 +39,26 @@ func (unlimited) TableSize() (entries, most int, err error) { return 0, 0, error
 
 const benchTargets = 64
 
+// socket receives answers.
+type socket interface {
+	Receive(wire.Receiver) error
+	Close() error
+}
+
 // openBench makes a router with a host behind each slave that has all targets, and opens
 // what a prober needs there.
-func openBench(b *testing.B, kind wire.Kind, count int, log *slog.Logger, registry prometheus.Registerer) (ports *port.Set, k *kernel.Kernel, tables *kernel.Tables, sockets []*wire.Echo) {
+func openBench(b *testing.B, kind wire.Kind, count int, log *slog.Logger, registry prometheus.Registerer) (ports *port.Set, k *kernel.Kernel, tables *kernel.Tables, sockets []socket) {
 	router := lab.New(b, "router")
 	router.Sysctl("net.ipv4.ping_group_range", "0 2147483647")
 	names := []string{"s1", "s2"}[:count]
 	for _, name := range names {
 		host := lab.New(b, "host")
 		router.Veth(name, host, "h0")
+		var addresses []string
 		for i := range benchTargets {
-			host.Address("h0", fmt.Sprintf("2001:db8:1::42:%x/64", i))
+			addresses = append(addresses, fmt.Sprintf("2001:db8:1::42:%x/64", i))
 		}
+		host.Address("h0", addresses...)
 		router.LinkLocal(name)
 	}
 	patterns, err := iface.ParsePatterns(names)
@@ -72,11 +80,18 @@ func openBench(b *testing.B, kind wire.Kind, count int, log *slog.Logger, regist
 		var slaves []*iface.Link
 		for _, p := range ports.Slaves {
 			slaves = append(slaves, p.Link)
-			var socket *wire.Echo
-			if socket, err = wire.OpenEcho(kind, p, 1<<15); err != nil {
+			var echo *wire.Echo
+			if echo, err = wire.OpenEcho(kind, p, 1<<15); err != nil {
 				return
 			}
-			p.Echo, sockets = socket.Send, append(sockets, socket)
+			p.Echo, sockets = echo.Send, append(sockets, echo)
+			if kind == wire.Raw {
+				var listener *wire.Listener
+				if listener, err = wire.OpenListener(p, wire.Also{}); err != nil {
+					return
+				}
+				sockets = append(sockets, listener)
+			}
 		}
 		err = tables.Sync(slaves)
 	})

@@ -34,8 +34,15 @@ func (p *Prober) carryOut(cmd *schemas.Relay, refused *refusal) {
 	if v.refused == nil {
 		v.refused = checkCommand(cmd, p.cfg.Host, now)
 	}
-	if v.refused == nil {
+	switch {
+	case v.refused != nil:
+	case cmd.Router == nil:
 		v = p.decide(cmd, now)
+	case p.deps.Routers == nil:
+		v.refused = refuse(routersOff, "Router Advertisements are not relayed: PINGER_RA, or --ra of ndmon, is not set")
+	default:
+		v.outcome = routerMessage
+		p.deps.Routers(cmd)
 	}
 	p.reporter.decided(cmd, v, p.deps.Now().Sub(now))
 }
@@ -70,7 +77,11 @@ func checkCommand(cmd *schemas.Relay, host string, now time.Time) *refusal {
 	case cmd.Host != host && cmd.Host != schemas.EveryHost:
 		return refuse(otherHost, "for host %q, this is %q", cmd.Host, host)
 	}
-	if err := schemas.CheckTarget(cmd.Target); err != nil {
+	if m := cmd.Router; m != nil && m.Message != schemas.RouterAdvertisement && m.Message != schemas.RouterSolicitation {
+		return refuse(malformed, "router message is %q", m.Message)
+	} else if m != nil && cmd.Target != m.Group() {
+		return refuse(badTarget, "target: a router %s goes to %v", m.Message, m.Group())
+	} else if err := schemas.CheckTarget(cmd.Target); m == nil && err != nil {
 		return refuse(badTarget, "target: %v", err)
 	}
 	if !now.Before(cmd.Expires) {

@@ -25,14 +25,15 @@ func (p *Prober) decide(cmd *schemas.Relay, now time.Time) verdict {
 		if on == nil {
 			return verdict{refused: refuse(otherLink, "the solicitation came in on %s, which is neither a slave nor a master (PINGER_SLAVES, PINGER_MASTERS)", sol.Interface)}
 		}
-		if sol.Source.IsUnspecified() {
-			// An answer would take the address from a host that has moved.
-			if located && at.On.Index != on.Index {
-				p.deps.Locations.Doubt(cmd.Target)
-			}
-			return verdict{refused: refuse(duplicateDetection, "duplicate address detection is not answered for others")}
-		}
 		requester = port.Requester{On: on, Addr: sol.Source, MAC: sol.Ethernet}
+		if sol.Source.IsUnspecified() {
+			if v, decided := p.tested(cmd.Target, requester, located, now); decided {
+				return v
+			}
+		}
+	}
+	if requester.On != nil && requester.Addr.IsGlobalUnicast() {
+		p.deps.Locations.Hint(requester.Addr, requester.On) // it has just sent from there
 	}
 	if !located || cmd.Now {
 		l := look{target: cmd.Target, relay: cmd.ID, behind: ports.Behind(sol, p.cfg.Proxy), requester: requester, now: cmd.Now}
@@ -45,12 +46,19 @@ func (p *Prober) decide(cmd *schemas.Relay, now time.Time) verdict {
 		failures, refused := p.begin(&l, now)
 		return verdict{outcome: probed, failures: failures, refused: refused}
 	}
-	if requester.On != nil && requester.On.Index != at.On.Index {
-		if refused := p.advertise(requester, cmd.Target, now); refused != nil {
+	switch {
+	case requester.On == nil:
+	case !p.deps.Locations.Serves(cmd.Target, requester):
+		p.deps.Locations.Await(cmd.Target, requester)
+	default:
+		if refused := p.advertise(requester, cmd.Target, false, now); refused != nil {
 			return verdict{refused: refused}
 		}
 	}
-	if sol != nil && sol.Interface == at.On.Name {
+	if sol == nil {
+		return verdict{outcome: known, at: at}
+	}
+	if on := ports.Named(sol.Interface); on != nil && on.Index == at.On.Index {
 		p.deps.Locations.Doubt(cmd.Target) // on its own link it could have answered itself
 	}
 	return verdict{outcome: known, at: at}

@@ -52,6 +52,7 @@ func (b *bench) Neighbour(netip.Addr, int) (bool, *schemas.MAC, error) {
 	return b.reachable, b.mac, nil
 }
 func (b *bench) TableSize() (entries, most int, err error) { return 10, 1024, nil }
+func (b *bench) PrecedingRules() string                    { return "none" }
 
 func (b *bench) publish(_ string, data []byte) error {
 	var r schemas.Result
@@ -67,10 +68,19 @@ func (b *bench) publish(_ string, data []byte) error {
 // nowhere records no locations.
 type nowhere struct{ Locations }
 
-func (nowhere) Locate(netip.Addr) (at port.Location, ok bool)     { return at, false }
-func (nowhere) Found(netip.Addr, port.Location, []port.Requester) {}
-func (nowhere) Confirm(netip.Addr, port.Location)                 {}
-func (nowhere) Silent(netip.Addr)                                 {}
+func (nowhere) Locate(netip.Addr) (at port.Location, ok bool)                      { return at, false }
+func (nowhere) Found(netip.Addr, port.Location, []port.Requester, func(bool)) bool { return false }
+func (nowhere) Confirm(netip.Addr, port.Location, bool)                            {}
+func (nowhere) Tunnelled(netip.Addr, *port.Port) bool                              { return false }
+func (nowhere) Silent(netip.Addr)                                                  {}
+
+// somewhere has a location of every target while located is set.
+type somewhere struct {
+	nowhere
+	located atomic.Bool
+}
+
+func (s *somewhere) Locate(netip.Addr) (at port.Location, ok bool) { return at, s.located.Load() }
 
 // newBench makes a prober with slaves s1 to sN.
 func newBench(t *testing.T, cfg Config, n int) *bench {

@@ -25,11 +25,11 @@ type look struct {
 	first bool
 }
 
-// Look looks for a target behind ports, without a command. An urgent look ignores the
-// hold-down and takes precedence where the budget is short; others count as the first
-// port's. It reports whether it has begun.
+// Look looks for a target behind ports, without a command and whatever its hold-down is:
+// something says that it is there. An urgent look takes precedence where the budget is
+// short; others count as the first port's. It reports whether it has begun.
 func (p *Prober) Look(target netip.Addr, behind []*port.Port, urgent bool) bool {
-	l := look{target: target, behind: behind, now: urgent, first: urgent}
+	l := look{target: target, behind: behind, now: true, first: urgent}
 	if !urgent {
 		l.source = behind[0].Source
 	}
@@ -57,19 +57,45 @@ func (p *Prober) begin(l *look, now time.Time) (failures []failure, refused *ref
 		p.room.update(now) // which waits for the kernel
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	t, refused := p.admit(l, now)
 	if refused != nil {
+		p.mu.Unlock()
 		return nil, refused
 	}
+	tunnel, failures := p.send(l, t)
+	var requesters []port.Requester
+	var appeared bool
+	if tunnel != nil {
+		t.pending++
+		requesters, appeared = p.targets.found(l.target, tunnel.Name)
+	}
+	if t.pending > 0 || tunnel != nil {
+		t.hold(now, p.cfg.HoldDown)
+		p.waiting.arm(p.deps.Now())
+	}
+	p.mu.Unlock()
+	if tunnel != nil {
+		pr := &probe{target: l.target, on: tunnel, relay: l.relay}
+		p.reporter.answered(pr, answer{})
+		p.deps.Locations.Found(l.target, port.Location{On: tunnel}, requesters, nil)
+		p.logFound(appeared, pr, nil)
+	}
+	return failures, nil
+}
+
+// send sends the first probes of an admitted look. It returns the tunnel that has the
+// target as a peer, nil if there is none: such a target need not answer. p.mu is held.
+func (p *Prober) send(l *look, t *target) (tunnel *port.Port, failures []failure) {
 	p.leaving = p.leaving[:0]
 	sent := p.deps.Now()
 	for _, on := range l.behind {
 		switch {
 		case on.Why != "":
-			failures = append(failures, failure{on, schemas.SlaveDown, on.Name + " " + on.Why})
+			failures = append(failures, failure{on: on, reason: schemas.SlaveDown, why: on.Name + " " + on.Why})
 		case p.solicits(on):
 			p.leaving = append(p.leaving, wire.Solicitation{On: on, Target: l.target})
+		case p.deps.Locations.Tunnelled(l.target, on):
+			tunnel = on
 		case p.waiting.at(position{l.target, on.Index}) == nil: // otherwise the kernel solicits already
 			pr := &probe{sent: sent, seq: uint16(rand.Uint32()), cookie: max(1, rand.Uint64())}
 			if f := p.echo(on, l.target, pr.seq, pr.cookie); f != nil {
@@ -82,18 +108,14 @@ func (p *Prober) begin(l *look, now time.Time) (failures []failure, refused *ref
 	p.solicit(p.leaving)
 	for _, s := range p.leaving {
 		if s.Err != nil {
-			failures = append(failures, *p.notSent(s.On, s.Err))
+			failures = append(failures, *p.notSent(s.On, solicitations, s.Err))
 		} else if waits := p.waiting.at(position{l.target, s.On.Index}); waits != nil {
 			waits.tries = 0 // it waits at least as long as what was sent now
 		} else {
 			p.wait(l, t, s.On, &probe{sent: sent})
 		}
 	}
-	if t.pending > 0 {
-		t.hold(now, p.cfg.HoldDown)
-		p.waiting.arm(p.deps.Now())
-	}
-	return failures, nil
+	return tunnel, failures
 }
 
 // wait has a probe that was sent wait for its answer.
@@ -110,7 +132,7 @@ func (p *Prober) admit(l *look, now time.Time) (*target, *refusal) {
 		return nil, refuse(overBudget, "the pinger is stopping")
 	}
 	t := p.targets.get(l.target)
-	if t.pending > 0 && !l.now {
+	if t.pending > 0 && !l.now && !t.released {
 		t.await(l.requester)
 		return nil, refuse(heldDown, "target %v is being probed", l.target)
 	}
@@ -131,7 +153,7 @@ func (p *Prober) admit(l *look, now time.Time) (*target, *refusal) {
 		return nil, refuse(overBudget, "%d of %d probes of this second are used up (PINGER_RATE), %d of them by this source, and this one takes %d",
 			p.budget.used, len(p.budget.sent), p.budget.bySource[l.source], n)
 	}
-	t.refused, t.answered, t.requesters = time.Time{}, false, t.requesters[:0]
+	t.refused, t.answered, t.released, t.requesters = time.Time{}, false, false, t.requesters[:0]
 	t.await(l.requester)
 	return t, nil
 }

@@ -15,17 +15,19 @@ const (
 	ownAddress
 	duplicateDetection
 	expired
-	farAhead    // expires too far ahead
-	heldDown    // the target was probed recently
-	overBudget  // or too many probes wait
-	notAnswered // location known, but no answer could be sent to the requester
-	outcomes    // the number of them
+	farAhead      // expires too far ahead
+	heldDown      // the target was probed recently
+	overBudget    // or too many probes wait
+	routerMessage // handed over to package advert
+	routersOff    // router messages are not relayed
+	notAnswered   // location known, but no answer could be sent to the requester
+	outcomes      // the number of them
 )
 
 // String returns the value of the counter's label.
 func (o outcome) String() string {
 	return [outcomes]string{"probed", "known", "malformed", "other_host", "other_link", "bad_target", "own_address",
-		"duplicate_address_detection", "expired", "far_ahead", "held_down", "over_budget", "not_answered"}[o]
+		"duplicate_address_detection", "expired", "far_ahead", "held_down", "over_budget", "router_message", "routers_off", "not_answered"}[o]
 }
 
 // refusal says why a command is not carried out, in words that are put together only

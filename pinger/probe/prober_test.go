@@ -1,9 +1,11 @@
 package probe
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"strings"
 	"syscall"
@@ -11,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/ndmon/ndmon/pinger/notice"
 	"github.com/ndmon/ndmon/pinger/wire"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -41,6 +44,47 @@ func TestProberAnswerAndTimeout(t *testing.T) {
 		if got := testutil.ToFloat64(b.deps.Metrics.strayReplies); got != 2 {
 			t.Errorf("%v stray replies, want 2", got)
 		}
+	})
+}
+
+// A target is logged when it is found and when it is lost, and not for each probe.
+func TestProberLogsFoundAndLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{Rate: 10, Timeout: 2 * time.Second}, 2)
+		var log bytes.Buffer
+		at := &somewhere{}
+		b.deps.Locations = at
+		b.deps.Notices = notice.New(slog.New(slog.NewTextHandler(&log, nil)), time.Now)
+		expect := func(want string) {
+			t.Helper()
+			synctest.Wait()
+			if got := log.String(); (got == "") != (want == "") || !strings.Contains(got, want) || strings.Count(got, "\n") > 1 {
+				t.Errorf("the log is %q, want %q", got, want)
+			}
+			log.Reset()
+		}
+		probe := func(answer bool) {
+			b.command("c1", "2001:db8::42")
+			if s := b.senders[1]; answer {
+				b.Replied(b.slaves[1], s.sent[len(s.sent)-1])
+			}
+			advance(3 * time.Second)
+		}
+		probe(false)
+		expect("")
+		probe(true)
+		expect(`level=INFO msg="target found" target=2001:db8::42 on=s2`)
+		probe(true)
+		expect("")
+		b.command("c1", "2001:db8::42")
+		at.located.Store(true) // it was looked for behind other ports only
+		advance(3 * time.Second)
+		expect("")
+		at.located.Store(false)
+		probe(false)
+		expect(`level=INFO msg="target lost" target=2001:db8::42 on=s2`)
+		probe(false)
+		expect("")
 	})
 }
 

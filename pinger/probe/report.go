@@ -42,6 +42,11 @@ type failure struct {
 	on     *port.Port
 	reason schemas.Reason
 	why    string
+	// cause is logged once for a port, unless it is empty. remedy returns what the user
+	// can do. mends: the pinger itself tries to mend it.
+	cause  string
+	remedy func() string
+	mends  bool
 }
 
 // decided reports the verdict on a command.
@@ -162,6 +167,9 @@ func (r *reporter) unanswered(p *probe, waited time.Duration) {
 	r.log.Debug("target did not answer", "slave", p.on.Name, "target", p.target, "relay", p.relay, "waited", waited)
 	r.report(schemas.Result{Relay: p.relay, Target: p.target, Slave: p.on.Name, Status: schemas.Unreachable})
 }
+
+// Report publishes a result of a command that another package carries out.
+func (p *Prober) Report(result schemas.Result) { p.reporter.report(result) }
 
 // usualResult is more than the length of most results, in bytes.
 const usualResult = 512

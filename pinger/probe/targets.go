@@ -29,8 +29,10 @@ type target struct {
 	silent int
 	// refused is when the target was refused for lack of budget.
 	refused time.Time
-	// present: it answered when it was probed last.
-	present bool
+	// behind is the port where it answered when it was probed last; empty if it was silent.
+	behind string
+	// released: it may be looked for again although it is pending.
+	released bool
 	// pending counts the ports behind which it may answer yet.
 	pending int
 	// answered: it has answered the current look.
@@ -42,7 +44,7 @@ type target struct {
 // answered before, or it was refused recently and is solicited again, as a real host
 // does and a scan does not.
 func (t *target) priority(now time.Time) bool {
-	return t.present || !t.refused.IsZero() && now.Sub(t.refused) < repeatWithin
+	return t.behind != "" || !t.refused.IsZero() && now.Sub(t.refused) < repeatWithin
 }
 
 // await notes a requester that gets an answer when the target is found.
@@ -110,35 +112,39 @@ func (ts *targets) forgetOldest() {
 	}
 }
 
-// found notes that a probe for an address was answered, and returns the requesters that
-// wait for it.
-func (ts *targets) found(a netip.Addr) []port.Requester {
+// found notes that a probe for an address was answered behind a port. It returns the requesters
+// that wait for it, and whether it was not present before.
+func (ts *targets) found(a netip.Addr, behind string) (requesters []port.Requester, appeared bool) {
 	t := ts.get(a)
-	requesters := t.requesters
+	requesters, appeared = t.requesters, t.behind == ""
 	t.pending--
-	t.answered, t.present, t.silent, t.requesters = true, true, 0, nil
-	return requesters
+	t.answered, t.behind, t.silent, t.requesters = true, behind, 0, nil
+	return requesters, appeared
 }
 
 // silent notes that a probe for an address, sent at a time, was not answered, and
-// reports whether the address has answered behind no port.
-func (ts *targets) silent(a netip.Addr, sent time.Time, period time.Duration) bool {
+// reports whether the address has answered behind no port. If so, lost is the port where it
+// was present before, unless it is located elsewhere.
+func (ts *targets) silent(a netip.Addr, sent time.Time, period time.Duration, located bool) (everywhere bool, lost string) {
 	t := ts.get(a)
 	t.pending--
 	if t.pending > 0 || t.answered {
-		return false
+		return false, ""
 	}
-	t.silent, t.present, t.requesters = t.silent+1, false, nil
+	t.silent, t.requesters = t.silent+1, nil
+	if !located {
+		lost, t.behind = t.behind, ""
+	}
 	// The hold-down is extended, unless it was released meanwhile.
 	if !t.until.IsZero() {
 		t.until = sent
 		t.hold(sent, period)
 	}
-	return true
+	return true, lost
 }
 
-// release ends the hold-down.
-func (t *target) release() { t.until, t.silent = time.Time{}, 0 }
+// release ends the hold-down, also of a look that is under way.
+func (t *target) release() { t.until, t.silent, t.released = time.Time{}, 0, t.pending > 0 }
 
 // release ends all hold-downs.
 func (ts *targets) release() {

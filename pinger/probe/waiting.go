@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/ndmon/ndmon/pinger/port"
+	"github.com/ndmon/ndmon/schemas"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -26,6 +27,8 @@ type probe struct {
 	seq    uint16
 	cookie uint64
 	done   bool // answered, or never sent
+	// asked is the Ethernet address at which it was sent again; nil for none.
+	asked *schemas.MAC
 }
 
 func (p *probe) position() position { return position{p.target, p.on.Index} }

@@ -27,6 +27,9 @@ const (
 	// the target as a proxy (RFC 4389) does not forward it, because that could
 	// make another relay probe, and so on.
 	hopLimit = 1
+	// tunnelHopLimit lets a router at the other end of a tunnel forward an echo to the
+	// hosts on its links, and back into the tunnel no more than once.
+	tunnelHopLimit = 2
 
 	// An echo request is its header (RFC 4443, section 4.1), a word by which an
 	// administrator recognises it in a capture, and the cookie.
@@ -40,8 +43,7 @@ const (
 type Kind string
 
 // A raw socket needs CAP_NET_RAW, a datagram socket no privilege where the sysctl
-// net.ipv4.ping_group_range allows it. Only a raw socket receives Neighbor
-// Advertisements.
+// net.ipv4.ping_group_range allows it.
 const (
 	Datagram Kind = "udp6"
 	Raw      Kind = "ip6:ipv6-icmp"
@@ -73,7 +75,7 @@ func UsableKind() (Kind, error) {
 type Receiver interface {
 	Advertised(on *port.Port, a Advertisement)
 	Replied(on *port.Port, r EchoReply)
-	// Stray counts a message that is neither.
+	// Stray counts a message that is malformed, or neither.
 	Stray()
 }
 
@@ -85,7 +87,7 @@ type EchoReply struct {
 }
 
 // Echo is an ICMPv6 socket that sends echo requests out of one port, and receives the
-// replies and Neighbor Advertisements that come in on it. It is bound to the port's
+// replies that come in on it. It is bound to the port's
 // address and interface, so that a request leaves through no other interface whatever
 // the routes are, and a reply is received from no other. IPV6_PKTINFO is not enough:
 // with a source address in it the kernel takes the interface as a preference, and
@@ -147,7 +149,11 @@ func (c *Echo) configure(kind Kind, waiting int) error {
 			return fmt.Errorf("filter: %w", err)
 		}
 	}
-	if err := c.conn.SetHopLimit(hopLimit); err != nil {
+	hops := hopLimit
+	if !c.on.ND {
+		hops = tunnelHopLimit
+	}
+	if err := c.conn.SetHopLimit(hops); err != nil {
 		return fmt.Errorf("hop limit: %w", err)
 	}
 	var err error
@@ -172,25 +178,18 @@ func (c *Echo) configure(kind Kind, waiting int) error {
 	return err
 }
 
-// filter delivers Neighbor Advertisements and our own echo replies only. Without it a
-// raw socket gets a copy of every ICMPv6 message.
+// filter delivers our own echo replies only. Without it a raw socket gets a copy of every
+// ICMPv6 message.
 func (c *Echo) filter() error {
 	var types ipv6.ICMPFilter
 	types.SetAll(true)
 	types.Accept(ipv6.ICMPTypeEchoReply)
-	types.Accept(ipv6.ICMPTypeNeighborAdvertisement)
 	if err := c.conn.SetICMPFilter(&types); err != nil {
 		return err
 	}
-	// SKF_NET_OFF in linux/filter.h: offsets from there are in the IPv6 header.
-	const network = 0xfff00000
 	program, err := bpf.Assemble([]bpf.Instruction{
-		bpf.LoadAbsolute{Off: 0, Size: 1}, // the type
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(ipv6.ICMPTypeNeighborAdvertisement), SkipTrue: 2},
 		bpf.LoadAbsolute{Off: 4, Size: 2}, // the identifier
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(c.id), SkipTrue: 2, SkipFalse: 3},
-		bpf.LoadAbsolute{Off: network + 7, Size: 1}, // the hop limit
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: ndHopLimit, SkipFalse: 1},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(c.id), SkipFalse: 1},
 		bpf.RetConstant{Val: math.MaxUint32},
 		bpf.RetConstant{Val: 0},
 	})
@@ -234,16 +233,14 @@ type inbox struct {
 	headers  [maxBatch]mmsghdr
 }
 
-// maxReceived is the longest message that is read, in bytes. An advertisement with more
-// options than that is useless.
-const maxReceived = 256
+// maxReceived is the longest message that is read, in bytes: more than an echo reply has.
+const maxReceived = 2 * echoLen
 
 // Receive passes what comes in to a receiver until the socket is closed, and returns
 // nil then. When receiving fails, it closes the socket and returns the error.
 //
 // The kernel has checked checksum, destination and interface. On a raw socket the filter
-// has checked that it is an echo reply with our identifier, or an advertisement whose hop
-// limit says that it was not forwarded.
+// has checked that it is an echo reply with our identifier.
 func (c *Echo) Receive(to Receiver) error {
 	in := new(inbox)
 	var count int
@@ -265,9 +262,7 @@ func (c *Echo) Receive(to Receiver) error {
 		}
 		for i := range count {
 			message := in.messages[i][:in.headers[i].length]
-			if a, ok := parseAdvertisement(message); ok {
-				to.Advertised(c.on, a)
-			} else if reply, ok := parseReply(netip.AddrFrom16(in.from[i].Addr), message); ok {
+			if reply, ok := parseReply(netip.AddrFrom16(in.from[i].Addr), message); ok {
 				to.Replied(c.on, reply)
 			} else {
 				to.Stray()

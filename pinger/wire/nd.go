@@ -72,15 +72,41 @@ func (s *ND) Solicit(list []Solicitation) {
 }
 
 // Advertise tells a requester that the target is reached through this host (RFC 4861,
-// section 7.2.8). It does not wait.
-func (s *ND) Advertise(to port.Requester, target netip.Addr) error {
+// section 7.2.8). One without a unicast address stands for all stations on the link: the
+// answer to duplicate address detection (section 7.2.4), or an announcement (section
+// 7.2.6). Without override, the target's own advertisement takes precedence. It does not
+// wait.
+func (s *ND) Advertise(to port.Requester, target netip.Addr, override bool) error {
 	b := s.batches.Get().(*batch)
 	defer s.batches.Put(b)
-	// Without Override, so that the target's own advertisement takes precedence.
-	b.put(0, to.On, &message{kind: ipv6.ICMPTypeNeighborAdvertisement, flags: flagSolicited, source: to.On.Source, fromMAC: to.On.MAC,
-		destination: to.Addr, toMAC: to.MAC, target: target, option: optTargetLinkLayer})
+	m := message{kind: ipv6.ICMPTypeNeighborAdvertisement, flags: flagSolicited, source: to.On.Source, fromMAC: to.On.MAC,
+		destination: to.Addr, toMAC: to.MAC, target: target, option: optTargetLinkLayer}
+	if !to.Addr.IsValid() || to.Addr.IsUnspecified() {
+		m.flags, m.destination, m.toMAC = 0, netip.IPv6LinkLocalAllNodes(), schemas.MAC{0x33, 0x33, 0, 0, 0, 1}
+	}
+	if override {
+		m.flags |= flagOverride
+	}
+	b.put(0, to.On, &m)
 	_, err := transfer(unix.SYS_SENDMMSG, uintptr(s.fd), b.headers[:1])
 	return err
+}
+
+// Send sends an ICMPv6 message of Neighbor Discovery from a port's own addresses, and
+// fills in its checksum. It does not wait. The error is unix.EMSGSIZE if the message is
+// larger than the MTU of the link.
+func (s *ND) Send(on *port.Port, to netip.Addr, toMAC schemas.MAC, message []byte) error {
+	f := make([]byte, ethernetLen+ipv6Len, ethernetLen+ipv6Len+len(message))
+	putHeaders(f, toMAC, on.MAC, on.Source, to, len(message))
+	message[2], message[3] = 0, 0
+	binary.BigEndian.PutUint16(message[2:], checksum(on.Source.As16(), to.As16(), message))
+	return unix.Sendto(s.fd, append(f, message...), unix.MSG_DONTWAIT, &unix.SockaddrLinklayer{Protocol: htons(unix.ETH_P_IPV6), Ifindex: on.Index})
+}
+
+// GroupMAC returns the Ethernet address of a multicast group (RFC 2464, section 7).
+func GroupMAC(group netip.Addr) schemas.MAC {
+	b := group.As16()
+	return schemas.MAC{0x33, 0x33, b[12], b[13], b[14], b[15]}
 }
 
 // maxBatch is the number of frames that are sent with one system call at most.
@@ -141,17 +167,9 @@ type message struct {
 type frame [ethernetLen + ipv6Len + ndLen]byte
 
 func (f *frame) put(m *message) {
-	ethernet, ip, nd := f[:ethernetLen], f[ethernetLen:][:ipv6Len], f[ethernetLen+ipv6Len:]
-	copy(ethernet[0:], m.toMAC[:])
-	copy(ethernet[6:], m.fromMAC[:])
-	binary.BigEndian.PutUint16(ethernet[12:], unix.ETH_P_IPV6)
-
+	nd := f[ethernetLen+ipv6Len:]
+	putHeaders(f[:], m.toMAC, m.fromMAC, m.source, m.destination, ndLen)
 	src, dst, target := m.source.As16(), m.destination.As16(), m.target.As16()
-	ip[0] = 6 << 4
-	binary.BigEndian.PutUint16(ip[4:], ndLen)
-	ip[6], ip[7] = unix.IPPROTO_ICMPV6, ndHopLimit
-	copy(ip[8:], src[:])
-	copy(ip[24:], dst[:])
 
 	nd[0], nd[1] = byte(m.kind), 0
 	nd[2], nd[3] = 0, 0
@@ -160,6 +178,19 @@ func (f *frame) put(m *message) {
 	nd[24], nd[25] = m.option, 1
 	copy(nd[26:], m.fromMAC[:])
 	binary.BigEndian.PutUint16(nd[2:], checksum(src, dst, nd))
+}
+
+// putHeaders puts the Ethernet and the IPv6 header of an ND message.
+func putHeaders(f []byte, toMAC, fromMAC schemas.MAC, source, destination netip.Addr, length int) {
+	ip, src, dst := f[ethernetLen:][:ipv6Len], source.As16(), destination.As16()
+	copy(f[0:], toMAC[:])
+	copy(f[6:], fromMAC[:])
+	binary.BigEndian.PutUint16(f[12:], unix.ETH_P_IPV6)
+	ip[0] = 6 << 4
+	binary.BigEndian.PutUint16(ip[4:], uint16(length))
+	ip[6], ip[7] = unix.IPPROTO_ICMPV6, ndHopLimit
+	copy(ip[8:], src[:])
+	copy(ip[24:], dst[:])
 }
 
 // checksum returns the checksum of an ICMPv6 message with an even number of bytes
@@ -183,46 +214,4 @@ func solicitedNode(a netip.Addr) (netip.Addr, schemas.MAC) {
 	b := a.As16()
 	group := [16]byte{0: 0xff, 1: 0x02, 11: 1, 12: 0xff, 13: b[13], 14: b[14], 15: b[15]}
 	return netip.AddrFrom16(group), schemas.MAC{0x33, 0x33, 0xff, b[13], b[14], b[15]}
-}
-
-// Advertisement is a Neighbor Advertisement that came in on a port.
-type Advertisement struct {
-	Target netip.Addr
-	// Solicited is set in an answer to a solicitation. Without it the station
-	// announces itself.
-	Solicited bool
-	// Override is clear if another station answers for the target (RFC 4861,
-	// section 7.2.8), or if the target is an anycast address.
-	Override bool
-	// MAC is the target's; nil if the message does not contain it.
-	MAC *schemas.MAC
-}
-
-// parseAdvertisement parses an ICMPv6 message; ok is false for what a receiver must
-// discard (RFC 4861, section 7.1.2). The kernel has checked the checksum, the socket's
-// filter the hop limit.
-func parseAdvertisement(b []byte) (a Advertisement, ok bool) {
-	const headLen = 24
-	if len(b) < headLen || b[0] != byte(ipv6.ICMPTypeNeighborAdvertisement) || b[1] != 0 {
-		return a, false
-	}
-	a = Advertisement{
-		Target:    netip.AddrFrom16([16]byte(b[8:24])),
-		Solicited: b[4]&flagSolicited != 0,
-		Override:  b[4]&flagOverride != 0,
-	}
-	if a.Target.IsMulticast() {
-		return a, false
-	}
-	for options := b[headLen:]; len(options) > 0; {
-		if len(options) < 2 || options[1] == 0 || int(options[1])*8 > len(options) {
-			return a, false
-		}
-		if options[0] == optTargetLinkLayer && options[1] == 1 && a.MAC == nil {
-			mac := schemas.MAC(options[2:8])
-			a.MAC = &mac
-		}
-		options = options[int(options[1])*8:]
-	}
-	return a, true
 }

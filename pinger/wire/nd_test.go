@@ -60,6 +60,9 @@ func TestNDFrames(t *testing.T) {
 	solicitation := func() *layers.ICMPv6NeighborSolicitation {
 		return &layers.ICMPv6NeighborSolicitation{TargetAddress: target.AsSlice(), Options: option(layers.ICMPv6OptSourceAddress)}
 	}
+	advertisement := func(flags uint8) gopacket.Layer {
+		return &layers.ICMPv6NeighborAdvertisement{Flags: flags, TargetAddress: target.AsSlice(), Options: option(layers.ICMPv6OptTargetAddress)}
+	}
 	for name, test := range map[string]struct {
 		send        func() error
 		to          schemas.MAC
@@ -69,8 +72,13 @@ func TestNDFrames(t *testing.T) {
 		"to all": {solicit(Solicitation{On: on, Target: target}), schemas.MAC{0x33, 0x33, 0xff, 0x45, 0x67, 0x89},
 			netip.MustParseAddr("ff02::1:ff45:6789"), solicitation()},
 		"to one": {solicit(Solicitation{On: on, Target: target, At: &station}), station, target, solicitation()},
-		"answer": {func() error { return nd.Advertise(to, target) }, station, to.Addr,
-			&layers.ICMPv6NeighborAdvertisement{Flags: 0x40, TargetAddress: target.AsSlice(), Options: option(layers.ICMPv6OptTargetAddress)}},
+		"answer": {func() error { return nd.Advertise(to, target, false) }, station, to.Addr, advertisement(0x40)},
+		"answer to duplicate address detection": {func() error {
+			return nd.Advertise(port.Requester{On: on, Addr: netip.IPv6Unspecified(), MAC: station}, target, false)
+		},
+			schemas.MAC{0x33, 0x33, 0, 0, 0, 1}, netip.MustParseAddr("ff02::1"), advertisement(0)},
+		"announcement": {func() error { return nd.Advertise(port.Requester{On: on}, target, true) },
+			schemas.MAC{0x33, 0x33, 0, 0, 0, 1}, netip.MustParseAddr("ff02::1"), advertisement(0x20)},
 	} {
 		if err := test.send(); err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -131,54 +139,4 @@ func TestNDFrames(t *testing.T) {
 	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 		t.Errorf("solicited (-want +got):\n%s", diff)
 	}
-}
-
-// advertise makes a Neighbor Advertisement.
-func advertise(flags byte, target netip.Addr, options ...byte) []byte {
-	b := target.As16()
-	return append(append([]byte{136, 0, 0, 0, flags, 0, 0, 0}, b[:]...), options...)
-}
-
-func TestParseAdvertisement(t *testing.T) {
-	target, mac := netip.MustParseAddr("2001:db8::42"), schemas.MAC{2, 0, 0, 0, 0, 0x42}
-	option := append([]byte{2, 1}, mac[:]...)
-	for name, test := range map[string]struct {
-		message []byte
-		want    *Advertisement // nil if it is refused
-	}{
-		"full":            {advertise(0xe0, target, option...), &Advertisement{target, true, true, &mac}},
-		"for another":     {advertise(0x40, target, option...), &Advertisement{target, true, false, &mac}},
-		"unsolicited":     {advertise(0x20, target, option...), &Advertisement{target, false, true, &mac}},
-		"no option":       {advertise(0x60, target), &Advertisement{target, true, true, nil}},
-		"other option":    {advertise(0x60, target, append([]byte{1, 1, 9, 9, 9, 9, 9, 9}, option...)...), &Advertisement{target, true, true, &mac}},
-		"longer address":  {advertise(0x60, target, append([]byte{2, 2}, make([]byte, 14)...)...), &Advertisement{target, true, true, nil}},
-		"empty":           {nil, nil},
-		"short":           {advertise(0x60, target)[:23], nil},
-		"code":            {append([]byte{136, 1}, advertise(0x60, target)[2:]...), nil},
-		"type":            {append([]byte{135}, advertise(0x60, target)[1:]...), nil},
-		"multicast":       {advertise(0x60, netip.MustParseAddr("ff02::1")), nil},
-		"option of 0":     {advertise(0x60, target, 2, 0, 0, 0, 0, 0, 0, 0), nil},
-		"option too long": {advertise(0x60, target, 2, 2, 0, 0, 0, 0, 0, 0), nil},
-		"half an option":  {advertise(0x60, target, 2), nil},
-	} {
-		got, ok := parseAdvertisement(test.message)
-		if ok != (test.want != nil) {
-			t.Errorf("%s: accepted is %v", name, ok)
-		} else if ok {
-			if diff := cmp.Diff(*test.want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
-				t.Errorf("%s (-want +got):\n%s", name, diff)
-			}
-		}
-	}
-}
-
-func FuzzParseAdvertisement(f *testing.F) {
-	f.Add(advertise(0xe0, netip.MustParseAddr("2001:db8::42"), 2, 1, 2, 0, 0, 0, 0, 0x42))
-	f.Add(advertise(0x60, netip.MustParseAddr("2001:db8::42"), 2, 0))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if a, ok := parseAdvertisement(b); ok && (!a.Target.IsValid() || a.Target.IsMulticast()) {
-			t.Errorf("target is %v", a.Target)
-		}
-		parseReply(netip.IPv6Loopback(), b)
-	})
 }

@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/ndmon/ndmon/pinger"
+	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/bus"
+	"github.com/ndmon/ndmon/schemas/presence"
 	"github.com/ndmon/ndmon/schemas/process"
 )
 
@@ -32,7 +34,11 @@ func run(ctx context.Context, env process.Env, cfg pinger.Config, nats bus.Confi
 		return process.UsageError{Err: err}
 	}
 	env.Health.Check("NATS", conn.Health)
-	err = pinger.Run(ctx, cfg, pinger.Deps{Log: env.Log, Registry: env.Registry, Bus: conn, Health: env.Health.Part("commands")})
+	service, err := presence.Serve(conn, schemas.ServicePinger, cfg.Host, env.Health)
+	if err != nil {
+		return err
+	}
+	err = pinger.Run(ctx, cfg, pinger.Deps{Log: env.Log, Registry: env.Registry, Bus: conn, Health: env.Health.Part("commands"), Status: service.Describe})
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	return errors.Join(err, conn.Drain(drain))

@@ -8,7 +8,9 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/bus"
+	"github.com/ndmon/ndmon/schemas/presence"
 	"github.com/ndmon/ndmon/schemas/process"
 	"github.com/ndmon/ndmon/sensor"
 	"golang.org/x/sync/errgroup"
@@ -38,6 +40,10 @@ func run(ctx context.Context, env process.Env, cfg sensor.Config, nats bus.Confi
 		return process.UsageError{Err: err}
 	}
 	env.Health.Check("NATS", conn.Health)
+	service, err := presence.Serve(conn, schemas.ServiceSensor, cfg.Host, env.Health)
+	if err != nil {
+		return err
+	}
 	cfg.Buffer = process.WithinMemory("SENSOR_BUFFER", cfg.Buffer, int(env.Memory/4), 1<<20)
 	var live sensor.Live
 	if cfg.Live {
@@ -57,6 +63,7 @@ func run(ctx context.Context, env process.Env, cfg sensor.Config, nats bus.Confi
 		defer stop()
 		return sensor.Run(ctx, cfg, sensor.Deps{
 			Log: env.Log, Registry: env.Registry, Live: live, Publisher: publisher, Connected: conn.Connected, Health: env.Health.Part("capture"),
+			Status: service.Describe,
 		})
 	})
 	err = g.Wait()
