@@ -28,7 +28,7 @@ type Output struct {
 	position *os.File
 	// missed are alerts that were stored but not written before the previous process was
 	// killed.
-	missed [][]byte
+	missed []*jetstream.RawStreamMsg
 	// since is the sequence number of the newest alert that was stored before this process.
 	since  uint64
 	record []byte // memory for note
@@ -46,8 +46,9 @@ func NewOutput(w io.Writer, format Format, log *slog.Logger) *Output {
 // Failed receives the first error of the io.Writer.
 func (o *Output) Failed() <-chan error { return o.failed }
 
-// Write writes an alert, and then notes its id. After is the sequence number in the stream of
-// an alert that was written before, 0 if none is known.
+// Write writes an alert, and then notes its id: if this process is killed in between, the next
+// one writes the alert again, where a note before the line would lose it. After is the sequence
+// number in the stream of an alert that was written before, 0 if none is known.
 func (o *Output) Write(alert []byte, id string, after uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -70,10 +71,11 @@ func (o *Output) line(alert []byte) {
 	}
 }
 
-// writeMissed writes the alerts that the previous process missed.
+// writeMissed writes the alerts that the previous process missed, and notes each.
 func (o *Output) writeMissed() {
 	for _, alert := range o.missed {
-		o.line(alert)
+		o.line(alert.Data)
+		o.note(alert.Sequence, "")
 	}
 	o.missed = nil
 }
@@ -112,7 +114,7 @@ func (o *Output) Resume(ctx context.Context, js jetstream.JetStream, path string
 	if err != nil {
 		return nil, fmt.Errorf("open the file with the position in the alerts: %w", err)
 	}
-	var missed [][]byte
+	var missed []*jetstream.RawStreamMsg
 	stored := reader{log: o.log}
 	after, id, again := noted(position)
 	if again {
@@ -120,7 +122,7 @@ func (o *Output) Resume(ctx context.Context, js jetstream.JetStream, path string
 	}
 	found := id == ""
 	if err := stored.read(ctx, js, func(alert *jetstream.RawStreamMsg) error {
-		missed = append(missed, alert.Data)
+		missed = append(missed, alert)
 		if id != "" && alert.Header.Get(jetstream.MsgIDHeader) == id {
 			missed, found = nil, true
 		}
@@ -140,10 +142,7 @@ func (o *Output) Resume(ctx context.Context, js jetstream.JetStream, path string
 	timer := time.AfterFunc(firstAlertWait, func() {
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		if len(o.missed) > 0 {
-			o.writeMissed()
-			o.note(o.since, "")
-		}
+		o.writeMissed()
 	})
 	return func() { timer.Stop() }, nil
 }

@@ -26,6 +26,9 @@ func (c Config) Validate() error {
 	case c.Rate < 0 || c.Rate > maxRate:
 		return fmt.Errorf("--rate: use 0 to %d per second", maxRate)
 	}
+	if c.Hosts < 0 || c.Servers < 1 || c.Ruled < 1 {
+		return errors.New("--hosts, --servers, --ruled: use numbers above 0")
+	}
 	for _, name := range c.Scenarios {
 		if !slices.ContainsFunc(Scenarios(), func(s Scenario) bool { return s.Name == name }) {
 			return fmt.Errorf("there is no scenario %q, see --help", name)
@@ -60,10 +63,12 @@ func Scenarios() []Scenario {
 	looped := append([]program{loop()}, ours()...)
 	relayed := append([]program{relayLoop()}, ours()...)
 	proxied := slices.Concat([]program{relayLoop()}, proxies(), ours())
+	relays := append([]program{{odhcpd, odhcpd, (*run).odhcpd}}, ours()...)
 	newTargets := relay{count: 200, slaves: bothSlaves}
 	newProxied := relay{count: 200, slaves: bothSlaves, arriving: true, p99: figure.Times(1, odhcpd)}
 	due := relay{count: 500, slaves: lab.Slave2}
 	dueProxied := relay{count: 500, slaves: lab.Slave2, arriving: true, median: figure.Times(2, odhcpd)}
+	hosts := []program{{name: "simulated hosts"}}
 	return []Scenario{
 		{"floor", "frames that are read and nothing else, and programs that do little more", []int{20_000, 100_000, 200_000}, watchers(), pipeline(load{})},
 		{"pipeline", "frames against 1,000 rules, none matching", []int{20_000, 100_000, 200_000}, looped, pipeline(load{rules: ruleCount})},
@@ -88,6 +93,14 @@ func Scenarios() []Scenario {
 		{"relay-scan", "an address scan whose solicitations leave the master, for three times the duration", []int{2000}, ours(), func(r *run) { r.scan(false) }},
 		{"relay-scan-in", "the same arriving on the master, with --route --proxy", []int{2000}, ours(), func(r *run) { r.scan(true) }},
 		{"relay-move", "upstream pings a host behind slave 2 that moves to slave 1, with --route --proxy", []int{100}, ours(), relayMove},
+		{"lan", "hosts that make their addresses, plugged in behind the slaves and moved, with --route --proxy --ra", []int{20},
+			relays, lan},
+		{"lan-soak", "pings while advertisements, reachability and temporary addresses change, for the duration", []int{10}, relays, lanSoak},
+		{"fleet-cost", "events of simulated hosts in a cluster of NATS, against 1,000 rules, none matching", []int{4000}, hosts, sizes(fleetCost, 10, 100, 1000)},
+		{"fleet-rate", "the highest rate without loss there", nil, hosts, sizes(fleetRate, 10, 1000)},
+		{"fleet-catchup", "catching up there after six times the duration without nd-ruled", []int{1000}, hosts, sizes(fleetCatchUp, 100)},
+		{"fleet-takeover", "alerts after faults of nd-ruled and nats-server there", []int{250}, hosts, sizes(fleetTakeover, 50)},
+		{"fleet-edges", "alerts of edges there, and after faults of nats-server", []int{1000}, hosts, sizes(fleetEdges, 1000)},
 		{"idle", "processor time and memory with nothing to do", nil, append(ours(), fleet()...), idle},
 		{"flooded", "memory after a flood in which each frame comes from another station", []int{100_000}, append(ours(), fleet()...), flooded},
 	}
@@ -175,6 +188,10 @@ func Command(ctx context.Context, args []string, out, log io.Writer) error {
 	flags.StringVar(&cfg.Bin, "bin", filepath.Dir(self), "`DIRECTORY` of the programs")
 	flags.DurationVar(&cfg.Duration, "duration", 10*time.Second, "`TIME` that a scenario takes")
 	flags.IntVar(&cfg.Rate, "rate", 0, "`RATE` in frames or solicitations per second, for all scenarios")
+	flags.IntVar(&cfg.Hosts, "hosts", 0, "`NUMBER` of simulated hosts, for all scenarios of fleets")
+	flags.IntVar(&cfg.Servers, "servers", 3, "`NUMBER` of nats-server in a simulated fleet")
+	flags.IntVar(&cfg.Ruled, "ruled", 2, "`NUMBER` of nd-ruled there")
+	flags.StringVar(&cfg.Corpus, "corpus", "sensor/testdata/corpus", "`FOLDER` of the captures that simulated hosts have captured")
 	asJSON := flags.Bool("json", false, "write JSON")
 	if err := flags.Parse(args); errors.Is(err, pflag.ErrHelp) {
 		fmt.Fprint(out, usageText, "\nScenarios:\n")

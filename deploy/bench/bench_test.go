@@ -44,6 +44,8 @@ func TestPrograms(t *testing.T) {
 	t.Run("called off", func(t *testing.T) { testCalledOff(t, bin) })
 }
 
+const corpus = "../../sensor/testdata/corpus"
+
 // measured returns the figures of all scenarios by scenario, program and name.
 func measured(t *testing.T, cfg Config) map[string]figure.Figure {
 	t.Helper()
@@ -74,7 +76,17 @@ func measured(t *testing.T, cfg Config) map[string]figure.Figure {
 func testScenarios(t *testing.T, bin string) {
 	const rate, duration = 500, 200 * time.Millisecond
 	const sent = 100
-	figures := measured(t, Config{Bin: bin, Self: os.Args[0], Duration: duration, Rate: rate, Log: t.Output()})
+	var names []string
+	for _, s := range Scenarios() {
+		// The hosts of lan test their addresses, which takes a minute. The edges need a cluster.
+		if s.Name != "lan" && s.Name != "fleet-edges" {
+			names = append(names, s.Name)
+		}
+	}
+	figures := measured(t, Config{
+		Bin: bin, Self: os.Args[0], Scenarios: names, Duration: duration, Rate: rate, Log: t.Output(),
+		Hosts: 3, Servers: 1, Ruled: 1, Corpus: corpus,
+	})
 	exact := map[string]float64{}
 	for _, p := range []string{"floor: bare loop", "pipeline: bare loop", "pipeline: ndmon", "pipeline-rules: ndmon", "pipeline-known: ndmon",
 		"pipeline-alerts: ndmon", "pipeline-apart: separate processes"} {
@@ -95,6 +107,10 @@ func testScenarios(t *testing.T, bin string) {
 	for _, p := range []string{"relay-scan: ndmon", "relay-scan-in: ndmon"} {
 		exact[p+": hosts asked for meanwhile"], exact[p+": sends of another program that failed"] = 1, 0
 	}
+	exact["fleet-cost: 3 hosts: events lost"] = 0
+	for _, name := range []string{"alerts missing", "alerts stored again", "alerts out of order"} {
+		exact["fleet-takeover: 3 hosts: "+name] = 0
+	}
 	for key, want := range exact {
 		if f, ok := figures[key]; !ok || f.Value != want {
 			t.Errorf("%q is %v, want %v", key, f.Value, want)
@@ -107,6 +123,8 @@ func testScenarios(t *testing.T, bin string) {
 		"read: ndmon: time", "read: ndmon, built-in rules: resident memory, at most",
 		"relay: bare loop: solicitation to solicitation, median", "relay-due: ndmon: solicitation to solicitation, p99",
 		"relay-due-in: ndmon: solicitation to advertisement, median", "idle: ndmon: resident memory, ndmon",
+		"fleet-cost: 3 hosts: processor time an event", "fleet-rate: 3 hosts: events a second without loss", "fleet-catchup: 3 hosts: events evaluated a second",
+		"fleet-takeover: 3 hosts: alerts of each host again after SIGKILL of nats-server, median", "fleet-takeover: 3 hosts: alerts sent",
 		"idle: separate processes: resident memory, nd-pinger", "flooded: ndmon: resident memory, ndmon, 10s after",
 	} {
 		if figures[key].Value <= 0 {
@@ -134,7 +152,7 @@ func programs(t *testing.T) string {
 // testCalledOff is Ctrl-C: no program that was started lives on.
 func testCalledOff(t *testing.T, bin string) {
 	ctx, cancel := context.WithCancel(t.Context())
-	cfg := Config{Bin: bin, Duration: time.Hour, Rate: 100, Scenarios: []string{"pipeline"}, Log: t.Output()}
+	cfg := Config{Bin: bin, Duration: time.Hour, Rate: 100, Servers: 1, Ruled: 1, Scenarios: []string{"pipeline"}, Log: t.Output()}
 	done := make(chan error)
 	go func() { done <- Run(ctx, cfg, func(figure.Figure) {}) }()
 	running := func() bool {
@@ -249,6 +267,7 @@ func TestCommandLine(t *testing.T) {
 		"--duration 0s":       "--duration",
 		"--rate -1":           "--rate",
 		"--rate 10000001":     "--rate",
+		"--servers 0":         "--servers",
 		"nothing":             `"nothing"`,
 		"--bin /nowhere idle": "--bin",
 		"--fast":              "--help",

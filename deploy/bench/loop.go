@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -27,7 +28,7 @@ func hidden() map[string]func(ctx context.Context, args []string) error {
 }
 
 const (
-	serveNATS   = "serve-nats"   // ADDRESS FOLDER
+	serveNATS   = "serve-nats"   // ADDRESS FOLDER or CONFIGURATION
 	bareCapture = "bare-capture" // INTERFACE
 	bareRelay   = "bare-relay"   // in or out, MASTER, SLAVES
 )
@@ -123,6 +124,18 @@ func runRelay(ctx context.Context, args []string) error {
 
 // runNATS runs a nats-server with JetStream until the context ends, as a fleet does.
 func runNATS(ctx context.Context, args []string) error {
+	if len(args) == 1 {
+		err := os.Chdir(filepath.Dir(args[0])) // its paths begin there
+		options := &server.Options{}
+		if err == nil {
+			options, err = server.ProcessConfigFile(args[0])
+		}
+		if err != nil {
+			return fmt.Errorf("serve NATS: %w", err)
+		}
+		options.NoSigs, options.HTTPHost, options.HTTPPort = true, options.Host, status
+		return runServer(ctx, options)
+	}
 	host, text, err := net.SplitHostPort(args[0])
 	if err != nil {
 		return fmt.Errorf("serve NATS: %w", err)
@@ -131,9 +144,13 @@ func runNATS(ctx context.Context, args []string) error {
 	if err != nil {
 		return fmt.Errorf("serve NATS: port %q is no number", text)
 	}
-	s, err := server.NewServer(&server.Options{
+	return runServer(ctx, &server.Options{
 		ServerName: "ndbench", Host: host, Port: port, NoSigs: true, NoLog: true, JetStream: true, StoreDir: args[1],
 	})
+}
+
+func runServer(ctx context.Context, options *server.Options) error {
+	s, err := server.NewServer(options)
 	if err != nil {
 		return fmt.Errorf("serve NATS: %w", err)
 	}
@@ -141,7 +158,7 @@ func runNATS(ctx context.Context, args []string) error {
 	defer s.WaitForShutdown()
 	defer s.Shutdown()
 	if !s.ReadyForConnections(10 * time.Second) {
-		return errors.New("serve NATS on " + args[0] + ": it does not start")
+		return fmt.Errorf("serve NATS on %s: it does not start", options.Host)
 	}
 	<-ctx.Done()
 	return nil

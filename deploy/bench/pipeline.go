@@ -112,6 +112,19 @@ func (s *system) pass(w pair, rate int, d time.Duration, l load) passage {
 	p.Flood, err = w.sender.Flood(s.ctx, rate, d, fill)
 	s.must(err, "flood "+fromEnd)
 	p.sent = float64(p.Frames) - float64(w.from.Link(fromEnd).Attrs().Statistics.TxDropped-dropped)
+	s.drain(&p, before)
+	if a != nil {
+		s.until(still, func() bool {
+			missing, _ := a.outcome()
+			return missing == 0
+		})
+	}
+	return p
+}
+
+// drain waits until the frames of a passage are evaluated or lost.
+func (s *system) drain(p *passage, before counts) {
+	s.Helper()
 	moved := time.Now()
 	s.until(drained, func() bool {
 		now := s.counts().minus(before)
@@ -124,13 +137,6 @@ func (s *system) pass(w pair, rate int, d time.Duration, l load) passage {
 	p.late = moved.Sub(p.End)
 	p.after = s.usage()
 	p.lost = max(p.sent-p.evaluated, p.counts.lost(), 0)
-	if a != nil {
-		s.until(still, func() bool {
-			missing, _ := a.outcome()
-			return missing == 0
-		})
-	}
-	return p
 }
 
 // pipeline measures one flood.
@@ -205,24 +211,30 @@ func search(l load) func(*run) {
 			}
 			return false
 		}
-		low, high := 0, firstRate
-		if r.Rate > 0 {
-			high = r.Rate
-		}
-		for ; high <= maxRate && sustained(high); high *= 2 {
-			low = high
-		}
-		for float64(high-low) > precision*float64(high) && high > firstRate/100 {
-			if middle := (low + high) / 2; sustained(middle) {
-				low = middle
-			} else {
-				high = middle
-			}
-		}
+		low := r.highest(sustained)
 		r.compare(figure.Figure{Name: "frames a second without loss", Value: float64(low), Unit: figure.PerSecond, Target: r.own(figure.AtLeastTimes(0.9, bare))})
 		begin.addOthers()
 		s.stop()
 	}
+}
+
+// highest returns the highest rate that is sustained, from firstRate or Config.Rate on.
+func (r *run) highest(sustained func(rate int) bool) int {
+	low, high := 0, firstRate
+	if r.Rate > 0 {
+		high = r.Rate
+	}
+	for ; high <= maxRate && sustained(high); high *= 2 {
+		low = high
+	}
+	for float64(high-low) > precision*float64(high) && high > firstRate/100 {
+		if middle := (low + high) / 2; sustained(middle) {
+			low = middle
+		} else {
+			high = middle
+		}
+	}
+	return low
 }
 
 // latency measures the time from a frame to its alert, or to its line of tcpdump.

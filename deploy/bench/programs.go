@@ -107,6 +107,9 @@ func (r *run) odhcpd(at *lab.Namespace, j job) *system {
 	var b strings.Builder
 	for i, name := range append([]string{j.master}, strings.Split(j.slaves, ",")...) {
 		b.WriteString("config dhcp " + name + "\noption ifname " + name + "\noption ndp relay\n")
+		if j.advertised {
+			b.WriteString("option ra relay\n")
+		}
 		if i == 0 {
 			b.WriteString("option master 1\n")
 		}

@@ -60,10 +60,13 @@ func (a *round) add(b round) {
 const settled = 1200 * time.Millisecond
 
 func (l relay) round(r *run) (res round) {
+	lab.ReserveNeighbours(r, 4*l.count) // on both slaves, with the group in which the kernel solicits
 	router := lab.NewRouter(r)
-	for n := range uint32(l.count) {
-		router.Host2.Address("eth0", wire.Numbered(relayed, n).String()+"/128")
+	addresses := make([]string, l.count)
+	for n := range addresses {
+		addresses[n] = wire.Numbered(relayed, uint32(n)).String() + "/128"
 	}
+	router.Host2.Address("eth0", addresses...)
 	sender, in := fromMaster(r, router, l.arriving)
 	out := wire.NewTap(r, router.Namespace, lab.Slave2, wire.Solicitations)
 	answers := wire.NewTap(r, router.Namespace, lab.Master, wire.Advertisements)

@@ -24,12 +24,14 @@ const counted = 50 * time.Millisecond
 // relayKnown floods the master with solicitations for known targets.
 func relayKnown(arriving bool) func(*run) {
 	return func(r *run) {
+		lab.ReserveNeighbours(r, 4*knownHosts)
 		router := lab.NewRouter(r)
-		targets := make([]netip.Addr, knownHosts)
+		targets, addresses := make([]netip.Addr, knownHosts), make([]string, knownHosts)
 		for n := range targets {
 			targets[n] = wire.Numbered(known, uint32(n))
-			router.Host2.Address("eth0", targets[n].String()+"/128")
+			addresses[n] = targets[n].String() + "/128"
 		}
+		router.Host2.Address("eth0", addresses...)
 		sender, _ := fromMaster(r, router, arriving)
 		tap := wire.NewTap(r, router.Namespace, lab.Master, wire.Advertisements)
 		s := r.relayOn(router, arriving, bothSlaves)
@@ -105,9 +107,11 @@ func (r *run) scan(arriving bool) {
 	hosts := max(1, int(d/each))
 	step := d / time.Duration(hosts)
 	router := lab.NewRouter(r)
-	for n := range hosts {
-		router.Host2.Address("eth0", wire.Numbered(honest, uint32(n)).String()+"/128")
+	addresses := make([]string, hosts)
+	for n := range addresses {
+		addresses[n] = wire.Numbered(honest, uint32(n)).String() + "/128"
 	}
+	router.Host2.Address("eth0", addresses...)
 	var socket *net.UDPConn
 	var err error
 	router.Do(func() { socket, err = net.ListenUDP("udp6", nil) })
@@ -211,15 +215,8 @@ func (r *run) movingHost(name string, onLink bool, move lab.Move) {
 	s.eventually("the last reply", func() bool { return pings.Answered(end) })
 	echoes := slices.DeleteFunc(pings.Stop(), func(e lab.Echo) bool { return e.Sent.After(end) })
 
-	var first, again time.Time // the first replies
-	for _, e := range echoes {
-		if !e.Answered.IsZero() && (first.IsZero() || e.Answered.Before(first)) {
-			first = e.Answered
-		}
-		if e.Sent.After(there) && !e.Answered.IsZero() && (again.IsZero() || e.Answered.Before(again)) {
-			again = e.Answered
-		}
-	}
+	first, _ := pings.FirstReply(start)
+	again, _ := pings.FirstReply(there)
 	// An echo that leaves while the host moves is part of the move.
 	before, after, gap, last := 0, 0, time.Duration(0), start
 	for _, e := range echoes {

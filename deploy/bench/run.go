@@ -24,6 +24,11 @@ type Config struct {
 	// Rate replaces the rate of every scenario, in frames or solicitations per
 	// second. 0 keeps the scenarios' own.
 	Rate int
+	// Hosts, if not 0, replaces the numbers of simulated hosts. Servers and Ruled are the
+	// numbers of nats-server and nd-ruled that a simulated fleet has, above 0.
+	Hosts, Servers, Ruled int
+	// Corpus is the folder of captures whose frames the simulated hosts capture.
+	Corpus string
 	// Scenarios are names. Empty selects all.
 	Scenarios []string
 	// Log receives the output of the programs when a scenario fails.

@@ -44,6 +44,8 @@ type job struct {
 	master, slaves string
 	// arriving relays the solicitations that arrive on the master, not those that leave.
 	arriving bool
+	// advertised relays Router Advertisements too.
+	advertised bool
 	// rules is the text of a rule file, empty for the built-in rules.
 	rules string
 	// env are further environment variables.
@@ -77,6 +79,9 @@ func (r *run) together(at *lab.Namespace, j job) *system {
 	}
 	if j.arriving {
 		args = append(args, "--route", "--proxy")
+	}
+	if j.advertised {
+		args = append(args, "--ra")
 	}
 	s.says(s.launch(ndmon, path, args, j.env), "msg=capturing")
 	return s

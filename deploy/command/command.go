@@ -6,13 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/ndmon/ndmon/deploy/alerts"
 	"github.com/ndmon/ndmon/deploy/find"
+	"github.com/ndmon/ndmon/deploy/fleet"
+	"github.com/ndmon/ndmon/deploy/history"
 	"github.com/ndmon/ndmon/deploy/keys"
+	"github.com/ndmon/ndmon/deploy/revisions"
 	"github.com/ndmon/ndmon/deploy/trial"
+	"github.com/ndmon/ndmon/deploy/web"
 	ruled "github.com/ndmon/ndmon/ruled/command"
 	"github.com/ndmon/ndmon/ruled/link"
 	"github.com/ndmon/ndmon/ruled/rulefile"
@@ -24,7 +28,7 @@ import (
 // New returns the command ndmon. Terminal says that standard output is one.
 func New(terminal bool) *cobra.Command {
 	c := newRun(terminal, run)
-	c.AddCommand(alerts.Command(), find.Command(), ruled.Neighbors(), newRules(), newKeys(), newHealth(), newMan())
+	c.AddCommand(alerts.Command(), find.Command(), fleet.Command(), history.Command(time.Now), ruled.Neighbors(), newRules(), newKeys(), newHealth(), web.Command(), newMan())
 	return c
 }
 
@@ -66,13 +70,14 @@ func newKeys() *cobra.Command {
 	var client keys.Client
 	var force bool
 	create := newKeysCommand("init", "Make the keys of a fleet and the configuration of its NATS server",
-		func(dir string, hosts []string) error { return keys.Init(dir, hosts, server, client, force) })
+		func(dir string, hosts keys.Hosts) error { return keys.Init(dir, hosts, server, client, force) })
 	flags := create.Flags()
+	flags.StringSliceVar(&server.Cluster, "servers", nil, "`NAMES` or addresses of the NATS servers of a cluster, three or more, separated by commas, each with or without a port (default 4222); the port for routes is 2000 higher, that for edges 3200")
 	flags.StringVar(&server.Data, "data", keys.DefaultData, "`DIRECTORY` of what the NATS server stores, as a path on the server")
-	flags.StringVar(&server.Cert, "tls-cert", "", "PEM `FILE` with the server's certificate, as a path on the server")
+	flags.StringVar(&server.Cert, "tls-cert", "", "PEM `FILE` with the server's certificate, as a path on the server (default: none, or for a cluster new ones)")
 	flags.StringVar(&server.Key, "tls-key", "", "PEM `FILE` with the key of that certificate, as a path on the server")
 	flags.StringVar(&server.CA, "tls-ca", "", "PEM `FILE` with the authorities of client certificates, as a path on the server; clients must have one then")
-	flags.StringVar(&client.URL, "url", keys.DefaultURL, "`URL` of the NATS server in the contexts of the command nats")
+	flags.StringVar(&client.URL, "url", keys.DefaultURL, "`URL` of the NATS server in the contexts of the command nats; for a cluster, by default those of all servers")
 	flags.StringVar(&client.CA, "ca", "", "PEM `FILE` with the authorities of the server's certificate, in these contexts")
 	flags.BoolVar(&force, "force", false, "replace all keys of the directory by new ones: the old ones no longer work")
 	c.AddCommand(create,
@@ -82,7 +87,7 @@ func newKeys() *cobra.Command {
 }
 
 // newKeysCommand returns a command that changes the keys of hosts in a directory.
-func newKeysCommand(name, short string, change func(dir string, hosts []string) error) *cobra.Command {
+func newKeysCommand(name, short string, change func(dir string, hosts keys.Hosts) error) *cobra.Command {
 	c := &cobra.Command{
 		Use:     name + " DIRECTORY --hosts r1,r2",
 		Short:   short,
@@ -90,21 +95,31 @@ func newKeysCommand(name, short string, change func(dir string, hosts []string) 
 		Example: "  ndmon keys " + name + " keys --hosts r1,r2",
 	}
 	c.Flags().SortFlags = false
-	hosts := c.Flags().StringSlice("hosts", nil, "`NAMES` of the hosts with sensors and pingers, as in SENSOR_HOST and PINGER_HOST, separated by commas")
+	var hosts keys.Hosts
+	c.Flags().StringSliceVar(&hosts.Thin, "hosts", nil, "`NAMES` of the hosts with sensors and pingers, as in SENSOR_HOST and PINGER_HOST, separated by commas")
+	c.Flags().StringSliceVar(&hosts.Edges, "edges", nil, "`NAMES` of the hosts whose ndmon has the option --hub, separated by commas")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		if err := change(args[0], *hosts); err != nil {
+		if err := change(args[0], hosts); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintf(c.OutOrStdout(), "%s is for nats-server -c; a running server must reload it (nats-server --signal reload) or restart\n",
-			filepath.Join(args[0], keys.ServerFile))
+		files, err := keys.ServerFiles(args[0])
+		if err != nil {
+			return err
+		}
+		restart := "must reload it (nats-server --signal reload) or restart"
+		if name == "remove" && len(hosts.Edges) > 0 {
+			restart = "must restart: a reload does not end the connection of an edge" // as nats-server 2.15 does it
+		}
+		_, err = fmt.Fprintf(c.OutOrStdout(), "nats-server -c runs with %s; a running server %s\n", strings.Join(files, ", "), restart)
 		return err
 	}
 	return c
 }
 
 func newRules() *cobra.Command {
-	c := &cobra.Command{Use: "rules", Short: "Write rules: check and test them, list their fields, learn the routers"}
+	c := &cobra.Command{Use: "rules", Short: "Write rules: check and test them, list their fields, learn the routers; push them to a fleet"}
 	c.AddCommand(ruled.Rules()...)
+	c.AddCommand(revisions.Commands()...)
 	c.AddCommand(newTest(), ruled.Learn())
 	return c
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/ndmon/ndmon/deploy/daemon"
 	"github.com/ndmon/ndmon/deploy/ndmon"
+	"github.com/ndmon/ndmon/deploy/uplink"
 	"github.com/ndmon/ndmon/schemas/iface"
 	"github.com/ndmon/ndmon/schemas/process"
 	"github.com/spf13/cobra"
@@ -27,6 +28,8 @@ type options struct {
 	ndmon.Config
 	Level  slog.Level
 	Daemon bool
+	// PIDFile gets the id of the process; empty for no file.
+	PIDFile string
 	// Metrics is the address that serves metrics; empty for none.
 	Metrics string
 }
@@ -46,6 +49,8 @@ func newRun(terminal bool, run func(c *cobra.Command, o options, terminal bool) 
   ndmon -m eth0 -s eth1,eth2    relay solicitations that leave eth0: look for their
                                 targets behind eth1 and eth2
   ndmon -r FILE                 read a capture file (pcap or pcapng) and exit
+  ndmon --hub tls://n1 --key edge-r1.nk
+                                watch, and have the hub of a fleet store the alerts
   ndmon find 2001:db8::42       ask all routers for an address now`,
 		Args: process.Args(0, 0),
 	}
@@ -67,22 +72,28 @@ func (o *options) define(c *cobra.Command) (level *string) {
 	flags.StringSliceVarP(&o.Slaves, "slaves", "s", nil, "`INTERFACES` to ping out of, separated by commas")
 	flags.BoolVar(&o.Route, "route", false, "keep a route to each host found behind a slave")
 	flags.BoolVar(&o.Proxy, "proxy", false, "answer on the master for the hosts found behind the slaves, and between the slaves")
+	flags.BoolVar(&o.RA, "ra", false, "relay Router Advertisements to the hosts behind the slaves, which thereby get addresses, a default route and DNS servers; needs --proxy")
+	flags.BoolVar(&o.DAD, "dad", false, "deny an address to a host that tests whether it can have it (duplicate address detection) while a host behind another interface has it; needs --proxy")
 	flags.StringSliceVarP(&o.Interfaces, "interfaces", "i", nil, "`INTERFACES` to watch, separated by commas (default: the master, or without one all that are up)")
 	flags.StringSliceVarP(&o.Files, "read", "r", nil, "capture `FILE` to read instead of interfaces (- is standard input)")
 	flags.StringVarP(&o.Rules, "rules", "R", "", "rule `FILE` in place of the built-in rules; it is read again when it changes and on SIGHUP")
 	flags.StringVarP(&o.Output, "output", "o", "", "`FORMAT` of the alerts: json or text (default: text on a terminal, else json)")
-	level = flags.StringP("log-level", "l", "info", "`LEVEL` of the log: error, warn, info, debug or trace")
+	level = flags.StringP("log-level", "l", "info", "`LEVEL` of the log: off, error, warn, info, debug or trace")
 	flags.BoolVarP(&o.Daemon, "daemon", "d", false, "run in the background")
+	flags.StringVar(&o.PIDFile, "pid-file", "", "`FILE` with the process id, removed at the end (default with --daemon: /run/ndmon.pid, without root ndmon.pid in XDG_RUNTIME_DIR)")
 	flags.StringVar(&o.Listen, "listen", ndmon.DefaultListen, "`ADDRESS` of the embedded NATS server")
 	flags.StringVar(&o.TLSCert, "tls-cert", "", "PEM `FILE` with the certificate of the embedded server, for TLS")
 	flags.StringVar(&o.TLSKey, "tls-key", "", "PEM `FILE` with the key of that certificate")
 	flags.StringVar(&o.Keys, "keys", "", "`DIRECTORY` of ndmon keys: only its users may connect to the embedded server (default: clients without a key may read)")
 	flags.BoolVar(&o.Insecure, "insecure", false, "let --listen reach beyond this host without --tls-cert and --keys: anyone who reaches it may read alerts and events")
 	flags.StringVar(&o.NATS, "nats", "", "`URL` of a NATS server to use instead of the embedded one")
+	flags.StringVar(&o.Hub, "hub", "", "`URLS` of a hub, such as tls://n1,n2: the embedded server joins it as a leaf node, and the hub gets the alerts; needs --key")
+	flags.StringVar(&o.Key, "key", "", "`FILE` with the key of this host at the hub, edge-HOST.nk of ndmon keys")
 	flags.StringVar(&o.Data, "data", "", "`DIRECTORY` of the embedded server (default: /var/lib/ndmon, without root ~/.local/state/ndmon)")
 	flags.DurationVar(&o.Record, "record", 0, "keep the events of this `TIME`, such as 24h, in the embedded server (default: none)")
 	flags.StringVar(&o.Host, "host", "", "`NAME` of this host in events (default: its hostname)")
 	flags.DurationVar(&o.Learn, "learn", 0, "learn the routers for this `TIME`, such as 1h, print a configuration that lists them, and exit")
+	flags.StringVar(&o.Web, "web", "", "`ADDRESS` of the page, such as 127.0.0.1:8080 (default: none); another one than loopback needs WEB_TOKEN_FILE or WEB_USER_HEADER")
 	flags.StringVar(&o.Metrics, "metrics", "", "`ADDRESS` that serves Prometheus metrics and the health (default: none)")
 	for option, values := range map[string][]string{"output": {"text", "json"}, "log-level": process.LogLevels()} {
 		c.RegisterFlagCompletionFunc(option, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
@@ -103,6 +114,9 @@ func (o *options) complete(c *cobra.Command, level string, terminal bool) error 
 			o.Output = "text"
 		}
 	}
+	if o.Key != "" && !changed("host") {
+		o.Host = uplink.HostOf(o.Key)
+	}
 	if o.Host == "" {
 		if o.Host, err = os.Hostname(); err != nil {
 			return fmt.Errorf("find this host's name (--host sets another): %w", err)
@@ -120,7 +134,7 @@ func (o *options) complete(c *cobra.Command, level string, terminal bool) error 
 		}
 	}
 	// A daemon leaves the directory that it was started in.
-	for _, path := range []*string{&o.Rules, &o.Data, &o.TLSCert, &o.TLSKey, &o.Keys} {
+	for _, path := range []*string{&o.Rules, &o.Data, &o.TLSCert, &o.TLSKey, &o.Keys, &o.Key, &o.PIDFile} {
 		if *path != "" {
 			if *path, err = filepath.Abs(*path); err != nil {
 				return fmt.Errorf("make %s an absolute path: %w", *path, err)
@@ -169,8 +183,20 @@ func (o *options) checkTogether(changed func(string) bool) error {
 		return errors.New("--route: needs --master and --slaves, the interfaces behind which hosts are found")
 	case o.Proxy && len(o.Slaves) == 0:
 		return errors.New("--proxy: needs --master and --slaves, the interfaces between which it answers")
+	case o.RA && !o.Proxy:
+		return errors.New("--ra: needs --proxy, because the hosts get addresses that only a proxy makes reachable")
+	case o.DAD && !o.Proxy:
+		return errors.New("--dad: needs --proxy, which answers for hosts behind other interfaces")
 	case o.NATS != "" && (changed("listen") || changed("data") || changed("record") || o.TLSCert != "" || o.Keys != "" || o.Insecure):
 		return errors.New("--nats: uses another server, so it excludes --listen, --data, --record, --tls-cert, --keys and --insecure")
+	case (o.Hub == "") != (o.Key == ""):
+		return errors.New("--hub, --key: need each other")
+	case o.Hub != "" && (o.NATS != "" || reading || o.Learn > 0):
+		return errors.New("--hub: is for the alerts in the embedded server, so it excludes --nats, --read and --learn")
+	case o.Hub != "" && o.Host != uplink.HostOf(o.Key):
+		return fmt.Errorf("--host: %q is not the host of the key %s, which is %q", o.Host, o.Key, uplink.HostOf(o.Key))
+	case o.Web != "" && (reading || o.Learn > 0):
+		return errors.New("--web: shows what is watched, so it excludes --read and --learn")
 	case changed("record") && o.Record < time.Second:
 		return errors.New("--record: must be at least 1s, such as 24h")
 	case changed("record") && (reading || o.Learn > 0):
@@ -205,6 +231,11 @@ func run(c *cobra.Command, o options, terminal bool) error {
 	}
 	log, alerts := daemon.NewWriter(c.ErrOrStderr()), daemon.NewWriter(c.OutOrStdout())
 	env := process.Env{Log: process.NewLogger(log, o.Level), Registry: process.NewRegistry(), Health: new(process.Health)}
+	remove, err := o.writePID(env.Log)
+	if err != nil {
+		return process.UsageError{Err: fmt.Errorf("--pid-file: %w", err)}
+	}
+	defer remove()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	// If the reader of the alerts ends, writing returns an error. SIGPIPE would end this
@@ -214,7 +245,7 @@ func run(c *cobra.Command, o options, terminal bool) error {
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
 	if err := process.ServeMetrics(ctx, o.Metrics, env); err != nil {
-		return process.UsageError{Err: fmt.Errorf("--metrics: %w", err)}
+		return process.ListenError(fmt.Errorf("--metrics: %w", err))
 	}
 	go process.ReturnMemory(ctx)
 	return ndmon.Run(ctx, o.Config, ndmon.Deps{
@@ -229,6 +260,35 @@ func run(c *cobra.Command, o options, terminal bool) error {
 			}
 		},
 	})
+}
+
+// writePID writes the file with the process id. Only one that was asked for by name has to be
+// written: the default one is another ndmon's where several run in the background.
+func (o *options) writePID(log *slog.Logger) (remove func(), err error) {
+	path := o.PIDFile
+	if path == "" && o.Daemon {
+		path = localPIDFile()
+	}
+	if path == "" {
+		return func() {}, nil
+	}
+	if remove, err = daemon.WritePID(path); err != nil && o.PIDFile == "" {
+		log.Warn("no file with the process id; --pid-file sets another", "error", err)
+		return func() {}, nil
+	}
+	return remove, err
+}
+
+// localPIDFile returns the default file with the process id; empty if the user has no directory for it.
+func localPIDFile() string {
+	dir := os.Getenv("XDG_RUNTIME_DIR")
+	switch {
+	case os.Geteuid() == 0:
+		return "/run/ndmon.pid"
+	case filepath.IsAbs(dir):
+		return filepath.Join(dir, "ndmon.pid")
+	}
+	return ""
 }
 
 func startDaemon(stderr io.Writer) error {

@@ -23,7 +23,8 @@ const usage = `ndlab runs in the lab of docker-compose.yml, next to ndmon's own 
                                NATS servers answer at these URLs
   ndlab keys FILE:UID:FOLDER...
                                make the keys of --hosts in ` + keysFolder + `, and copy each
-                               file to the folder, readable only by the user
+                               file to the folder, readable only by the user;
+                               a FILE with a * stands for any number of files
   ndlab traffic NEIGHBOUR...   send to these addresses, and attack from time to time
 
 Options of hold, keys and traffic:
@@ -37,6 +38,7 @@ func Command(ctx context.Context, args []string, out io.Writer, log *slog.Logger
 	flags.SetOutput(io.Discard)
 	prefixes := flags.StringSlice("advertise", nil, "advertise this host as a router with these `PREFIXES`, on the link where it has an address in the first")
 	hosts := flags.StringSlice("hosts", nil, "`HOSTS` that have keys")
+	servers := flags.StringSlice("servers", nil, "`NAMES` of the NATS servers of a cluster (default: one server)")
 	flags.DurationVar(&t.every, "every", 5*time.Second, "`TIME` between two rounds; the second round and every sixth after it include attacks")
 	flags.TextVar(&t.rogue, "rogue-ra", netip.Prefix{}, "attack with Router Advertisements on the link with this `PREFIX`")
 	flags.TextVar(&t.spoof, "spoof", netip.Addr{}, "attack with Neighbor Advertisements for this `ADDRESS` of a neighbour")
@@ -63,7 +65,7 @@ func Command(ctx context.Context, args []string, out io.Writer, log *slog.Logger
 	case command == "ready" && len(args) > 1:
 		return ready(ctx, args[1:])
 	case command == "keys" && len(args) > 1:
-		return distributeKeys(*hosts, args[1:])
+		return distributeKeys(*hosts, *servers, args[1:])
 	case command == "traffic" && len(args) > 1:
 		return t.run(ctx, args[1:])
 	}

@@ -2,7 +2,11 @@ package compose_test
 
 import (
 	"encoding/json"
+	"errors"
 	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -31,7 +35,7 @@ const dockerEnv = "NDMON_DOCKER"
 // from GO_IMAGE or, if that is not set, from this machine's own Go, because a
 // registry may not be reachable.
 func TestLab(t *testing.T) {
-	l := &trial{composed: newCompose(t)}
+	l := &trial{composed: newCompose(t, "--profile", "demo")}
 	l.start()
 	l.step("attacks are seen by the router of their link", l.attacks)
 	l.step("a host behind r2 is found by relay", l.found)
@@ -60,6 +64,53 @@ func TestLab(t *testing.T) {
 	l.images()
 }
 
+// TestCluster brings up the lab with three NATS servers and two nd-ruled, and kills one after the
+// other.
+func TestCluster(t *testing.T) {
+	l := &trial{composed: newCompose(t, "--env-file", "deploy/compose/cluster.env", "--profile", "cluster", "--profile", "demo")}
+	l.start()
+	l.lan1 = l.attach("lan1")
+	for _, service := range []string{"nats2", "ruled", "nats3", "ruled2"} {
+		l.step(service+" is killed", func() {
+			l.send()
+			l.run("kill", service)
+			l.send()
+			l.arrived()
+			l.run("start", service)
+			l.eventually("all is healthy again", l.healthy)
+		})
+	}
+	want := make([]int, l.sent)
+	for i := range want {
+		want[i] = i
+	}
+	if diff := cmp.Diff(want, slices.Sorted(slices.Values(l.alerts.numbers("r1")))); diff != "" {
+		t.Errorf("alerts of %d frames, each once (-want +got):\n%s", l.sent, diff)
+	}
+}
+
+// The files of the lab are in order, and the settings of a cluster reach its services.
+func TestClusterProfile(t *testing.T) {
+	command := []string{"docker-compose"}
+	if _, err := exec.LookPath(command[0]); err != nil {
+		command = []string{"docker", "compose"}
+	}
+	cmd := exec.Command(command[0], append(command[1:], "--env-file", "deploy/compose/cluster.env", "--profile", "cluster", "config")...)
+	cmd.Dir = filepath.Join("..", "..")
+	out, err := cmd.Output()
+	if errors.Is(err, exec.ErrNotFound) && os.Getenv("CI") != "true" {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatalf("%v: %v", cmd, err)
+	}
+	for words, want := range map[string]int{"--servers=nats,nats2,nats3": 1, "NATS_URL: tls://nats,tls://nats2,tls://nats3": 7, "NATS_CA: /keys/ca.pem": 7} {
+		if n := strings.Count(string(out), words); n != want {
+			t.Errorf("%q is there %d times, want %d:\n%s", words, n, want, out)
+		}
+	}
+}
+
 // trial is the lab while TestLab tries it.
 type trial struct {
 	*composed
@@ -83,7 +134,7 @@ func (l *trial) step(name string, f func()) {
 
 func (l *trial) start() {
 	began := time.Now()
-	l.run("--profile", "demo", "up", "--build", "--detach")
+	l.run("up", "--build", "--detach")
 	l.eventually("the first alert is on the log of alerts", func() bool { return strings.Contains(l.alertsLog(), "/eth") })
 	took := time.Since(began)
 	l.Logf("docker-compose up --build to the first alert: %v", took.Round(time.Second))

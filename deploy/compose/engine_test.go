@@ -22,13 +22,13 @@ import (
 // composed is the lab as its user has it: through docker-compose.
 type composed struct {
 	*testing.T
-	command []string
+	command []string // docker-compose with the options of the lab
 	env     []string
 	prefix  string
 }
 
-// newCompose prepares the lab, and takes it down when the test ends.
-func newCompose(t *testing.T) *composed {
+// newCompose prepares the lab with options of docker-compose, and takes it down when the test ends.
+func newCompose(t *testing.T, options ...string) *composed {
 	t.Helper()
 	if os.Getenv(dockerEnv) == "" {
 		t.Skipf("set %s=1 to run the lab of docker-compose.yml", dockerEnv)
@@ -50,6 +50,7 @@ func newCompose(t *testing.T) *composed {
 			unfit("there is neither docker-compose nor docker compose")
 		}
 	}
+	l.command = append(l.command, options...)
 	if os.Getenv("GO_IMAGE") == "" {
 		l.env = append(l.env, "GO_IMAGE="+goImage(t))
 	}
@@ -63,7 +64,7 @@ func newCompose(t *testing.T) *composed {
 			out, _ := l.try("logs", "--no-color", "--tail", "30")
 			t.Logf("the lab's logs:\n%s", out)
 		}
-		if out, err := l.try("--profile", "demo", "down", "--volumes", "--rmi", "local", "--timeout", "5"); err != nil {
+		if out, err := l.try("down", "--volumes", "--rmi", "local", "--timeout", "5"); err != nil {
 			t.Errorf("take the lab down: %v\n%s", err, out)
 		}
 	})
@@ -129,7 +130,7 @@ func (l *composed) inspect(id, format string) string {
 // container returns a service's container.
 func (l *composed) container(service string) string {
 	l.Helper()
-	id := strings.TrimSpace(l.run("--profile", "demo", "ps", "--all", "--quiet", service))
+	id := strings.TrimSpace(l.run("ps", "--all", "--quiet", service))
 	if id == "" {
 		l.Fatalf("service %s has no container", service)
 	}
@@ -138,7 +139,7 @@ func (l *composed) container(service string) string {
 
 func (l *composed) containers() []string {
 	l.Helper()
-	return strings.Fields(l.run("--profile", "demo", "ps", "--all", "--quiet"))
+	return strings.Fields(l.run("ps", "--all", "--quiet"))
 }
 
 func (l *composed) eventually(what string, condition func() bool) {
@@ -197,7 +198,11 @@ func (l *composed) connect(keys, seed string) *nats.Conn {
 	var options nats.Options
 	must(l, key(&options))
 	address := strings.TrimSpace(l.run("port", "nats", "4222"))
-	nc, err := nats.Connect("nats://"+address, key, nats.CustomInboxPrefix(nats.InboxPrefix+options.Nkey),
+	authority := func(*nats.Options) error { return nil }
+	if ca := filepath.Join(keys, "ca.pem"); isFile(ca) { // of a cluster
+		authority = nats.RootCAs(ca)
+	}
+	nc, err := nats.Connect("nats://"+address, key, authority, nats.CustomInboxPrefix(nats.InboxPrefix+options.Nkey),
 		nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
 	if err != nil {
 		l.Fatalf("connect to NATS with %s: %v", seed, err)
@@ -216,6 +221,11 @@ func freePort(t *testing.T) string {
 	_, port, err := net.SplitHostPort(l.Addr().String())
 	must(t, err)
 	return port
+}
+
+func isFile(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 func read(t *testing.T, path string) string {

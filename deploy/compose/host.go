@@ -122,18 +122,18 @@ const (
 	keysFolder = "/keys"
 )
 
-// distributeKeys makes the missing keys of the hosts, and copies the file of each
-// FILE:UID:FOLDER to the folder, readable only by the user. A service mounts one such
-// folder, so it has no other seed than its own.
-func distributeKeys(hosts, copies []string) error {
+// distributeKeys makes the missing keys of the hosts, for one server or those of a cluster, and
+// copies the file of each FILE:UID:FOLDER to the folder, readable only by the user. A service
+// mounts one such folder, so it has no other seed than its own.
+func distributeKeys(hosts, servers, copies []string) error {
 	_, err := os.Stat(filepath.Join(keysFolder, keys.UsersFile))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		err = keys.Init(keysFolder, hosts, keys.Server{Data: serverData}, keys.Client{URL: keys.DefaultURL}, false)
+		err = keys.Init(keysFolder, keys.Hosts{Thin: hosts}, keys.Server{Data: serverData, Cluster: servers}, keys.Client{URL: keys.DefaultURL}, false)
 	case err == nil:
 		hosts = slices.DeleteFunc(slices.Clone(hosts), func(host string) bool { return keys.HasHost(keysFolder, host) })
 		if len(hosts) > 0 {
-			err = keys.Add(keysFolder, hosts)
+			err = keys.Add(keysFolder, keys.Hosts{Thin: hosts})
 		}
 	}
 	if err != nil {
@@ -156,24 +156,36 @@ func distribute(text string) error {
 	if err != nil {
 		return usageError("keys: %q: %q is not a user ID", text, parts[1])
 	}
-	data, err := os.ReadFile(filepath.Join(keysFolder, parts[0]))
+	files, err := filepath.Glob(filepath.Join(keysFolder, parts[0]))
+	if err == nil && len(files) == 0 && !strings.Contains(parts[0], "*") {
+		err = fmt.Errorf("there is no %s in %s", parts[0], keysFolder)
+	}
+	for _, file := range files {
+		err = errors.Join(err, install(file, uid, parts[2]))
+	}
 	if err != nil {
 		return fmt.Errorf("distribute a key: %w", err)
 	}
+	return nil
+}
+
+// install copies a file to a folder, for a user.
+func install(file string, uid int, folder string) error {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
 	// The old file belongs to the service, so a new file replaces it.
-	to := filepath.Join(parts[2], parts[0])
+	to := filepath.Join(folder, filepath.Base(file))
 	part := to + ".new"
 	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("distribute a key: %w", err)
+		return err
 	}
 	if err := os.WriteFile(part, data, 0o600); err != nil {
-		return fmt.Errorf("distribute a key: %w", err)
+		return err
 	}
 	if err := os.Chown(part, uid, uid); err != nil {
-		return fmt.Errorf("distribute a key: %w", err)
+		return err
 	}
-	if err := os.Rename(part, to); err != nil {
-		return fmt.Errorf("distribute a key: %w", err)
-	}
-	return nil
+	return os.Rename(part, to)
 }

@@ -177,6 +177,9 @@ func storedAlerts(t *testing.T, nc *nats.Conn) (list []alert) {
 	ctx, cancel := context.WithTimeout(t.Context(), lab.Patience)
 	defer cancel()
 	if err := bus.ReadStored(ctx, stream(t, nc, schemas.StreamAlerts), 1, false, func(m jetstream.Msg, _ uint64) {
+		if m.Subject() != schemas.SubjectAlerts {
+			return // the position of an edge
+		}
 		a := parseAlert(t, m.Data())
 		if id := m.Headers().Get(nats.MsgIdHdr); id != a.ID {
 			t.Errorf("alert %s has the Nats-Msg-Id %q", a.ID, id)
@@ -212,6 +215,8 @@ type event struct {
 	Lost   *struct{ Kernel, Buffer uint64 }
 	Sensor *struct{ Started string } // of a heartbeat
 	Frame  []byte
+
+	Conflict *struct{ Address, Ethernet, OtherInterface, OtherEthernet string }
 }
 
 // result is nd.result.v1.

@@ -81,16 +81,17 @@ func TestGarbageInBatches(t *testing.T) {
 	// An event that is one raises its alert after all of them: they are read in
 	// their order.
 	const more = 3
+	const unread = 2 // on subjects that are in no partition
 	publish(t, c.nc, subject, bytes.Join([][]byte{[]byte("{}"), nil, madeEvent(func(map[string]any) {}), []byte("[")}, []byte("\n")))
 	a := parseAlert(t, next(t, alerts, "the alert behind the garbage").Data)
 	if a.Rule != "hop-limit" || a.Host != "x" || a.Event.ID != "made-1" {
 		t.Errorf("alert %+v", a)
 	}
-	if got := metric(t, c.Namespace, metrics, "nd_ruled_invalid_messages_total"); got != float64(len(garbage)+more) {
-		t.Errorf("%v lines were counted as garbage, want %d", got, len(garbage)+more)
+	if got := metric(t, c.Namespace, metrics, "nd_ruled_invalid_messages_total"); got != float64(len(garbage)-unread+more) {
+		t.Errorf("%v lines were counted as garbage, want %d", got, len(garbage)-unread+more)
 	}
 	lab.Eventually(t, "all messages are done with", func() bool {
-		consumer, err := stream(t, c.nc, "ND_EVENTS").Consumer(t.Context(), "ruled")
+		consumer, err := stream(t, c.nc, "ND_EVENTS").Consumer(t.Context(), fmt.Sprint("ruled-", schemas.Partition("x")))
 		must(t, err)
 		info := consumer.CachedInfo()
 		if info.NumRedelivered > 0 {
@@ -223,7 +224,7 @@ func messageSchemas(t *testing.T) map[string]*jsonschema.Schema {
 	c.AssertFormat()
 	c.AssertContent()
 	ids := map[string]string{}
-	for _, messageType := range []string{schemas.TypeEvent, schemas.TypeAlert, schemas.TypeRelay, schemas.TypeResult} {
+	for _, messageType := range []string{schemas.TypeEvent, schemas.TypeAlert, schemas.TypeRelay, schemas.TypeResult, schemas.TypeBinding} {
 		data, err := os.ReadFile("../../schemas/jsonschema/" + messageType + ".json")
 		must(t, err)
 		doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
@@ -282,6 +283,9 @@ func TestMessagesFitTheirSchemas(t *testing.T) {
 	done := func() bool { return statuses["reachable"] && statuses["unreachable"] && kinds["last"] }
 	for !done() {
 		m := next(t, messages, fmt.Sprintf("messages of all kinds; of results there were %v, of events %v", statuses, kinds))
+		if m.Subject == schemas.SubjectStored {
+			continue // the same alert again, for the accounts of readers
+		}
 		messageType := parse[struct{ Type string }](t, m.Data).Type
 		schema, ok := fits[messageType]
 		if !ok {

@@ -15,12 +15,8 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// ours is the protocol number of the routes, rules and proxy neighbour entries
-// that ndmon makes.
-const (
-	ours = 78
-	byUs = "proto 78"
-)
+// byUs marks the routes and rules that ndmon makes.
+const byUs = "proto 78"
 
 // firstTable is the routing table of the first slave.
 const firstTable = 4861000
@@ -40,13 +36,11 @@ func hostRoutes(r *lab.Router) []string {
 	return list
 }
 
-// hasHostRoute waits until host 2 has exactly one route, through the slave, and is
-// proxied on the master.
+// hasHostRoute waits until host 2 has exactly one route, through the slave.
 func hasHostRoute(t *testing.T, r *lab.Router, slave string) {
 	t.Helper()
-	lab.Eventually(t, "a route through "+slave+" and a proxy neighbour entry", func() bool {
-		return slices.Equal(to(lab.Host2Address, hostRoutes(r)), []string{lab.Host2Address.String() + "/128 dev " + slave}) &&
-			slices.Contains(r.Proxies(), fmt.Sprintf("%s %v proto %d", lab.Master, lab.Host2Address, ours))
+	lab.Eventually(t, "a route through "+slave, func() bool {
+		return slices.Equal(to(lab.Host2Address, hostRoutes(r)), []string{lab.Host2Address.String() + "/128 dev " + slave})
 	})
 }
 
@@ -119,7 +113,7 @@ func TestHostRouteFromUpstream(t *testing.T) {
 					t.Fatal("a ping is answered without --route and --proxy: the lab is not what it should be")
 				}
 			}
-			if list := append(hostRoutes(r), r.Proxies()...); len(list) > 0 {
+			if list := hostRoutes(r); len(list) > 0 {
 				t.Errorf("kept without --route and --proxy: %v", list)
 			}
 			p.Stop()
@@ -242,9 +236,7 @@ func TestHostRouteGoesWithTheHost(t *testing.T) {
 	ping.WaitForReply()
 	hasHostRoute(t, r, lab.Slave2)
 	r.Host2.RemoveAddress("eth0", w.Host)
-	lab.Eventually(t, "the route and the proxy neighbour entry are gone", func() bool {
-		return len(hostRoutes(r)) == 0 && len(r.Proxies()) == 0
-	})
+	lab.Eventually(t, "the route is gone", func() bool { return len(hostRoutes(r)) == 0 })
 	// No one answers for the host now. The gateway keeps its neighbour entry longer
 	// than the test lasts, so the test deletes it.
 	neighbour := netlink.Neigh{LinkIndex: r.Upstream.Link("eth0").Attrs().Index, IP: lab.Host2Address.AsSlice(), Family: netlink.FAMILY_V6}
@@ -283,18 +275,18 @@ func TestKilledUnderLoad(t *testing.T) {
 		for range tc.rounds {
 			stop := load(r, frames)
 			p := startProxy(t, r, "--route", "--proxy")
-			lab.Eventually(t, tc.name+": host routes are kept", func() bool { return len(hostRoutes(r)) > hosts/4 && len(r.Proxies()) > hosts/4 })
+			lab.Eventually(t, tc.name+": host routes are kept", func() bool { return len(hostRoutes(r)) > hosts/4 })
 			p.Signal(syscall.SIGKILL)
 			p.Wait()
 			stop()
 		}
-		if len(hostRoutes(r)) == 0 || len(r.Proxies()) == 0 || len(r.Rules(byUs)) == 0 {
+		if len(hostRoutes(r)) == 0 || len(r.Rules(byUs)) == 0 {
 			t.Fatalf("%s: nothing is left by kill -9: this test proves nothing", tc.name)
 		}
 		// The hosts are silent: what is there now is of a former run.
 		r.Host2.Down("eth0")
 		p := startProxy(t, r, tc.args...)
-		if list := append(hostRoutes(r), r.Proxies()...); len(list) > 0 {
+		if list := hostRoutes(r); len(list) > 0 {
 			t.Errorf("%s: left of a former run: %v", tc.name, list)
 		}
 		var rules []string

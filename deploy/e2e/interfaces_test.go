@@ -60,7 +60,7 @@ func TestInterfaceIsDeletedAndMadeAgain(t *testing.T) {
 	stop(t, p)
 	// One line for each change, and no other warning.
 	for _, line := range strings.Split(p.Stderr.String(), "\n") {
-		if strings.Contains(line, "level=ERROR") || strings.Contains(line, "level=WARN") && !strings.Contains(line, "is gone") && !strings.Contains(line, "waiting for interface") {
+		if strings.Contains(line, "level=ERROR") || strings.Contains(line, "level=WARN") && !strings.Contains(line, "waiting for interface") {
 			t.Errorf("the log has %s", line)
 		}
 	}

@@ -23,7 +23,7 @@ import (
 	"github.com/ndmon/ndmon/schemas"
 )
 
-// certificates makes an authority and a certificate for 127.0.0.1, which is good
+// certificates makes an authority and a certificate for 127.0.0.1 and hubAddress, which is good
 // for a server and for a client, and returns their files.
 func certificates(t *testing.T) (ca, cert, key string) {
 	t.Helper()
@@ -38,7 +38,7 @@ func certificates(t *testing.T) (ca, cert, key string) {
 	}
 	leaf := &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "nats"}, NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.ParseIP(hubAddress)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
 	caKey, leafKey := newKey(), newKey()
 	file := func(name, kind string, der []byte, err error) string {

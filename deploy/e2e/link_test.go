@@ -273,7 +273,7 @@ func TestRuleWritersTools(t *testing.T) {
 		{"built-in rules by ndmon", []string{"ndmon", "rules", "builtin"}, 0, []string{`<rule id="ra-from-unknown-router"`}},
 		{"fields", []string{"nd-ruled", "fields"}, 0, []string{"link.claim.changed", "fault.solicitednode"}},
 		{"no nd-ruled", []string{"nd-ruled", "neighbors"}, 1, []string{"does not answer"}},
-		{"no filter", []string{"ndmon", "neighbours", "host"}, 2, []string{`"host" is not an IPv6 address`}},
+		{"no filter", []string{"ndmon", "neighbours", "192.0.2.1"}, 2, []string{`"192.0.2.1" is not an IPv6 address`}},
 		{"unknown format", []string{"nd-ruled", "neighbors", "-o", "xml"}, 2, []string{"use table or json"}},
 		{"bad time", []string{"nd-ruled", "--learn", "long"}, 2, []string{"is not a duration such as 1h"}},
 		{"no time", []string{"nd-ruled", "--learn"}, 2, []string{"--learn: needs a value"}},

@@ -3,9 +3,6 @@ package e2e
 import (
 	"net"
 	"net/netip"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -113,7 +110,6 @@ type honestLink struct {
 	t      *testing.T
 	router *lab.Namespace
 	hosts  []*lab.Namespace
-	radvd  string
 }
 
 var (
@@ -123,15 +119,7 @@ var (
 
 func newHonestLink(t *testing.T, vendor []byte) *honestLink {
 	t.Helper()
-	radvd, err := exec.LookPath("radvd")
-	if err != nil {
-		const why = "needs radvd, of Debian's package radvd: %v"
-		if os.Getenv("CI") == "true" {
-			t.Fatalf(why, err)
-		}
-		t.Skipf(why, err)
-	}
-	q := &honestLink{t: t, router: lab.New(t, "router"), radvd: radvd}
+	q := &honestLink{t: t, router: lab.New(t, "router")}
 	q.router.Sysctl("net.ipv6.conf.all.forwarding", "1")
 	bridge := lab.New(t, "switch")
 	bridge.Sysctl("net.ipv6.conf.default.disable_ipv6", "1")
@@ -173,14 +161,12 @@ func setMAC(t *testing.T, n *lab.Namespace, name string, vendor []byte, number b
 // startRadvd starts radvd with its defaults.
 func (q *honestLink) startRadvd() *lab.Process {
 	q.t.Helper()
-	config := write(q.t, "radvd.conf", []byte(`interface lan {
+	return q.router.Radvd(`interface lan {
 	AdvSendAdvert on;
 	prefix 2001:db8:5::/64 {};
 	RDNSS 2001:db8:5::1 {};
 };
-`))
-	return q.router.Start(lab.Command{Path: q.radvd, Args: []string{
-		"--nodaemon", "--logmethod", "stderr", "--config", config, "--pidfile", filepath.Join(q.t.TempDir(), "radvd.pid")}})
+`)
 }
 
 // booted waits until a host has a router, and an address of its prefix as well as

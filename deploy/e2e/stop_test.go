@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -75,13 +77,14 @@ func TestInterruptWhilePinging(t *testing.T) {
 	}
 }
 
-// With -d ndmon goes to the background once it works, and goes on there.
+// With -d ndmon goes to the background once it works, and goes on there. A file has its process id.
+// With -l off it has no log.
 func TestDaemon(t *testing.T) {
 	t.Parallel()
 	r := lab.NewRouter(t)
 	dir := t.TempDir()
 	p := r.Start(lab.Command{
-		Path: "/bin/sh", Args: []string{"-c", `exec "$0" -d -i ` + lab.Master + ` --data data >alerts 2>log`, program("ndmon").Path}, Dir: dir,
+		Path: "/bin/sh", Args: []string{"-c", `exec "$0" -d -i ` + lab.Master + ` --data data --pid-file pid -l off >alerts 2>log`, program("ndmon").Path}, Dir: dir,
 		Env: program("ndmon").Env,
 	})
 	status := p.Wait()
@@ -104,8 +107,16 @@ func TestDaemon(t *testing.T) {
 	if n := numberOf(t, parseAlert(t, next(t, alerts, "the alert").Data)); n != 5 {
 		t.Errorf("alert for frame %d", n)
 	}
+	equal(t, "file with the process id", string(m[1])+"\n", string(readFile(t, filepath.Join(dir, "pid"))))
+	second := r.Start(program("ndmon", "-d", "-i", lab.Master, "--listen", "127.0.0.1:0", "--data", t.TempDir(), "--pid-file", filepath.Join(dir, "pid")))
+	exits(t, second, 2)
+	says(t, second, "--pid-file: ", "is in use by process "+string(m[1]))
 	must(t, syscall.Kill(pid, syscall.SIGTERM))
 	lab.Eventually(t, "the daemon has ended", func() bool { return !runs(pid) })
+	if _, err := os.Stat(filepath.Join(dir, "pid")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the file with the process id at the end: %v", err)
+	}
+	equal(t, "the log", string(m[0])+"\n", strings.TrimPrefix(string(readFile(t, filepath.Join(dir, "log"))), "ndmon: "))
 	// Its output is still that of the command line.
 	written := readFile(t, filepath.Join(dir, "alerts"))
 	if n := numberOf(t, parseAlert(t, written)); n != 5 {

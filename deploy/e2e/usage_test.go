@@ -5,12 +5,14 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/nats-io/nats.go"
 	"github.com/ndmon/ndmon/deploy/lab"
+	"golang.org/x/sys/unix"
 )
 
 var programs = []string{"ndmon", "nd-sensor", "nd-ruled", "nd-pinger"}
@@ -72,7 +74,7 @@ func TestBadCommandLines(t *testing.T) {
 		{"ndmon short option", program("ndmon", "-z"), 2, []string{"ndmon: ", "-z"}},
 		{"ndmon argument", program("ndmon", "eth0"), 2, []string{`"eth0"`, "--help"}},
 		{"option without its value", program("ndmon", "-m"), 2, []string{"-m"}},
-		{"ndmon level", program("ndmon", "-l", "loud"), 2, []string{"--log-level", "loud", "error, warn, info, debug or trace"}},
+		{"ndmon level", program("ndmon", "-l", "loud"), 2, []string{"--log-level", "loud", "off, error, warn, info, debug or trace"}},
 		{"ndmon format", program("ndmon", "-o", "xml"), 2, []string{"--output", "xml", "json or text"}},
 		{"master without slaves", program("ndmon", "-m", "lo"), 2, []string{"--master", "--slaves"}},
 		{"slaves without master", program("ndmon", "-s", "lo"), 2, []string{"--slaves", "--master"}},
@@ -158,15 +160,25 @@ func TestCheckRules(t *testing.T) {
 	}
 }
 
+// An interface that does not exist is waited for, with one warning that lists those that do.
 func TestInterfaceThatDoesNotExist(t *testing.T) {
 	t.Parallel()
-	r := lab.NewRouter(t)
-	for _, args := range [][]string{{"-i", "nope"}, {"-m", "nope", "-s", lab.Slave1}, {"-m", lab.Master, "-s", lab.Slave1 + ",nope"}, {"-i", "nope*"}} {
-		p := r.Start(program("ndmon", append(args, "--data", t.TempDir())...))
-		if status := p.Wait(); status != 2 {
-			t.Errorf("%v: exit status %d, want 2", args, status)
-		}
-		says(t, p, "nope", lab.Master, lab.Slave1, lab.Slave2)
+	for _, args := range [][]string{{"-i", "later0"}, {"-m", "later0", "-s", lab.Slave1}, {"-m", lab.Master, "-s", lab.Slave1 + ",later0", "--proxy"}, {"-i", "later*"}} {
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			t.Parallel()
+			r := lab.NewRouter(t)
+			p := r.Start(program("ndmon", append(args, "--data", t.TempDir())...))
+			p.Stderr.WaitFor("waiting for interfaces", "wanted=later", "existing=lo,"+lab.Master+","+lab.Slave1+","+lab.Slave2)
+			r.Bridge("later0")
+			r.Up("later0")
+			at := p.Stderr.WaitForAfter(0, "msg=capturing", "interface=later0")
+			r.Delete("later0")
+			p.Stderr.WaitForAfter(at, "waiting for interfaces", "wanted=later")
+			stop(t, p)
+			if n := strings.Count(p.Stderr.String(), "level=WARN"); n != 2 && !slices.Contains(args, "-s") || strings.Count(p.Stderr.String(), "waiting for interfaces") != 2 {
+				t.Errorf("%d warnings: %s", n, p.Stderr)
+			}
+		})
 	}
 }
 
@@ -205,11 +217,46 @@ func TestNoRightToCapture(t *testing.T) {
 	for _, c := range []lab.Command{monitor, sensor} {
 		c.UID = nobody
 		p := r.Start(c)
-		if status := p.Wait(); status == 0 {
-			t.Errorf("%s: exit status 0 without the right to capture", c.Path)
-		}
+		exits(t, p, 2)
 		says(t, p, "CAP_NET_RAW", "setcap", "root")
 	}
+}
+
+// What a restart does not cure ends with exit status 2, so that systemd does not try for ever.
+func TestNotCuredByARestart(t *testing.T) {
+	t.Parallel()
+	r := lab.NewRouter(t)
+	ports := []string{"-m", lab.Master, "-s", lab.Slave1}
+	first := r.Start(program("ndmon", append(ports, "--route", "--data", t.TempDir())...))
+	first.Stderr.WaitFor("pinger ready")
+	pinger := with(program("nd-pinger"), "PINGER_SLAVES="+lab.Slave1, "PINGER_MASTERS="+lab.Master)
+	unprivileged := func(c lab.Command, capabilities ...uintptr) lab.Command {
+		c.UID, c.Capabilities = nobody, capabilities
+		return c
+	}
+	for name, tc := range map[string]struct {
+		command lab.Command
+		says    []string
+	}{
+		"no right to ping":                 {unprivileged(pinger), []string{"CAP_NET_RAW"}},
+		"no right to make routes":          {unprivileged(with(pinger, "PINGER_ROUTE=true"), unix.CAP_NET_RAW), []string{"PINGER_ROUTE", "CAP_NET_ADMIN"}},
+		"no right to make routes, ndmon":   {unprivileged(program("ndmon", append(ports, "--route", "--listen", "127.0.0.1:0", "--data", public(t)+"/ndmon")...), unix.CAP_NET_RAW), []string{"--route", "CAP_NET_ADMIN"}},
+		"routing tables of another":        {pinger, []string{"PINGER_TABLE", "another pinger"}},
+		"routing tables of another, ndmon": {program("ndmon", append(ports, "--listen", "127.0.0.1:0", "--data", t.TempDir())...), []string{"PINGER_TABLE", "another pinger"}},
+		"host routes of another":           {with(pinger, "PINGER_PROXY=true", "PINGER_TABLE=5000000"), []string{"PINGER_PROXY", "another pinger"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := r.Start(tc.command)
+			exits(t, p, 2)
+			says(t, p, tc.says...)
+		})
+	}
+	stop(t, first)
+
+	// An address may come later.
+	p := r.Start(program("ndmon", "-i", lab.Master, "--data", t.TempDir(), "--listen", "192.0.2.77:4222", "--insecure"))
+	exits(t, p, 1)
+	says(t, p, "192.0.2.77")
 }
 
 // reloader sends a frame and looks which rule it raises an alert of.

@@ -53,11 +53,13 @@ type finder struct {
 	inbox    string
 	results  chan *nats.Msg
 	failures chan error
+
+	subscriptions []*nats.Subscription
 }
 
-// find asks all pingers for an address and writes their results as they arrive, or why
-// they did not look. It reports whether a host has the address. An error means that it is
-// not known.
+// find writes where an address was heard, asks all pingers for it and writes their results as they
+// arrive, or why they did not look. It reports whether a host has the address. An error means that it
+// is not known.
 func find(ctx context.Context, cfg config, w io.Writer) (found bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -75,6 +77,31 @@ func find(ctx context.Context, cfg config, w io.Writer) (found bool, err error) 
 	if err := f.subscribe(ctx); err != nil {
 		return false, err
 	}
+	heard, err := f.heard(ctx, w)
+	if err != nil {
+		return false, err
+	}
+	if err := f.send(); err != nil {
+		return false, err
+	}
+	found, err = f.wait(ctx, w)
+	if errors.Is(err, errNoPinger) && heard {
+		return true, nil
+	}
+	return found, err
+}
+
+// Ask asks all pingers for an address over a connection, and writes their results as lines of text as they arrive, or why
+// they did not look. It ends after a wait, or sooner if a host has the address.
+func Ask(ctx context.Context, nc *nats.Conn, target netip.Addr, w io.Writer) (found bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	f := &finder{cfg: config{Target: target, Wait: defaultWait}, nc: nc, results: make(chan *nats.Msg), failures: make(chan error, 1)}
+	f.cfg.NATS.URL = nc.ConnectedUrlRedacted()
+	if err := f.subscribe(ctx); err != nil {
+		return false, err
+	}
+	defer f.unsubscribe()
 	if err := f.send(); err != nil {
 		return false, err
 	}
@@ -106,11 +133,20 @@ func (f *finder) subscribe(ctx context.Context) error {
 			}
 		},
 	} {
-		if _, err := f.nc.Subscribe(subject, handle); err != nil {
+		sub, err := f.nc.Subscribe(subject, handle)
+		if err != nil {
 			return fmt.Errorf("subscribe to %s: %w", subject, err)
 		}
+		f.subscriptions = append(f.subscriptions, sub)
 	}
 	return nil
+}
+
+// unsubscribe ends the subscriptions on a connection that goes on.
+func (f *finder) unsubscribe() {
+	for _, sub := range f.subscriptions {
+		sub.Unsubscribe() // it fails only if the connection is closed
+	}
 }
 
 // send sends the relay command to every host. Without a subscriber, the server sends a
@@ -193,7 +229,8 @@ func newCommand(find func(context.Context, config, io.Writer) (bool, error)) *co
 		Short: "Ask the routers for an IPv6 address now",
 		Long: "Have the pingers of all hosts that are connected to the NATS server look for an IPv6\n" +
 			"address behind their slaves now, and print where it is: host, interface, Ethernet\n" +
-			"address, round-trip time.\n\n" +
+			"address, round-trip time. First it prints where the address was heard, which ndmon history\n" +
+			"knows up to some minutes ago. Where no pinger is connected, that is all.\n\n" +
 			"Exit status: 0 if it is found, 1 if no host has it, 2 if no pinger could be asked.",
 		Args: process.Args(1, 1),
 
@@ -214,7 +251,7 @@ func newCommand(find func(context.Context, config, io.Writer) (bool, error)) *co
 		}
 		cfg.JSON = *output == "json"
 		var err error
-		switch cfg.Target, err = parseTarget(args[0]); {
+		switch cfg.Target, err = ParseTarget(args[0]); {
 		case err != nil:
 		case !cfg.JSON && *output != "text":
 			err = fmt.Errorf("--output: %q is not a format: use text or json", *output)
@@ -241,7 +278,8 @@ func newCommand(find func(context.Context, config, io.Writer) (bool, error)) *co
 	return c
 }
 
-func parseTarget(s string) (netip.Addr, error) {
+// ParseTarget reads an address that can be looked for.
+func ParseTarget(s string) (netip.Addr, error) {
 	target, err := netip.ParseAddr(s)
 	if err != nil {
 		return target, fmt.Errorf("%q is not an IPv6 address such as 2001:db8::42", s)

@@ -2,6 +2,7 @@ package keys
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -18,8 +19,6 @@ type transfer struct {
 	kind string // "service" or "stream"
 	right
 	to string // the account that imports it
-	// as is the subject there, if it differs.
-	as string
 }
 
 // accountsConfig returns the accounts of the server with their users, exports and imports.
@@ -65,7 +64,7 @@ const maxConsumers = 256
 func rolesOf(users []user) []Role {
 	var roles []Role
 	if slices.ContainsFunc(users, func(u user) bool { return u.role == Ruled }) {
-		roles = append(roles, Sensor, Pinger)
+		roles = append(roles, Sensor, Pinger, Edge)
 		roles = append(roles, single...)
 	}
 	for _, u := range users {
@@ -85,7 +84,9 @@ func transfersOf(roles []Role) []transfer {
 	for _, role := range roles {
 		services, streams := role.rights()
 		for _, r := range services {
-			list = append(list, transfer{kind: "service", right: r, to: role.account()})
+			if t := (transfer{kind: "service", right: r, to: role.account()}); !slices.Contains(list, t) {
+				list = append(list, t)
+			}
 		}
 		for _, r := range streams {
 			list = append(list, transfer{kind: "stream", right: r, to: role.account()})
@@ -99,14 +100,39 @@ func transfersOf(roles []Role) []transfer {
 func copyTransfers() []transfer {
 	var list []transfer
 	for i, subject := range copyAPI("$JS.API") {
-		list = append(list, transfer{"service", right{account: copyAccount, subject: subject}, mainAccount, copyAPI(schemas.CopyAPI)[i]})
+		list = append(list, transfer{"service", right{account: copyAccount, subject: subject, as: copyAPI(schemas.CopyAPI)[i]}, mainAccount})
 	}
-	const request = "CONSUMER.CREATE." + schemas.StreamAlerts
+	const create = "CONSUMER.CREATE." + schemas.StreamAlerts
+	for _, request := range []string{create, create + ".*." + schemas.SubjectAlerts} { // without a filter and with it
+		list = append(list, transfer{"service", right{account: mainAccount, subject: "$JS.API." + request, as: schemas.OriginAPI + "." + request}, copyAccount})
+	}
 	return append(list,
-		transfer{"service", right{account: mainAccount, subject: "$JS.API." + request}, copyAccount, schemas.OriginAPI + "." + request},
-		transfer{"stream", right{account: copyAccount, subject: "$JS.FC." + schemas.StreamAlerts + ".>"}, mainAccount, ""},
-		transfer{"stream", right{account: mainAccount, subject: schemas.CopyDeliver + ".>"}, copyAccount, ""},
+		transfer{"stream", right{account: copyAccount, subject: "$JS.FC." + schemas.StreamAlerts + ".>"}, mainAccount},
+		transfer{"stream", right{account: mainAccount, subject: schemas.CopyDeliver + ".>"}, copyAccount},
 	)
+}
+
+// connections returns the types of connections of a role with permissions. The key of an edge
+// is for leaf nodes alone, and no other is: a leaf node may publish answers to requests that it
+// did not receive, and clients of another server could use its connection.
+func (r Role) connections() string {
+	switch r {
+	case Edge:
+		return `, allowed_connection_types: ["LEAFNODE", "LEAFNODE_WS"]`
+	case guest, plainGuest:
+		return ""
+	}
+	return `, allowed_connection_types: ["STANDARD", "WEBSOCKET"]`
+}
+
+// responses returns the permission of a role to answer requests for the status of its service.
+// A leaf node needs none.
+func (r Role) responses() string {
+	switch r {
+	case Sensor, Pinger, Ruled:
+		return "\n          allow_responses: true"
+	}
+	return ""
 }
 
 func writeUserList(b *bytes.Buffer, users []user) {
@@ -117,7 +143,8 @@ func writeUserList(b *bytes.Buffer, users []user) {
 	for _, u := range users {
 		fmt.Fprintf(b, "      # %s\n      { nkey: %s", strings.TrimSpace(string(u.role)+" "+u.host), u.key)
 		if publish, subscribe := u.permissions(); publish != nil || subscribe != nil {
-			fmt.Fprintf(b, "\n        permissions: {\n          publish: %s\n          subscribe: %s\n        }\n     ", list(publish), list(subscribe))
+			fmt.Fprintf(b, "%s\n        permissions: {\n          publish: %s\n          subscribe: %s%s\n        }\n     ",
+				u.role.connections(), list(publish), list(subscribe), u.role.responses())
 		}
 		b.WriteString(" }\n")
 	}
@@ -170,7 +197,8 @@ func writeImports(b *bytes.Buffer, account string, transfers []transfer) {
 		}
 		imports = append(imports, fmt.Sprintf("{ %s: { account: %s, subject: %s }%s }", t.kind, quote(t.account), quote(t.subject), as))
 		if t.kind == "stream" && account != mainAccount && account != copyAccount && t.subject != inbox {
-			mapping := quote(t.subject) + ": " + quote("own."+strings.Replace(t.subject, "*", "$1", 1))
+			subject := cmp.Or(t.as, t.subject)
+			mapping := quote(subject) + ": " + quote("own."+strings.Replace(subject, "*", "$1", 1))
 			if !slices.Contains(mappings, mapping) {
 				mappings = append(mappings, mapping)
 			}

@@ -11,7 +11,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nkeys"
 )
@@ -90,25 +89,66 @@ func ours(dir string) ([]string, error) {
 	for _, e := range entries {
 		_, seed := userOf(e.Name(), seedSuffix)
 		_, context := userOf(e.Name(), contextSuffix)
-		if seed || context || e.Name() == ServerFile || e.Name() == UsersFile {
+		if seed || context || slices.Contains([]string{ServerFile, UsersFile, caFile, caKeyFile}, e.Name()) || isServer(dir, e) {
 			paths = append(paths, filepath.Join(dir, e.Name()))
 		}
 	}
 	return paths, nil
 }
 
-// writeUsers writes the list of users, from the seeds in the directory.
+// isServer reports whether an entry of the directory is the directory of a cluster's server.
+func isServer(dir string, e fs.DirEntry) bool {
+	_, err := os.Lstat(filepath.Join(dir, e.Name(), ServerFile))
+	return e.IsDir() && err == nil
+}
+
+// ServerFiles returns the configuration of the server, or of each server of a cluster, in a
+// directory of keys.
+func ServerFiles(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("read the directory of the keys: %w", err)
+	}
+	var files []string
+	for _, e := range entries {
+		if isServer(dir, e) {
+			files = append(files, filepath.Join(dir, e.Name(), ServerFile))
+		}
+	}
+	if len(files) == 0 {
+		files = []string{filepath.Join(dir, ServerFile)}
+	}
+	return files, nil
+}
+
+// writeUsers writes the list of users from the seeds in the directory, there and in the
+// directory of each server.
 func writeUsers(dir string) error {
 	users, err := readUsers(dir)
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(dir, UsersFile)
+	files, err := ServerFiles(dir)
+	if err != nil {
+		return err
+	}
+	list := append([]byte("# ndmon keys makes this file from the seeds of the users: changes are lost.\n"), accountsConfig(users)...)
+	for _, file := range files {
+		if err := replace(filepath.Join(filepath.Dir(file), UsersFile), list); err != nil {
+			return err
+		}
+	}
+	// The list that checkKeys reads comes last: it has no user that a server lacks.
+	return replace(filepath.Join(dir, UsersFile), list)
+}
+
+// replace writes the list of users to a file, in place of an older one.
+func replace(path string, list []byte) error {
 	part := path + ".new"
 	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("write the list of users: %w", err)
 	}
-	if err := create(part, append([]byte("# ndmon keys makes this file from the seeds in this directory: changes are lost.\n"), accountsConfig(users)...)); err != nil {
+	if err := create(part, list); err != nil {
 		return err
 	}
 	if err := os.Rename(part, path); err != nil {
@@ -127,11 +167,13 @@ const (
 )
 
 // usersOf returns the users of hosts.
-func usersOf(hosts []string) []user {
-	hosts = slices.Compact(slices.Sorted(slices.Values(hosts)))
+func usersOf(hosts Hosts) []user {
 	var users []user
-	for _, host := range hosts {
+	for _, host := range slices.Compact(slices.Sorted(slices.Values(hosts.Thin))) {
 		users = append(users, user{role: Sensor, host: host}, user{role: Pinger, host: host})
+	}
+	for _, host := range slices.Compact(slices.Sorted(slices.Values(hosts.Edges))) {
+		users = append(users, user{role: Edge, host: host})
 	}
 	return users
 }
@@ -160,7 +202,7 @@ func userOf(file, suffix string) (u user, ok bool) {
 	role, host, _ := strings.Cut(name, "-")
 	u = user{role: Role(role), host: host}
 	switch u.role {
-	case Sensor, Pinger:
+	case Sensor, Pinger, Edge:
 		return u, host != ""
 	}
 	return u, host == "" && slices.Contains(single, u.role)
@@ -254,7 +296,8 @@ type natsContext struct {
 
 // Client is how the fleet's users reach the server.
 type Client struct {
-	// URL is the server's.
+	// URL is the server's, or a comma-separated list of those of a cluster. DefaultURL stands
+	// for the servers of the cluster.
 	URL string
 	// CA, if set, is a file with the authorities of the server's certificate.
 	CA string
@@ -309,67 +352,4 @@ func readClient(dir string) (Client, error) {
 		return Client{}, fmt.Errorf("read %s: %w", path, err)
 	}
 	return Client{URL: c.URL, CA: c.CA}, nil
-}
-
-// Server is the configuration of the server besides its users. Its paths are paths on the
-// server.
-type Server struct {
-	// Data is the directory of what the server stores.
-	Data string
-	// Cert and Key, if set, are files for TLS.
-	Cert, Key string
-	// CA, if set, is a file with the authorities of client certificates. Clients must have
-	// one then.
-	CA string
-}
-
-func (s Server) check() error {
-	switch {
-	case s.Data == "":
-		return errors.New("--data: is empty: use a directory")
-	case (s.Cert == "") != (s.Key == ""):
-		return errors.New("--tls-cert, --tls-key: need each other")
-	case s.CA != "" && s.Cert == "":
-		return errors.New("--tls-ca: needs --tls-cert and --tls-key; it is for client certificates")
-	}
-	for _, path := range []string{s.Data, s.Cert, s.Key, s.CA} {
-		if !printable(path) {
-			return fmt.Errorf("%q is not a path of printable characters", path)
-		}
-	}
-	return nil
-}
-
-// SyncInterval is the interval at which JetStream flushes its files to the disk. With the
-// server's default, a power failure loses the alerts of two minutes.
-const SyncInterval = 2 * time.Second
-
-// serverConfig returns the server's configuration without its users.
-func serverConfig(s Server) []byte {
-	var b bytes.Buffer
-	fmt.Fprintf(&b, `# NATS server of an ndmon fleet. ndmon keys init made it once: you may change it.
-
-server_name: "ndmon"
-listen: "[::]:4222"
-
-jetstream {
-  # The directory of events, alerts and the state of nd-ruled.
-  store_dir: %s
-  # A power failure loses what was stored in this time.
-  sync_interval: "%v"
-}
-
-# The accounts and their users. ndmon keys add and remove rewrite this file; the server
-# reads it again when it reloads its configuration.
-include %s
-`, quote(s.Data), SyncInterval, quote(UsersFile))
-	if s.Cert == "" {
-		return b.Bytes()
-	}
-	fmt.Fprintf(&b, "\ntls {\n  cert_file: %s\n  key_file: %s\n", quote(s.Cert), quote(s.Key))
-	if s.CA != "" {
-		fmt.Fprintf(&b, "  # Clients must have a certificate of one of these authorities.\n  ca_file: %s\n  verify: true\n", quote(s.CA))
-	}
-	fmt.Fprint(&b, "}\n")
-	return b.Bytes()
 }

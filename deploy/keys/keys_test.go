@@ -59,13 +59,13 @@ func changed(before, now map[string]string) (names []string) {
 
 func TestInitAddRemove(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new", "keys")
-	must(t, Init(dir, []string{host2, host1, host1}, plain, local, false))
+	must(t, Init(dir, Hosts{Thin: []string{host2, host1, host1}}, plain, local, false))
 	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
 	first := snapshot(t, dir)
 	want := []string{ServerFile, UsersFile}
-	for _, name := range []string{"ruled", "viewer", "operator", "exporter", "admin", "system",
+	for _, name := range []string{"ruled", "viewer", "operator", "web", "exporter", "admin", "system",
 		"sensor-r1", "pinger-r1", "sensor-" + host2, "pinger-" + host2} {
 		want = append(want, name+".nk", name+".json")
 	}
@@ -74,17 +74,17 @@ func TestInitAddRemove(t *testing.T) {
 	}
 
 	// Nothing is overwritten.
-	if err := Init(dir, []string{"r3"}, plain, local, false); err == nil || !strings.Contains(err.Error(), "--force") {
+	if err := Init(dir, Hosts{Thin: []string{"r3"}}, plain, local, false); err == nil || !strings.Contains(err.Error(), "--force") {
 		t.Errorf("replaced: %v", err)
 	}
-	if err := Add(dir, []string{"r3", host1}); err == nil || !strings.Contains(err.Error(), "sensor-r1.nk") {
+	if err := Add(dir, Hosts{Thin: []string{"r3", host1}}); err == nil || !strings.Contains(err.Error(), "sensor-r1.nk") {
 		t.Errorf("a host twice: %v", err)
 	}
 	if now := snapshot(t, dir); len(changed(first, now)) > 0 || len(now) != len(first) {
 		t.Errorf("changed: %v", changed(first, now))
 	}
 
-	must(t, Add(dir, []string{"r3"}))
+	must(t, Add(dir, Hosts{Thin: []string{"r3"}}))
 	second := snapshot(t, dir)
 	if names := changed(first, second); len(names) != 1 || names[0] != UsersFile {
 		t.Errorf("changed: %v", names)
@@ -92,15 +92,15 @@ func TestInitAddRemove(t *testing.T) {
 	if len(second) != len(first)+4 || !strings.Contains(second[UsersFile], `"nd.events.r3.*.*"`) || !strings.Contains(second[UsersFile], `"nd.batches.r3.*"`) {
 		t.Errorf("r3 is not among the users:\n%s", second[UsersFile])
 	}
-	must(t, Remove(dir, []string{"r3"}))
+	must(t, Remove(dir, Hosts{Thin: []string{"r3"}}))
 	if now := snapshot(t, dir); len(changed(first, now)) > 0 || len(now) != len(first) {
 		t.Errorf("changed: %v", changed(first, now))
 	}
-	if err := Remove(dir, []string{"r3"}); err == nil || !strings.Contains(err.Error(), "sensor-r3.nk") {
+	if err := Remove(dir, Hosts{Thin: []string{"r3"}}); err == nil || !strings.Contains(err.Error(), "sensor-r3.nk") {
 		t.Errorf("removed twice: %v", err)
 	}
 
-	must(t, Init(dir, []string{host1}, plain, local, true))
+	must(t, Init(dir, Hosts{Thin: []string{host1}}, plain, local, true))
 	replaced := snapshot(t, dir)
 	if len(replaced) != len(first)-4 || replaced["ruled.nk"] == first["ruled.nk"] || replaced["sensor-r1.nk"] == first["sensor-r1.nk"] {
 		t.Errorf("not replaced: %d files", len(replaced))
@@ -112,7 +112,7 @@ func TestSeedThatIsElsewhere(t *testing.T) {
 	dir, users := fleet(t)
 	must(t, os.Remove(users["sensor-"+host1].seedFile(dir)))
 	before := snapshot(t, dir)
-	for name, err := range map[string]error{"add": Add(dir, []string{"r3"}), "remove": Remove(dir, []string{host2})} {
+	for name, err := range map[string]error{"add": Add(dir, Hosts{Thin: []string{"r3"}}), "remove": Remove(dir, Hosts{Thin: []string{host2}})} {
 		if err == nil || !strings.Contains(err.Error(), users["sensor-"+host1].key) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -123,7 +123,7 @@ func TestSeedThatIsElsewhere(t *testing.T) {
 }
 
 func TestRefuses(t *testing.T) {
-	good, none := []string{"r1"}, t.TempDir()
+	good, none := Hosts{Thin: []string{"r1"}}, t.TempDir()
 	open := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(open, "other"), nil, 0o600))
 	must(t, os.Chmod(open, 0o755))
@@ -134,23 +134,28 @@ func TestRefuses(t *testing.T) {
 		usage bool
 		want  string
 	}{
-		{Init(none, nil, plain, local, false), true, "--hosts"},
-		{Init(none, []string{""}, plain, local, false), true, `--hosts: ""`},
-		{Init(none, []string{"r1", "../r2"}, plain, local, false), true, `"../r2"`},
-		{Init(none, []string{"a\nb"}, plain, local, false), true, `"a\nb"`},
-		{Init(none, []string{strings.Repeat("x", 201)}, plain, local, false), true, "200 bytes"},
+		{Init(none, Hosts{}, plain, local, false), true, "--hosts"},
+		{Init(none, Hosts{Thin: []string{""}}, plain, local, false), true, `--hosts: ""`},
+		{Init(none, Hosts{Thin: []string{"r1", "../r2"}}, plain, local, false), true, `"../r2"`},
+		{Init(none, Hosts{Thin: []string{"a\nb"}}, plain, local, false), true, `"a\nb"`},
+		{Init(none, Hosts{Thin: []string{strings.Repeat("x", 201)}}, plain, local, false), true, "200 bytes"},
 		{Init(none, good, Server{Data: "d", Cert: "c"}, local, false), true, "--tls-cert, --tls-key"},
 		{Init(none, good, Server{Data: "d", Key: "k"}, local, false), true, "--tls-cert, --tls-key"},
 		{Init(none, good, Server{Data: "d", CA: "a"}, local, false), true, "--tls-ca"},
 		{Init(none, good, Server{Data: "d", Cert: "c\n", Key: "k"}, local, false), true, `"c\n"`},
 		{Init(none, good, Server{}, local, false), true, "--data"},
+		{Init(none, good, Server{Data: "d", Cluster: []string{"n1", "n2"}}, local, false), true, "--servers: n1,n2"},
+		{Init(none, good, Server{Data: "d", Cluster: []string{"n1", "n2", "n1"}}, local, false), true, "--servers: n1,n2,n1"},
+		{Init(none, good, Server{Data: "d", Cluster: []string{"n1", "n2", "../n3"}}, local, false), true, `--servers: "../n3"`},
+		{Init(none, good, Server{Data: "d", Cluster: []string{"n1", "n2", "n3:65000"}}, local, false), true, `--servers: "n3:65000"`},
+		{Init(none, Hosts{Edges: []string{"/"}}, plain, local, false), true, `--edges: "/"`},
 		{Init(open, good, plain, local, false), false, "open to others (mode 0755)"},
 		{Init("/dev/null", good, plain, local, false), false, "not a directory"},
 		{Init("/dev/null/keys", good, plain, local, false), false, "not a directory"},
 		{Add(none, good), false, "no keys yet"},
-		{Add(none, nil), true, "--hosts"},
+		{Add(none, Hosts{}), true, "--hosts"},
 		{Remove(none, good), false, "no keys yet"},
-		{Remove(none, []string{"/"}), true, `"/"`},
+		{Remove(none, Hosts{Thin: []string{"/"}}), true, `"/"`},
 		{Add(spoilt, good), false, "sensor-x.nk is not the seed"},
 	} {
 		var usage process.UsageError
@@ -166,14 +171,14 @@ func TestRefuses(t *testing.T) {
 // The paths of certificates reach the server as they are.
 func TestTLSConfiguration(t *testing.T) {
 	tls := Server{Data: "/a $b", Cert: `/etc/a "b" \c.pem`, Key: "k.pem", CA: "$ca.pem"}
-	config := serverConfig(tls)
+	config := serverConfig(tls, "")
 	for _, want := range []string{`cert_file: "/etc/a \"b\" \\c.pem"`, `key_file: "k.pem"`, `ca_file: "$ca.pem"`, "verify: true", `store_dir: "/a $b"`} {
 		if !bytes.Contains(config, []byte(want)) {
 			t.Errorf("there is no %s in\n%s", want, config)
 		}
 	}
 	dir := filepath.Join(t.TempDir(), "keys")
-	must(t, Init(dir, []string{host1}, tls, local, false))
+	must(t, Init(dir, Hosts{Thin: []string{host1}}, tls, local, false))
 	// It does not find them, and says where it looked.
 	if _, err := server.ProcessConfigFile(filepath.Join(dir, ServerFile)); err == nil || !strings.Contains(err.Error(), tls.Cert) {
 		t.Errorf("the server looks elsewhere than at %s: %v", tls.Cert, err)
@@ -238,20 +243,29 @@ func (c client) maySubscribe(subject string) bool {
 const (
 	host1, host2 = "r1", "r2.example.org"
 	token2       = "r2=2Eexample=2Eorg"
+
+	edge1, edge2 = "e1.example.org", "e2"
+	edgeToken    = "e1=2Eexample=2Eorg"
 )
 
 // fleet makes the keys of two hosts.
 func fleet(t *testing.T) (dir string, users map[string]user) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "keys")
-	must(t, Init(dir, []string{host1, host2}, plain, local, false))
+	must(t, Init(dir, Hosts{Thin: []string{host1, host2}, Edges: []string{edge1, edge2}}, plain, local, false))
+	return dir, usersIn(t, dir)
+}
+
+// usersIn returns the users in a directory by their names.
+func usersIn(t *testing.T, dir string) map[string]user {
+	t.Helper()
 	list, err := readUsers(dir)
 	must(t, err)
-	users = map[string]user{}
+	users := map[string]user{}
 	for _, u := range list {
-		users[strings.TrimSuffix(u.seedFile(""), seedSuffix)] = u
+		users[u.name()] = u
 	}
-	return dir, users
+	return users
 }
 
 // ensureStreams makes the streams and the copy of the alerts, as ruled.
@@ -296,7 +310,7 @@ func startAt(t *testing.T, dir, address string) *server.Server {
 	path := filepath.Join(dir, ServerFile)
 	config, err := os.ReadFile(path)
 	must(t, err)
-	for was, is := range map[string]string{`"[::]:4222"`: fmt.Sprintf("%q", address), quote(DefaultData): quote(t.TempDir())} {
+	for was, is := range map[string]string{`"[::]:4222"`: fmt.Sprintf("%q", address), `"[::]:7422"`: `"127.0.0.1:-1"`, quote(DefaultData): quote(t.TempDir())} {
 		if !bytes.Contains(config, []byte(was)) {
 			t.Fatalf("the server's configuration does not say %s", was)
 		}
@@ -328,4 +342,18 @@ func store(t testing.TB, js jetstream.JetStream, subject, message string) {
 	t.Helper()
 	_, err := js.Publish(t.Context(), subject, []byte(message))
 	must(t, err)
+}
+
+// A directory of an earlier version gets the keys of the roles that it lacks.
+func TestAddMakesNewRoles(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "keys")
+	must(t, Init(dir, Hosts{Thin: []string{host1}}, plain, local, false))
+	page := user{role: Web}
+	must(t, os.Remove(page.seedFile(dir)))
+	must(t, os.Remove(page.contextFile(dir)))
+	must(t, writeUsers(dir))
+	must(t, Add(dir, Hosts{Thin: []string{host2}}))
+	if _, err := os.Stat(page.seedFile(dir)); err != nil {
+		t.Error(err)
+	}
 }

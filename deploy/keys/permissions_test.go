@@ -18,24 +18,26 @@ type subject struct{ name, publish, subscribe string }
 const (
 	sensor1, sensor2, pinger1, pinger2 = "sensor-" + host1, "sensor-" + host2, "pinger-" + host1, "pinger-" + host2
 	ruled, viewer, operator, exporter  = "ruled", "viewer", "operator", "exporter"
+	page                               = "web"
+	services1                          = sensor1 + " " + sensor2 + " " + pinger1 + " " + pinger2 + " " + ruled
 )
 
 // subjects are those of the contract, and others.
 func subjects(users map[string]user) []subject {
 	list := []subject{
 		{"nd.events." + host1 + ".eth0.ns", sensor1, ruled},
-		{"nd.events." + host1 + ".eth0=2E100.other", sensor1, ruled},
+		{"nd.events." + host1 + ".eth0=2E100.other", sensor1 + " " + pinger1, ruled},
 		{"nd.events." + host1 + ".eth0", "", ruled},
 		{"nd.events." + host1 + ".eth0.ns.more", "", ruled},
 		{"nd.events." + token2 + ".eth0.ns", sensor2, ruled},
 		{"nd.events.r2.example.org.eth0.ns", "", ruled},
 		{"nd.events.r3.eth0.ns", "", ruled},
 		{"nd.events", "", ""},
-		{"nd.batches." + host1 + ".eth0", sensor1, ""},
-		{"nd.batches." + host1 + ".=", sensor1, ""},
+		{"nd.batches." + host1 + ".eth0", sensor1 + " " + pinger1, ""},
+		{"nd.batches." + host1 + ".=", sensor1 + " " + pinger1, ""},
 		{"nd.batches." + host1, "", ""},
 		{"nd.batches." + host1 + ".eth0.ns", "", ""},
-		{"nd.batches." + token2 + ".eth0=2E100", sensor2, ""},
+		{"nd.batches." + token2 + ".eth0=2E100", sensor2 + " " + pinger2, ""},
 		{"nd.batches.r2.example.org.eth0", "", ""},
 		{"nd.batches.r3.eth0", "", ""},
 		{schemas.SubjectAlerts, ruled, viewer},
@@ -43,19 +45,38 @@ func subjects(users map[string]user) []subject {
 		{"nd.relay." + host1, ruled + " " + operator, pinger1},
 		{"nd.relay." + token2, ruled + " " + operator, pinger2},
 		{"nd.relay.r3", ruled + " " + operator, ""},
-		{schemas.SubjectRelayAll, ruled + " " + operator, pinger1 + " " + pinger2},
-		{"nd.results." + host1, pinger1, operator},
-		{"nd.results." + token2, pinger2, operator},
-		{"nd.results.r3", "", operator},
-		{schemas.StateSubject("ruled"), ruled, ruled},
+		{schemas.SubjectRelayAll, ruled + " " + operator + " " + page, pinger1 + " " + pinger2},
+		{"nd.results." + host1, pinger1, operator + " " + page},
+		{"nd.results." + token2, pinger2, operator + " " + page},
+		{"nd.results.r3", "", operator + " " + page},
+		{schemas.StateSubject("ruled"), ruled + " " + page, ruled},
+		{"nd.history.2001.0db8.0.0.0.0.0.0042.02:00:00:00:00:01." + host1 + ".eth0.-.1", ruled, ""},
+		{"nd.uplink.history.2001.0db8.0.0.0.0.0.0042.02:00:00:00:00:01." + host1 + ".eth0.-.1", "", ""},
 		{"nd.other", "", ""},
 		{"anything", "", ""},
 		{"$SYS.REQ.SERVER.PING", "", ""},
-		{"$SYS.REQ.USER.INFO", viewer + " " + operator + " " + exporter, ""},
+		{"$SYS.REQ.USER.INFO", viewer + " " + operator + " " + page + " " + exporter, ""},
 		{"$SYS.REQ.ACCOUNT.NDMON.CONNZ", "", ""},
 		{"$JS.EVENT.ADVISORY.API", "", ""},
 		{"$JS.EVENT.ADVISORY.STREAM.DELETED.ND_ALERTS", "", ruled},
 		{"$KV.bucket.key", "", ""},
+		{"$KV.ND_RULES.rules", operator, ruled},
+		{"$KV.ND_RULES.other", "", ""},
+		{"$KV.ND_SILENCES.rule.r1.eth0.-.-", page, ""},
+		{"$KV.ND_RULED.ruled.members.x", ruled, ""},
+		{"nd.fences.x", ruled, ""},
+		{"nd.stored.alerts", "", ""},
+		{"nd.uplink.alerts", "", ""},
+		{"nd.uplink.fences.r1", "", ""},
+		{"nd.uplink.rules", "", ""},
+		{"$SRV.PING", viewer + " " + operator + " " + page, services1},
+		{"$SRV.STATS.nd-sensor", viewer + " " + operator + " " + page, sensor1 + " " + sensor2},
+		{"$SRV.INFO.nd-pinger.x", viewer + " " + operator + " " + page, pinger1 + " " + pinger2},
+		{"$SRV.STATUS.nd-sensor." + token2, viewer + " " + operator + " " + page, sensor2},
+		{"$SRV.STATUS.nd-pinger.r1", viewer + " " + operator + " " + page, pinger1},
+		{"$SRV.STATUS.nd-ruled.anywhere", viewer + " " + operator + " " + page, ruled},
+		{"$SRV.STATUS.nd-sensor.*", "", ""},
+		{"_R_.x.y", "", ""},
 		{"$O.ND_STATE.M.x", ruled, ""},
 		{"$O.OTHER.M.x", "", ""},
 		{"$JS.ACK.ND_EVENTS.ruled.1.1.1.1.0", ruled, ""},
@@ -71,18 +92,18 @@ func subjects(users map[string]user) []subject {
 		{"READERS.COPY.x", "", ""},
 		{"_INBOX.other.x", "", ""},
 	}
-	for _, all := range []string{">", "*", "nd.>", "READERS.COPY.>", "nd.events.>", "nd.batches.>", "nd.relay.>", "nd.relay.*", "nd.results.>", "nd.state.*", "_INBOX.>", "$JS.>", "$JS.API.>", "$SYS.>", "$O.>"} {
+	for _, all := range []string{">", "*", "nd.>", "READERS.COPY.>", "nd.events.>", "nd.batches.>", "nd.relay.>", "nd.relay.*", "nd.results.>", "nd.state.*", "_INBOX.>", "$JS.>", "$JS.API.>", "$SYS.>", "$O.>", "$KV.>", "$SRV.>", "_R_.>", "nd.uplink.>", "nd.fences.*"} {
 		s := subject{name: all}
 		switch all {
 		case schemas.SubjectEvents, "nd.state.*":
 			s.subscribe = ruled
 		case schemas.SubjectResults:
-			s.subscribe = operator
+			s.subscribe = operator + " " + page
 		}
 		list = append(list, s)
 	}
 	// The only user of an account may use any inbox, so that any client works.
-	const alone = " " + viewer + " " + operator + " " + exporter
+	const alone = " " + viewer + " " + operator + " " + page + " " + exporter
 	for i := range list {
 		if strings.HasPrefix(list[i].name, "_INBOX.") {
 			list[i].subscribe = alone
@@ -98,18 +119,29 @@ func subjects(users map[string]user) []subject {
 	return list
 }
 
+// allStreams are the streams, and one of someone else.
+var allStreams = []string{schemas.StreamEvents, schemas.StreamAlerts, "OBJ_ND_STATE", "KV_ND_RULED", "KV_ND_RULES", "KV_ND_SILENCES", schemas.StreamHistory, "OTHER"}
+
 // requests are those of the API of JetStream.
 func requests() (list []subject) {
 	allowed := map[string]string{
 		"STREAM.INFO.ND_EVENTS": ruled + " " + exporter, "STREAM.CREATE.ND_EVENTS": ruled, "STREAM.UPDATE.ND_EVENTS": ruled,
-		"STREAM.INFO.ND_ALERTS": ruled + " " + viewer + " " + exporter, "STREAM.CREATE.ND_ALERTS": ruled, "STREAM.UPDATE.ND_ALERTS": ruled,
+		"STREAM.INFO.ND_ALERTS": ruled + " " + viewer + " " + page + " " + exporter, "STREAM.CREATE.ND_ALERTS": ruled, "STREAM.UPDATE.ND_ALERTS": ruled,
+		"STREAM.INFO.ND_HISTORY": ruled + " " + viewer + " " + operator + " " + page, "STREAM.CREATE.ND_HISTORY": ruled, "STREAM.UPDATE.ND_HISTORY": ruled,
+		"DIRECT.GET.ND_HISTORY":    viewer + " " + operator + " " + page,
 		"STREAM.MSG.GET.ND_ALERTS": viewer, "CONSUMER.CREATE.ND_ALERTS": viewer, "CONSUMER.INFO.ND_ALERTS.x": viewer,
 		"CONSUMER.NAMES.ND_ALERTS": viewer, "CONSUMER.LIST.ND_ALERTS": viewer,
-		"STREAM.NAMES": viewer + " " + exporter, "STREAM.LIST": viewer, "INFO": ruled + " " + viewer + " " + exporter,
-		"CONSUMER.INFO.ND_EVENTS.exporter": exporter, "CONSUMER.MSG.NEXT.ND_EVENTS.exporter": ruled + " " + exporter,
+		"STREAM.NAMES": viewer + " " + exporter, "STREAM.LIST": viewer, "INFO": ruled + " " + viewer + " " + exporter + " " + operator + " " + page,
+		"CONSUMER.INFO.ND_EVENTS.x": ruled, "DIRECT.GET.ND_ALERTS": ruled + " " + page, "DIRECT.GET.ND_ALERTS.x": ruled,
+		"STREAM.INFO.KV_ND_RULED": ruled, "STREAM.CREATE.KV_ND_RULED": ruled, "STREAM.UPDATE.KV_ND_RULED": ruled,
+		"DIRECT.GET.KV_ND_RULED": ruled, "DIRECT.GET.KV_ND_RULED.x": ruled, "CONSUMER.CREATE.KV_ND_RULED.x": ruled, "CONSUMER.DELETE.KV_ND_RULED.x": ruled,
+		"STREAM.INFO.KV_ND_RULES": ruled + " " + viewer + " " + operator + " " + page, "STREAM.CREATE.KV_ND_RULES": ruled, "STREAM.UPDATE.KV_ND_RULES": ruled,
+		"DIRECT.GET.KV_ND_RULES": ruled + " " + viewer + " " + operator + " " + page, "DIRECT.GET.KV_ND_RULES.x": ruled + " " + viewer + " " + operator + " " + page,
+		"CONSUMER.INFO.ND_EVENTS.exporter": ruled + " " + exporter, "CONSUMER.MSG.NEXT.ND_EVENTS.exporter": ruled + " " + exporter,
 		"CONSUMER.INFO.ND_ALERTS.exporter": viewer + " " + exporter, "CONSUMER.MSG.NEXT.ND_ALERTS.exporter": ruled + " " + viewer + " " + exporter,
-		"STREAM.INFO.OBJ_ND_STATE": ruled, "STREAM.CREATE.OBJ_ND_STATE": ruled, "STREAM.UPDATE.OBJ_ND_STATE": ruled, "STREAM.PURGE.OBJ_ND_STATE": ruled,
-		"DIRECT.GET.OBJ_ND_STATE.x": ruled,
+		"STREAM.INFO.OBJ_ND_STATE": ruled + " " + page, "STREAM.CREATE.OBJ_ND_STATE": ruled, "STREAM.UPDATE.OBJ_ND_STATE": ruled, "STREAM.PURGE.OBJ_ND_STATE": ruled,
+		"DIRECT.GET.OBJ_ND_STATE": ruled + " " + page, "DIRECT.GET.OBJ_ND_STATE.x": ruled + " " + page,
+		"STREAM.INFO.KV_ND_SILENCES": ruled + " " + page, "STREAM.CREATE.KV_ND_SILENCES": ruled, "STREAM.UPDATE.KV_ND_SILENCES": ruled, "DIRECT.GET.KV_ND_SILENCES": page,
 	}
 	for _, stream := range []string{schemas.StreamEvents, schemas.StreamAlerts, "OBJ_ND_STATE"} {
 		for _, verb := range []string{"CONSUMER.CREATE", "CONSUMER.DELETE"} {
@@ -126,14 +158,14 @@ func requests() (list []subject) {
 	for _, verb := range []string{"STREAM.CREATE", "STREAM.UPDATE", "STREAM.INFO", "STREAM.DELETE", "STREAM.PURGE", "STREAM.SNAPSHOT",
 		"STREAM.RESTORE", "STREAM.MSG.GET", "STREAM.MSG.DELETE", "STREAM.PEER.REMOVE", "STREAM.LEADER.STEPDOWN", "DIRECT.GET",
 		"CONSUMER.CREATE", "CONSUMER.NAMES", "CONSUMER.LIST"} {
-		for _, stream := range []string{schemas.StreamEvents, schemas.StreamAlerts, "OBJ_ND_STATE", "OTHER"} {
+		for _, stream := range allStreams {
 			list = append(list, subject{name: "$JS.API." + verb + "." + stream, publish: allowed[verb+"."+stream]})
 			delete(allowed, verb+"."+stream)
 		}
 	}
 	for _, verb := range []string{"DIRECT.GET", "CONSUMER.CREATE", "CONSUMER.DURABLE.CREATE", "CONSUMER.INFO", "CONSUMER.DELETE", "CONSUMER.PAUSE",
 		"CONSUMER.MSG.NEXT", "CONSUMER.RESET", "CONSUMER.UNPIN", "CONSUMER.LEADER.STEPDOWN"} {
-		for _, stream := range []string{schemas.StreamEvents, schemas.StreamAlerts, "OBJ_ND_STATE", "OTHER"} {
+		for _, stream := range allStreams {
 			list = append(list, subject{name: "$JS.API." + verb + "." + stream + ".x", publish: allowed[verb+"."+stream+".x"]})
 			delete(allowed, verb+"."+stream+".x")
 		}
@@ -153,8 +185,8 @@ func TestPermissions(t *testing.T) {
 	list := append(subjects(users), requests()...)
 	s := start(t, dir)
 	for name, u := range users {
-		if u.role == Admin || u.role == System {
-			continue // has all rights in its account
+		if u.role == Admin || u.role == System || u.role == Edge {
+			continue // has all rights in its account, or cannot connect as a client
 		}
 		t.Run(name, func(t *testing.T) {
 			c := connect(t, s, dir, u)
@@ -258,6 +290,26 @@ func TestExporterReadsEverything(t *testing.T) {
 			}
 			exporter.Close()
 		}
+	}
+}
+
+// A pinger's batch is stored without a request, and only one of its own host.
+func TestPingerStoresConflicts(t *testing.T) {
+	dir, users := fleet(t)
+	s := start(t, dir)
+	ensureStreams(t, connect(t, s, dir, users["ruled"]))
+	pinger := connect(t, s, dir, users[pinger1])
+	pinger.SetErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})
+	for _, subject := range []string{"nd.batches." + token2 + ".eth0", schemas.BatchSubject(host1, "eth0")} {
+		must(t, pinger.Publish(subject, []byte("event")))
+	}
+	must(t, pinger.Flush())
+	consumer, err := stream(t, connect(t, s, dir, users["exporter"])).Consumer(t.Context(), schemas.StreamEvents, schemas.ConsumerExporter)
+	must(t, err)
+	m, err := consumer.Next(jetstream.FetchMaxWait(10 * time.Second))
+	must(t, err)
+	if !strings.HasPrefix(m.Subject(), schemas.BatchSubject(host1, "eth0")+".") { // and the partition
+		t.Errorf("stored on %s", m.Subject())
 	}
 }
 

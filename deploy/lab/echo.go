@@ -105,14 +105,21 @@ func (p *Pings) Echoes() []Echo {
 
 // Answered reports whether a request that was sent after a time has its reply.
 func (p *Pings) Answered(after time.Time) bool {
+	_, ok := p.FirstReply(after)
+	return ok
+}
+
+// FirstReply returns when the first reply to a request that was sent after a time
+// arrived.
+func (p *Pings) FirstReply(after time.Time) (first time.Time, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i := len(p.echoes) - 1; i >= 0 && p.echoes[i].Sent.After(after); i-- {
-		if !p.echoes[i].Answered.IsZero() {
-			return true
+		if at := p.echoes[i].Answered; !at.IsZero() && (!ok || at.Before(first)) {
+			first, ok = at, true
 		}
 	}
-	return false
+	return first, ok
 }
 
 // WaitForReply waits for the reply to a request sent after the call.

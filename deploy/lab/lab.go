@@ -136,7 +136,7 @@ const (
 // ReserveNeighbours reserves entries of the kernel's neighbour table until the test
 // ends. It waits while other tests, of any package, have reserved too many. A test
 // that makes more than slotEntries entries calls it once, before it makes a
-// Namespace. No more than half the table can be reserved: a larger number reserves
+// Namespace, and so does one that fails while another fills the table. No more than half the table can be reserved: a larger number reserves
 // that half.
 func ReserveNeighbours(t TB, entries int) {
 	t.Helper()

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/vishvananda/netlink"
@@ -183,15 +184,33 @@ func (n *Namespace) Delete(name string) {
 	n.must(n.Netlink.LinkDel(n.Link(name)), "delete %s", name)
 }
 
-// Address adds an IPv4 or IPv6 address such as 2001:db8::1/64 to the interface.
-func (n *Namespace) Address(name, cidr string) {
+// Address adds IPv4 or IPv6 addresses such as 2001:db8::1/64 to the interface, and waits until
+// it receives solicitations for them. The kernel joins the groups of the addresses of all
+// namespaces one after the other, later.
+func (n *Namespace) Address(name string, cidrs ...string) {
 	n.t.Helper()
-	a, err := netlink.ParseAddr(cidr)
-	n.must(err, "parse address %s", cidr)
-	if a.IP.To4() == nil {
-		a.Flags = unix.IFA_F_NODAD
+	link := n.Link(name)
+	var groups []string // as in /proc/net/igmp6
+	for _, cidr := range cidrs {
+		a, err := netlink.ParseAddr(cidr)
+		n.must(err, "parse address %s", cidr)
+		if a.IP.To4() == nil {
+			a.Flags = unix.IFA_F_NODAD
+			groups = append(groups, fmt.Sprintf(" %s ff0200000000000000000001ff%x ", name, []byte(a.IP[13:])))
+		}
+		n.must(n.Netlink.AddrAdd(link, a), "add address %s to %s", cidr, name)
 	}
-	n.must(n.Netlink.AddrAdd(n.Link(name), a), "add address %s to %s", cidr, name)
+	if link.Attrs().RawFlags&(unix.IFF_LOOPBACK|unix.IFF_NOARP) != 0 {
+		return // there is no solicitation
+	}
+	Eventually(n.t, fmt.Sprintf("%s in %s receives solicitations for %v", name, n.name, cidrs), func() bool {
+		var joined []byte
+		var err error
+		n.Do(func() { joined, err = os.ReadFile("/proc/thread-self/net/igmp6") })
+		n.must(err, "read the multicast groups")
+		list := strings.Join(strings.Fields(string(joined)), " ")
+		return !slices.ContainsFunc(groups, func(group string) bool { return !strings.Contains(list, group) })
+	})
 }
 
 // AddressWithDAD adds an IPv6 address to the interface. The kernel runs duplicate

@@ -66,7 +66,7 @@ func Start(t TB, c Command) *Process {
 func start(t TB, c Command, within func(func()), name string) *Process {
 	t.Helper()
 	p := &Process{
-		Stdout: newOutput(t, name+" stdout"), Stderr: newOutput(t, name+" stderr"),
+		Stdout: NewOutput(t, name+" stdout"), Stderr: NewOutput(t, name+" stderr"),
 		name: name, t: t, cmd: exec.Command(c.Path, c.Args...), done: make(chan struct{}),
 	}
 	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent"}
@@ -149,7 +149,12 @@ func (p *Process) Wait() int {
 	case <-p.done:
 		return p.cmd.ProcessState.ExitCode()
 	case <-late.C:
-		p.t.Fatalf("%s still runs after %v", p.name, Patience)
+		p.Signal(syscall.SIGQUIT) // a program in Go writes what its goroutines do
+		select {
+		case <-p.done:
+		case <-time.After(time.Second):
+		}
+		p.t.Fatalf("%s still runs after %v:\n%s", p.name, Patience, p.Stderr)
 		return -1
 	}
 }
@@ -173,8 +178,8 @@ func (p *Process) ProcessState() *os.ProcessState {
 	return p.cmd.ProcessState
 }
 
-// Output collects what a process writes to standard output or standard error. It
-// may be read while the process writes.
+// Output collects what a process writes to standard output or standard error, or what is logged. It
+// may be read while it is written.
 type Output struct {
 	t    TB
 	name string
@@ -185,7 +190,8 @@ type Output struct {
 	closed bool
 }
 
-func newOutput(t TB, name string) *Output {
+// NewOutput returns an empty Output. Its name is for messages of the test.
+func NewOutput(t TB, name string) *Output {
 	return &Output{t: t, name: name, grown: make(chan struct{})}
 }
 

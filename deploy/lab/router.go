@@ -57,7 +57,7 @@ var GatewayAddress = netip.MustParseAddr("2001:db8:5::9")
 
 // ProxyRouter is a Router whose upstream treats the /64 as on-link, as a provider's
 // router does. A ping from upstream to a host behind a slave gets no reply unless
-// the router has a host route and a proxy entry for the host.
+// the router has a host route to the host and answers for it.
 type ProxyRouter struct {
 	*Router
 	// Host is Host2Address with its prefix length, as the host has it.

@@ -24,6 +24,9 @@ type Config struct {
 	Insecure bool
 	// NATS is the URL of a server to use instead.
 	NATS string
+	// Hub, if set, has the URLs of the hub of which the embedded server is a leaf node, and Key is the
+	// file of the key of this edge there.
+	Hub, Key string
 	// Data is the directory of the embedded server; empty for a temporary one.
 	Data string
 	// Record, if not 0, is how long the embedded server keeps the events, on its disk.
@@ -33,8 +36,14 @@ type Config struct {
 	// Learn, if not 0, is the time to learn the routers. Nothing else is done then.
 	Learn time.Duration
 	// Route keeps a route to each host found behind a slave. Proxy answers for it on the
-	// other interfaces.
-	Route, Proxy bool
+	// other interfaces. DAD denies an address to a host that tests whether it can have it
+	// while another host has it.
+	Route, Proxy, DAD bool
+	// Web is the address of the page; empty for none.
+	Web string
+	// RA relays Router Advertisements from the masters to the slaves, and Router
+	// Solicitations to the masters. It needs Proxy.
+	RA bool
 }
 
 // DefaultListen is the default address of the embedded NATS server.

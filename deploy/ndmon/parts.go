@@ -10,9 +10,11 @@ import (
 	"time"
 
 	"github.com/ndmon/ndmon/deploy/alerts"
+	"github.com/ndmon/ndmon/deploy/uplink"
 	"github.com/ndmon/ndmon/ruled"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/bus"
+	"github.com/ndmon/ndmon/schemas/presence"
 	"github.com/ndmon/ndmon/schemas/process"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -43,6 +45,7 @@ type parts struct {
 	cfg    Config
 	deps   Deps
 	limits limits
+	edge   *uplink.Hub // nil without Config.Hub
 	server *natsServer // nil with Config.NATS, and for capture files that are only read
 	bus    *listened   // nil if there is no NATS server
 	// events and commands pass between the parts without NATS.
@@ -53,6 +56,7 @@ type parts struct {
 	ended    chan error
 	running  []*part // in the order of their starts
 	sensor   *part
+	describe func(func(*schemas.DaemonStatus)) // nil without a NATS server
 	output   *alerts.Output
 	resumed  func()        // ends output.Resume
 	learned  ruled.Learned // after ruled has ended
@@ -103,6 +107,9 @@ func (p *parts) connect() error {
 	case p.server != nil:
 		cfg.URL, cfg.NKey, options.InProcess = "nats://in-process", p.server.seedFile, p.server
 		l.account = p.server.account
+		if p.edge != nil {
+			options.Inboxes = p.edge.Inboxes
+		}
 	case p.cfg.NATS != "":
 		if err := process.Environment("", &cfg); err != nil {
 			return err
@@ -117,7 +124,11 @@ func (p *parts) connect() error {
 	}
 	p.bus = l
 	p.deps.Health.Check("NATS", l.Health)
-	return nil
+	service, err := presence.Serve(l.Conn, schemas.ServiceNdmon, p.cfg.Host, p.deps.Health)
+	if err == nil {
+		p.describe = service.Describe
+	}
+	return err
 }
 
 // conn returns the connection, nil if there is no NATS server.

@@ -11,8 +11,8 @@ import (
 )
 
 // Run runs sensor, ruled and pinger until the context ends, or until the capture files are
-// read and all their alerts are written. A process.UsageError is a fault of the
-// configuration.
+// read and all their alerts are written. It waits for interfaces that do not exist. A
+// process.UsageError is a fault of the configuration or the surroundings that a restart does not cure.
 func Run(ctx context.Context, cfg Config, d Deps) error {
 	if d.Health == nil {
 		d.Health = new(process.Health)
@@ -47,11 +47,6 @@ func (p *parts) writeLearned() error {
 }
 
 func (p *parts) work(ctx context.Context) error {
-	if !p.reading() {
-		if err := checkInterfaces(p.cfg); err != nil {
-			return process.UsageError{Err: err}
-		}
-	}
 	if err := p.start(ctx); ctx.Err() != nil {
 		return nil // stopped during the start
 	} else if err != nil {

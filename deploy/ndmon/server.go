@@ -9,12 +9,15 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/ndmon/ndmon/deploy/keys"
+	"github.com/ndmon/ndmon/deploy/uplink"
 	"github.com/ndmon/ndmon/schemas/bus"
 	"github.com/ndmon/ndmon/schemas/process"
 	"golang.org/x/sys/unix"
@@ -40,11 +43,14 @@ type natsServer struct {
 	seedFile string
 	// release unlocks the directory.
 	release func()
+	// toHub is the last fault of the connection to the hub.
+	toHub *atomic.Pointer[string]
 }
 
 // startServer starts a NATS server with JetStream. Without an address to listen on, it
 // serves this process only.
-func startServer(cfg Config, l limits, log *slog.Logger) (_ *natsServer, err error) {
+// It becomes a leaf node of the hub, if there is one.
+func startServer(cfg Config, l limits, hub *uplink.Hub, log *slog.Logger) (_ *natsServer, err error) {
 	dir, release, err := lockDirectory(cfg.Data)
 	if err != nil {
 		return nil, err
@@ -69,6 +75,9 @@ func startServer(cfg Config, l limits, log *slog.Logger) (_ *natsServer, err err
 	opts.JetStreamMaxMemory, opts.JetStreamMaxStore = serverMemory, serverDisk
 	opts.SyncInterval = keys.SyncInterval
 	opts.NoSigs = true
+	if hub != nil {
+		hub.Join(opts)
+	}
 	if cfg.Listen != "" {
 		if opts.Host, opts.Port, err = splitListen(cfg.Listen); err != nil {
 			return nil, err
@@ -78,7 +87,8 @@ func startServer(cfg Config, l limits, log *slog.Logger) (_ *natsServer, err err
 	if err != nil {
 		return nil, fmt.Errorf("start the NATS server: %w", err)
 	}
-	s.SetLoggerV2(&serverLog{log: log}, false, false, false)
+	lines := &serverLog{log: log}
+	s.SetLoggerV2(lines, false, false, false)
 	s.Start()
 	ready := s.ReadyForConnections(startTimeout)
 	if opts.DontListen {
@@ -93,7 +103,7 @@ func startServer(cfg Config, l limits, log *slog.Logger) (_ *natsServer, err err
 	if err != nil {
 		return nil, fmt.Errorf("look up account %s of the NATS server: %w", keys.Account, err)
 	}
-	n := &natsServer{Server: s, dir: dir, account: account, seedFile: seedFile, release: release}
+	n := &natsServer{Server: s, dir: dir, account: account, seedFile: seedFile, release: release, toHub: &lines.toHub}
 	if cfg.Listen != "" {
 		if BeyondLoopback(cfg.Listen) && (cfg.TLSCert == "" || cfg.Keys == "") {
 			log.Warn("other hosts reach the NATS server without TLS or without keys (--insecure)", "address", cfg.Listen)
@@ -120,6 +130,17 @@ func (s *natsServer) room() error {
 		return fmt.Errorf("the disk of %s is full: %d KiB are free, at least %d are needed", s.dir, free>>10, reserve>>10)
 	}
 	return nil
+}
+
+// away returns why the server is not connected to its hub, or nil.
+func (s *natsServer) away() error {
+	if s.NumLeafNodes() > 0 {
+		return nil
+	}
+	if why := s.toHub.Load(); why != nil {
+		return fmt.Errorf("no connection to the hub: %s", *why)
+	}
+	return errors.New("no connection to the hub")
 }
 
 func (s *natsServer) stop() {
@@ -209,9 +230,11 @@ func BeyondLoopback(listen string) bool {
 }
 
 // serverLog writes the server's log to ours. Its informational lines get the level trace.
-// Its warnings and errors are bounded, because clients can cause them.
+// Its warnings and errors are bounded, because clients can cause them. Those about the hub
+// are for natsServer.away.
 type serverLog struct {
-	log *slog.Logger
+	log   *slog.Logger
+	toHub atomic.Pointer[string]
 
 	mu sync.Mutex
 	// since is the start of the current period, lines the number of its lines.
@@ -239,6 +262,10 @@ func (l *serverLog) pass(now time.Time) (ok bool, left int) {
 }
 
 func (l *serverLog) line(level slog.Level, format string, args []any) {
+	if line := fmt.Sprintf(format, args...); level >= slog.LevelWarn && strings.Contains(strings.ToLower(line), "leafnode") {
+		l.toHub.Store(&line)
+		level = slog.LevelDebug
+	}
 	if level >= slog.LevelWarn {
 		ok, left := l.pass(time.Now())
 		if left > 0 {

@@ -21,7 +21,7 @@ import (
 )
 
 func startQuietly(cfg Config) (*natsServer, error) {
-	return startServer(cfg, limitsFor(0), slog.New(slog.DiscardHandler))
+	return startServer(cfg, limitsFor(0), nil, slog.New(slog.DiscardHandler))
 }
 
 // serving starts a server that runs until the test ends.
@@ -180,7 +180,7 @@ func guestIsRefused(t *testing.T, guest *nats.Conn) {
 // With the keys of a fleet, a client without a key cannot connect.
 func TestServerWithKeys(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "keys")
-	must(t, keys.Init(dir, []string{"r1"}, keys.Server{Data: keys.DefaultData}, keys.Client{URL: keys.DefaultURL}, false))
+	must(t, keys.Init(dir, keys.Hosts{Thin: []string{"r1"}}, keys.Server{Data: keys.DefaultData}, keys.Client{URL: keys.DefaultURL}, false))
 	s := serving(t, Config{Listen: "127.0.0.1:0", Data: filepath.Join(t.TempDir(), "data"), Keys: dir})
 	if nc, err := nats.Connect(s.ClientURL()); err == nil {
 		nc.Close()

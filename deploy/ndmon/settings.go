@@ -1,9 +1,7 @@
 package ndmon
 
 import (
-	"cmp"
 	"errors"
-	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -17,10 +15,11 @@ import (
 	"github.com/ndmon/ndmon/sensor"
 )
 
-// Bounds of the stream of alerts of the embedded server.
+// Bounds of the streams of the embedded server.
 const (
-	alertsBytes = 256 << 20
-	alertsAge   = 30 * 24 * time.Hour
+	alertsBytes  = 256 << 20
+	historyBytes = 256 << 20
+	alertsAge    = 30 * 24 * time.Hour
 )
 
 // settings returns the configurations of the parts. The variables of the daemons apply
@@ -34,7 +33,7 @@ func (p *parts) settings() (rules ruled.Config, pings pinger.Config, capture sen
 		rules.Consumer = "ndmon"
 		rules.StreamConfig = bus.StreamConfig{
 			NoEvents: p.cfg.Record == 0, EventsBytes: rules.EventsBytes, EventsAge: max(p.cfg.Record, time.Second), ChangeEvents: true,
-			AlertsBytes: alertsBytes, AlertsAge: alertsAge, NoExporter: p.cfg.Keys == "",
+			AlertsBytes: alertsBytes, AlertsAge: alertsAge, HistoryBytes: min(rules.HistoryBytes, historyBytes), HistoryAge: rules.HistoryAge, NoExporter: p.cfg.Keys == "",
 		}
 	} else {
 		rules.Consumer = "ndmon-" + schemas.EscapeToken(p.cfg.Host)
@@ -44,15 +43,16 @@ func (p *parts) settings() (rules ruled.Config, pings pinger.Config, capture sen
 	capture.Buffer = process.WithinMemory("SENSOR_BUFFER", capture.Buffer, p.limits.buffer, 1<<20)
 	rules.LearnFor(p.cfg.Learn)
 	if p.reading() {
-		rules.StateInterval = 0 // the state of a file's links ends with it
+		rules.StateInterval, rules.HistoryBytes = 0, 0 // what is known of a file's links ends with it
 		if rules.Learn > 0 {
 			rules.Learn = math.MaxInt64 // until the end of the file
 		}
 	}
 	pings.Host, pings.Masters, pings.Slaves = p.cfg.Host, p.cfg.Masters, p.cfg.Slaves
-	pings.Route, pings.Proxy = pings.Route || p.cfg.Route, pings.Proxy || p.cfg.Proxy
+	pings.Route, pings.Proxy, pings.DAD = pings.Route || p.cfg.Route, pings.Proxy || p.cfg.Proxy, pings.DAD || p.cfg.DAD
 	capture.Host, capture.ReadFiles = p.cfg.Host, p.cfg.Files
 	capture.Interfaces, capture.Masters, capture.Proxies = p.cfg.Interfaces, p.cfg.Masters, nil
+	pings.RA = pings.RA || p.cfg.RA
 	if pings.Proxy {
 		capture.Proxies = slices.Concat(p.cfg.Masters, p.cfg.Slaves)
 	}
@@ -72,22 +72,4 @@ func nameOptions(err error) error {
 	}
 	return errors.New(strings.NewReplacer("SENSOR_HOST", "--host", "PINGER_HOST", "--host", "SENSOR_INTERFACES", "--interfaces", "SENSOR_READ_FILES", "--read",
 		"SENSOR_MASTERS", "--master", "PINGER_MASTERS", "--master", "PINGER_SLAVES", "--slaves").Replace(err.Error()))
-}
-
-// checkInterfaces finds interfaces that do not exist. The daemons wait for them; here it
-// is a typing error.
-func checkInterfaces(cfg Config) error {
-	for _, list := range []struct {
-		option string
-		names  []string
-	}{{"master", cfg.Masters}, {"slaves", cfg.Slaves}, {"interfaces", cfg.Interfaces}} {
-		missing, existing, err := sensor.Missing(sensor.Config{Interfaces: list.names})
-		if err != nil {
-			return err
-		}
-		if len(missing) > 0 {
-			return fmt.Errorf("--%s: there is no interface %s; there are: %s", list.option, strings.Join(missing, ", "), cmp.Or(strings.Join(existing, ", "), "none"))
-		}
-	}
-	return nil
 }

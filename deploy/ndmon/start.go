@@ -10,6 +10,7 @@ import (
 	"github.com/ndmon/ndmon/deploy/alerts"
 	"github.com/ndmon/ndmon/pinger"
 	"github.com/ndmon/ndmon/ruled"
+	"github.com/ndmon/ndmon/ruled/source"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/bus"
 	"github.com/ndmon/ndmon/schemas/process"
@@ -26,8 +27,11 @@ func (p *parts) start(ctx context.Context) error {
 	p.limits = limitsFor(p.deps.Memory)
 	if p.cfg.NATS == "" && (!p.reading() || p.cfg.Listen != "") {
 		var err error
-		if p.server, err = startServer(p.cfg, p.limits, p.deps.Log); err != nil {
+		if p.edge, err = p.hub(); err != nil {
 			return process.UsageError{Err: err}
+		}
+		if p.server, err = startServer(p.cfg, p.limits, p.edge, p.deps.Log); err != nil {
+			return process.ListenError(err)
 		}
 		if p.cfg.Listen != "" {
 			p.deps.Log.Info("serving NATS", "url", p.server.ClientURL(), "directory", p.cfg.Data)
@@ -44,6 +48,11 @@ func (p *parts) start(ctx context.Context) error {
 	capturing := p.deps.Health.Part("capture")
 	wait, cancel := context.WithTimeout(ctx, connectWait)
 	defer cancel()
+	if p.edge != nil {
+		if err := p.startUplink(ctx, wait, rules.HistoryBytes > 0); err != nil {
+			return err
+		}
+	}
 	if err := p.startRuled(ctx, wait, rules); err != nil {
 		return err
 	}
@@ -55,15 +64,20 @@ func (p *parts) start(ctx context.Context) error {
 			return err
 		}
 	}
+	deps := p.sensorDeps(ctx, capture, capturing)
 	if len(p.cfg.Slaves) > 0 {
 		health := p.deps.Health.Part("commands")
 		p.run(ctx, func(ctx context.Context) error {
 			return pinger.Run(ctx, pings, pinger.Deps{
-				Log: p.deps.Log.With("part", "pinger"), Registry: p.deps.Registry, Bus: p.bus, Listened: p.bus.Listened, Commands: p.commands.subscribe, Health: health,
+				Log: p.deps.Log.With("part", "pinger"), Registry: p.deps.Registry, Bus: p.bus, Listened: p.bus.Listened, Commands: p.commands.subscribe,
+				Events: func(e *schemas.Event) { deps.Pass(e) }, Health: health, Status: p.describe,
 			})
 		})
 	}
-	p.startSensor(ctx, capture, capturing)
+	p.startSensor(ctx, capture, deps)
+	if p.cfg.Web != "" {
+		return p.startWeb(ctx, rules.Rules)
+	}
 	return nil
 }
 
@@ -82,6 +96,7 @@ func (p *parts) startRuled(ctx, wait context.Context, rules ruled.Config) error 
 		Events: p.events.subscribe, Relay: p.relay,
 		Learned: func(l ruled.Learned) { p.learned = l },
 		Alert:   p.output.Write, Lossless: p.reading(),
+		Status: p.describe,
 		Health: func(err error) {
 			events(err)
 			fault.Store(&err)
@@ -95,6 +110,10 @@ func (p *parts) startRuled(ctx, wait context.Context, rules ruled.Config) error 
 	}
 	if p.server != nil {
 		deps.Room = p.server.room
+	}
+	if p.edge != nil {
+		deps.Central = source.Central{Newest: schemas.UplinkRules, Changed: schemas.UplinkRulesChanged}
+		rules.StateDirectory = p.server.dir
 	}
 	p.run(ctx, func(ctx context.Context) error {
 		deps.Check = func(part string, check func() error) {
@@ -143,9 +162,9 @@ func (p *parts) relay(subject string, command *schemas.Relay) (err error) {
 	return err
 }
 
-// startSensor starts the sensor, and a publisher if events are stored.
-func (p *parts) startSensor(ctx context.Context, capture sensor.Config, health func(error)) {
-	deps := sensor.Deps{Log: p.deps.Log.With("part", "sensor"), Registry: p.deps.Registry, Judge: p.events.send, Health: health}
+// sensorDeps returns where the events of this process go, and starts a publisher if they are stored.
+func (p *parts) sensorDeps(ctx context.Context, capture sensor.Config, health func(error)) sensor.Deps {
+	deps := sensor.Deps{Log: p.deps.Log.With("part", "sensor"), Registry: p.deps.Registry, Judge: p.judge, Health: health, Status: p.describe, PortsReported: len(p.cfg.Slaves) > 0}
 	if p.bus != nil && p.cfg.Learn == 0 {
 		deps.Live = p.bus
 	}
@@ -157,6 +176,11 @@ func (p *parts) startSensor(ctx context.Context, capture sensor.Config, health f
 		p.run(ctx, publisher.Run)
 		deps.Publisher, deps.Connected = publisher, p.bus.Connected
 	}
+	return deps
+}
+
+// startSensor starts the sensor.
+func (p *parts) startSensor(ctx context.Context, capture sensor.Config, deps sensor.Deps) {
 	p.watch(ctx)
 	deps.Before, deps.Started = p.watching.before, p.watching.started(p.deps.Started)
 	p.sensor = p.run(ctx, func(ctx context.Context) error { return sensor.Run(ctx, capture, deps) })

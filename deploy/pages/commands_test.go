@@ -46,7 +46,7 @@ This page is generated from the help of the programs. Options may stand before o
 the commands ` + "`help`, `version` and `completion`: for completion in your shell, run `source <(ndmon completion bash)`" + `.
 
 **Exit status**: 0; 1 if the program ran and failed; 2 if the command line, a variable, the rules or the surroundings (a missing
-interface, a port in use) are at fault, so that a restart does not help. The message names the option or variable.
+capability, a port in use, another instance) are at fault, so that a restart does not help. The message names the option or variable.
 
 An option of ndmon takes precedence over a variable. ndmon also reads the variables of the daemons that it has no option for, such as
 ` + "`PINGER_RATE=500 ndmon -m eth0 -s eth1`" + `.

@@ -11,6 +11,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ndmon/ndmon/deploy/uplink"
+	"github.com/ndmon/ndmon/deploy/web"
+	"github.com/ndmon/ndmon/pinger/advert"
+	"github.com/ndmon/ndmon/pinger/conflict"
 	"github.com/ndmon/ndmon/pinger/hostroute"
 	"github.com/ndmon/ndmon/pinger/port"
 	"github.com/ndmon/ndmon/pinger/probe"
@@ -24,17 +28,24 @@ import (
 // whatToDo says for each metric what its values tell an operator.
 var whatToDo = map[string]string{
 	"nd_build_info":                            "Compare versions across the fleet",
+	"nd_ruled_history_postponed_total":         "Rises: NATS is away, or too slow for what is heard",
+	"nd_ruled_history_written_total":           "Shows how much the stations change",
 	"nd_nats_disconnects_total":                "Rises: look at the network and the server's log",
 	"nd_nats_errors_total":                     "`slow_consumer`: the process is too slow. Others: the server refuses something; the log says what. Check the key",
 	"nd_nats_reconnects_total":                 "Should follow disconnects",
 	"nd_pinger_commands_total":                 "The outcomes are explained under [Relaying](relaying.md#why-does-nothing-happen). Alert on `over_budget`: a scan, or raise `PINGER_RATE`",
+	"nd_pinger_conflicts_total":                "Rises: hosts on two links use one address; the alerts address-on-two-links and dad-denied name them",
 	"nd_pinger_host_route_hints_dropped_total": "Rises: a flood on the slaves, or too many hosts for this machine",
 	"nd_pinger_host_routes":                    "Compare with the number of hosts",
 	"nd_pinger_host_routes_moved_total":        "Rises fast: a host flaps between slaves, or two hosts use one address",
+	"nd_pinger_host_routes_lost_total":         "Rises: another program removes them, see the log",
+	"nd_pinger_host_routes_resent_total":       "Compare with the past",
 	"nd_pinger_host_routes_refused_total":      "Rises: a host claims very many addresses, or there are too many hosts",
 	"nd_pinger_pending":                        "At its limit of 65,536: lower `PINGER_RATE` or `PINGER_TIMEOUT`",
 	"nd_pinger_probes_total":                   "Alert on `error`: the slave cannot send; the log says why",
 	"nd_pinger_publish_errors_total":           "Rises: NATS is away or refuses results",
+	"nd_pinger_router_messages_dropped_total":  "Rises: a flood of Router Advertisements on a master's link, or of commands",
+	"nd_pinger_router_messages_total":          "The outcomes are explained under [Relaying](relaying.md#addresses-for-the-hosts). Alert on `loop` and `ambiguous`",
 	"nd_pinger_rtt_seconds":                    "Compare with the past",
 	"nd_pinger_sent_total":                     "Compare with the past",
 	"nd_pinger_stray_replies_total":            "Rises fast: replies come after `PINGER_TIMEOUT`, or someone forges them",
@@ -48,10 +59,10 @@ var whatToDo = map[string]string{
 	"nd_ruled_neighbours":                      "Near `RULED_NEIGHBOURS`: raise it",
 	"nd_ruled_neighbours_evicted_total":        "Rises: a flood, or raise `RULED_NEIGHBOURS`",
 	"nd_ruled_relays_total":                    "Alert on `lost`: NATS was away. `no_target`: the rule should match `nd.ns`",
-	"nd_ruled_reloads_total":                   "Alert on `refused`: the rule file has an error; the log says where, the old rules stay in force",
+	"nd_ruled_reloads_total":                   "Alert on `refused`: the rule file or the newest central rules have an error; the log says where, the old rules stay in force",
 	"nd_ruled_rules":                           "Compare with `ndmon rules check`",
 	"nd_ruled_sensors":                         "Alert on `silent`",
-	"nd_ruled_sensors_evicted_total":           "Rises: more than 10,000 hosts publish heartbeats; someone may invent them",
+	"nd_ruled_sensors_evicted_total":           "Rises: very many sensors and pingers publish heartbeats; someone may invent them",
 	"nd_ruled_stations":                        "Near `RULED_NEIGHBOURS`: raise it",
 	"nd_ruled_suppressed_matches_total":        "Rises fast: a flood, or a threshold that is too strict",
 	"nd_ruled_thresholds_evicted_total":        "Rises: someone invents tracked values; give the rule a `cap`",
@@ -62,6 +73,11 @@ var whatToDo = map[string]string{
 	"nd_sensor_frames_total":                   "Flat on an interface: nothing is sent on its link, or the wrong interface is captured",
 	"nd_sensor_ignored_frames_total":           "Rises fast: someone sends frames that look like Neighbor Discovery",
 	"nd_sensor_interfaces":                     "Alert when it is lower than expected; the log says which interface is missing",
+	"nd_uplink_alerts_total":                   "Flat while `nd_ruled_alerts_total` rises: the log says why",
+	"nd_uplink_connected":                      "0 for long: the log and the health say why. The edge works on",
+	"nd_web_requests_total":                    "`401`, `403`: someone without the right token or header, or a form of another site. `5..`: the log says why",
+	"nd_web_watchers":                          "At its limit of 1,000: more pages are not updated live",
+	"nd_uplink_waiting":                        "Rises: the hub is away, or too slow. The oldest alerts are dropped when ND_ALERTS of the edge is full",
 }
 
 // register has all daemons register their metrics. Sensor and ruled begin to run with a
@@ -93,6 +109,10 @@ func register(t *testing.T) *prometheus.Registry {
 	port.NewMetrics(r)
 	probe.NewMetrics(r)
 	hostroute.NewMetrics(r)
+	conflict.NewMetrics(r)
+	advert.NewMetrics(r)
+	uplink.NewMetrics(r)
+	web.NewMetrics(r)
 	return r
 }
 

@@ -67,7 +67,7 @@ func TestFieldsThatPagesName(t *testing.T) {
 			known := slices.ContainsFunc(schemas.Fields(), func(f *schemas.Field) bool {
 				return f.Name == name || strings.HasPrefix(f.Name, name+".")
 			})
-			if subject := regexp.MustCompile(`^nd\.(events|alerts|relay|results)(\.|$)`); !known && !subject.MatchString(name) {
+			if subject := regexp.MustCompile(`^nd\.(events|alerts|relay|results|history)(\.|$)`); !known && !subject.MatchString(name) {
 				t.Errorf("%s names %s, which is no field and no subject", path, name)
 			}
 		}
@@ -80,7 +80,7 @@ func TestExamplesOfMessages(t *testing.T) {
 	must(t, err)
 	compiler := jsonschema.NewCompiler()
 	compiler.AssertFormat()
-	types := []string{schemas.TypeEvent, schemas.TypeAlert, schemas.TypeRelay, schemas.TypeResult}
+	types := []string{schemas.TypeEvent, schemas.TypeAlert, schemas.TypeRelay, schemas.TypeResult, schemas.TypeStatus, schemas.TypeBinding, schemas.TypeSilence}
 	for _, messageType := range types {
 		data, err := os.ReadFile(root + "/schemas/jsonschema/" + messageType + ".json")
 		must(t, err)

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -41,7 +42,8 @@ func TestUnits(t *testing.T) {
 	if _, err := exec.LookPath("systemd-analyze"); err != nil {
 		unable("this needs systemd-analyze, of the package systemd")
 	}
-	for _, name := range programs {
+	all := append(slices.Clone(programs), "ndmon-web")
+	for _, name := range all {
 		unit := name + ".service"
 		if said := verify(t, unit); said != "" {
 			t.Errorf("%s: %s", unit, said)
@@ -56,8 +58,8 @@ func TestUnits(t *testing.T) {
 		}
 	}
 	units, err := filepath.Glob("*.service")
-	if err != nil || len(units) != len(programs) {
-		t.Errorf("units %v are not those of %v: %v", units, programs, err)
+	if err != nil || len(units) != len(all) {
+		t.Errorf("units %v are not those of %v: %v", units, all, err)
 	}
 }
 
@@ -79,7 +81,7 @@ func TestCopies(t *testing.T) {
 		must(t, os.Mkdir(dir, 0o700))
 	}
 	must(t, os.Chown(folder, uid, uid))
-	files := []string{"keys/nats-server.conf", "keys/users.conf", "tls.pem", "tls.key"}
+	files := []string{"keys/nats-server.conf", "keys/users.conf", "tls.pem", "ca.pem", "tls.key"}
 	done := 0
 	for line := range strings.Lines(string(unit)) {
 		_, command, ok := strings.Cut(strings.TrimSpace(line), "=+/bin/sh -c '")

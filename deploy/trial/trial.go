@@ -175,13 +175,28 @@ func why(w io.Writer, c Config) error {
 func explain(w io.Writer, c Config, e *schemas.Event, does map[*rules.Rule]match) error {
 	fmt.Fprintf(w, "frame %d: %s\n\n", c.Why, summary.Of(e))
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for i := range c.Set.Rules {
-		rule := &c.Set.Rules[i]
-		if m, ok := does[rule]; ok {
-			fmt.Fprintf(table, "%s\tmatches\t%s\n", rule.ID, action(m))
+	for _, v := range Explain(c.Set.Rules, e) {
+		if m, ok := does[v.Rule]; ok {
+			fmt.Fprintf(table, "%s\tmatches\t%s\n", v.Rule.ID, action(m))
 			continue
 		}
-		fmt.Fprintf(table, "%s\tno\t%s\n", rule.ID, rule.Fails(e))
+		fmt.Fprintf(table, "%s\tno\t%s\n", v.Rule.ID, v.Fails)
 	}
 	return table.Flush()
+}
+
+// Verdict says whether an event matches a rule.
+type Verdict struct {
+	Rule *rules.Rule
+	// Fails is the first condition that does not hold, empty if the event matches.
+	Fails string
+}
+
+// Explain returns for each rule whether an event matches it, and why not.
+func Explain(list []rules.Rule, e *schemas.Event) []Verdict {
+	verdicts := make([]Verdict, len(list))
+	for i := range list {
+		verdicts[i] = Verdict{&list[i], list[i].Fails(e)}
+	}
+	return verdicts
 }

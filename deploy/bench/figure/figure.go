@@ -119,6 +119,9 @@ func (u Unit) Text(v float64) string {
 		}
 		return d.Round(digit).String()
 	case Bytes:
+		if v < 1e6 {
+			return strconv.FormatFloat(v/1e3, 'f', 1, 64) + " kB"
+		}
 		return strconv.FormatFloat(v/1e6, 'f', 1, 64) + " MB"
 	case Percent:
 		return strconv.FormatFloat(v, 'f', 2, 64) + " %"
