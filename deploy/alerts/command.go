@@ -33,6 +33,7 @@ func (c config) Validate() error {
 func Command() *cobra.Command {
 	var cfg config
 	var nats bus.Config
+	var filter Filter
 	var c *cobra.Command
 	c = process.Program{
 		Name: "alerts", Summary: "Write the alerts of a fleet to standard output from now on, one per line",
@@ -48,7 +49,7 @@ func Command() *cobra.Command {
 				format = TextLine(false)
 			}
 			f := follower{
-				conn: conn, reader: reader{log: env.Log}, writer: writer{c.OutOrStdout(), format},
+				conn: conn, reader: reader{log: env.Log}, writer: writer{c.OutOrStdout(), format}, filter: filter,
 				log: env.Log, health: env.Health.Part("alerts"),
 			}
 			err = f.run(ctx)
@@ -57,6 +58,14 @@ func Command() *cobra.Command {
 			return errors.Join(err, conn.Drain(drain))
 		},
 	}.Command()
+	filter.Options(c)
+	run := c.RunE
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if err := filter.Check(); err != nil {
+			return process.UsageError{Err: err}
+		}
+		return run(c, args)
+	}
 	return c
 }
 
@@ -73,6 +82,7 @@ type follower struct {
 	conn   *bus.Conn
 	reader reader
 	writer writer
+	filter Filter
 	log    *slog.Logger
 	health func(error)
 
@@ -112,10 +122,10 @@ func (f *follower) run(ctx context.Context) error {
 	}
 }
 
-// write writes a message, if it is an alert.
+// write writes a message, if it is an alert that the filter selects.
 func (f *follower) write(message *jetstream.RawStreamMsg) error {
-	err := checkType(message.Data)
-	if err == nil {
+	a, err := read(message.Data)
+	if err == nil && f.filter.Match(&a) {
 		err = f.writer.write(message.Data)
 	}
 	if err == nil || errors.As(err, new(writeError)) {
@@ -129,14 +139,10 @@ func (f *follower) write(message *jetstream.RawStreamMsg) error {
 	return nil
 }
 
-// checkType makes sure that a message is an alert.
-func checkType(alert []byte) error {
-	var of struct{ Type string }
-	if err := json.Unmarshal(alert, &of); err != nil {
-		return err
+// read reads an alert, also one of a foreign writer with other members than ours.
+func read(message []byte) (a schemas.Alert, err error) {
+	if err = json.Unmarshal(message, &a); err == nil && a.Type != schemas.TypeAlert {
+		err = fmt.Errorf("its type is %q, not %s", a.Type, schemas.TypeAlert)
 	}
-	if of.Type != schemas.TypeAlert {
-		return fmt.Errorf("its type is %q, not %s", of.Type, schemas.TypeAlert)
-	}
-	return nil
+	return a, err
 }
