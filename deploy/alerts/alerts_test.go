@@ -2,37 +2,58 @@ package alerts
 
 import (
 	"bytes"
+	"os"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
-	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/deploy/pages"
 	"github.com/ndmon/ndmon/schemas/process"
 )
 
-func TestTextLine(t *testing.T) {
-	at := time.Date(2026, 11, 22, 5, 9, 24, 123456789, time.Local)
-	data := (&schemas.Alert{
-		Type: schemas.TypeAlert, Time: at, Severity: schemas.Critical, Host: "r1", Interface: "eth0\x1b[2J", Rule: "rogue-ra", Description: "a rogue\nrouter", Summary: "RA fe80::1 > ff02::1",
-	}).AppendJSON(nil)
-	line, err := TextLine(false)(data)
+// TestMain writes times in UTC, whatever the host's zone is.
+func TestMain(m *testing.M) {
+	time.Local = time.UTC
+	m.Run()
+}
+
+// The text of alerts, on a wide terminal, on one of 80 columns, and with details. No line is longer than the terminal.
+func TestText(t *testing.T) {
+	data, err := os.ReadFile("testdata/alerts.jsonl")
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "2026-11-22 05:09:24.123  critical  r1/eth0?[2J  rogue-ra  a rogue?router: RA fe80::1 > ff02::1\n"
-	if string(line) != want {
-		t.Errorf("got  %q\nwant %q", line, want)
-	}
-	line, err = TextLine(true)(data)
-	if err != nil || !strings.Contains(string(line), "\x1b[1;31mcritical\x1b[0m") {
-		t.Errorf("in colour: %q, %v", line, err)
+	for name, test := range map[string]struct {
+		text    Text
+		columns int
+	}{
+		"wide.txt":    {Text{}, 200},
+		"narrow.txt":  {Text{}, 80},
+		"verbose.txt": {Text{Verbose: true}, 80},
+	} {
+		test.text.Columns = func() int { return test.columns }
+		format := test.text.Format()
+		var out strings.Builder
+		for alert := range strings.Lines(string(data)) {
+			lines, err := format([]byte(alert))
+			if err != nil {
+				t.Fatal(err)
+			}
+			out.Write(lines)
+		}
+		pages.Golden(t, "testdata/"+name, out.String())
+		for line := range strings.Lines(out.String()) {
+			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > min(test.columns, maxColumns) {
+				t.Errorf("%s: a line has %d columns: %s", name, n, line)
+			}
+		}
 	}
 }
 
-// An alert about a sensor has no interface.
-func TestTextLineOfSensor(t *testing.T) {
-	line, err := TextLine(false)([]byte(`{"time":"2026-11-22T05:09:24Z","severity":"info","host":"r1","interface":"","rule":"sensor-back"}`))
-	if err != nil || !strings.Contains(string(line), "  r1  sensor-back  ") {
+func TestTextInColour(t *testing.T) {
+	line, err := Text{Colour: true}.Format()([]byte(`{"time":"2026-11-22T05:09:24Z","severity":"critical","host":"critical","rule":"sensor-lost"}`))
+	if want := "05:09:24 \x1b[1;31mcritical\x1b[0m critical  sensor-lost"; err != nil || !strings.Contains(string(line), want) {
 		t.Errorf("%q, %v", line, err)
 	}
 }
@@ -43,7 +64,7 @@ func TestJSONLine(t *testing.T) {
 	if err != nil || string(line) != "{\"a\":\"<x>\"}\n" {
 		t.Errorf("got %q, %v", line, err)
 	}
-	for _, format := range []Format{JSONLine, TextLine(false)} {
+	for _, format := range []Format{JSONLine, Text{}.Format()} {
 		if line, err := format([]byte("garbage")); err == nil {
 			t.Errorf("garbage became %q", line)
 		}

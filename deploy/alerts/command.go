@@ -1,10 +1,12 @@
 package alerts
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"time"
 
@@ -28,15 +30,46 @@ func (c config) Validate() error {
 	return nil
 }
 
-// Command returns the command alerts, a daemon that writes the alerts of a fleet from now
+// options are the options of the command.
+type options struct {
+	Filter
+	output  string // empty for that of the configuration
+	verbose bool
+}
+
+func (o *options) define(c *cobra.Command) {
+	c.Flags().SortFlags = false
+	o.Options(c)
+	o.HostOption(c)
+	c.Flags().StringVarP(&o.output, "output", "o", "", "`FORMAT`: text or json (default: ALERTS_OUTPUT)")
+	c.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "write also descriptions, ids and the fields of the events, as text")
+	c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+func (o *options) check(now time.Time) error {
+	if o.output != "" && o.output != "text" && o.output != "json" {
+		return fmt.Errorf("--output: %q is not a format: use text or json", o.output)
+	}
+	return o.Check(now)
+}
+
+// format returns the format for a standard output.
+func (o *options) format(c config, out io.Writer) Format {
+	if cmp.Or(o.output, c.Output) == "json" {
+		return JSONLine
+	}
+	return TextFor(out, o.verbose).Format()
+}
+
+// Command returns the command alerts, a daemon that writes the alerts of a fleet from a time
 // on. It needs the rights of a viewer.
 func Command() *cobra.Command {
 	var cfg config
 	var nats bus.Config
-	var filter Filter
+	var o options
 	var c *cobra.Command
 	c = process.Program{
-		Name: "alerts", Summary: "Write the alerts of a fleet to standard output from now on, one per line",
+		Name: "alerts", Summary: "Write the alerts of a fleet to standard output, from now on or since a time",
 		Prefix: "ALERTS", Config: &cfg, Shared: &nats,
 		Run: func(ctx context.Context, env process.Env) error {
 			conn, err := bus.Connect(nats, bus.Options{Name: "ndmon-alerts", Log: env.Log, Registry: env.Registry})
@@ -44,12 +77,9 @@ func Command() *cobra.Command {
 				return process.UsageError{Err: err}
 			}
 			env.Health.Check("NATS", conn.Health)
-			format := JSONLine
-			if cfg.Output == "text" {
-				format = TextLine(false)
-			}
+			out := c.OutOrStdout()
 			f := follower{
-				conn: conn, reader: reader{log: env.Log}, writer: writer{c.OutOrStdout(), format}, filter: filter,
+				conn: conn, reader: reader{log: env.Log, since: o.Since}, writer: writer{out, o.format(cfg, out)}, filter: o.Filter,
 				log: env.Log, health: env.Health.Part("alerts"),
 			}
 			err = f.run(ctx)
@@ -58,10 +88,10 @@ func Command() *cobra.Command {
 			return errors.Join(err, conn.Drain(drain))
 		},
 	}.Command()
-	filter.Options(c)
+	o.define(c)
 	run := c.RunE
 	c.RunE = func(c *cobra.Command, args []string) error {
-		if err := filter.Check(); err != nil {
+		if err := o.check(time.Now()); err != nil {
 			return process.UsageError{Err: err}
 		}
 		return run(c, args)
@@ -77,7 +107,7 @@ const (
 	drainTimeout    = 200 * time.Millisecond
 )
 
-// follower writes the alerts that are stored from now on.
+// follower writes the alerts that are stored, in their order, and those that come.
 type follower struct {
 	conn   *bus.Conn
 	reader reader

@@ -1,11 +1,14 @@
 package alerts
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/glob"
+	"github.com/ndmon/ndmon/schemas/process"
 	"github.com/spf13/cobra"
 )
 
@@ -15,19 +18,31 @@ type Filter struct {
 	Severity schemas.Severity
 	// Rules and Hosts are globs, one of which has to match; empty for all.
 	Rules, Hosts []string
+	// Since is the earliest time; zero for any.
+	Since time.Time
+
+	since string // as in the option
 }
 
-// Options adds the options --severity, --rule and --host to a command.
+// Options adds the options --severity, --rule and --since to a command.
 func (f *Filter) Options(c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringVar((*string)(&f.Severity), "severity", "", "only alerts of this `SEVERITY` or above: info, warning or critical")
 	flags.StringSliceVar(&f.Rules, "rule", nil, "only alerts of these `RULES`, separated by commas; may be globs (rogue-*)")
-	flags.StringSliceVar(&f.Hosts, "host", nil, "only alerts of these `HOSTS`, separated by commas; may be globs")
+	flags.StringVar(&f.since, "since", "", "only alerts since this `TIME`, such as 2026-11-17T10:00:00Z, '2026-11-17 10:00' in local time, or 36h for so long ago")
 	c.RegisterFlagCompletionFunc("severity", cobra.FixedCompletions([]string{"info", "warning", "critical"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// Check returns what is wrong with the values of the options.
-func (f *Filter) Check() error {
+// HostOption adds the option --host to a command whose alerts are those of several hosts.
+func (f *Filter) HostOption(c *cobra.Command) {
+	c.Flags().StringSliceVar(&f.Hosts, "host", nil, "only alerts of these `HOSTS`, separated by commas; may be globs")
+}
+
+// Check reads the values of the options and returns what is wrong with them. Now is the time that --since counts from.
+func (f *Filter) Check(now time.Time) (err error) {
+	if f.Since, err = process.ParseTime(f.since, now); err != nil {
+		return fmt.Errorf("--since: %w", err)
+	}
 	if f.Severity != "" && rank(f.Severity) < 0 {
 		return fmt.Errorf("--severity: %q is not a severity: use info, warning or critical", f.Severity)
 	}
@@ -45,7 +60,21 @@ func (f *Filter) Check() error {
 // writer, counts as critical.
 func (f *Filter) Match(a *schemas.Alert) bool {
 	have := rank(a.Severity)
-	return (have < 0 || have >= rank(f.Severity)) && matchAny(f.Rules, a.Rule) && matchAny(f.Hosts, a.Host)
+	return (have < 0 || have >= rank(f.Severity)) && !a.Time.Before(f.Since) && matchAny(f.Rules, a.Rule) && matchAny(f.Hosts, a.Host)
+}
+
+// Only returns a format that writes the alerts that the filter selects, and nothing for the others.
+func (f *Filter) Only(format Format) Format {
+	if f.Severity == "" && len(f.Rules) == 0 && len(f.Hosts) == 0 && f.Since.IsZero() {
+		return format
+	}
+	return func(alert []byte) ([]byte, error) {
+		var a schemas.Alert
+		if err := json.Unmarshal(alert, &a); err != nil || !f.Match(&a) {
+			return nil, err
+		}
+		return format(alert)
+	}
 }
 
 // rank returns the place of a severity, the least severe first; -1 if it is none.

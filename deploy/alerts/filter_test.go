@@ -3,13 +3,15 @@ package alerts
 import (
 	"bytes"
 	"testing"
+	"time"
 
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/process"
 )
 
 func TestFilter(t *testing.T) {
-	a := schemas.Alert{Severity: schemas.Warning, Rule: "rogue-ra", Host: "r1.example"}
+	at := time.Date(2026, 11, 22, 5, 9, 24, 0, time.UTC)
+	a := schemas.Alert{Time: at, Severity: schemas.Warning, Rule: "rogue-ra", Host: "r1.example"}
 	for _, tc := range []struct {
 		filter Filter
 		want   bool
@@ -21,6 +23,8 @@ func TestFilter(t *testing.T) {
 		{Filter{Rules: []string{"dad-*", "rogue-*"}}, true},
 		{Filter{Rules: []string{"dad-*"}}, false},
 		{Filter{Hosts: []string{"r?.*"}, Rules: []string{"rogue-ra"}}, true},
+		{Filter{Since: at}, true},
+		{Filter{Since: at.Add(time.Second)}, false},
 		{Filter{Hosts: []string{"r2.*"}, Rules: []string{"rogue-ra"}}, false},
 	} {
 		if got := tc.filter.Match(&a); got != tc.want {
@@ -35,6 +39,8 @@ func TestFilter(t *testing.T) {
 func TestBadFilter(t *testing.T) {
 	for args, want := range map[[2]string]string{
 		{"--severity", "bad"}: "alerts: --severity: \"bad\" is not a severity: use info, warning or critical\n",
+		{"--since", "noon"}:   "alerts: --since: \"noon\" is not a time: use 2026-11-17T10:00:00Z, '2026-11-17 10:00' in local time, or 36h for so long ago\n",
+		{"--output", "xml"}:   "alerts: --output: \"xml\" is not a format: use text or json\n",
 		{"--host", "[r"}:      "alerts: --host: \"[r\" is not a glob: a bracket is not closed or empty, a range has no end, or a backslash ends it\n",
 	} {
 		var out, err bytes.Buffer

@@ -10,12 +10,10 @@ import (
 	"io"
 	"strings"
 	"unicode"
-
-	"github.com/ndmon/ndmon/schemas"
 )
 
-// Format makes a line of an alert in JSON.
-type Format func(alert []byte) (line []byte, err error)
+// Format makes the lines of an alert in JSON. It may depend on the alerts before.
+type Format func(alert []byte) (lines []byte, err error)
 
 // JSONLine returns a message as it is, on one line.
 func JSONLine(message []byte) ([]byte, error) {
@@ -25,32 +23,6 @@ func JSONLine(message []byte) ([]byte, error) {
 	}
 	line.WriteByte('\n')
 	return line.Bytes(), nil
-}
-
-// TextLine returns a format for people: time, severity, host/interface or the host, rule,
-// description and summary. Colour is for a terminal.
-func TextLine(colour bool) Format {
-	colours := map[schemas.Severity]string{schemas.Info: "\x1b[36m", schemas.Warning: "\x1b[33m", schemas.Critical: "\x1b[1;31m"}
-	return func(data []byte) ([]byte, error) {
-		var a schemas.Alert
-		if err := json.Unmarshal(data, &a); err != nil {
-			return nil, err
-		}
-		severity := fmt.Sprintf("%-8s", Printable(string(a.Severity)))
-		if colour {
-			severity = colours[a.Severity] + severity + "\x1b[0m"
-		}
-		what := a.Summary
-		if a.Description != "" {
-			what = a.Description + ": " + what
-		}
-		where := a.Host
-		if a.Interface != "" {
-			where += "/" + a.Interface
-		}
-		return fmt.Appendf(nil, "%s  %s  %s  %s  %s\n", a.Time.Local().Format("2006-01-02 15:04:05.000"), severity,
-			Printable(where), Printable(a.Rule), Printable(what)), nil
-	}
 }
 
 // Printable replaces control characters, with which a hostile name could change what a
@@ -64,7 +36,7 @@ func Printable(s string) string {
 	}, s)
 }
 
-// writer writes alerts, one per line.
+// writer writes alerts.
 type writer struct {
 	io.Writer
 	format Format
@@ -76,7 +48,7 @@ type writeError struct{ error }
 
 func (w writer) write(alert []byte) error {
 	line, err := w.format(alert)
-	if err != nil {
+	if err != nil || len(line) == 0 {
 		return err
 	}
 	if _, err := w.Write(line); err != nil {

@@ -152,9 +152,10 @@ func (o *Output) Resume(ctx context.Context, js jetstream.JetStream, path string
 // away.
 type reader struct {
 	log *slog.Logger
-	// next is the sequence number of the next alert. With 0, the first read begins after
-	// the newest alert.
-	next uint64
+	// next is the sequence number of the next alert. With 0, the first read begins with the first alert that was
+	// stored at the time since, or, without one, after the newest alert.
+	next  uint64
+	since time.Time
 }
 
 // read calls each with the alerts that were stored since the last call, until one returns
@@ -170,8 +171,12 @@ func (r *reader) read(ctx context.Context, js jetstream.JetStream, each func(ale
 	}
 	state := stream.CachedInfo().State
 	switch {
-	case r.next == 0:
+	case r.next == 0 && r.since.IsZero():
 		r.next = state.LastSeq + 1
+	case r.next == 0:
+		if r.next, err = storedSince(ctx, stream, r.since); err != nil {
+			return fmt.Errorf("look for the first alert since %s in stream %s: %w", r.since.Format(time.RFC3339), schemas.StreamAlerts, err)
+		}
 	case r.next > state.LastSeq+1:
 		r.log.Warn("the stream of alerts was deleted and made again: reading it from its start", "stream", schemas.StreamAlerts)
 		r.next = 1
@@ -195,4 +200,25 @@ func (r *reader) read(ctx context.Context, js jetstream.JetStream, each func(ale
 		}
 	}
 	return nil
+}
+
+// storedSince returns the sequence number from which on alerts were stored at a time or later, by bisection. Sequence numbers without an
+// alert count as the next one that has one.
+func storedSince(ctx context.Context, stream jetstream.Stream, since time.Time) (uint64, error) {
+	low, high := max(stream.CachedInfo().State.FirstSeq, 1), stream.CachedInfo().State.LastSeq+1
+	for low < high {
+		middle := low + (high-low)/2
+		msg, err := stream.GetMsg(ctx, middle, jetstream.WithGetMsgSubject(schemas.SubjectAlerts))
+		switch {
+		case errors.Is(err, jetstream.ErrMsgNotFound):
+			high = middle
+		case err != nil:
+			return 0, err
+		case msg.Time.Before(since):
+			low = msg.Sequence + 1
+		default:
+			high = middle
+		}
+	}
+	return low, nil
 }

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/ndmon/ndmon/deploy/alerts"
 	"github.com/ndmon/ndmon/deploy/daemon"
 	"github.com/ndmon/ndmon/deploy/ndmon"
 	"github.com/ndmon/ndmon/deploy/uplink"
@@ -26,8 +27,10 @@ import (
 // options are those of ndmon without a command.
 type options struct {
 	ndmon.Config
-	Level  slog.Level
-	Daemon bool
+	Level slog.Level
+	// Verbose adds details to the alerts, as text.
+	Verbose bool
+	Daemon  bool
 	// PIDFile gets the id of the process; empty for no file.
 	PIDFile string
 	// Metrics is the address that serves metrics; empty for none.
@@ -36,14 +39,14 @@ type options struct {
 
 // newRun returns the command ndmon, without other commands. It calls run with the options,
 // whose defaults depend on whether standard output is a terminal.
-func newRun(terminal bool, run func(c *cobra.Command, o options, terminal bool) error) *cobra.Command {
+func newRun(terminal bool, run func(c *cobra.Command, o options) error) *cobra.Command {
 	var o options
 	c := &cobra.Command{
 		Use:   "ndmon [OPTIONS]",
 		Short: "Monitor and relay IPv6 Neighbor Discovery",
 		Long: "ndmon monitors and relays IPv6 Neighbor Discovery: sensor, rules and pinger in one process,\n" +
 			"with a NATS server of its own. Its commands work with a fleet of routers too.\n\n" +
-			"Alerts go to standard output, one per line, and to NATS: nats sub nd.alerts",
+			"Alerts go to standard output and to NATS: nats sub nd.alerts",
 		Example: `  ndmon                         watch every Ethernet interface that is up
   ndmon -i eth0,eth1            watch these interfaces
   ndmon -m eth0 -s eth1,eth2    relay solicitations that leave eth0: look for their
@@ -59,7 +62,7 @@ func newRun(terminal bool, run func(c *cobra.Command, o options, terminal bool) 
 		if err := o.complete(c, *level, terminal); err != nil {
 			return process.UsageError{Err: err}
 		}
-		return run(c, o, terminal)
+		return run(c, o)
 	}
 	return c
 }
@@ -78,6 +81,9 @@ func (o *options) define(c *cobra.Command) (level *string) {
 	flags.StringSliceVarP(&o.Files, "read", "r", nil, "capture `FILE` to read instead of interfaces (- is standard input)")
 	flags.StringVarP(&o.Rules, "rules", "R", "", "rule `FILE` in place of the built-in rules; it is read again when it changes and on SIGHUP")
 	flags.StringVarP(&o.Output, "output", "o", "", "`FORMAT` of the alerts: json or text (default: text on a terminal, else json)")
+	flags.BoolVarP(&o.Verbose, "verbose", "v", false, "write also descriptions, ids and the fields of the events, as text")
+	o.Filter.Options(c)
+	flags.Lookup("since").Usage = "with --read, " + flags.Lookup("since").Usage
 	level = flags.StringP("log-level", "l", "info", "`LEVEL` of the log: off, error, warn, info, debug or trace")
 	flags.BoolVarP(&o.Daemon, "daemon", "d", false, "run in the background")
 	flags.StringVar(&o.PIDFile, "pid-file", "", "`FILE` with the process id, removed at the end (default with --daemon: /run/ndmon.pid, without root ndmon.pid in XDG_RUNTIME_DIR)")
@@ -107,6 +113,9 @@ func (o *options) complete(c *cobra.Command, level string, terminal bool) error 
 	var err error
 	if o.Level, err = process.ParseLevel(level); err != nil {
 		return fmt.Errorf("--log-level: %w", err)
+	}
+	if err := o.Filter.Check(time.Now()); err != nil {
+		return err
 	}
 	if o.Output == "" {
 		o.Output = "json"
@@ -173,6 +182,8 @@ func (o *options) checkTogether(changed func(string) bool) error {
 		return errors.New("--learn: must be above 0, such as 1h")
 	case o.Learn > 0 && (o.Rules != "" || o.Daemon || len(o.Masters) > 0):
 		return errors.New("--learn: only learns, so it excludes --rules, --daemon and --master")
+	case changed("since") && !reading:
+		return errors.New("--since: is for --read, because others are watched from now on; ndmon alerts --since writes stored alerts")
 	case reading && o.Daemon:
 		return errors.New("--read: excludes --daemon")
 	case len(o.Masters) > 0 && len(o.Slaves) == 0:
@@ -225,11 +236,11 @@ func (o *options) checkServer(changed func(string) bool) error {
 }
 
 // run runs ndmon until it ends or gets SIGINT or SIGTERM.
-func run(c *cobra.Command, o options, terminal bool) error {
+func run(c *cobra.Command, o options) error {
 	if o.Daemon && !daemon.Running() {
 		return startDaemon(c.ErrOrStderr())
 	}
-	log, alerts := daemon.NewWriter(c.ErrOrStderr()), daemon.NewWriter(c.OutOrStdout())
+	log, output := daemon.NewWriter(c.ErrOrStderr()), daemon.NewWriter(c.OutOrStdout())
 	env := process.Env{Log: process.NewLogger(log, o.Level), Registry: process.NewRegistry(), Health: new(process.Health)}
 	remove, err := o.writePID(env.Log)
 	if err != nil {
@@ -249,12 +260,12 @@ func run(c *cobra.Command, o options, terminal bool) error {
 	}
 	go process.ReturnMemory(ctx)
 	return ndmon.Run(ctx, o.Config, ndmon.Deps{
-		Log: env.Log, Registry: env.Registry, Health: env.Health, Alerts: alerts, Hangup: hangup,
+		Log: env.Log, Registry: env.Registry, Health: env.Health, Alerts: output, Hangup: hangup,
 		Memory: process.LimitMemory(),
-		Colour: terminal && os.Getenv("NO_COLOR") == "",
+		Text:   alerts.TextFor(c.OutOrStdout(), o.Verbose),
 		Started: func() {
 			if daemon.Running() {
-				if err := daemon.Started(log, alerts); err != nil {
+				if err := daemon.Started(log, output); err != nil {
 					env.Log.Error("going to the background", "error", err)
 				}
 			}

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/ndmon/ndmon/deploy/alerts"
 	"github.com/ndmon/ndmon/deploy/ndmon"
 	"github.com/ndmon/ndmon/schemas/process"
 	"github.com/spf13/cobra"
@@ -17,7 +19,7 @@ import (
 // parse returns the options of a command line, or the exit status and output.
 func parse(args string, terminal bool) (o options, status int, stdout, stderr string) {
 	var out, err bytes.Buffer
-	c := newRun(terminal, func(_ *cobra.Command, parsed options, _ bool) error {
+	c := newRun(terminal, func(_ *cobra.Command, parsed options) error {
 		o = parsed
 		return nil
 	})
@@ -45,12 +47,13 @@ func TestOptions(t *testing.T) {
 		{"--listen :4222 --insecure", options{Config: ndmon.Config{Output: "json", Listen: ":4222", Insecure: true, Data: data, Host: host}}},
 		{"--listen [2001:db8::1]:4222 --tls-cert /c --tls-key /k --keys /keys", options{Config: ndmon.Config{Output: "json", Listen: "[2001:db8::1]:4222", TLSCert: "/c", TLSKey: "/k", Keys: "/keys", Data: data, Host: host}}},
 		{"--hub tls://n1,n2 --key /etc/ndmon/edge-r1.nk", options{Config: ndmon.Config{Hub: "tls://n1,n2", Key: "/etc/ndmon/edge-r1.nk", Output: "json", Listen: ndmon.DefaultListen, Data: data, Host: "r1"}}},
+		{"-r a.pcap -v --severity warning --rule rogue-*", options{Config: ndmon.Config{Files: []string{"a.pcap"}, Filter: alerts.Filter{Severity: "warning", Rules: []string{"rogue-*"}}, Output: "json", Host: host}, Verbose: true}},
 		{"--nats nats://n -l error", options{Config: ndmon.Config{NATS: "nats://n", Output: "json", Listen: ndmon.DefaultListen, Host: host}, Level: slog.LevelError}},
 	} {
 		got, status, _, stderr := parse(tc.args, false)
 		if status != process.ExitOK {
 			t.Errorf("%s: exit status %d, %s", tc.args, status, stderr)
-		} else if diff := cmp.Diff(tc.want, got); diff != "" {
+		} else if diff := cmp.Diff(tc.want, got, cmpopts.IgnoreUnexported(alerts.Filter{})); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tc.args, diff)
 		}
 	}
@@ -85,6 +88,9 @@ func TestBadOptions(t *testing.T) {
 		"-m eth0 --route":               "--master: needs --slaves",
 		"-l debug find ::2":             `unknown command "find"`,
 		"-r f -i eth0":                  "--read",
+		"--since 1h":                    "--since: is for --read",
+		"-r f --since noon":             `--since: "noon" is not a time`,
+		"-r f --severity bad":           `--severity: "bad" is not a severity`,
 		"-r f -d":                       "--read",
 		"-o xml":                        "--output",
 		"-l loud":                       "--log-level",

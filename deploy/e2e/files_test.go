@@ -146,15 +146,15 @@ func TestOutputFormats(t *testing.T) {
 		}
 	}
 
+	// Text is for people: what it looks like is tested in package alerts.
 	text := read(t, file, "-o", "text").Stdout.Lines()
-	if len(text) != len(lines) {
+	if len(text) != 1+len(lines) {
 		t.Fatalf("%d lines of text for %d frames:\n%s", len(text), len(frames), strings.Join(text, "\n"))
 	}
-	form := regexp.MustCompile(`^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}  warning +r1/thc-kill_router6  everything  (.+)$`)
-	for i, line := range text {
-		a := parseAlert(t, []byte(lines[i]))
-		if m := form.FindStringSubmatch(line); m == nil || m[1] != a.Description+": "+a.Summary {
-			t.Errorf("line of text %q for summary %q", line, a.Summary)
+	form := regexp.MustCompile(`^\d\d:\d\d:\d\d warning  r1/thc-kill_router6  everything  \S+ tells all nodes: no default router$`)
+	for _, line := range text[1:] {
+		if !form.MatchString(line) {
+			t.Errorf("line of text %q", line)
 		}
 	}
 }

@@ -59,11 +59,11 @@ func Command(now func() time.Time) *cobra.Command {
 		if err != nil {
 			return process.UsageError{Err: err}
 		}
-		if q.From, err = ParseTime(*since, now()); err != nil {
+		if q.From, err = process.ParseTime(*since, now()); err != nil {
 			return process.UsageError{Err: fmt.Errorf("--since: %w", err)}
 		}
 		if *at != "" {
-			if q.To, err = ParseTime(*at, now()); err != nil {
+			if q.To, err = process.ParseTime(*at, now()); err != nil {
 				return process.UsageError{Err: fmt.Errorf("--at: %w", err)}
 			}
 			q.From = q.To
@@ -120,23 +120,6 @@ func ask(server bus.Config, q Query, stderr io.Writer) ([]schemas.Binding, error
 		fmt.Fprintf(stderr, "ndmon history: %d messages are no bindings of their subjects, they are left out\n", invalid)
 	}
 	return list, err
-}
-
-// ParseTime reads a time in RFC 3339 or as a date, with or without a time of day, in local time, or how long ago it
-// was. An empty text is the zero time.
-func ParseTime(s string, now time.Time) (time.Time, error) {
-	if s == "" {
-		return time.Time{}, nil
-	}
-	if ago, err := time.ParseDuration(s); err == nil && ago >= 0 {
-		return now.Add(-ago), nil
-	}
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04", "2006-01-02 15:04", time.DateOnly} {
-		if t, err := time.ParseInLocation(layout, s, now.Location()); err == nil {
-			return t, nil
-		}
-	}
-	return time.Time{}, fmt.Errorf("%q is not a time: use 2026-11-17T10:00:00Z, '2026-11-17 10:00' in local time, or 36h for so long ago", s)
 }
 
 func writeJSON(w io.Writer, list []schemas.Binding) error {

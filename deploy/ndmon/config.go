@@ -2,6 +2,8 @@ package ndmon
 
 import (
 	"time"
+
+	"github.com/ndmon/ndmon/deploy/alerts"
 )
 
 // Config is the configuration of Run.
@@ -14,6 +16,8 @@ type Config struct {
 	Rules string
 	// Output is the format of the alerts: json or text.
 	Output string
+	// Filter selects the alerts that are written. All are stored.
+	Filter alerts.Filter
 	// Listen is the address of the embedded NATS server; empty to serve this process
 	// only.
 	Listen string

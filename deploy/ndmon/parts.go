@@ -23,10 +23,10 @@ import (
 type Deps struct {
 	Log      *slog.Logger
 	Registry prometheus.Registerer
-	// Alerts receives the alerts, in colour if Colour is set, or the configuration that
+	// Alerts receives the alerts, in the format Text if Config.Output says so, or the configuration that
 	// was learned.
 	Alerts io.Writer
-	Colour bool
+	Text   alerts.Text
 	// Hangup, if set, makes ruled read its rules again.
 	Hangup <-chan os.Signal
 	// Health, if set, receives the health of the parts.

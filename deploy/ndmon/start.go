@@ -83,11 +83,11 @@ func (p *parts) start(ctx context.Context) error {
 
 // startRuled starts ruled and waits until it evaluates events, or the context wait ends.
 func (p *parts) startRuled(ctx, wait context.Context, rules ruled.Config) error {
-	format := func(alert []byte) ([]byte, error) { return append(alert, '\n'), nil }
+	format := alerts.Format(func(alert []byte) ([]byte, error) { return append(alert, '\n'), nil })
 	if p.cfg.Output == "text" {
-		format = alerts.TextLine(p.deps.Colour)
+		format = p.deps.Text.Format()
 	}
-	p.output = alerts.NewOutput(p.deps.Alerts, format, p.deps.Log)
+	p.output = alerts.NewOutput(p.deps.Alerts, p.cfg.Filter.Only(format), p.deps.Log)
 	begun := make(chan struct{}, 1)
 	var fault atomic.Pointer[error] // why ruled does not evaluate events
 	events := p.deps.Health.Part("events")

@@ -14,6 +14,7 @@ import (
 	"github.com/ndmon/ndmon/deploy/web/model"
 	"github.com/ndmon/ndmon/ruled/command"
 	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/schemas/process"
 )
 
 const (
@@ -42,7 +43,7 @@ func (s *server) neighbours(_ context.Context, r *http.Request) (any, error) {
 		}
 		wanted = filter
 	}
-	since, err := history.ParseTime(d.Since, s.now())
+	since, err := process.ParseTime(d.Since, s.now())
 	if err != nil {
 		return nil, badRequest("%v.", err)
 	}

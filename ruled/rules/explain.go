@@ -62,13 +62,18 @@ func found(t schemas.FieldType, has []schemas.Value) string {
 	case t == schemas.NoValue:
 		return "it is so"
 	}
+	return "it is " + joinFew(shownAll(t, has), ", ")
+}
+
+// shownAll returns the different values as text.
+func shownAll(t schemas.FieldType, has []schemas.Value) []string {
 	values := make([]string, 0, len(has))
 	for _, v := range has {
 		if text := shown(t, v); !slices.Contains(values, text) {
 			values = append(values, text)
 		}
 	}
-	return "it is " + joinFew(values, ", ")
+	return values
 }
 
 func shown(t schemas.FieldType, v schemas.Value) string {
@@ -81,6 +86,26 @@ func shown(t schemas.FieldType, v schemas.Value) string {
 		return printable.Quote(v.Str)
 	}
 	return strconv.FormatUint(v.Num, 10)
+}
+
+// Values lists the fields that an event has and their values, as name=value, and as name those without a value.
+func Values(e *schemas.Event) []string {
+	var list []string
+	all := schemas.Fields()
+	for i, f := range all {
+		if i+1 < len(all) && strings.HasPrefix(all[i+1].Name, f.Name+".") {
+			continue // the fields inside say that it is there
+		}
+		has := f.AppendValues(nil, e)
+		switch {
+		case len(has) == 0:
+		case f.Type == schemas.NoValue:
+			list = append(list, f.Name)
+		default:
+			list = append(list, f.Name+"="+joinFew(shownAll(f.Type, has), ","))
+		}
+	}
+	return list
 }
 
 func joinFew(values []string, separator string) string {

@@ -23,20 +23,26 @@ const Max = 400
 //
 // The line is at most Max bytes of printable characters, whatever the event holds.
 func Of(e *schemas.Event) string {
-	s := line(make([]byte, 0, 256))
-	switch {
-	case e.Lost != nil:
-		s = s.lost(e.Lost)
-	case e.Sensor != nil:
-		s = s.heartbeat(e.Sensor, " of a sensor that began to watch at ")
-	case e.Pinger != nil:
-		s = s.heartbeat(e.Pinger, " of a pinger that began to receive commands at ")
-	case e.Conflict != nil:
-		s = s.conflict(e.Conflict, e.Interface)
-	default:
+	s, ok := line(make([]byte, 0, 256)).noFrame(e)
+	if !ok {
 		s = s.head(e).unusual(e).message(e.ND).options(e.ND)
 	}
 	return s.clean()
+}
+
+// noFrame describes an event that is no frame.
+func (s line) noFrame(e *schemas.Event) (_ line, ok bool) {
+	switch {
+	case e.Lost != nil:
+		return s.lost(e.Lost), true
+	case e.Sensor != nil:
+		return s.heartbeat(e.Sensor, " of a sensor that began to watch at "), true
+	case e.Pinger != nil:
+		return s.heartbeat(e.Pinger, " of a pinger that began to receive commands at "), true
+	case e.Conflict != nil:
+		return s.conflict(e.Conflict, e.Interface), true
+	}
+	return s, false
 }
 
 // line is the sentence as far as it is written.
@@ -259,41 +265,53 @@ func worded(member string) bool {
 // the content, of which a hostile message can have very much.
 func (s line) unusual(e *schemas.Event) line {
 	start := len(s)
-	s = s.text(" [")
-	begin := len(s)
-	next := func() line {
-		if len(s) == begin {
-			return s
+	s = s.form(e)
+	if l := e.Link; l != nil {
+		for i := range l.Claim {
+			if c := &l.Claim[i]; c.Contested && c.Previous != nil {
+				s = s.next(start).addr(c.Address).text(" was at ").mac(*c.Previous).text(", is claimed for ").mac(c.Ethernet)
+			}
 		}
-		return s.text(", ")
+		if l.DAD != nil {
+			s = s.next(start).mac(l.DAD.Prober).text(" was about to take ").addr(l.DAD.Target)
+		}
+		if l.RA != nil && len(l.RA.Change) > 0 {
+			s = s.next(start).text("changed: ").text(strings.Join(l.RA.Change, "; "))
+		}
 	}
+	return s.end(start)
+}
+
+// form appends what is unusual in the form of the frame, after an opening bracket.
+func (s line) form(e *schemas.Event) line {
+	start := len(s)
 	if e.ICMP6 != nil && e.Inet6 != nil && e.Inet6.HopLimit != 255 {
-		s = next().text("hop limit ").number(uint64(e.Inet6.HopLimit))
+		s = s.next(start).text("hop limit ").number(uint64(e.Inet6.HopLimit))
 	}
 	if e.Inet6 != nil && e.Inet6.Fragment != nil {
-		s = next().text("fragment at ").number(uint64(e.Inet6.Fragment.Offset))
+		s = s.next(start).text("fragment at ").number(uint64(e.Inet6.Fragment.Offset))
 		if e.Inet6.Fragment.More {
 			s = s.text(" of more")
 		}
 	}
 	if e.ND != nil && e.ND.Malformed != "" {
-		s = next().text("malformed: ").text(e.ND.Malformed)
+		s = s.next(start).text("malformed: ").text(e.ND.Malformed)
 	}
-	if l := e.Link; l != nil {
-		for i := range l.Claim {
-			if c := &l.Claim[i]; c.Contested && c.Previous != nil {
-				s = next().addr(c.Address).text(" was at ").mac(*c.Previous).text(", is claimed for ").mac(c.Ethernet)
-			}
-		}
-		if l.DAD != nil {
-			s = next().mac(l.DAD.Prober).text(" was about to take ").addr(l.DAD.Target)
-		}
-		if l.RA != nil && len(l.RA.Change) > 0 {
-			s = next().text("changed: ").text(strings.Join(l.RA.Change, "; "))
-		}
+	return s
+}
+
+// next begins the first part of what is in brackets from start on, or another one.
+func (s line) next(start int) line {
+	if len(s) == start {
+		return s.text(" [")
 	}
-	if len(s) == begin {
-		return s[:start]
+	return s.text(", ")
+}
+
+// end ends the brackets, if there are any.
+func (s line) end(start int) line {
+	if len(s) == start {
+		return s
 	}
 	return s.text("]")
 }

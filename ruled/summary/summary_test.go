@@ -8,6 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/ndmon/ndmon/ruled/internal/corpus"
 	"github.com/ndmon/ndmon/schemas"
 )
@@ -39,11 +40,55 @@ func TestSummary(t *testing.T) {
 	}
 }
 
+// Who did what to whom, with and without the sender's address and vendor, and the rest.
+func TestDeed(t *testing.T) {
+	for id, want := range map[string][3]string{
+		"linux-unresolved#1":         {"2001:db8:1::10 (02:00:00:00:00:03) asks for 2001:db8:1::101", "02:00:00:00:00:03 asks for 2001:db8:1::101"},
+		"linux-anycast_forwarding#9": {"02:00:00:00:00:03 claims fe80::ff:fe00:3, to fe80::ff:fe00:4", "02:00:00:00:00:03 claims fe80::ff:fe00:3, to fe80::ff:fe00:4"},
+		"rdisc6-norouter#1":          {"fe80::ff:fe00:3 (02:00:00:00:00:03) looks for routers", "02:00:00:00:00:03 looks for routers"},
+		"si6-rd6_basic#3": {
+			"fe80::ff:fe00:4 (02:00:00:00:00:04) tells 2001:db8:1::10 to reach 2001:db8:9::9 through fe80::ff:fe00:2",
+			"02:00:00:00:00:04 tells 2001:db8:1::10 to reach 2001:db8:9::9 through fe80::ff:fe00:2",
+		},
+		"radvd-full#1": {
+			"fe80::ff:fe00:4 (02:00:00:00:00:04) tells all nodes: default router for 1800s", "02:00:00:00:00:04 tells all nodes: default router for 1800s",
+			", prefix 2001:db8:1::/64 2001:db8:2::/64, route 2001:db8:cafe::/48 ::/0, DNS 2001:db8:1::53 2001:db8:1::54, search example.com corp.example.org",
+		},
+		"thc-kill_router6_H#2": {"fe80::ff:fe00:4 (02:00:00:00:00:02) tells all nodes: no default router", "02:00:00:00:00:02 tells all nodes: no default router"},
+		"thc-fake_router6_D#1": {
+			"fe80::ff:fe00:2 (02:00:00:00:00:02) sends all nodes a fragment that may hide ND", "02:00:00:00:00:02 sends all nodes a fragment that may hide ND",
+			" [fragment at 0 of more, malformed: IPv6 header chain is cut short in the first fragment (RFC 7112): header 60 (destination options) is not whole]",
+		},
+	} {
+		d := DeedOf(corpus.Event(t, id))
+		if diff := cmp.Diff(want, [3]string{d.Full, d.Brief, d.More}); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", id, diff)
+		}
+	}
+	e := corpus.Event(t, "linux-anycast_forwarding#9")
+	was := schemas.MAC{2, 0, 0, 0, 0, 9}
+	e.Link = &schemas.Link{Claim: []schemas.LinkClaim{{Address: e.ND.NA.TargetAddress, Ethernet: e.Ethernet.Source, Previous: &was, Contested: true}}}
+	if got, want := DeedOf(e).Full, "02:00:00:00:00:03 takes fe80::ff:fe00:3 from 02:00:00:00:00:09, to fe80::ff:fe00:4"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	e.Link.DAD = &schemas.LinkDAD{Target: addr("fe80::9"), Prober: was}
+	if got, want := DeedOf(e).Full, "02:00:00:00:00:03 denies 02:00:00:00:00:09 the address fe80::9"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	e = corpus.Event(t, "radvd-full#1")
+	e.Link = &schemas.Link{Station: &schemas.LinkStation{Vendor: "Acme, Inc"}, RA: &schemas.LinkRA{Change: []string{"flags were none, are M", "MTU was 1500, is 1280"}}}
+	if got, want := DeedOf(e), "fe80::ff:fe00:4 (02:00:00:00:00:04, Acme) tells all nodes: flags were none, are M; MTU was 1500, is 1280"; got.Full+got.More != want {
+		t.Errorf("got %s%s, want %s", got.Full, got.More, want)
+	}
+}
+
 func checkSummary(t testing.TB, e *schemas.Event) {
 	t.Helper()
-	s := Of(e)
-	if s == "" || len(s) > Max || !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		t.Errorf("summary %q of %s", s, e.AppendJSON(nil))
+	d := DeedOf(e)
+	for i, s := range []string{Of(e), d.Full, d.Brief, d.More} {
+		if s == "" && i < 3 || len(s) > Max || !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			t.Errorf("%q of %s", s, e.AppendJSON(nil))
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -259,4 +260,21 @@ func completionCommand() *cobra.Command {
 			return write[args[0]](c.Root(), c.OutOrStdout())
 		},
 	}
+}
+
+// ParseTime reads a time in RFC 3339 or as a date, with or without a time of day, in local time, or how long ago it
+// was. An empty text is the zero time.
+func ParseTime(s string, now time.Time) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	if ago, err := time.ParseDuration(s); err == nil && ago >= 0 {
+		return now.Add(-ago), nil
+	}
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04", "2006-01-02 15:04", time.DateOnly} {
+		if t, err := time.ParseInLocation(layout, s, now.Location()); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%q is not a time: use 2026-11-17T10:00:00Z, '2026-11-17 10:00' in local time, or 36h for so long ago", s)
 }
