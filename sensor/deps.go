@@ -14,6 +14,7 @@ import (
 
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/process"
+	"github.com/ndmon/ndmon/sensor/capfile"
 )
 
 // Publisher stores messages. The data may be reused when a method returns.
@@ -64,8 +65,24 @@ type Deps struct {
 	// PortsReported says that the pinger of this process reports masters and proxies that do not
 	// exist; the sensor logs them at level debug then.
 	PortsReported bool
+	// Reading, if set, gets the progress of reading capture files, and what could not be read.
+	Reading *Reading
 	// Now is the clock, nil for time.Now. Frames have the kernel's time stamps.
 	Now func() time.Time
+}
+
+// Reading is how far capture files are read. The counters may be read at any time.
+type Reading struct {
+	// Bytes are those of the files, which may be compressed. Packets are those in them, and Frames those that are Neighbor Discovery.
+	Bytes, Packets, Frames atomic.Int64
+	// Skipped is complete when Run has returned, and must not be read before.
+	Skipped []SkippedIn
+}
+
+// SkippedIn counts packets of a file that cannot be read.
+type SkippedIn struct {
+	File string
+	capfile.Skipped
 }
 
 // rights makes an error of a missing capability a process.UsageError that says how to get it.

@@ -56,10 +56,16 @@ func (s *session) readFile(ctx context.Context, name string) error {
 		p, err := r.Next()
 		if err != nil {
 			if err == io.EOF {
-				err = nil
+				err = f.unreadable(r.Skipped())
+			}
+			f.packets = int64(r.Packets())
+			f.report()
+			for _, s := range r.Skipped() {
+				f.Reading.Skipped = append(f.Reading.Skipped, SkippedIn{name, s})
 			}
 			return errors.Join(bare(err), f.flush())
 		}
+		f.packets = int64(p.Number)
 		if err := f.take(ctx, p); err != nil {
 			return err
 		}
@@ -74,6 +80,27 @@ type file struct {
 	name       string
 	interfaces map[string]*fileInterface // by their names in the file
 	last       *fileInterface            // of the last packet
+	// packets and frames are counted as Reading does, reported is what it has of them.
+	packets, frames, reported, reportedFrames int64
+}
+
+// report adds what was read to the progress.
+func (f *file) report() {
+	f.Reading.Packets.Add(f.packets - f.reported)
+	f.Reading.Frames.Add(f.frames - f.reportedFrames)
+	f.reported, f.reportedFrames = f.packets, f.frames
+}
+
+// unreadable returns an error if the file has packets and all of them were skipped.
+func (f *file) unreadable(skipped []capfile.Skipped) error {
+	if f.last != nil || len(skipped) == 0 {
+		return nil
+	}
+	var all []string
+	for _, s := range skipped {
+		all = append(all, fmt.Sprintf("%d packets %s", s.Packets, s.Why))
+	}
+	return fmt.Errorf("nothing in it can be read: %s", strings.Join(all, ", "))
 }
 
 // fileInterface is an interface of a capture file.
@@ -87,7 +114,10 @@ func (f *file) Read(p []byte) (int, error) {
 	if err := f.flush(); err != nil {
 		return 0, err
 	}
-	return f.Reader.Read(p)
+	f.report()
+	n, err := f.Reader.Read(p)
+	f.Reading.Bytes.Add(int64(n))
+	return n, err
 }
 
 // flush stores the events that wait.
@@ -118,6 +148,7 @@ func (f *file) take(ctx context.Context, p capfile.Packet) error {
 	if !ok {
 		return nil
 	}
+	f.frames++
 	return i.outlet.take(e, subject)
 }
 
@@ -189,7 +220,7 @@ func openFile(ctx context.Context, name string) (*os.File, error) {
 }
 
 // interfaceName returns the interface's name in the capture file or, without one, the
-// name of the file without its extension.
+// name of the file without its extensions.
 func interfaceName(p capfile.Packet, file string) string {
 	if plainName(p.Interface, iface.MaxNameLength) {
 		return p.Interface
@@ -197,7 +228,7 @@ func interfaceName(p capfile.Packet, file string) string {
 	if file == standardInput {
 		return "stdin"
 	}
-	base := filepath.Base(file)
+	base := strings.TrimSuffix(filepath.Base(file), ".gz")
 	name := strings.TrimSuffix(base, filepath.Ext(base))
 	if name == "" {
 		name = base

@@ -43,6 +43,9 @@ func Run(ctx context.Context, c Config, d Deps) error {
 	if d.Health == nil {
 		d.Health = func(error) {}
 	}
+	if d.Reading == nil {
+		d.Reading = new(Reading)
+	}
 	if d.Now == nil {
 		d.Now = time.Now
 	}

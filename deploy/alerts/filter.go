@@ -1,6 +1,7 @@
 package alerts
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -81,6 +82,9 @@ func (f *Filter) Only(format Format) Format {
 func rank(s schemas.Severity) int {
 	return slices.Index([]schemas.Severity{schemas.Info, schemas.Warning, schemas.Critical}, s)
 }
+
+// CompareSeverity returns a number below 0 if a is less severe than b, and above if it is more severe.
+func CompareSeverity(a, b schemas.Severity) int { return cmp.Compare(rank(a), rank(b)) }
 
 func matchAny(patterns []string, s string) bool {
 	return len(patterns) == 0 || slices.ContainsFunc(patterns, func(pattern string) bool { return glob.Match(pattern, s) })

@@ -59,9 +59,9 @@ func (t Text) Format() Format {
 		switch columns := t.columns(); {
 		case event != "" && event == frame:
 			e = nil // the first alert has shown it
-			text = wrap(indent+severity+a.Rule+"  "+about(&a), columns, 2)
+			text = Wrap(indent+severity+a.Rule+"  "+about(&a), columns, 2)
 		case e == nil:
-			text = wrap(at.Format(clock)+severity+where(&a, e)+"  "+a.Rule+"  "+about(&a), columns, 2)
+			text = Wrap(at.Format(clock)+severity+where(&a, e)+"  "+a.Rule+"  "+about(&a), columns, 2)
 		default:
 			text = fit(at.Format(clock)+severity+where(&a, e)+"  "+a.Rule, deed(&a, e), columns)
 		}
@@ -126,13 +126,13 @@ func fit(head string, d summary.Deed, columns int) string {
 		return begin + d.Full
 	}
 	if line := text(head + "  "); length(line) <= columns {
-		return shorten(Printable(line+d.More), columns) + "\n"
+		return oneLine(line+d.More, columns)
 	}
-	head = shorten(Printable(head), columns) + "\n"
+	head = oneLine(head, columns)
 	if line := text(indent); length(line) <= columns {
-		return head + shorten(Printable(line+d.More), columns) + "\n"
+		return head + oneLine(line+d.More, columns)
 	}
-	return head + wrap(indent+d.Full+d.More, columns, 2)
+	return head + Wrap(indent+d.Full+d.More, columns, 2)
 }
 
 // paint colours the severity in a line, where it is the first such word.
@@ -144,14 +144,19 @@ func (t Text) paint(line string, s schemas.Severity) string {
 	return strings.Replace(line, string(s), colour+string(s)+"\x1b[0m", 1)
 }
 
-// columns returns how many columns a line may have.
 func (t Text) columns() int {
-	if t.Columns != nil {
-		if n := t.Columns(); n >= minColumns {
-			return min(n, maxColumns)
-		}
+	if t.Columns == nil {
+		return maxColumns
 	}
-	return maxColumns
+	return LineLength(t.Columns())
+}
+
+// LineLength returns how many columns a line may have on a terminal of so many, 0 for none.
+func LineLength(columns int) int {
+	if columns < minColumns {
+		return maxColumns
+	}
+	return min(columns, maxColumns)
 }
 
 // details appends what a line leaves out. The event is nil if the line before has shown it, or if there is none.
@@ -165,14 +170,14 @@ func (t Text) details(lines []byte, a *schemas.Alert, e *schemas.Event) []byte {
 	}
 	for _, part := range parts {
 		if part != "" {
-			lines = append(lines, wrap(hang+part, t.columns(), math.MaxInt)...)
+			lines = append(lines, Wrap(hang+part, t.columns(), math.MaxInt)...)
 		}
 	}
 	return lines
 }
 
-// wrap returns the text in lines of so many columns, all but the first indented. Of what does not fit into the last, an ellipsis is left.
-func wrap(text string, columns, most int) string {
+// Wrap returns the text in lines of so many columns, all but the first indented. There are at most so many, the last with an ellipsis if there is more.
+func Wrap(text string, columns, most int) string {
 	var lines strings.Builder
 	for text = Printable(text); text != ""; most-- {
 		if most == 1 {
@@ -202,6 +207,9 @@ func split(text string, columns int) (first, rest string) {
 	}
 	return strings.TrimRight(string(runes[:at]), " "), strings.TrimLeft(string(runes[at:]), " ")
 }
+
+// oneLine returns a text as a line of at most so many columns, printable.
+func oneLine(text string, columns int) string { return shorten(Printable(text), columns) + "\n" }
 
 func length(text string) int { return utf8.RuneCountInString(text) }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/ndmon/ndmon/deploy/alerts"
 	"github.com/ndmon/ndmon/deploy/daemon"
 	"github.com/ndmon/ndmon/deploy/ndmon"
+	"github.com/ndmon/ndmon/deploy/terminal"
 	"github.com/ndmon/ndmon/deploy/uplink"
 	"github.com/ndmon/ndmon/schemas/iface"
 	"github.com/ndmon/ndmon/schemas/process"
@@ -39,19 +40,22 @@ type options struct {
 
 // newRun returns the command ndmon, without other commands. It calls run with the options,
 // whose defaults depend on whether standard output is a terminal.
-func newRun(terminal bool, run func(c *cobra.Command, o options) error) *cobra.Command {
+func newRun(onTerminal bool, run func(c *cobra.Command, o options) error) *cobra.Command {
 	var o options
 	c := &cobra.Command{
 		Use:   "ndmon [OPTIONS]",
 		Short: "Monitor and relay IPv6 Neighbor Discovery",
 		Long: "ndmon monitors and relays IPv6 Neighbor Discovery: sensor, rules and pinger in one process,\n" +
 			"with a NATS server of its own. Its commands work with a fleet of routers too.\n\n" +
-			"Alerts go to standard output and to NATS: nats sub nd.alerts",
+			"Alerts go to standard output and to NATS: nats sub nd.alerts. With --read, a summary goes to\n" +
+			"standard error at the end.\n\n" +
+			"Exit status: 0; 1 if a capture file is damaged or cannot be read, or standard output cannot be\n" +
+			"written; 2 if the command line, a variable, the rules or the surroundings are at fault.",
 		Example: `  ndmon                         watch every Ethernet interface that is up
   ndmon -i eth0,eth1            watch these interfaces
   ndmon -m eth0 -s eth1,eth2    relay solicitations that leave eth0: look for their
                                 targets behind eth1 and eth2
-  ndmon -r FILE                 read a capture file (pcap or pcapng) and exit
+  ndmon -r FILE                 read a capture file (pcap or pcapng, or .gz) and exit
   ndmon --hub tls://n1 --key edge-r1.nk
                                 watch, and have the hub of a fleet store the alerts
   ndmon find 2001:db8::42       ask all routers for an address now`,
@@ -59,7 +63,7 @@ func newRun(terminal bool, run func(c *cobra.Command, o options) error) *cobra.C
 	}
 	level := o.define(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		if err := o.complete(c, *level, terminal); err != nil {
+		if err := o.complete(c, *level, onTerminal); err != nil {
 			return process.UsageError{Err: err}
 		}
 		return run(c, o)
@@ -108,7 +112,7 @@ func (o *options) define(c *cobra.Command) (level *string) {
 }
 
 // complete fills in the defaults that the options depend on, and checks the options.
-func (o *options) complete(c *cobra.Command, level string, terminal bool) error {
+func (o *options) complete(c *cobra.Command, level string, onTerminal bool) error {
 	changed := c.Flags().Changed
 	var err error
 	if o.Level, err = process.ParseLevel(level); err != nil {
@@ -119,7 +123,7 @@ func (o *options) complete(c *cobra.Command, level string, terminal bool) error 
 	}
 	if o.Output == "" {
 		o.Output = "json"
-		if terminal {
+		if onTerminal {
 			o.Output = "text"
 		}
 	}
@@ -240,7 +244,13 @@ func run(c *cobra.Command, o options) error {
 	if o.Daemon && !daemon.Running() {
 		return startDaemon(c.ErrOrStderr())
 	}
-	log, output := daemon.NewWriter(c.ErrOrStderr()), daemon.NewWriter(c.OutOrStdout())
+	out, errs := c.OutOrStdout(), c.ErrOrStderr()
+	var progress *terminal.Progress
+	if len(o.Files) > 0 && terminal.Is(errs) {
+		progress = terminal.NewProgress(errs)
+		out, errs = progress.Writer(out), progress.Writer(errs)
+	}
+	log, output := daemon.NewWriter(errs), daemon.NewWriter(out)
 	env := process.Env{Log: process.NewLogger(log, o.Level), Registry: process.NewRegistry(), Health: new(process.Health)}
 	remove, err := o.writePID(env.Log)
 	if err != nil {
@@ -259,7 +269,7 @@ func run(c *cobra.Command, o options) error {
 		return process.ListenError(fmt.Errorf("--metrics: %w", err))
 	}
 	go process.ReturnMemory(ctx)
-	return ndmon.Run(ctx, o.Config, ndmon.Deps{
+	deps := ndmon.Deps{
 		Log: env.Log, Registry: env.Registry, Health: env.Health, Alerts: output, Hangup: hangup,
 		Memory: process.LimitMemory(),
 		Text:   alerts.TextFor(c.OutOrStdout(), o.Verbose),
@@ -270,7 +280,11 @@ func run(c *cobra.Command, o options) error {
 				}
 			}
 		},
-	})
+	}
+	if len(o.Files) == 0 || o.Learn > 0 {
+		return ndmon.Run(ctx, o.Config, deps)
+	}
+	return readFiles(ctx, o.Config, deps, env.Registry, progress, c.ErrOrStderr())
 }
 
 // writePID writes the file with the process id. Only one that was asked for by name has to be

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ndmon/ndmon/deploy/alerts"
+	"github.com/ndmon/ndmon/deploy/reading"
 	"github.com/ndmon/ndmon/deploy/uplink"
 	"github.com/ndmon/ndmon/ruled"
 	"github.com/ndmon/ndmon/schemas"
@@ -27,6 +28,8 @@ type Deps struct {
 	// was learned.
 	Alerts io.Writer
 	Text   alerts.Text
+	// Report, if set, counts what is read of capture files.
+	Report *reading.Report
 	// Hangup, if set, makes ruled read its rules again.
 	Hangup <-chan os.Signal
 	// Health, if set, receives the health of the parts.

@@ -95,7 +95,7 @@ func (p *parts) startRuled(ctx, wait context.Context, rules ruled.Config) error 
 		Log: p.deps.Log.With("part", "ruled"), Registry: p.deps.Registry, Conn: p.conn(), Hangup: p.deps.Hangup,
 		Events: p.events.subscribe, Relay: p.relay,
 		Learned: func(l ruled.Learned) { p.learned = l },
-		Alert:   p.output.Write, Lossless: p.reading(),
+		Alert:   p.write, Lossless: p.reading(),
 		Status: p.describe,
 		Health: func(err error) {
 			events(err)
@@ -137,6 +137,14 @@ func (p *parts) startRuled(ctx, wait context.Context, rules ruled.Config) error 
 	return fmt.Errorf("the NATS server%s does not answer within %v", p.at(), connectWait)
 }
 
+// write writes an alert, and counts it among those of capture files.
+func (p *parts) write(alert []byte, id string, after uint64) {
+	if p.deps.Report != nil {
+		p.deps.Report.Count(alert, id)
+	}
+	p.output.Write(alert, id, after)
+}
+
 // at says where another NATS server is.
 func (p *parts) at() string {
 	if p.cfg.NATS == "" {
@@ -165,6 +173,9 @@ func (p *parts) relay(subject string, command *schemas.Relay) (err error) {
 // sensorDeps returns where the events of this process go, and starts a publisher if they are stored.
 func (p *parts) sensorDeps(ctx context.Context, capture sensor.Config, health func(error)) sensor.Deps {
 	deps := sensor.Deps{Log: p.deps.Log.With("part", "sensor"), Registry: p.deps.Registry, Judge: p.judge, Health: health, Status: p.describe, PortsReported: len(p.cfg.Slaves) > 0}
+	if p.deps.Report != nil {
+		deps.Reading = &p.deps.Report.Reading
+	}
 	if p.bus != nil && p.cfg.Learn == 0 {
 		deps.Live = p.bus
 	}

@@ -66,7 +66,7 @@ func (c Config) frames(table *link.Table, matched func(match), look func(*schema
 		if err != nil {
 			return frames, events, err
 		}
-		frames++
+		frames = p.Number
 		e, ok := d.Decode(p.Data, p.Length)
 		if !ok {
 			continue

@@ -58,6 +58,7 @@ type ngReader struct {
 type ngInterface struct {
 	name     string
 	link     uint32
+	invalid  skip   // why its packets cannot be read, if they cannot
 	snapshot uint32 // bytes, 0 for no limit
 	// ticks is the number of units of a time stamp in a second.
 	ticks uint64
@@ -75,7 +76,10 @@ func (n *ngReader) next() (Packet, error) {
 		case blockSection:
 			err = n.section(body)
 		case blockInterface:
-			err = n.describe(body)
+			if len(n.interfaces) == maxInterfaces {
+				return Packet{}, fmt.Errorf("the section has more than %d interfaces", maxInterfaces)
+			}
+			n.interfaces = append(n.interfaces, n.describe(body))
 		case blockEnhanced, blockPacket:
 			return n.packet(kind, body)
 		case blockSimple:
@@ -139,12 +143,10 @@ func (n *ngReader) section(body []byte) error {
 	return nil
 }
 
-func (n *ngReader) describe(body []byte) error {
+// describe reads an interface description block.
+func (n *ngReader) describe(body []byte) ngInterface {
 	if len(body) < 8 {
-		return errors.New("an interface description is too short")
-	}
-	if len(n.interfaces) == maxInterfaces {
-		return fmt.Errorf("the section has more than %d interfaces", maxInterfaces)
+		return ngInterface{invalid: "of an interface whose description is too short"}
 	}
 	i := ngInterface{
 		link:     uint32(n.order.Uint16(body)),
@@ -158,62 +160,62 @@ func (n *ngReader) describe(body []byte) error {
 		}
 		padded := 4 + (length+3)&^3
 		if padded > len(options) {
-			return errors.New("an option of an interface description is too long")
+			i.invalid = "of an interface whose description has an option that is too long"
+			break
 		}
 		value := options[4 : 4+length]
 		options = options[padded:]
-		var err error
 		switch code {
 		case optionName:
 			if length <= maxName {
 				i.name = string(value)
 			}
 		case optionResolution:
-			i.ticks, err = ticks(value)
+			var ok bool
+			if i.ticks, ok = ticks(value); !ok {
+				i.invalid = "of an interface whose time resolution is impossible"
+			}
 		case optionOffset:
 			if length != 8 {
-				return errors.New("the time offset of an interface is not 8 bytes long")
+				i.invalid = "of an interface whose time offset is not 8 bytes long"
+				continue
 			}
 			i.offset = int64(n.order.Uint64(value))
 		}
-		if err != nil {
-			return err
-		}
 	}
-	n.interfaces = append(n.interfaces, i)
-	return nil
+	return i
 }
 
 // ticks returns the number of units in a second from an if_tsresol option: a power of 10
 // or, with the highest bit, of 2.
-func ticks(value []byte) (uint64, error) {
+func ticks(value []byte) (n uint64, ok bool) {
 	if len(value) != 1 {
-		return 0, errors.New("the time resolution of an interface is not 1 byte long")
+		return 1, false
 	}
 	exponent, base, highest := value[0]&0x7f, uint64(10), byte(19)
 	if value[0]&0x80 != 0 {
 		base, highest = 2, 63
 	}
 	if exponent > highest {
-		return 0, fmt.Errorf("the time resolution of an interface is %d to the power of -%d", base, exponent)
+		return 1, false
 	}
-	n := uint64(1)
+	n = 1
 	for range exponent {
 		n *= base
 	}
-	return n, nil
+	return n, true
 }
 
 // packet reads an enhanced packet block or its obsolete predecessor.
 func (n *ngReader) packet(kind uint32, body []byte) (Packet, error) {
 	if len(body) < 20 {
-		return Packet{}, errors.New("a packet block is too short")
+		return Packet{}, tooShort
 	}
 	id := n.order.Uint32(body)
 	if kind == blockPacket {
 		id = uint32(n.order.Uint16(body)) // a count of drops follows
 	}
-	i, err := n.ethernet(id)
+	i, err := n.of(id)
 	if err != nil {
 		return Packet{}, err
 	}
@@ -223,14 +225,20 @@ func (n *ngReader) packet(kind uint32, body []byte) (Packet, error) {
 	}
 	captured, length := n.order.Uint32(body[12:]), n.order.Uint32(body[16:])
 	data, err := cut(body[20:], captured, length)
-	return Packet{Data: data, Length: int(length), Time: t, Interface: i.name}, err
+	if err != nil {
+		return Packet{}, err
+	}
+	return asEthernet(i.link, Packet{Data: data, Length: int(length), Time: t, Interface: i.name})
 }
+
+// tooShort is the error of a block that is too short for a packet.
+const tooShort = skip("whose block is too short")
 
 func (n *ngReader) simple(body []byte) (Packet, error) {
 	if len(body) < 4 {
-		return Packet{}, errors.New("a packet block is too short")
+		return Packet{}, tooShort
 	}
-	i, err := n.ethernet(0)
+	i, err := n.of(0)
 	if err != nil {
 		return Packet{}, err
 	}
@@ -240,27 +248,34 @@ func (n *ngReader) simple(body []byte) (Packet, error) {
 		captured = min(captured, i.snapshot)
 	}
 	data, err := cut(body[4:], captured, length)
-	return Packet{Data: data, Length: int(length), Interface: i.name}, err
+	if err != nil {
+		return Packet{}, err
+	}
+	return asEthernet(i.link, Packet{Data: data, Length: int(length), Interface: i.name})
 }
 
 // cut returns the captured bytes of a packet with a length on the wire.
 func cut(data []byte, captured, length uint32) ([]byte, error) {
 	switch {
 	case uint64(captured) > uint64(len(data)) || captured > MaxPacket:
-		return nil, fmt.Errorf("the packet's length of %d bytes exceeds its block", captured)
+		return nil, skip("whose length exceeds that of its block")
 	case captured > length || length > math.MaxInt32:
-		return nil, fmt.Errorf("the packet has %d bytes of %d", captured, length)
+		return nil, skip("with more captured bytes than it had")
 	}
 	return data[:captured], nil
 }
 
-func (n *ngReader) ethernet(id uint32) (*ngInterface, error) {
+// of returns an interface whose packets can be read.
+func (n *ngReader) of(id uint32) (*ngInterface, error) {
 	if uint64(id) >= uint64(len(n.interfaces)) {
-		return nil, fmt.Errorf("the packet is of interface %d, of %d", id, len(n.interfaces))
+		return nil, skip("of an interface that the file does not describe")
 	}
 	i := &n.interfaces[id]
-	if i.link != linkEthernet {
-		return nil, notEthernet(i.link)
+	switch {
+	case i.invalid != "":
+		return nil, i.invalid
+	case !readable(i.link):
+		return nil, foreign(i.link)
 	}
 	return i, nil
 }
@@ -271,7 +286,7 @@ func (i *ngInterface) time(stamp uint64) (time.Time, error) {
 	hi, lo := bits.Mul64(stamp%i.ticks, uint64(time.Second))
 	nanoseconds, _ := bits.Div64(hi, lo, i.ticks)
 	if seconds < 0 || seconds > maxSeconds || i.offset < -seconds || i.offset > maxSeconds-seconds {
-		return time.Time{}, errors.New("the packet's time is not between the years 1970 and 9999")
+		return time.Time{}, skip("whose time is not between the years 1970 and 9999")
 	}
 	return time.Unix(seconds+i.offset, int64(nanoseconds)).UTC(), nil
 }
