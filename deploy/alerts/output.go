@@ -222,3 +222,21 @@ func storedSince(ctx context.Context, stream jetstream.Stream, since time.Time) 
 	}
 	return low, nil
 }
+
+// Stored reads the stored alerts in their order, each once.
+type Stored struct{ reader reader }
+
+// NewStored returns a Stored that begins with the alerts that were stored at a time.
+func NewStored(since time.Time, log *slog.Logger) *Stored {
+	return &Stored{reader{log: log, since: since}}
+}
+
+// Read calls each with the alerts that are new, until the context ends. The next call goes on there. Messages that are no alerts are left out.
+func (s *Stored) Read(ctx context.Context, js jetstream.JetStream, each func(a *schemas.Alert, data []byte)) error {
+	return s.reader.read(ctx, js, func(msg *jetstream.RawStreamMsg) error {
+		if a, err := read(msg.Data); err == nil {
+			each(&a, msg.Data)
+		}
+		return nil
+	})
+}

@@ -16,6 +16,7 @@ import (
 	"github.com/ndmon/ndmon/deploy/keys"
 	"github.com/ndmon/ndmon/deploy/replay"
 	"github.com/ndmon/ndmon/deploy/revisions"
+	"github.com/ndmon/ndmon/deploy/top"
 	"github.com/ndmon/ndmon/deploy/trial"
 	"github.com/ndmon/ndmon/deploy/web"
 	ruled "github.com/ndmon/ndmon/ruled/command"
@@ -29,7 +30,7 @@ import (
 // New returns the command ndmon. Terminal says that standard output is one.
 func New(terminal bool) *cobra.Command {
 	c := newRun(terminal, run)
-	c.AddCommand(alerts.Command(), find.Command(), fleet.Command(), history.Command(time.Now), ruled.Neighbors(), newRules(), replay.Command(time.Now), newKeys(), newHealth(), web.Command(), newMan())
+	c.AddCommand(alerts.Command(), find.Command(), fleet.Command(), history.Command(time.Now), ruled.Neighbors(), newRules(), replay.Command(time.Now), top.Command(), newKeys(), newHealth(), web.Command(), newMan())
 	return c
 }
 

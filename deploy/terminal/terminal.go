@@ -8,16 +8,17 @@ import (
 	"golang.org/x/term"
 )
 
-// Width returns the number of columns of the terminal that w is, 0 if it is none.
+// Size returns the number of columns and rows of the terminal that w is, 0 if it is none.
+func Size(w io.Writer) (columns, rows int) {
+	if f, ok := w.(*os.File); ok {
+		columns, rows, _ = term.GetSize(int(f.Fd())) // 0 with an error
+	}
+	return columns, rows
+}
+
+// Width returns the number of columns as Size does.
 func Width(w io.Writer) int {
-	f, ok := w.(*os.File)
-	if !ok {
-		return 0
-	}
-	columns, _, err := term.GetSize(int(f.Fd()))
-	if err != nil {
-		return 0
-	}
+	columns, _ := Size(w)
 	return columns
 }
 
