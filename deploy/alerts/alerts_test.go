@@ -12,12 +12,6 @@ import (
 	"github.com/ndmon/ndmon/schemas/process"
 )
 
-// TestMain writes times in UTC, whatever the host's zone is.
-func TestMain(m *testing.M) {
-	time.Local = time.UTC
-	m.Run()
-}
-
 // The text of alerts, on a wide terminal, on one of 80 columns, and with details. No line is longer than the terminal.
 func TestText(t *testing.T) {
 	data, err := os.ReadFile("testdata/alerts.jsonl")
@@ -32,6 +26,7 @@ func TestText(t *testing.T) {
 		"narrow.txt":  {Text{}, 80},
 		"verbose.txt": {Text{Verbose: true}, 80},
 	} {
+		test.text.Zone = time.UTC
 		test.text.Columns = func() int { return test.columns }
 		format := test.text.Format()
 		var out strings.Builder
@@ -52,7 +47,7 @@ func TestText(t *testing.T) {
 }
 
 func TestTextInColour(t *testing.T) {
-	line, err := Text{Colour: true}.Format()([]byte(`{"time":"2026-11-22T05:09:24Z","severity":"critical","host":"critical","rule":"sensor-lost"}`))
+	line, err := Text{Colour: true, Zone: time.UTC}.Format()([]byte(`{"time":"2026-11-22T05:09:24Z","severity":"critical","host":"critical","rule":"sensor-lost"}`))
 	if want := "05:09:24 \x1b[1;31mcritical\x1b[0m critical  sensor-lost"; err != nil || !strings.Contains(string(line), want) {
 		t.Errorf("%q, %v", line, err)
 	}

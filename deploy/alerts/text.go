@@ -1,6 +1,7 @@
 package alerts
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -24,6 +25,8 @@ type Text struct {
 	Verbose bool
 	// Columns, if set, returns the width of the terminal, 0 for none.
 	Columns func() int
+	// Zone is that of the times, nil for the local one.
+	Zone *time.Location
 }
 
 const (
@@ -47,7 +50,7 @@ func (t Text) Format() Format {
 		if err := json.Unmarshal(data, &a); err != nil {
 			return nil, err
 		}
-		at := a.Time.Local()
+		at := a.Time.In(cmp.Or(t.Zone, time.Local))
 		event := strings.TrimSuffix(a.ID, "."+a.Rule)
 		var lines []byte
 		if d := at.Format(time.DateOnly); d != day {

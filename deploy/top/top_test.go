@@ -14,15 +14,9 @@ import (
 	"github.com/ndmon/ndmon/schemas/process"
 )
 
-// TestMain writes times in UTC, whatever the host's zone is.
-func TestMain(m *testing.M) {
-	time.Local = time.UTC
-	m.Run()
-}
-
 // What is shown of two counts of frames and of alerts, with all rows and with the 24 of a small terminal.
 func TestView(t *testing.T) {
-	at := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	at := time.Date(2026, 11, 26, 12, 0, 0, 0, time.Local)
 	var s state
 	status := func(frames uint64, now time.Time) {
 		s.status([]fleet.Row{
