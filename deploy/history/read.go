@@ -80,20 +80,13 @@ func Read(ctx context.Context, nc *nats.Conn, q Query) (list []schemas.Binding, 
 		start = jetstreamext.GetBatchStartTime(q.From.Add(-slack - clocks)) // a binding is stored after its last time
 	}
 	for more := true; more; {
-		messages, err := jetstreamext.GetBatch(ctx, js, stream, batch, jetstreamext.GetBatchSubject(subjects), start)
-		if err != nil {
-			return nil, 0, fmt.Errorf("read stream %s: %w", stream, err)
-		}
 		n := 0
-		for m, err := range messages {
-			if errors.Is(err, jetstreamext.ErrNoMessages) {
-				break
-			}
+		for m, err := range bus.GetBatch(ctx, js, stream, batch, jetstreamext.GetBatchSubject(subjects), start) {
 			if errors.Is(err, nats.ErrNoResponders) {
 				return nil, 0, bus.Explain(js, ErrNone)
 			}
 			if err != nil {
-				return nil, 0, fmt.Errorf("read stream %s: %w", stream, err)
+				return nil, 0, err
 			}
 			n, start = n+1, jetstreamext.GetBatchSeq(m.Sequence+1)
 			var b schemas.Binding

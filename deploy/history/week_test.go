@@ -67,7 +67,6 @@ func TestWeek(t *testing.T) {
 		lab.Eventually(t, "the events of the day are evaluated", w.evaluated)
 		stop()
 	}
-	defer w.ruled(url)()
 	slices.Sort(w.held)
 	var got []string
 	complete := func() bool {
@@ -158,7 +157,7 @@ func (w *week) publish() {
 	}
 }
 
-// ruled runs an nd-ruled, which knows what the one before it has stored, until stop is called.
+// ruled runs an nd-ruled, which knows only what the one before it has stored, until stop is called.
 func (w *week) ruled(url string) (stop func()) {
 	registry := prometheus.NewRegistry()
 	ctx, cancel := context.WithCancel(context.Background())
