@@ -53,6 +53,22 @@ func TestPrometheus(t *testing.T) {
 	promtool(t, "test", "rules", "alerts_test.yml")
 }
 
+// What docs/operating.md says for one router is a configuration, with the alert rules next to it.
+func TestPage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/operating.md")
+	must(t, err)
+	block := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindSubmatch(page)
+	if block == nil {
+		t.Fatal("the page has no configuration")
+	}
+	dir := t.TempDir()
+	rules, err := os.ReadFile("alerts.yml")
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(dir, "alerts.yml"), rules, 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, "prometheus.yml"), block[1], 0o600))
+	promtool(t, "check", "config", filepath.Join(dir, "prometheus.yml"))
+}
+
 type rule struct{ Alert, Expr string }
 
 func alertRules(t *testing.T) (all []rule) {
