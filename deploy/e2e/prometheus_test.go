@@ -70,6 +70,19 @@ func (p *prometheus) series(expr string) int {
 	return len(data.Result)
 }
 
+// lint has promlint look at the metrics of a daemon.
+func (p *prometheus) lint(job, port string) {
+	p.t.Helper()
+	answer, err := p.client.Get("http://127.0.0.1:" + port + "/metrics")
+	must(p.t, err)
+	defer answer.Body.Close()
+	check := exec.Command("promtool", "check", "metrics")
+	check.Stdin = answer.Body
+	if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {
+		p.t.Errorf("promtool check metrics of %s: %v\n%s", job, err, out)
+	}
+}
+
 // rules returns the expressions of the rules, once all have been evaluated without an error.
 func (p *prometheus) rules() (all []string) {
 	p.t.Helper()
@@ -125,7 +138,8 @@ func TestPrometheus(t *testing.T) {
 	sensor := startSensor(r, nats, "SENSOR_MASTERS="+lab.Master, "SENSOR_METRICS=127.0.0.1:9101")
 	r.Start(with(program("nd-pinger"), nats, "PINGER_HOST=r1", "PINGER_SLAVES="+lab.Slave1+","+lab.Slave2, "PINGER_METRICS=127.0.0.1:9103")).Stderr.WaitFor("pinger ready")
 	r.Start(with(program("ndmon", "web", "--listen", "127.0.0.1:8080"), nats, "WEB_METRICS=127.0.0.1:9105")).Stderr.WaitFor("serving the page")
-	p := startPrometheus(t, r.Namespace, map[string]string{"nd-sensor": "9101", "nd-ruled": "9102", "nd-pinger": "9103", "ndmon-web": "9105"})
+	ports := map[string]string{"nd-sensor": "9101", "nd-ruled": "9102", "nd-pinger": "9103", "ndmon-web": "9105"}
+	p := startPrometheus(t, r.Namespace, ports)
 
 	r.Solicit(lab.Host2Address)
 	r.Upstream.Wire("eth0").Send(numbered(1))
@@ -152,6 +166,9 @@ func TestPrometheus(t *testing.T) {
 	}
 	if len(asked) < 40 {
 		t.Errorf("only %d selectors", len(asked))
+	}
+	for job, port := range ports {
+		p.lint(job, port)
 	}
 	lab.Eventually(t, "no rule raises an alert", func() bool { return p.series("ALERTS") == 0 })
 	sensor.Kill()
