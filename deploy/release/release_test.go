@@ -160,7 +160,7 @@ func testModules(t *testing.T, root string) {
 	for _, program := range programs {
 		for line := range strings.Lines(output(t, "go", "version", "-m", program)) {
 			part := strings.Fields(line)
-			if part[0] != "dep" || strings.HasPrefix(part[1], "github.com/ndmon/") {
+			if len(part) < 3 || part[0] != "dep" || strings.HasPrefix(part[1], "github.com/ndmon/") {
 				continue
 			}
 			linked++
