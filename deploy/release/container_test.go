@@ -26,7 +26,7 @@ type container struct {
 func boot(t *testing.T, n *lab.Namespace) *container {
 	t.Helper()
 	c := &container{T: t, root: filepath.Join(t.TempDir(), "debian")}
-	out, err := exec.Command("mmdebstrap", "--variant=essential", "--include=systemd-sysv", "--dpkgopt=path-exclude=/usr/share/doc/*",
+	out, err := exec.Command("mmdebstrap", "--variant=essential", "--include=systemd-sysv",
 		"bookworm", c.root, "http://deb.debian.org/debian").CombinedOutput()
 	if err != nil {
 		t.Fatalf("make a Debian: %v\n%s", err, out)
