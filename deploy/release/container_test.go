@@ -26,11 +26,11 @@ type container struct {
 func boot(t *testing.T, n *lab.Namespace) *container {
 	t.Helper()
 	c := &container{T: t, root: filepath.Join(t.TempDir(), "debian")}
-	out, err := exec.Command("mmdebstrap", "--variant=essential", "--include=systemd-sysv",
-		"bookworm", c.root, "http://deb.debian.org/debian").CombinedOutput()
+	out, err := exec.Command("mmdebstrap", "--variant=essential", "--include=systemd-sysv", "bookworm", c.root, "http://deb.debian.org/debian").CombinedOutput()
 	if err != nil {
 		t.Fatalf("make a Debian: %v\n%s", err, out)
 	}
+	must(t, os.Mkdir(filepath.Join(c.root, work), 0o755))
 	// It shares the network of the namespace, where nspawn would withhold the capability from it.
 	p := n.Start(lab.Command{Path: "/usr/bin/systemd-nspawn", Args: []string{
 		"--directory", c.root, fmt.Sprintf("--machine=ndmontest%d", os.Getpid()), "--boot", "--register=no", "--keep-unit", "--capability=CAP_NET_ADMIN", "--console=pipe",
@@ -58,10 +58,14 @@ func boot(t *testing.T, n *lab.Namespace) *container {
 	return c
 }
 
+// work is the folder in which the container's commands run. No other system has it, so a command never
+// runs outside of the container.
+const work = "/root/ndmon-container-test"
+
 // try runs a line in a shell of the container. There is no sudo.
 func (c *container) try(line string) (string, error) {
 	cmd := exec.Command("nsenter", "--target", c.init, "--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd",
-		"/bin/sh", "-c", `sudo() { "$@"; }; cd /root; `+line)
+		"/bin/sh", "-c", `sudo() { "$@"; }; cd `+work+` || exit; `+line)
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -90,7 +94,7 @@ func testDebian(t *testing.T, dist string) {
 	deb := one(t, dist, "ndmon_*_"+runtime.GOARCH+".deb")
 	data, err := os.ReadFile(deb)
 	must(t, err)
-	must(t, os.WriteFile(filepath.Join(c.root, "root", filepath.Base(deb)), data, 0o644))
+	must(t, os.WriteFile(filepath.Join(c.root, work, filepath.Base(deb)), data, 0o644))
 
 	begun := time.Now()
 	for _, line := range commands(t, "From a package") {
