@@ -45,6 +45,7 @@ func channels() []channel {
 		{name: "relayAll", address: SubjectRelayAll, messages: []string{TypeRelay}, send: "nd-ruled, ndmon find", receive: "nd-pinger", title: "Relay commands for every host"},
 		{name: "results", address: braces(ResultSubject("HOST")), messages: []string{TypeResult}, send: "nd-pinger", title: "Results of relay commands"},
 		{name: "history", address: binding, messages: []string{TypeBinding}, send: "nd-ruled", stored: StreamHistory, title: "Which station used which address, when and where"},
+		{name: "stations", address: prefixStations + "{ethernet}" + strings.Replace(strings.TrimPrefix(binding, strings.TrimSuffix(PrefixHistory, ".")), ".{ethernet}", "", 1), messages: []string{TypeBinding}, stored: StreamStations, title: "The same bindings by station, a copy that the server makes"},
 		{name: "silences", address: silence, messages: []string{TypeSilence}, send: "ndmon web", stored: "KV_" + BucketSilences, title: "Alerts that a user acknowledged or silenced"},
 		{name: "status", address: braces(StatusSubject("SERVICE", "HOST")), receive: "every daemon", reply: TypeStatus, title: "Requests for the status of a daemon"},
 

@@ -25,7 +25,7 @@ var wanted = map[string]string{
 	"nats stream get ND_EVENTS":       `"2001:db8:1::66"`,
 	"nats consumer next ND_EVENTS":    `"lifetime":1800`,
 	"nats stream subjects ND_HISTORY": "nd.history.2001.0db8.0001",
-	"nats stream get ND_HISTORY":      `"2001:db8:1::42"`,
+	"nats stream get ND_STATIONS":     `"2001:db8:1::42"`,
 	"nats sub nd.alerts --raw":        `"rule":"rogue-router"`,
 	"nats sub nd.alerts --all":        `{"rule":"address-conflict","count":12}`,
 	"nats sub nd.alerts --since":      `"rule":"address-conflict","summary":"NA 2001:db8:1::66`,
