@@ -219,7 +219,7 @@ func (o *options) checkServer(changed func(string) bool) error {
 		return fmt.Errorf("--listen: other hosts reach %s: that needs --tls-cert, --tls-key and --keys (see ndmon keys init), or --insecure, with which they may read alerts and events", o.Listen)
 	}
 	if o.Data == "" && !reading {
-		o.Data = localData()
+		o.Data = daemon.StateDirectory()
 	}
 	return nil
 }
@@ -302,21 +302,4 @@ func startDaemon(stderr io.Writer) error {
 	}
 	fmt.Fprintf(stderr, "ndmon: running in the background, process %d\n", pid)
 	return nil
-}
-
-// localData returns the default directory of the embedded server: /var/lib/ndmon
-// for root, otherwise one of the user (XDG Base Directory Specification,
-// XDG_STATE_HOME).
-func localData() string {
-	if os.Geteuid() == 0 {
-		return "/var/lib/ndmon"
-	}
-	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
-		return filepath.Join(dir, "ndmon")
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		home = os.TempDir()
-	}
-	return filepath.Join(home, ".local", "state", "ndmon")
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/ndmon/ndmon/deploy/daemon"
 	"github.com/ndmon/ndmon/deploy/ndmon"
 	"github.com/ndmon/ndmon/schemas/process"
 	"github.com/spf13/cobra"
@@ -30,7 +31,7 @@ func TestOptions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	data := localData()
+	data := daemon.StateDirectory()
 	for _, tc := range []struct {
 		args string
 		want options
