@@ -2,12 +2,16 @@ package alerts
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/schemas/bus"
 	"github.com/ndmon/ndmon/schemas/process"
+	"github.com/spf13/cobra"
 )
 
 func TestTextLine(t *testing.T) {
@@ -54,8 +58,17 @@ func TestJSONLine(t *testing.T) {
 func TestBadOutput(t *testing.T) {
 	t.Setenv("ALERTS_OUTPUT", "xml")
 	var out, err bytes.Buffer
-	status := process.Execute(Command(), nil, &out, &err)
+	status := process.Execute(Command(noReceivers{}), nil, &out, &err)
 	if want := "alerts: ALERTS_OUTPUT: \"xml\" is not a format: use text or json\n"; status != process.ExitUsage || err.String() != want {
 		t.Errorf("status %d, %q, want %q", status, err.String(), want)
 	}
+}
+
+// noReceivers are the receivers of a command that writes to standard output.
+type noReceivers struct{}
+
+func (noReceivers) Define(*cobra.Command) {}
+func (noReceivers) Check() (bool, error)  { return false, nil }
+func (noReceivers) Run(context.Context, *bus.Conn, Filter, process.Env) error {
+	return errors.New("there are no receivers")
 }

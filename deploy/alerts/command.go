@@ -28,13 +28,24 @@ func (c config) Validate() error {
 	return nil
 }
 
+// Receivers are options for where alerts go instead of standard output.
+type Receivers interface {
+	// Define adds the options to a command.
+	Define(c *cobra.Command)
+	// Check returns what is wrong with the values of the options, and whether there are receivers.
+	Check() (any bool, err error)
+	// Run delivers the alerts that the filter selects until the context ends.
+	Run(ctx context.Context, conn *bus.Conn, filter Filter, env process.Env) error
+}
+
 // Command returns the command alerts, a daemon that writes the alerts of a fleet from now
-// on. It needs the rights of a viewer.
-func Command() *cobra.Command {
+// on, or delivers them to receivers. It needs the rights of a viewer.
+func Command(to Receivers) *cobra.Command {
 	var cfg config
 	var nats bus.Config
 	var filter Filter
 	var c *cobra.Command
+	deliver := false
 	c = process.Program{
 		Name: "alerts", Summary: "Write the alerts of a fleet to standard output from now on, one per line",
 		Prefix: "ALERTS", Config: &cfg, Shared: &nats,
@@ -50,18 +61,28 @@ func Command() *cobra.Command {
 			}
 			f := follower{
 				conn: conn, reader: reader{log: env.Log}, writer: writer{c.OutOrStdout(), format}, filter: filter,
-				log: env.Log, health: env.Health.Part("alerts"),
+				log: env.Log,
 			}
-			err = f.run(ctx)
+			if deliver {
+				err = to.Run(ctx, conn, filter, env)
+			} else {
+				f.health = env.Health.Part("alerts")
+				err = f.run(ctx)
+			}
 			drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 			defer cancel()
 			return errors.Join(err, conn.Drain(drain))
 		},
 	}.Command()
 	filter.Options(c)
+	to.Define(c)
 	run := c.RunE
 	c.RunE = func(c *cobra.Command, args []string) error {
-		if err := filter.Check(); err != nil {
+		err := filter.Check()
+		if err == nil {
+			deliver, err = to.Check()
+		}
+		if err != nil {
 			return process.UsageError{Err: err}
 		}
 		return run(c, args)
