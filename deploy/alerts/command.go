@@ -33,7 +33,7 @@ type Receivers interface {
 	// Define adds the options to a command.
 	Define(c *cobra.Command)
 	// Check returns what is wrong with the values of the options, and whether there are receivers.
-	Check() (any bool, err error)
+	Check() (given bool, err error)
 	// Run delivers the alerts that the filter selects until the context ends.
 	Run(ctx context.Context, conn *bus.Conn, filter Filter, env process.Env) error
 }

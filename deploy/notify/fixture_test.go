@@ -188,15 +188,22 @@ func (f *fixture) metric(name, receiver, outcome string) float64 {
 // debian returns the path of a program of Debian, which CI installs.
 func debian(t *testing.T, program string) string {
 	t.Helper()
-	path, err := exec.LookPath(program)
-	if err == nil {
-		return path
+	if testing.Short() {
+		t.Skip("-short leaves out the tests with programs of Debian")
 	}
+	path, err := exec.LookPath(program)
+	if err != nil {
+		missing(t, program)
+	}
+	return path
+}
+
+func missing(t *testing.T, program string) {
+	t.Helper()
 	if os.Getenv("CI") == "true" {
 		t.Fatalf("%s is not installed", program)
 	}
 	t.Skipf("%s is not installed", program)
-	return ""
 }
 
 // freePort returns a port of loopback that is free, for TCP and UDP.

@@ -87,12 +87,12 @@ func statusError(answer *http.Response, text string) error {
 	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
 		return refusedError{err}
 	}
+	later := laterError{error: err, busy: answer.StatusCode == http.StatusTooManyRequests}
 	after := answer.Header.Get("Retry-After")
 	if seconds, bad := strconv.Atoi(after); bad == nil {
-		return laterError{err, time.Duration(seconds) * time.Second}
+		later.after = time.Duration(seconds) * time.Second
+	} else if at, bad := http.ParseTime(after); bad == nil {
+		later.after = time.Until(at)
 	}
-	if at, bad := http.ParseTime(after); bad == nil {
-		return laterError{err, time.Until(at)}
-	}
-	return err
+	return later
 }

@@ -9,8 +9,8 @@ type Metrics struct {
 	waiting *prometheus.GaugeVec
 }
 
-// NewMetrics registers the metrics.
-func NewMetrics(r prometheus.Registerer) *Metrics {
+// NewMetrics registers the metrics of receivers with these names.
+func NewMetrics(r prometheus.Registerer, receivers ...string) *Metrics {
 	m := &Metrics{
 		alerts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "nd_notify_alerts_total",
@@ -24,6 +24,9 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		}, []string{"receiver"}),
 	}
 	r.MustRegister(m.alerts, m.retries, m.waiting)
+	for _, name := range receivers {
+		m.of(name)
+	}
 	return m
 }
 

@@ -90,7 +90,9 @@ type worker struct {
 	metrics  receiverMetrics
 
 	progress bool // since the last failure
-	away     bool // as the log has it
+	// away is true after it was logged, at the time awayLogged, that the receiver is away.
+	away       bool
+	awayLogged time.Time
 	// skipped counts the alerts that are left out since that was last logged.
 	skipped int
 	logged  time.Time
@@ -150,9 +152,13 @@ func (w *worker) deliver(ctx, work context.Context) error {
 		}
 		created, last := reader.Position()
 		w.countDropped(work, stream, last, len(batch))
-		last, err = w.sendAll(work, w.choose(batch), last)
+		last, left, err := w.sendAll(work, w.choose(batch), last)
 		if last != w.position.alert {
 			w.note(created, last)
+		}
+		if err != nil && ctx.Err() == nil {
+			w.metrics.retries.Inc()
+			w.metrics.waiting.Set(float64(reader.Pending() + uint64(left)))
 		}
 		if err != nil || ctx.Err() != nil {
 			return err
@@ -236,8 +242,9 @@ func (w *worker) choose(messages []jetstream.Msg) (list []*alert) {
 	return list
 }
 
-// sendAll sends alerts, the last message behind which has a sequence number. It returns that of the last one that is done.
-func (w *worker) sendAll(ctx context.Context, list []*alert, last uint64) (done uint64, err error) {
+// sendAll sends alerts. The last message that was read has the sequence number last. It returns that of the last one that is
+// done, and how many alerts are left.
+func (w *worker) sendAll(ctx context.Context, list []*alert, last uint64) (done uint64, left int, err error) {
 	for {
 		taken, err := w.send(ctx, list)
 		w.metrics.delivered.Add(float64(taken))
@@ -245,18 +252,17 @@ func (w *worker) sendAll(ctx context.Context, list []*alert, last uint64) (done 
 		list = list[taken:]
 		switch {
 		case err == nil:
-			return last, nil
+			return last, 0, nil
 		case errors.As(err, new(refusedError)) && len(list) > 0:
 			w.metrics.refused.Inc()
 			w.skip("the receiver refuses an alert", err, "alert", list[0].ID)
 			if list = list[1:]; len(list) == 0 {
-				return last, nil
+				return last, 0, nil
 			}
 		case len(list) == 0:
-			return last, err
+			return last, 0, err
 		default:
-			w.metrics.waiting.Add(float64(len(list)))
-			return list[0].sequence - 1, err
+			return list[0].sequence - 1, len(list), err
 		}
 	}
 }
@@ -269,12 +275,15 @@ func (w *worker) skip(message string, err error, attrs ...any) {
 	}
 }
 
-// failed notes that alerts wait for the receiver.
+// failed notes that alerts wait for the receiver. One that takes them in turns and one that is only too slow do not fill the log.
 func (w *worker) failed(err error) {
+	var later laterError
+	if errors.As(err, &later) && later.busy {
+		return
+	}
 	w.health(err)
-	w.metrics.retries.Inc()
-	if !w.away && w.Conn.Connected() { // otherwise the connection has logged it
-		w.away = true
+	if !w.away && w.Conn.Connected() && time.Since(w.awayLogged) >= logInterval { // the connection has logged that NATS is away
+		w.away, w.awayLogged = true, time.Now()
 		w.log.Warn("alerts wait for the receiver", "error", err)
 	}
 }

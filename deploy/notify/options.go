@@ -26,7 +26,7 @@ func (o *Options) Define(c *cobra.Command) {
 }
 
 // Check reads the options. It reports whether there are receivers.
-func (o *Options) Check() (any bool, err error) {
+func (o *Options) Check() (given bool, err error) {
 	if o.state == "" {
 		o.state = filepath.Join(daemon.StateDirectory(), Directory)
 	}

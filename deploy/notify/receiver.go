@@ -42,6 +42,8 @@ type refusedError struct{ error }
 type laterError struct {
 	error
 	after time.Duration
+	// busy says that the receiver is not away: it limits the rate.
+	busy bool
 }
 
 // parse reads a message of the stream. It returns an error for one that is not an alert.

@@ -30,6 +30,9 @@ type rsyslog struct {
 
 func startRsyslog(t *testing.T, transport string) *rsyslog {
 	t.Helper()
+	if modules, err := filepath.Glob("/usr/lib/*/rsyslog/lmnsd_gtls.so"); transport == "tls" && (err != nil || modules == nil) {
+		missing(t, "rsyslog-gnutls")
+	}
 	dir := t.TempDir()
 	r := &rsyslog{t: t, port: freePort(t), file: filepath.Join(dir, "received")}
 	input, settings := fmt.Sprintf(`input(type="imtcp" address="127.0.0.1" port="%d")`, r.port), ""
