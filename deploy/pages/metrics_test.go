@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ndmon/ndmon/deploy/notify"
 	"github.com/ndmon/ndmon/deploy/uplink"
 	"github.com/ndmon/ndmon/deploy/web"
 	"github.com/ndmon/ndmon/pinger/advert"
@@ -32,6 +33,9 @@ var whatToDo = map[string]string{
 	"nd_nats_disconnects_total":                "Rises: look at the network and the server's log",
 	"nd_nats_errors_total":                     "`slow_consumer`: the process is too slow. Others: the server refuses something; the log says what. Check the key",
 	"nd_nats_reconnects_total":                 "Should follow disconnects",
+	"nd_notify_alerts_total":                   "Alert on `dropped`: the receiver was away for longer than the stream keeps alerts. `refused`: the log says why. `invalid`: another program publishes on nd.alerts",
+	"nd_notify_retries_total":                  "Rises: the receiver is away or refuses the credentials; the log and the health say why",
+	"nd_notify_waiting":                        "Rises: the receiver is away, or too slow. The oldest alerts are dropped when ND_ALERTS is full",
 	"nd_pinger_commands_total":                 "The outcomes are explained under [Relaying](relaying.md#why-does-nothing-happen). Alert on `over_budget`: a scan, or raise `PINGER_RATE`",
 	"nd_pinger_conflicts_total":                "Rises: hosts on two links use one address; the alerts address-on-two-links and dad-denied name them",
 	"nd_pinger_host_route_hints_dropped_total": "Rises: a flood on the slaves, or too many hosts for this machine",
@@ -118,6 +122,7 @@ func register(t *testing.T) *prometheus.Registry {
 	conflict.NewMetrics(r)
 	advert.NewMetrics(r)
 	uplink.NewMetrics(r)
+	notify.NewMetrics(r, "NAME")
 	web.NewMetrics(r)
 	must(t, process.ServeMetrics(ctx, "127.0.0.1:0", process.Env{Log: log, Registry: r, Health: new(process.Health)}))
 	return r
