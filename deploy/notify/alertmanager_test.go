@@ -78,10 +78,9 @@ func (a *alertmanagerProcess) has(n int) bool {
 // Alertmanager has every alert once after it was away, also those that it has forgotten when it was restarted.
 func TestAlertmanagerAway(t *testing.T) {
 	a, f := startAlertmanager(t), newFixture(t, 1<<30)
-	f.start("alertmanager+http://" + a.address + "#name=rsyslog")
+	f.start("alertmanager+http://" + a.address + "#name=receiver")
 	stop := f.flow(rate)
 	f.away(func() { a.Kill() }, a.start)
-	f.away(func() { a.Stop() }, a.start)
 	stop()
 	lab.Eventually(t, "it has all alerts", func() bool { return a.has(int(f.stored.Load())) })
 

@@ -95,18 +95,20 @@ func made(n int) *schemas.Alert {
 
 func id(n int) string { return fmt.Sprintf("a-%07d", n) }
 
-// store stores alerts with the next numbers.
+// store stores alerts with the next numbers, also while the server is starting.
 func (f *fixture) store(alerts int) {
 	f.t.Helper()
 	for range alerts {
-		must(f.t, f.storeNext())
+		lab.Eventually(f.t, "the next alert is stored", func() bool { return f.storeNext() == nil })
 	}
 }
 
 func (f *fixture) storeNext() error {
 	n := int(f.stored.Load())
 	_, err := f.js.Publish(context.Background(), schemas.SubjectAlerts, made(n).AppendJSON(nil), jetstream.WithMsgID(id(n)))
-	f.stored.Add(1)
+	if err == nil {
+		f.stored.Add(1)
+	}
 	return err
 }
 

@@ -152,7 +152,14 @@ func (w *worker) deliver(ctx, work context.Context) error {
 		}
 		created, last := reader.Position()
 		w.countDropped(work, stream, last, len(batch))
-		last, left, err := w.sendAll(work, w.choose(batch), last)
+		list, invalid := w.choose(batch)
+		last, left, err := w.sendAll(work, list, last)
+		for _, message := range invalid {
+			if message.sequence <= last { // otherwise it is read again
+				w.metrics.invalid.Inc()
+				w.skip("a message in the stream of alerts is not an alert", message.err)
+			}
+		}
 		if last != w.position.alert {
 			w.note(created, last)
 		}
@@ -227,19 +234,24 @@ func (w *worker) note(created time.Time, alert uint64) {
 	}
 }
 
-// choose returns the alerts among messages that the filters select.
-func (w *worker) choose(messages []jetstream.Msg) (list []*alert) {
+// invalidMessage is a message that is not an alert.
+type invalidMessage struct {
+	sequence uint64
+	err      error
+}
+
+// choose returns the alerts among messages that the filters select, and what is not an alert.
+func (w *worker) choose(messages []jetstream.Msg) (list []*alert, invalid []invalidMessage) {
 	for _, m := range messages {
 		a, err := parse(m)
 		switch {
 		case err != nil:
-			w.metrics.invalid.Inc()
-			w.skip("a message in the stream of alerts is not an alert", err)
+			invalid = append(invalid, invalidMessage{a.sequence, err})
 		case w.Filter.Match(&a.Alert) && w.filter.Match(&a.Alert):
 			list = append(list, a)
 		}
 	}
-	return list
+	return list, invalid
 }
 
 // sendAll sends alerts. The last message that was read has the sequence number last. It returns that of the last one that is

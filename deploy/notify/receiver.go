@@ -46,18 +46,19 @@ type laterError struct {
 	busy bool
 }
 
-// parse reads a message of the stream. It returns an error for one that is not an alert.
+// parse reads a message of the stream. It returns an error for one that is not an alert, with its sequence number.
 func parse(m jetstream.Msg) (*alert, error) {
+	a := &alert{}
 	meta, err := m.Metadata()
 	if err != nil {
-		return nil, err
+		return a, err
 	}
-	a := &alert{sequence: meta.Sequence.Stream}
+	a.sequence = meta.Sequence.Stream
 	if err := json.Unmarshal(m.Data(), &a.Alert); err != nil {
-		return nil, err
+		return a, err
 	}
 	if a.Type != schemas.TypeAlert {
-		return nil, fmt.Errorf("its type is %q, not %s", a.Type, schemas.TypeAlert)
+		return a, fmt.Errorf("its type is %q, not %s", a.Type, schemas.TypeAlert)
 	}
 	line, err := alerts.JSONLine(m.Data())
 	a.data = line[:max(len(line)-1, 0)]
