@@ -99,6 +99,9 @@ func TestBadOptions(t *testing.T) {
 		"-m fe80::/64 -s eth1":          `--master: "fe80::/64" selects no interface in particular`,
 		"-m eth0 -s 2001:db8::1,eth0:1": `--slaves: "2001:db8::1" is an address; as a prefix it is 2001:db8::1/128; "eth0:1" cannot be the name`,
 		"--interfaces":                  "needs a value",
+		"--alert-to nonsense":           `--alert-to: "nonsense": is not a receiver: use `,
+		"--alert-to file:/a -r f":       "--alert-to: is for the alerts in the embedded server",
+		"--alert-to file:/a --nats u":   "excludes --nats (see ndmon alerts --to)",
 		"-r f --output":                 "needs a value",
 		"--rules a --rules-of b":        `unknown option "--rules-of"`,
 	} {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/ndmon/ndmon/deploy/lab"
@@ -111,4 +112,20 @@ func TestAlertmanagerResolves(t *testing.T) {
 		t.Errorf("annotations (-want +got):\n%s", diff)
 	}
 	lab.Eventually(t, "the alert is resolved", func() bool { return len(a.active()) == 0 })
+}
+
+// In a flood of invented stations, the alerts that are sent again stay bounded, and so do those that Alertmanager has.
+func TestAlertmanagerFlood(t *testing.T) {
+	m := &alertmanager{active: map[string]*alertmanagerAlert{}, resolve: resolveAfter}
+	without := 0
+	for i := range 3 * maxActive {
+		a := &alert{Alert: *made(0)}
+		a.Event = fmt.Appendf(nil, `{"ethernet":{"source":"02:00:00:00:%02x:%02x"}}`, i>>8, i&0xff)
+		if c := m.convert(a, time.Now()); c.Labels["station"] == "" {
+			without++
+		}
+	}
+	if len(m.active) != maxActive+1 || without != 2*maxActive {
+		t.Errorf("%d alerts are active, %d have no station", len(m.active), without)
+	}
 }

@@ -2,8 +2,10 @@ package notify
 
 import (
 	"encoding/json"
+	"encoding/pem"
 	"flag"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -119,6 +121,21 @@ func TestWebhookRefuses(t *testing.T) {
 	lab.Eventually(t, "they are counted", func() bool {
 		return f.metric("nd_notify_alerts_total", "hook", "delivered") == 3 && f.metric("nd_notify_alerts_total", "hook", "refused") == 1
 	})
+}
+
+// A receiver whose certificate is not trusted gets nothing, and one whose is gets alerts.
+func TestAuthority(t *testing.T) {
+	h := &hook{}
+	server := httptest.NewTLSServer(h)
+	t.Cleanup(server.Close)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	must(t, os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600))
+	for to, want := range map[string]int{server.URL: 0, server.URL + "#ca=" + ca: 1} {
+		if n, err := parsed(t, to)[0].send(t.Context(), []*alert{{Alert: *made(0)}}); n != want || (err == nil) != (want == 1) {
+			t.Errorf("%s: %d, %v", to, n, err)
+		}
+	}
 }
 
 // hostile are alerts with texts that mean something to chats and terminals.
