@@ -125,6 +125,7 @@ func (w *watcher) refresh() error {
 	unused := w.connect(now)
 	w.waiting.Log(w.log, slog.LevelWarn, slices.Concat(w.masters, w.slaves), links)
 	w.ports.Store(now)
+	w.metrics.Count(now)
 	w.reportHealth()
 	cameUp := w.logChanges(before, now)
 	if len(cameUp) > 0 {

@@ -181,6 +181,9 @@ func (r *run) finish(ctx context.Context, p *part) {
 	if p.feed != nil {
 		p.feed.Flush()
 	}
+	if r.history != nil {
+		p.judge.Remember(time.Now())
+	}
 	if !r.keepsState() {
 		return
 	}

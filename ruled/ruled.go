@@ -151,7 +151,7 @@ func (r *run) build() (err error) {
 		r.Status(r.describe)
 		r.Status(r.rules.Describe)
 	}
-	return registerStats(r.Registry, r.stats)
+	return r.registerStats()
 }
 
 // central returns where the central rules are: with the connection, and nowhere while routers are learned.
@@ -267,16 +267,6 @@ func (r *run) describe(s *schemas.DaemonStatus) {
 	slices.Sort(s.Partitions)
 }
 
-// stats returns how much all parts remember.
-func (r *run) stats() (sum judge.Stats) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, p := range r.parts {
-		sum.Add(p.judge.Stats())
-	}
-	return sum
-}
-
 // Learned holds the routers that Run has learned, if Config.Learn is set.
 type Learned struct {
 	judge.Lessons
@@ -311,38 +301,4 @@ func (l Learned) nothing() error {
 		return fmt.Errorf("%d Neighbor Discovery messages came, from %s, but no Router Advertisement", l.Messages, from)
 	}
 	return fmt.Errorf("%d Router Advertisements came, from %s, but none that hosts accept (RFC 4861, section 6.1.2)", l.Advertisements, from)
-}
-
-// registerStats registers how much is remembered.
-func registerStats(r prometheus.Registerer, stats func() judge.Stats) error {
-	type of func(judge.Stats) float64
-	value := func(of of) func() float64 { return func() float64 { return of(stats()) } }
-	gauge := func(name, help string, of of) prometheus.Collector {
-		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value(of))
-	}
-	counter := func(name, help string, of of) prometheus.Collector {
-		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, value(of))
-	}
-	sensors := func(state string, of of) prometheus.Collector {
-		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "nd_ruled_sensors", Help: "Sensors and pingers that publish heartbeats: heard, or silent, which were reported as lost.",
-			ConstLabels: prometheus.Labels{"state": state},
-		}, value(of))
-	}
-	for _, c := range []prometheus.Collector{
-		gauge("nd_ruled_links", "Links that are remembered.", func(s judge.Stats) float64 { return float64(s.Links) }),
-		gauge("nd_ruled_stations", "Ethernet addresses that are remembered.", func(s judge.Stats) float64 { return float64(s.Stations) }),
-		gauge("nd_ruled_neighbours", "IPv6 addresses that are remembered.", func(s judge.Stats) float64 { return float64(s.Addresses) }),
-		counter("nd_ruled_neighbours_evicted_total", "IPv6 addresses that were forgotten because there were too many.", func(s judge.Stats) float64 { return float64(s.Evicted) }),
-		counter("nd_ruled_links_evicted_total", "Links that were forgotten because there were too many, with their stations and addresses.", func(s judge.Stats) float64 { return float64(s.EvictedLinks) }),
-		counter("nd_ruled_thresholds_evicted_total", "Counts of thresholds that were forgotten because there were too many, before their time was over.", func(s judge.Stats) float64 { return float64(s.ThresholdsDropped) }),
-		sensors("heard", func(s judge.Stats) float64 { return float64(s.Sensors - s.Silent) }),
-		sensors("silent", func(s judge.Stats) float64 { return float64(s.Silent) }),
-		counter("nd_ruled_sensors_evicted_total", "Sensors that were forgotten because there were too many, those that were silent for longest.", func(s judge.Stats) float64 { return float64(s.SensorsEvicted) }),
-	} {
-		if err := r.Register(c); err != nil {
-			return fmt.Errorf("register ruled's metrics: %w", err)
-		}
-	}
-	return nil
 }

@@ -13,10 +13,18 @@ import (
 const TypeBinding = "nd.binding.v1"
 
 // StreamHistory stores the newest message of each Binding, on its Subject. SubjectHistory covers all.
+// StreamStations is a copy of it that the server makes, where the Ethernet address comes before the address: a server
+// finds the messages of a station only by the first tokens of their subjects without looking at those of all others.
 const (
 	StreamHistory  = "ND_HISTORY"
 	SubjectHistory = PrefixHistory + ">"
 	PrefixHistory  = "nd.history."
+	StreamStations = "ND_STATIONS"
+	// StationsFrom and StationsTo are the transform of the subjects in the copy.
+	StationsFrom = PrefixHistory + "*.*.*.*.*.*.*.*.*.*.*.*.*"
+	StationsTo   = prefixStations + "{{wildcard(9)}}.{{wildcard(1)}}.{{wildcard(2)}}.{{wildcard(3)}}.{{wildcard(4)}}.{{wildcard(5)}}.{{wildcard(6)}}" +
+		".{{wildcard(7)}}.{{wildcard(8)}}.{{wildcard(10)}}.{{wildcard(11)}}.{{wildcard(12)}}.{{wildcard(13)}}"
+	prefixStations = "nd.stations."
 )
 
 // The values of Binding.Heard: how a station was heard to use an address.
@@ -65,6 +73,22 @@ func (b *Binding) Subject() string {
 	s = append(s, PrefixHistory...)
 	s = appendGroups(s, b.Address.As16(), 8)
 	s = append(s, b.Ethernet.String()...)
+	return b.appendPlace(s)
+}
+
+// StationSubject returns the binding's subject in StreamStations: nd.stations, the Ethernet address, and the rest as
+// in Subject.
+func (b *Binding) StationSubject() string {
+	s := make([]byte, 0, 128)
+	s = append(s, prefixStations...)
+	s = append(s, b.Ethernet.String()...)
+	s = append(s, '.')
+	s = appendGroups(s, b.Address.As16(), 8)
+	return b.appendPlace(s[:len(s)-1])
+}
+
+// appendPlace appends where and since when to a subject.
+func (b *Binding) appendPlace(s []byte) string {
 	s = append(s, '.')
 	s = append(s, EscapeToken(b.Host)...)
 	s = append(s, '.')
@@ -110,11 +134,11 @@ func HistoryOfPrefix(prefix netip.Prefix, host string) string {
 	return s + strings.Repeat("*.", 8-n) + "*." + EscapeToken(host) + ".>"
 }
 
-// HistoryOfStation is HistoryOfPrefix for the addresses of a station.
+// HistoryOfStation returns a subject that covers the bindings of a station in StreamStations. Host is as in HistoryOfPrefix.
 func HistoryOfStation(mac MAC, host string) string {
-	s := PrefixHistory + strings.Repeat("*.", 8) + mac.String() + "."
+	s := prefixStations + mac.String() + "."
 	if host != "" {
-		s += EscapeToken(host) + "."
+		s += strings.Repeat("*.", 8) + EscapeToken(host) + "."
 	}
 	return s + ">"
 }

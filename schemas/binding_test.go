@@ -35,8 +35,8 @@ func TestHistorySubjects(t *testing.T) {
 		HistoryOfPrefix(prefix("2001:db8:1:2:3::/63"), "r1.x"): "nd.history.2001.0db8.0001.*.*.*.*.*.*.r1=2Ex.>",
 		HistoryOfPrefix(prefix("::/0"), ""):                    "nd.history.>",
 		HistoryOfPrefix(prefix("fe80::1/128"), "r1"):           "nd.history.fe80.0000.0000.0000.0000.0000.0000.0001.*.r1.>",
-		HistoryOfStation(MAC{2}, ""):                           "nd.history.*.*.*.*.*.*.*.*.02:00:00:00:00:00.>",
-		HistoryOfStation(MAC{2}, "r1"):                         "nd.history.*.*.*.*.*.*.*.*.02:00:00:00:00:00.r1.>",
+		HistoryOfStation(MAC{2}, ""):                           "nd.stations.02:00:00:00:00:00.>",
+		HistoryOfStation(MAC{2}, "r1"):                         "nd.stations.02:00:00:00:00:00.*.*.*.*.*.*.*.*.r1.>",
 	} {
 		if got != want {
 			t.Errorf("%s, want %s", got, want)

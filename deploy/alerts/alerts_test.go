@@ -2,6 +2,8 @@ package alerts
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -9,7 +11,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/ndmon/ndmon/deploy/pages"
+	"github.com/ndmon/ndmon/schemas/bus"
 	"github.com/ndmon/ndmon/schemas/process"
+	"github.com/spf13/cobra"
 )
 
 // The text of alerts, on a wide terminal, on one of 80 columns, and with details. No line is longer than the terminal.
@@ -70,8 +74,17 @@ func TestJSONLine(t *testing.T) {
 func TestBadOutput(t *testing.T) {
 	t.Setenv("ALERTS_OUTPUT", "xml")
 	var out, err bytes.Buffer
-	status := process.Execute(Command(), nil, &out, &err)
+	status := process.Execute(Command(noReceivers{}), nil, &out, &err)
 	if want := "alerts: ALERTS_OUTPUT: \"xml\" is not a format: use text or json\n"; status != process.ExitUsage || err.String() != want {
 		t.Errorf("status %d, %q, want %q", status, err.String(), want)
 	}
+}
+
+// noReceivers are the receivers of a command that writes to standard output.
+type noReceivers struct{}
+
+func (noReceivers) Define(*cobra.Command) {}
+func (noReceivers) Check() (bool, error)  { return false, nil }
+func (noReceivers) Run(context.Context, *bus.Conn, Filter, process.Env) error {
+	return errors.New("there are no receivers")
 }

@@ -30,9 +30,21 @@ func (c config) Validate() error {
 	return nil
 }
 
+// Receivers are options for where alerts go instead of standard output.
+type Receivers interface {
+	// Define adds the options to a command.
+	Define(c *cobra.Command)
+	// Check returns what is wrong with the values of the options, and whether there are receivers.
+	Check() (given bool, err error)
+	// Run delivers the alerts that the filter selects until the context ends.
+	Run(ctx context.Context, conn *bus.Conn, filter Filter, env process.Env) error
+}
+
 // options are the options of the command.
 type options struct {
 	Filter
+	to      Receivers
+	deliver bool   // there are receivers
 	output  string // empty for that of the configuration
 	verbose bool
 }
@@ -43,14 +55,18 @@ func (o *options) define(c *cobra.Command) {
 	o.HostOption(c)
 	c.Flags().StringVarP(&o.output, "output", "o", "", "`FORMAT`: text or json (default: ALERTS_OUTPUT)")
 	c.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "write also descriptions, ids and the fields of the events, as text")
+	o.to.Define(c)
 	c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
-func (o *options) check(now time.Time) error {
+func (o *options) check(changed func(string) bool, now time.Time) (err error) {
 	if o.output != "" && o.output != "text" && o.output != "json" {
 		return fmt.Errorf("--output: %q is not a format: use text or json", o.output)
 	}
-	return o.Check(now)
+	if o.deliver, err = o.to.Check(); err == nil && o.deliver && (changed("since") || changed("output") || changed("verbose")) {
+		err = errors.New("--to: excludes --since, --output and --verbose, which are for standard output")
+	}
+	return errors.Join(err, o.Check(now))
 }
 
 // format returns the format for a standard output.
@@ -62,11 +78,11 @@ func (o *options) format(c config, out io.Writer) Format {
 }
 
 // Command returns the command alerts, a daemon that writes the alerts of a fleet from a time
-// on. It needs the rights of a viewer.
-func Command() *cobra.Command {
+// on, or delivers them to receivers. It needs the rights of a viewer.
+func Command(to Receivers) *cobra.Command {
 	var cfg config
 	var nats bus.Config
-	var o options
+	o := options{to: to}
 	var c *cobra.Command
 	c = process.Program{
 		Name: "alerts", Summary: "Write the alerts of a fleet to standard output, from now on or since a time",
@@ -78,11 +94,15 @@ func Command() *cobra.Command {
 			}
 			env.Health.Check("NATS", conn.Health)
 			out := c.OutOrStdout()
-			f := follower{
-				conn: conn, reader: reader{log: env.Log, since: o.Since}, writer: writer{out, o.format(cfg, out)}, filter: o.Filter,
-				log: env.Log, health: env.Health.Part("alerts"),
+			if o.deliver {
+				err = to.Run(ctx, conn, o.Filter, env)
+			} else {
+				f := follower{
+					conn: conn, reader: reader{log: env.Log, since: o.Since}, writer: writer{out, o.format(cfg, out)}, filter: o.Filter,
+					log: env.Log, health: env.Health.Part("alerts"),
+				}
+				err = f.run(ctx)
 			}
-			err = f.run(ctx)
 			drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 			defer cancel()
 			return errors.Join(err, conn.Drain(drain))
@@ -91,7 +111,7 @@ func Command() *cobra.Command {
 	o.define(c)
 	run := c.RunE
 	c.RunE = func(c *cobra.Command, args []string) error {
-		if err := o.check(time.Now()); err != nil {
+		if err := o.check(c.Flags().Changed, time.Now()); err != nil {
 			return process.UsageError{Err: err}
 		}
 		return run(c, args)

@@ -44,7 +44,7 @@ func TestBadFilter(t *testing.T) {
 		{"--host", "[r"}:      "alerts: --host: \"[r\" is not a glob: a bracket is not closed or empty, a range has no end, or a backslash ends it\n",
 	} {
 		var out, err bytes.Buffer
-		if status := process.Execute(Command(), args[:], &out, &err); status != process.ExitUsage || err.String() != want {
+		if status := process.Execute(Command(noReceivers{}), args[:], &out, &err); status != process.ExitUsage || err.String() != want {
 			t.Errorf("%v: status %d, %q, want %q", args, status, err.String(), want)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/ndmon/ndmon/deploy/fleet"
 	"github.com/ndmon/ndmon/deploy/history"
 	"github.com/ndmon/ndmon/deploy/keys"
+	"github.com/ndmon/ndmon/deploy/notify"
 	"github.com/ndmon/ndmon/deploy/replay"
 	"github.com/ndmon/ndmon/deploy/revisions"
 	"github.com/ndmon/ndmon/deploy/top"
@@ -30,7 +31,7 @@ import (
 // New returns the command ndmon. Terminal says that standard output is one.
 func New(terminal bool) *cobra.Command {
 	c := newRun(terminal, run)
-	c.AddCommand(alerts.Command(), find.Command(), fleet.Command(), history.Command(time.Now), ruled.Neighbors(), newRules(), replay.Command(time.Now), top.Command(), newKeys(), newHealth(), web.Command(), newMan())
+	c.AddCommand(alerts.Command(new(notify.Options)), find.Command(), fleet.Command(), history.Command(time.Now), ruled.Neighbors(), newRules(), replay.Command(time.Now), top.Command(), newKeys(), newHealth(), web.Command(), newMan())
 	return c
 }
 

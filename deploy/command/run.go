@@ -18,6 +18,7 @@ import (
 	"github.com/ndmon/ndmon/deploy/alerts"
 	"github.com/ndmon/ndmon/deploy/daemon"
 	"github.com/ndmon/ndmon/deploy/ndmon"
+	"github.com/ndmon/ndmon/deploy/notify"
 	"github.com/ndmon/ndmon/deploy/terminal"
 	"github.com/ndmon/ndmon/deploy/uplink"
 	"github.com/ndmon/ndmon/schemas/iface"
@@ -34,6 +35,8 @@ type options struct {
 	Daemon  bool
 	// PIDFile gets the id of the process; empty for no file.
 	PIDFile string
+	// To are the receivers of the alerts, before they are parsed.
+	To []string
 	// Metrics is the address that serves metrics; empty for none.
 	Metrics string
 }
@@ -103,6 +106,7 @@ func (o *options) define(c *cobra.Command) (level *string) {
 	flags.DurationVar(&o.Record, "record", 0, "keep the events of this `TIME`, such as 24h, in the embedded server (default: none)")
 	flags.StringVar(&o.Host, "host", "", "`NAME` of this host in events (default: its hostname)")
 	flags.DurationVar(&o.Learn, "learn", 0, "learn the routers for this `TIME`, such as 1h, print a configuration that lists them, and exit")
+	flags.StringArrayVar(&o.To, "alert-to", nil, "deliver alerts to this `RECEIVER`: "+notify.Syntax+"; may be repeated")
 	flags.StringVar(&o.Web, "web", "", "`ADDRESS` of the page, such as 127.0.0.1:8080 (default: none); another one than loopback needs WEB_TOKEN_FILE or WEB_USER_HEADER")
 	flags.StringVar(&o.Metrics, "metrics", "", "`ADDRESS` that serves Prometheus metrics and the health (default: none)")
 	for option, values := range map[string][]string{"output": {"text", "json"}, "log-level": process.LogLevels()} {
@@ -126,6 +130,9 @@ func (o *options) complete(c *cobra.Command, level string, onTerminal bool) erro
 		if onTerminal {
 			o.Output = "text"
 		}
+	}
+	if o.AlertTo, err = notify.Parse("--alert-to", o.To); err != nil {
+		return err
 	}
 	if o.Key != "" && !changed("host") {
 		o.Host = uplink.HostOf(o.Key)
@@ -210,6 +217,8 @@ func (o *options) checkTogether(changed func(string) bool) error {
 		return errors.New("--hub: is for the alerts in the embedded server, so it excludes --nats, --read and --learn")
 	case o.Hub != "" && o.Host != uplink.HostOf(o.Key):
 		return fmt.Errorf("--host: %q is not the host of the key %s, which is %q", o.Host, o.Key, uplink.HostOf(o.Key))
+	case len(o.AlertTo) > 0 && (o.NATS != "" || reading || o.Learn > 0):
+		return errors.New("--alert-to: is for the alerts in the embedded server, so it excludes --nats (see ndmon alerts --to), --read and --learn")
 	case o.Web != "" && (reading || o.Learn > 0):
 		return errors.New("--web: shows what is watched, so it excludes --read and --learn")
 	case changed("record") && o.Record < time.Second:
@@ -234,7 +243,7 @@ func (o *options) checkServer(changed func(string) bool) error {
 		return fmt.Errorf("--listen: other hosts reach %s: that needs --tls-cert, --tls-key and --keys (see ndmon keys init), or --insecure, with which they may read alerts and events", o.Listen)
 	}
 	if o.Data == "" && !reading {
-		o.Data = localData()
+		o.Data = daemon.StateDirectory()
 	}
 	return nil
 }
@@ -327,21 +336,4 @@ func startDaemon(stderr io.Writer) error {
 	}
 	fmt.Fprintf(stderr, "ndmon: running in the background, process %d\n", pid)
 	return nil
-}
-
-// localData returns the default directory of the embedded server: /var/lib/ndmon
-// for root, otherwise one of the user (XDG Base Directory Specification,
-// XDG_STATE_HOME).
-func localData() string {
-	if os.Geteuid() == 0 {
-		return "/var/lib/ndmon"
-	}
-	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
-		return filepath.Join(dir, "ndmon")
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		home = os.TempDir()
-	}
-	return filepath.Join(home, ".local", "state", "ndmon")
 }

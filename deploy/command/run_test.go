@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/ndmon/ndmon/deploy/alerts"
+	"github.com/ndmon/ndmon/deploy/daemon"
 	"github.com/ndmon/ndmon/deploy/ndmon"
 	"github.com/ndmon/ndmon/schemas/process"
 	"github.com/spf13/cobra"
@@ -32,7 +33,7 @@ func TestOptions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	data := localData()
+	data := daemon.StateDirectory()
 	for _, tc := range []struct {
 		args string
 		want options
@@ -104,6 +105,9 @@ func TestBadOptions(t *testing.T) {
 		"-m fe80::/64 -s eth1":          `--master: "fe80::/64" selects no interface in particular`,
 		"-m eth0 -s 2001:db8::1,eth0:1": `--slaves: "2001:db8::1" is an address; as a prefix it is 2001:db8::1/128; "eth0:1" cannot be the name`,
 		"--interfaces":                  "needs a value",
+		"--alert-to nonsense":           `--alert-to: "nonsense": is not a receiver: use `,
+		"--alert-to file:/a -r f":       "--alert-to: is for the alerts in the embedded server",
+		"--alert-to file:/a --nats u":   "excludes --nats (see ndmon alerts --to)",
 		"-r f --output":                 "needs a value",
 		"--rules a --rules-of b":        `unknown option "--rules-of"`,
 	} {

@@ -95,7 +95,7 @@ func TestClusterProfile(t *testing.T) {
 	if _, err := exec.LookPath(command[0]); err != nil {
 		command = []string{"docker", "compose"}
 	}
-	cmd := exec.Command(command[0], append(command[1:], "--env-file", "deploy/compose/cluster.env", "--profile", "cluster", "config")...)
+	cmd := exec.Command(command[0], append(command[1:], "--env-file", "deploy/compose/cluster.env", "--profile", "cluster", "--profile", "metrics", "config")...)
 	cmd.Dir = filepath.Join("..", "..")
 	out, err := cmd.Output()
 	if errors.Is(err, exec.ErrNotFound) && os.Getenv("CI") != "true" {

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -149,10 +150,16 @@ type stored struct {
 	at time.Time
 }
 
-// alerts returns those of the numbered frames by host. All others must be about silent parts.
-func (f *troubledFleet) alerts() map[string][]stored {
-	list := map[string][]stored{}
-	err := bus.ReadStored(f.t.Context(), stream(f.t, f.nc, schemas.StreamAlerts), 1, false, func(m jetstream.Msg, _ uint64) {
+// alerts returns those of the numbered frames by host. All others must be about silent parts. It fails while the stream has no leader.
+func (f *troubledFleet) alerts() (list map[string][]stored, err error) {
+	list = map[string][]stored{}
+	js, err := jetstream.New(f.nc)
+	must(f.t, err)
+	alerts, err := js.Stream(f.t.Context(), schemas.StreamAlerts)
+	if err != nil {
+		return nil, err
+	}
+	return list, bus.ReadStored(f.t.Context(), alerts, 1, false, func(m jetstream.Msg, _ uint64) {
 		if m.Subject() != schemas.SubjectAlerts {
 			return
 		}
@@ -168,8 +175,34 @@ func (f *troubledFleet) alerts() map[string][]stored {
 		must(f.t, err)
 		list[a.Host] = append(list[a.Host], stored{numberOf(f.t, a), meta.Timestamp})
 	})
-	must(f.t, err)
-	return list
+}
+
+// withoutEvent returns the frames of a router that ND_EVENTS lacks. Those of an edge are not in it.
+func (f *troubledFleet) withoutEvent(r *numberedRouter) (frames []int) {
+	if strings.HasPrefix(r.name, "edge") {
+		return nil
+	}
+	found := map[int]bool{}
+	must(f.t, bus.ReadStored(f.t.Context(), stream(f.t, f.nc, schemas.StreamEvents), 1, false, func(m jetstream.Msg, _ uint64) {
+		for _, line := range bytes.Split(m.Data(), []byte("\n")) {
+			var e schemas.Event
+			if e.ParseJSON(line) == nil && e.Host == r.name && e.ND != nil && e.ND.RA != nil {
+				found[int(e.ND.RA.ReachableTimer)] = true
+			}
+		}
+	}))
+	for n := range r.sent {
+		if !found[n] {
+			frames = append(frames, n)
+		}
+	}
+	return frames
+}
+
+// at returns the number of the first frame after a time.
+func (r *numberedRouter) at(t time.Time) int {
+	n, _ := slices.BinarySearchFunc(r.sent, t, time.Time.Compare)
+	return n
 }
 
 // A fleet loses no alert, has none twice and each host's in order, whatever happens to one of its parts at a time:
@@ -220,8 +253,9 @@ func TestFleetInTrouble(t *testing.T) {
 	}
 	var alerts map[string][]stored
 	lab.Eventually(t, "the alert of the last frame of each host is stored", func() bool {
-		alerts = f.alerts()
-		return !slices.ContainsFunc(f.routers, func(r *numberedRouter) bool {
+		var err error
+		alerts, err = f.alerts()
+		return err == nil && !slices.ContainsFunc(f.routers, func(r *numberedRouter) bool {
 			return !slices.ContainsFunc(alerts[r.name], func(s stored) bool { return s.n == len(r.sent)-1 })
 		})
 	})
@@ -240,7 +274,10 @@ func TestFleetInTrouble(t *testing.T) {
 			for _, n := range got {
 				counts[n]++
 			}
-			t.Errorf("%s: %d frames, %d alerts, in order %v: %v", r.name, len(want), len(got), slices.IsSorted(got), summary(counts))
+			t.Errorf("%s: %d frames, %d alerts, in order %v: %v; not in the stream of events: %v", r.name, len(want), len(got), slices.IsSorted(got), summary(counts), f.withoutEvent(r))
+			for _, p := range periods {
+				t.Logf("%s: frames %d to %d", p.what, r.at(p.from), r.at(p.to))
+			}
 		}
 		for _, p := range periods {
 			late := time.Duration(0)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/ndmon/ndmon/deploy/lab"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/bus"
 	"github.com/ndmon/ndmon/schemas/bus/bustest"
@@ -42,16 +43,29 @@ func serve(t testing.TB, list ...schemas.Binding) {
 		t.Fatal(err)
 	}
 	if _, err := bus.EnsureStreams(t.Context(), js, bus.StreamConfig{
-		NoEvents: true, AlertsBytes: 1 << 20, AlertsAge: time.Hour, HistoryBytes: 1 << 30, HistoryAge: 9600 * time.Hour,
+		NoEvents: true, AlertsBytes: 1 << 20, AlertsAge: time.Hour, HistoryBytes: 2 << 30, HistoryAge: 9600 * time.Hour,
 	}); err != nil {
 		t.Fatal(err)
 	}
 	for i := range list {
-		if _, err := js.PublishAsync(list[i].Subject(), list[i].AppendJSON(nil)); err != nil {
+		if _, err := js.PublishAsync(list[i].Subject(), list[i].AppendJSON(nil), jetstream.WithStallWait(time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	<-js.PublishAsyncComplete()
+	stream, err := js.Stream(t.Context(), schemas.StreamHistory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stations, err := js.Stream(t.Context(), schemas.StreamStations)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lab.Eventually(t, "the copy by station is complete", func() bool {
+		info, err := stream.Info(t.Context())
+		copied, errCopied := stations.Info(t.Context())
+		return err == nil && errCopied == nil && copied.State.Msgs == info.State.Msgs
+	})
 }
 
 // run runs the command two hours after epoch.

@@ -46,11 +46,15 @@ func ParseQuery(s string) (q Query, err error) {
 // written to it only after some minutes.
 const slack = 12 * time.Minute
 
-func (q Query) subject() string {
+// clocks is how much the clocks of a sensor and of the server may differ.
+const clocks = time.Hour
+
+// source returns where the bindings are, and the subject of one.
+func (q Query) source() (stream, subjects string, subject func(*schemas.Binding) string) {
 	if q.Prefix.IsValid() {
-		return schemas.HistoryOfPrefix(q.Prefix, q.Host)
+		return schemas.StreamHistory, schemas.HistoryOfPrefix(q.Prefix, q.Host), (*schemas.Binding).Subject
 	}
-	return schemas.HistoryOfStation(q.MAC, q.Host)
+	return schemas.StreamStations, schemas.HistoryOfStation(q.MAC, q.Host), (*schemas.Binding).StationSubject
 }
 
 func (q Query) wants(b *schemas.Binding) bool {
@@ -70,25 +74,23 @@ func Read(ctx context.Context, nc *nats.Conn, q Query) (list []schemas.Binding, 
 	if err != nil {
 		return nil, 0, err
 	}
-	for next, more := uint64(1), true; more; {
-		messages, err := jetstreamext.GetBatch(ctx, js, schemas.StreamHistory, batch, jetstreamext.GetBatchSubject(q.subject()), jetstreamext.GetBatchSeq(next))
-		if err != nil {
-			return nil, 0, fmt.Errorf("read stream %s: %w", schemas.StreamHistory, err)
-		}
+	stream, subjects, subject := q.source()
+	start := jetstreamext.GetBatchSeq(1)
+	if !q.From.IsZero() {
+		start = jetstreamext.GetBatchStartTime(q.From.Add(-slack - clocks)) // a binding is stored after its last time
+	}
+	for more := true; more; {
 		n := 0
-		for m, err := range messages {
-			if errors.Is(err, jetstreamext.ErrNoMessages) {
-				break
-			}
+		for m, err := range bus.GetBatch(ctx, js, stream, batch, jetstreamext.GetBatchSubject(subjects), start) {
 			if errors.Is(err, nats.ErrNoResponders) {
 				return nil, 0, bus.Explain(js, ErrNone)
 			}
 			if err != nil {
-				return nil, 0, fmt.Errorf("read stream %s: %w", schemas.StreamHistory, err)
+				return nil, 0, err
 			}
-			n, next = n+1, m.Sequence+1
+			n, start = n+1, jetstreamext.GetBatchSeq(m.Sequence+1)
 			var b schemas.Binding
-			if b.ParseJSON(m.Data) != nil || b.Subject() != m.Subject {
+			if b.ParseJSON(m.Data) != nil || subject(&b) != m.Subject {
 				invalid++
 			} else if q.wants(&b) {
 				list = append(list, b)

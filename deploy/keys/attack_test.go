@@ -19,6 +19,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/ndmon/ndmon/deploy/lab"
 	"github.com/ndmon/ndmon/schemas"
 )
 
@@ -235,33 +236,10 @@ func TestAmplification(t *testing.T) {
 	readAlerts(t, other, 5)
 }
 
-// natsCLI is the client that operators use. ndmon does not depend on it.
-const natsCLI = "github.com/nats-io/natscli/nats@v0.5.0"
-
-// buildNATS builds the command nats and returns its path.
-func buildNATS(t *testing.T) string {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("building the command nats takes long")
-	}
-	dir := t.TempDir()
-	build := exec.Command("go", "install", natsCLI)
-	build.Dir = dir // outside of the workspace
-	build.Env = append(os.Environ(), "GOBIN="+dir, "GOFLAGS=", "GOWORK=off", "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		unable := t.Skipf
-		if os.Getenv("CI") == "true" {
-			unable = t.Fatalf
-		}
-		unable("this needs the command nats, which is built from %s: %v\n%s", natsCLI, err, out)
-	}
-	return filepath.Join(dir, "nats")
-}
-
 // The common commands of nats work with the contexts that Init makes, and fail with an
 // error about permissions where the user lacks them.
 func TestNATSCommand(t *testing.T) {
-	nats := buildNATS(t)
+	nats := lab.BuildNATS(t)
 	probe, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	address := probe.Addr().String()

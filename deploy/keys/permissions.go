@@ -103,6 +103,7 @@ const (
 	// hostHistory is the history of a host, without its prefix.
 	hostHistory = "*.*.*.*.*.*.*.*.*."
 	getHistory  = "$JS.API.DIRECT.GET.ND_HISTORY"
+	getStations = "$JS.API.DIRECT.GET.ND_STATIONS"
 	states      = "nd.state.*"
 	services    = "$SRV.>"
 	ruleSets    = "$KV.ND_RULES.rules"
@@ -185,7 +186,7 @@ func readRules() []right {
 
 // readHistory returns the rights to read the history of addresses. A direct get makes no consumer.
 func readHistory() []right {
-	return append(of(mainAccount, api("STREAM.INFO.ND_HISTORY")...), right{account: mainAccount, subject: getHistory, many: true})
+	return append(of(mainAccount, api("STREAM.INFO.ND_HISTORY")...), right{account: mainAccount, subject: getHistory, many: true}, right{account: mainAccount, subject: getStations, many: true})
 }
 
 // readPage returns the rights to read what the page shows besides, by direct gets: alerts, silences, the neighbours.
@@ -292,6 +293,7 @@ func ruledPublishes(own string) []string {
 			"STREAM.INFO.ND_ALERTS", "STREAM.CREATE.ND_ALERTS", "STREAM.UPDATE.ND_ALERTS",
 			"CONSUMER.CREATE.ND_ALERTS.>", "CONSUMER.MSG.NEXT.ND_ALERTS.*", "CONSUMER.DELETE.ND_ALERTS.*",
 			"STREAM.INFO.ND_HISTORY", "STREAM.CREATE.ND_HISTORY", "STREAM.UPDATE.ND_HISTORY",
+			"STREAM.INFO.ND_STATIONS", "STREAM.CREATE.ND_STATIONS", "STREAM.UPDATE.ND_STATIONS",
 			"STREAM.INFO.OBJ_ND_STATE", "STREAM.CREATE.OBJ_ND_STATE", "STREAM.UPDATE.OBJ_ND_STATE", "STREAM.PURGE.OBJ_ND_STATE",
 			"DIRECT.GET.OBJ_ND_STATE", "DIRECT.GET.OBJ_ND_STATE.>", "CONSUMER.CREATE.OBJ_ND_STATE.>", "CONSUMER.DELETE.OBJ_ND_STATE.*",
 			"DIRECT.GET.ND_ALERTS", "DIRECT.GET.ND_ALERTS.>", "CONSUMER.INFO.ND_EVENTS.*",

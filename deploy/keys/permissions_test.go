@@ -120,7 +120,7 @@ func subjects(users map[string]user) []subject {
 }
 
 // allStreams are the streams, and one of someone else.
-var allStreams = []string{schemas.StreamEvents, schemas.StreamAlerts, "OBJ_ND_STATE", "KV_ND_RULED", "KV_ND_RULES", "KV_ND_SILENCES", schemas.StreamHistory, "OTHER"}
+var allStreams = []string{schemas.StreamEvents, schemas.StreamAlerts, "OBJ_ND_STATE", "KV_ND_RULED", "KV_ND_RULES", "KV_ND_SILENCES", schemas.StreamHistory, schemas.StreamStations, "OTHER"}
 
 // requests are those of the API of JetStream.
 func requests() (list []subject) {
@@ -128,6 +128,7 @@ func requests() (list []subject) {
 		"STREAM.INFO.ND_EVENTS": ruled + " " + exporter, "STREAM.CREATE.ND_EVENTS": ruled, "STREAM.UPDATE.ND_EVENTS": ruled,
 		"STREAM.INFO.ND_ALERTS": ruled + " " + viewer + " " + page + " " + exporter, "STREAM.CREATE.ND_ALERTS": ruled, "STREAM.UPDATE.ND_ALERTS": ruled,
 		"STREAM.INFO.ND_HISTORY": ruled + " " + viewer + " " + operator + " " + page, "STREAM.CREATE.ND_HISTORY": ruled, "STREAM.UPDATE.ND_HISTORY": ruled,
+		"STREAM.INFO.ND_STATIONS": ruled, "STREAM.CREATE.ND_STATIONS": ruled, "STREAM.UPDATE.ND_STATIONS": ruled, "DIRECT.GET.ND_STATIONS": viewer + " " + operator + " " + page,
 		"DIRECT.GET.ND_HISTORY":    viewer + " " + operator + " " + page,
 		"STREAM.MSG.GET.ND_ALERTS": viewer, "CONSUMER.CREATE.ND_ALERTS": viewer, "CONSUMER.INFO.ND_ALERTS.x": viewer,
 		"CONSUMER.NAMES.ND_ALERTS": viewer, "CONSUMER.LIST.ND_ALERTS": viewer,

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/ndmon/ndmon/deploy/alerts"
+	"github.com/ndmon/ndmon/deploy/notify"
 )
 
 // Config is the configuration of Run.
@@ -43,6 +44,8 @@ type Config struct {
 	// other interfaces. DAD denies an address to a host that tests whether it can have it
 	// while another host has it.
 	Route, Proxy, DAD bool
+	// AlertTo are receivers of the alerts.
+	AlertTo []*notify.Receiver
 	// Web is the address of the page; empty for none.
 	Web string
 	// RA relays Router Advertisements from the masters to the slaves, and Router

@@ -53,6 +53,11 @@ func (p *parts) start(ctx context.Context) error {
 			return err
 		}
 	}
+	if len(p.cfg.AlertTo) > 0 {
+		if err := p.startNotify(ctx, wait); err != nil {
+			return err
+		}
+	}
 	if err := p.startRuled(ctx, wait, rules); err != nil {
 		return err
 	}

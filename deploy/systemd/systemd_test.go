@@ -42,7 +42,7 @@ func TestUnits(t *testing.T) {
 	if _, err := exec.LookPath("systemd-analyze"); err != nil {
 		unable("this needs systemd-analyze, of the package systemd")
 	}
-	all := append(slices.Clone(programs), "ndmon-web")
+	all := append(slices.Clone(programs), "ndmon-alerts", "ndmon-web")
 	for _, name := range all {
 		unit := name + ".service"
 		if said := verify(t, unit); said != "" {

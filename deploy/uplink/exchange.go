@@ -99,7 +99,7 @@ func (x *exchange) position(ctx context.Context) (p position, at uint64, err err
 
 // store has the hub store alerts together with the position of the last one, if the sequence number of the former
 // position is at. It returns that of the new one.
-func (x *exchange) store(ctx context.Context, p position, at uint64, alerts []*nats.Msg) (uint64, error) {
+func (x *exchange) store(ctx context.Context, p position, at uint64, alerts []jetstream.Msg) (uint64, error) {
 	data, err := json.Marshal(p)
 	if err != nil {
 		return 0, err
@@ -108,7 +108,14 @@ func (x *exchange) store(ctx context.Context, p position, at uint64, alerts []*n
 	first.Data = data
 	first.Header.Set(jetstream.MsgTTLHeader, positionTTL)
 	first.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(at, 10))
-	last, err := x.commit(ctx, append([]*nats.Msg{first}, alerts...))
+	messages := []*nats.Msg{first}
+	for _, a := range alerts {
+		m := nats.NewMsg(schemas.UplinkAlerts)
+		m.Header.Set(nats.MsgIdHdr, a.Headers().Get(nats.MsgIdHdr))
+		m.Data = a.Data()
+		messages = append(messages, m)
+	}
+	last, err := x.commit(ctx, messages)
 	if err != nil {
 		return 0, err
 	}

@@ -16,6 +16,12 @@ import (
 // historyConsumer is the durable consumer of the history: what the hub has of it is acknowledged there.
 const historyConsumer = "uplink"
 
+// maxBindings is how many bindings are forwarded at a time, historyWait how long the first of them is waited for.
+const (
+	maxBindings = 256
+	historyWait = 2 * time.Second
+)
+
 // RunHistory forwards the history of addresses until the context ends. The hub keeps the newest message of each
 // binding, as the edge does, so that it does no harm to send one again.
 func (u *Uplink) RunHistory(ctx context.Context) error {
@@ -35,7 +41,7 @@ func (u *Uplink) forwardHistory(ctx context.Context) error {
 		return err
 	}
 	consumer, err := u.Conn.JetStream().CreateOrUpdateConsumer(ctx, schemas.StreamHistory, jetstream.ConsumerConfig{
-		Durable: historyConsumer, Description: "forwards the history to the hub", AckPolicy: jetstream.AckAllPolicy, MaxAckPending: 2 * maxAlerts,
+		Durable: historyConsumer, Description: "forwards the history to the hub", AckPolicy: jetstream.AckAllPolicy, MaxAckPending: 2 * maxBindings,
 	})
 	if err != nil {
 		return fmt.Errorf("read stream %s: %w", schemas.StreamHistory, err)
@@ -46,7 +52,7 @@ func (u *Uplink) forwardHistory(ctx context.Context) error {
 	}
 	defer hub.close()
 	for {
-		found, err := consumer.Fetch(maxAlerts, jetstream.FetchMaxWait(idleWait))
+		found, err := consumer.Fetch(maxBindings, jetstream.FetchMaxWait(historyWait))
 		if err != nil {
 			return fmt.Errorf("read stream %s: %w", schemas.StreamHistory, err)
 		}

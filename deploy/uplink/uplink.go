@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/ndmon/ndmon/deploy/feed"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/bus"
 	"github.com/prometheus/client_golang/prometheus"
@@ -171,23 +172,25 @@ func (u *Uplink) forward(ctx, work context.Context) error {
 	if err != nil {
 		return err
 	}
-	alerts, err := u.read(work, stream, info.Created, u.next(stored, info))
+	alerts, err := feed.Open(work, stream, "forwards alerts to the hub", info.Created, u.next(stored, info))
 	if err != nil {
 		return err
 	}
+	defer alerts.Close()
 	checked := time.Now()
 	for {
-		batch, err := alerts.next(ctx, work)
+		batch, err := alerts.Next(ctx, work)
 		if err != nil {
 			return err
 		}
 		switch {
 		case len(batch) > 0:
-			to := position{alerts.created, alerts.last, u.run}
+			created, last := alerts.Position()
+			to := position{created, last, u.run}
 			if at, err = hub.store(work, to, at, batch); err != nil {
 				return err
 			}
-			u.stored(to, len(batch), alerts.pending)
+			u.stored(to, len(batch), alerts.Pending())
 			u.found()
 		case ctx.Err() != nil:
 			return nil

@@ -140,7 +140,7 @@ func storeAlerts(t testing.TB, js jetstream.JetStream, n int, alert func(int) sc
 	t.Helper()
 	for i := range n {
 		a := alert(i)
-		_, err := js.PublishAsync(schemas.SubjectAlerts, a.AppendJSON(nil))
+		_, err := js.PublishAsync(schemas.SubjectAlerts, a.AppendJSON(nil), jetstream.WithStallWait(time.Minute))
 		must(t, err)
 	}
 	<-js.PublishAsyncComplete()

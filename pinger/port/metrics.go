@@ -5,10 +5,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// Metrics count per port what is sent and what came of it.
+// Metrics count the slaves, and per port what is sent and what came of it.
 type Metrics struct {
-	sent   *prometheus.CounterVec
-	probes *prometheus.CounterVec
+	usable, unusable prometheus.Gauge
+	sent             *prometheus.CounterVec
+	probes           *prometheus.CounterVec
 }
 
 // Counters are the counters of one port. A Port keeps its own, so that nothing is
@@ -23,7 +24,13 @@ type Counters struct {
 // NewMetrics registers the metrics. It panics if they are registered already.
 func NewMetrics(registry prometheus.Registerer) *Metrics {
 	auto := promauto.With(registry)
+	slaves := auto.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "nd_pinger_slaves",
+		Help: "Slaves by state: usable, or unusable, among them each entry of PINGER_SLAVES that no interface matches.",
+	}, []string{"state"})
 	return &Metrics{
+		usable:   slaves.WithLabelValues("usable"),
+		unusable: slaves.WithLabelValues("unusable"),
 		sent: auto.NewCounterVec(prometheus.CounterOpts{
 			Name: "nd_pinger_sent_total",
 			Help: "Frames that the kernel accepted, by slave and kind: solicitation, echo, advertisement for a target behind another interface, router_solicitation, or router_advertisement.",
@@ -46,6 +53,13 @@ func (m *Metrics) counters(name string) *Counters {
 		Unreachable:          m.probes.WithLabelValues(name, "unreachable"),
 		Failed:               m.probes.WithLabelValues(name, "error"),
 	}
+}
+
+// Count sets the numbers of usable and unusable slaves to those of the set.
+func (m *Metrics) Count(s *Set) {
+	usable := len(s.Usable())
+	m.usable.Set(float64(usable))
+	m.unusable.Set(float64(len(s.Slaves) - usable))
 }
 
 // Forget removes the counters of a port that no longer exists, so that interfaces that

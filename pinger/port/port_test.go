@@ -76,7 +76,9 @@ func TestNewSet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	st := NewSet(patterns, masters, links, NewMetrics(prometheus.NewRegistry()))
+	registry := prometheus.NewRegistry()
+	metrics := NewMetrics(registry)
+	st := NewSet(patterns, masters, links, metrics)
 	var got []string
 	for _, s := range st.Slaves {
 		got = append(got, s.Name+" "+s.Why)
@@ -85,6 +87,22 @@ func TestNewSet(t *testing.T) {
 		"fd00::/8 is a prefix that no interface has an address in", "c does not exist"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("slaves (-want +got):\n%s", diff)
+	}
+	metrics.Count(st)
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == "nd_pinger_slaves" {
+				counts[m.GetLabel()[0].GetValue()] = m.GetGauge().GetValue()
+			}
+		}
+	}
+	if diff := cmp.Diff(map[string]float64{"usable": 1, "unusable": 4}, counts); diff != "" {
+		t.Errorf("nd_pinger_slaves (-want +got):\n%s", diff)
 	}
 	if len(st.Masters) != 2 || st.Masters[0].Name != "m0" || !st.Masters[0].Master || st.Masters[1] != st.Slaves[1] || st.Slaves[1].Master {
 		t.Errorf("masters are %+v: an interface that is both is the same", st.Masters)

@@ -181,11 +181,20 @@ func (r *Raiser) Raise(ctx context.Context, a Alert) error {
 	case r.c.Receive != nil:
 		r.c.Receive(data, id, after)
 	}
-	r.c.Metrics.Alerts[a.Severity].Inc()
+	r.count(&a)
 	if r.c.Log.Enabled(ctx, slog.LevelDebug) {
 		r.c.Log.Debug("alert", "rule", a.Rule, "host", a.Event.Host, "interface", a.Event.Interface, "event", a.Event.ID)
 	}
 	return nil
+}
+
+// count counts an alert, and measures how long ago its frame was captured.
+func (r *Raiser) count(a *Alert) {
+	e := a.Event
+	r.c.Metrics.Alerts.Inc(a.Rule, a.Severity, e.Host)
+	if e.Lost == nil && e.Sensor == nil && e.Pinger == nil {
+		r.c.Metrics.Latency.Observe(max(0, time.Since(e.Time).Seconds())) // less than 0 if clocks differ
+	}
 }
 
 // stuckAfter is how long an alert waits for room if no other gets any.

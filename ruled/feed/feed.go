@@ -78,7 +78,7 @@ type Feed struct {
 	reader    message.Reader
 	reading   atomic.Bool
 	delivered atomic.Uint64 // number of the last batch of the consumer that was evaluated
-	behind    atomic.Bool   // there are more batches behind it
+	pending   atomic.Uint64 // batches of the stream behind it when it was delivered
 	first     atomic.Uint64 // sequence number of the first message of the stream
 	deleted   chan struct{} // receives when the stream was deleted
 
@@ -101,6 +101,9 @@ func (f *Feed) Progressed() { f.acks.progressed() }
 
 // Flush acknowledges all batches whose alerts are stored.
 func (f *Feed) Flush() { f.acks.flush() }
+
+// Pending returns how many batches of the stream were behind the last one that was evaluated when that was delivered.
+func (f *Feed) Pending() uint64 { return f.pending.Load() }
 
 // subjects returns the subjects that the consumer reads. Earlier versions stored batches without a partition, and
 // single events: they are read as long as the stream has any.
@@ -192,7 +195,7 @@ func (f *Feed) handle(ctx context.Context, msg jetstream.Msg) error {
 	}
 	f.gone += f.dropped(at.stored)
 	f.last = at
-	f.behind.Store(at.pending > 0)
+	f.pending.Store(at.pending)
 	again := at.stored < f.position.Events || at.stored == f.position.Events && f.position.Part == 0
 	if !again && f.mine(msg.Subject()) {
 		if err := f.judge(ctx, msg, at); err != nil {

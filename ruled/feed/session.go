@@ -89,7 +89,7 @@ func (f *Feed) session(ctx context.Context, again <-chan struct{}) error {
 			return errDeleted
 		case <-ticker.C:
 		}
-		if f.behind.Load() {
+		if f.pending.Load() > 0 {
 			f.look(ctx)
 		}
 	}

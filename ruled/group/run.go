@@ -12,7 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/ndmon/ndmon/schemas"
-	"github.com/synadia-io/orbit.go/jetstreamext"
+	"github.com/ndmon/ndmon/schemas/bus"
 )
 
 // Run evaluates the member's share of the partitions until the context ends, and then gives them back. It returns
@@ -122,13 +122,9 @@ func (m *Member) key(kind, name string) string {
 func (m *Member) look(ctx context.Context) (view, error) {
 	v := view{members: map[string]uint64{}, owners: map[int]owner{}}
 	prefix := "$KV." + schemas.BucketRuled + "." + schemas.EscapeToken(m.Name) + "."
-	messages, err := jetstreamext.GetLastMsgsFor(ctx, m.Conn.JetStream(), "KV_"+schemas.BucketRuled, []string{prefix + ">"})
-	if err != nil {
-		return v, fmt.Errorf("read bucket %s: %w", schemas.BucketRuled, err)
-	}
-	for msg, err := range messages {
+	for msg, err := range bus.GetLast(ctx, m.Conn.JetStream(), "KV_"+schemas.BucketRuled, prefix+">") {
 		if err != nil {
-			return v, fmt.Errorf("read bucket %s: %w", schemas.BucketRuled, err)
+			return v, err
 		}
 		kind, name, _ := strings.Cut(strings.TrimPrefix(msg.Subject, prefix), ".")
 		deleted := msg.Header.Get("KV-Operation") != "" || msg.Header.Get(jetstream.MarkerReasonHeader) != ""

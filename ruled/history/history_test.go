@@ -33,7 +33,7 @@ func start(t testing.TB) (*Writer, jetstream.Stream) {
 	check(t, err)
 	t.Cleanup(conn.NATS().Close)
 	_, err = bus.EnsureStreams(t.Context(), conn.JetStream(), bus.StreamConfig{
-		NoEvents: true, AlertsBytes: 1 << 20, AlertsAge: time.Hour, HistoryBytes: 1 << 30, HistoryAge: 9600 * time.Hour,
+		NoEvents: true, AlertsBytes: 1 << 20, AlertsAge: time.Hour, HistoryBytes: 2 << 30, HistoryAge: 9600 * time.Hour,
 	})
 	check(t, err)
 	w, err := New(conn, nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry())

@@ -44,3 +44,17 @@ func (j *Judge) Restore(m Memory, links *link.Table) {
 	j.sensors.Restore(m.Sensors)
 	j.position, j.restored = m.Position, true
 }
+
+// Newest returns when the last frame of each host was captured, in nanoseconds since 1970. Like Stats, it does not wait.
+func (j *Judge) Newest() map[string]int64 {
+	if j.mu.TryLock() {
+		newest := map[string]int64{}
+		j.links.Newest(func(host string, last int64) { newest[host] = max(newest[host], last) })
+		j.mu.Unlock()
+		j.captured.Store(&newest)
+	}
+	if newest := j.captured.Load(); newest != nil {
+		return *newest
+	}
+	return nil
+}

@@ -132,6 +132,20 @@ func (t *Table) trust(l *link, i int32, b *binding) bool {
 	return true
 }
 
+// conclude tells Config.History of the spells of an address that have ended before a time. Remember has done so, unless events
+// of a long time came in a short one.
+func (t *Table) conclude(l *link, i int32, before int64) {
+	if t.cfg.History == nil {
+		return
+	}
+	n := l.neighbours.At(i)
+	for at := range n.bindings[:n.count] {
+		if b := &n.bindings[at]; b.last < before {
+			t.due(l, i, b, b.told != 0 && b.last > b.told)
+		}
+	}
+}
+
 // Remember tells Config.History of the bindings that were heard since it was told of them.
 func (t *Table) Remember(now int64) {
 	if t.cfg.History == nil {

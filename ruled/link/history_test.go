@@ -74,13 +74,13 @@ func TestHistory(t *testing.T) {
 	h.observe(ns(host, global, "2001:db8::1", after(72*minute)))
 	h.expect(t, "a pause that is not long enough")
 	h.observe(ns(host, global, "2001:db8::1", after(133*minute)))
-	h.expect(t, "a pause", "0a 2001:db8::a 2h13m0s 2h13m0s ns")
+	h.expect(t, "a pause", "0a 2001:db8::a 0s 1h12m0s ns,na,dad", "0a 2001:db8::a 2h13m0s 2h13m0s ns")
 	h.observe(na(attacker, global, after(140*minute)))
 	h.expect(t, "another station", "0a 2001:db8::a 2h13m0s 2h13m0s ns contested", "66 2001:db8::a 2h20m0s 2h20m0s na contested")
 	h.observe(ns(host, global, "2001:db8::1", after(141*minute)), ns(other, "fe80::b", "2001:db8::1", on("eth1"), after(142*minute)))
 	h.expect(t, "both know that, and another link", "0b fe80::b 2h22m0s 2h22m0s ns")
 	h.observe(ns(other, global, "2001:db8::1", after(300*minute)))
-	h.expect(t, "a successor", "0b 2001:db8::a 5h0m0s 5h0m0s ns")
+	h.expect(t, "a successor", "0a 2001:db8::a 2h13m0s 2h21m0s ns contested", "0b 2001:db8::a 5h0m0s 5h0m0s ns")
 }
 
 // What was told is not told again after a restart.

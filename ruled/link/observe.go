@@ -227,6 +227,7 @@ func (t *Table) claim(l *link, s *station, e *schemas.Event, addr netip.Addr, et
 	lapsed := now - int64(t.cfg.ClaimTimeout)
 	at := n.find(mac)
 	begins := at == noBinding || n.bindings[at].last < lapsed
+	t.conclude(l, i, lapsed)
 	contested := n.hear(&out, mac, weak, now, lapsed)
 	t.record(l, i, begins, contested && !out.Adopted, howHeard(e.ND))
 	if fromHost(e) {

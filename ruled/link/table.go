@@ -128,6 +128,13 @@ func (t *Table) Stats() Stats {
 	return Stats{len(t.links), t.stations.Used, t.neighbours.Used, t.neighbours.Evictions, t.known.Evictions}
 }
 
+// Newest calls f with the host of each link and when its last frame was captured, in nanoseconds since 1970.
+func (t *Table) Newest(f func(host string, last int64)) {
+	for _, l := range t.links {
+		f(l.host, l.last)
+	}
+}
+
 // fromHost reports whether the host that captured the frame sent it itself.
 func fromHost(e *schemas.Event) bool { return e.Direction == schemas.Out && !e.Forwarded }
 

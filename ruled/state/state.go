@@ -118,12 +118,8 @@ const maxChunks = 64
 func copyChunks(ctx context.Context, js jetstream.JetStream, info *jetstream.ObjectInfo, w io.Writer) error {
 	subject := "$O." + info.Bucket + ".C." + info.NUID
 	for next, left := uint64(1), int(info.Chunks); left > 0; {
-		chunks, err := jetstreamext.GetBatch(ctx, js, "OBJ_"+info.Bucket, min(left, maxChunks),
-			jetstreamext.GetBatchSubject(subject), jetstreamext.GetBatchSeq(next))
-		if err != nil {
-			return err
-		}
-		for chunk, err := range chunks {
+		before := left
+		for chunk, err := range bus.GetBatch(ctx, js, "OBJ_"+info.Bucket, min(left, maxChunks), jetstreamext.GetBatchSubject(subject), jetstreamext.GetBatchSeq(next)) {
 			if err == nil {
 				_, err = w.Write(chunk.Data)
 			}
@@ -132,6 +128,9 @@ func copyChunks(ctx context.Context, js jetstream.JetStream, info *jetstream.Obj
 			}
 			next = chunk.Sequence + 1
 			left--
+		}
+		if left == before {
+			return fmt.Errorf("%d of %d parts are missing", left, info.Chunks)
 		}
 	}
 	return nil
@@ -198,14 +197,7 @@ type Stored struct {
 // List returns the states that are stored. It makes no consumer.
 func List(ctx context.Context, js jetstream.JetStream) ([]Stored, error) {
 	var list []Stored
-	objects, err := jetstreamext.GetBatch(ctx, js, "OBJ_"+schemas.BucketState, maxStates, jetstreamext.GetBatchSubject("$O."+schemas.BucketState+".M.>"))
-	if err != nil {
-		return nil, err
-	}
-	for m, err := range objects {
-		if errors.Is(err, jetstreamext.ErrNoMessages) {
-			break
-		}
+	for m, err := range bus.GetBatch(ctx, js, "OBJ_"+schemas.BucketState, maxStates, jetstreamext.GetBatchSubject("$O."+schemas.BucketState+".M.>")) {
 		if explained := bus.Explain(js, err); errors.Is(err, nats.ErrNoResponders) && explained == err {
 			break // there is no bucket
 		} else if err != nil {

@@ -19,7 +19,7 @@ type StreamConfig struct {
 	EventsAge      time.Duration `split_words:"true" default:"24h" desc:"age at which events are dropped"`
 	AlertsBytes    int64         `split_words:"true" default:"1073741824" desc:"maximum size of the stream of alerts, in bytes; the oldest are dropped"`
 	AlertsAge      time.Duration `split_words:"true" default:"720h" desc:"age at which alerts are dropped"`
-	HistoryBytes   int64         `split_words:"true" default:"1073741824" desc:"maximum size of the history of addresses, in bytes; what was heard least recently is dropped; 0: no history"`
+	HistoryBytes   int64         `split_words:"true" default:"1073741824" desc:"maximum size of the history of addresses, in bytes, half of it by address and half by station; what was heard least recently is dropped; 0: no history"`
 	HistoryAge     time.Duration `split_words:"true" default:"9600h" desc:"age at which the history of an address is dropped, counted from when it was heard last"`
 	Replicas       int           `split_words:"true" default:"0" desc:"on how many NATS servers streams and buckets are kept (1 to 3; 0: as many as the cluster has, at most 3)"`
 	// NoEvents makes no stream of events. ChangeEvents gives an existing one this age and size.
@@ -60,15 +60,18 @@ func EnsureStreams(ctx context.Context, js jetstream.JetStream, cfg StreamConfig
 	if cfg.EventsInMemory {
 		events.Storage = jetstream.MemoryStorage
 	}
-	history := stream(schemas.StreamHistory, "which station used which address", schemas.SubjectHistory, cfg.HistoryBytes, cfg.HistoryAge)
+	history := stream(schemas.StreamHistory, "which station used which address", schemas.SubjectHistory, cfg.HistoryBytes/2, cfg.HistoryAge)
 	history.MaxMsgsPerSubject, history.AllowDirect, history.Compression = 1, true, jetstream.S2Compression
+	stations := history
+	stations.Name, stations.Description, stations.Subjects, stations.AllowAtomicPublish = schemas.StreamStations, "ND_HISTORY by station", nil, false
+	stations.Sources = []*jetstream.StreamSource{{Name: schemas.StreamHistory, SubjectTransforms: []jetstream.SubjectTransformConfig{{Source: schemas.StationsFrom, Destination: schemas.StationsTo}}}}
 	streams := []jetstream.StreamConfig{events, alerts}
 	if cfg.NoEvents {
 		streams = streams[1:]
 	}
 	all := streams
 	if cfg.HistoryBytes > 0 {
-		all = append(slices.Clip(streams), history)
+		all = append(slices.Clip(streams), history, stations)
 	}
 	for _, c := range all {
 		c.Replicas = cfg.Replicas
@@ -76,7 +79,7 @@ func EnsureStreams(ctx context.Context, js jetstream.JetStream, cfg StreamConfig
 		if err == nil {
 			err = grow(ctx, js, c.Name, cfg.Replicas)
 		}
-		if c.Name == schemas.StreamHistory && errors.As(err, new(*jetstream.APIError)) {
+		if c.MaxMsgsPerSubject == 1 && errors.As(err, new(*jetstream.APIError)) {
 			continue // such as for lack of storage: everything else works, and who writes the history says that it cannot
 		}
 		if err != nil {

@@ -1,9 +1,11 @@
 package process
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"log/slog"
 	"maps"
@@ -22,6 +24,8 @@ import (
 
 // Env has what every program works with.
 type Env struct {
+	// Name is the name of the program, ndmon if it is empty.
+	Name     string
 	Log      *slog.Logger
 	Registry *prometheus.Registry
 	// Health is served with the metrics.
@@ -42,6 +46,26 @@ func NewRegistry() *prometheus.Registry {
 	return r
 }
 
+// healthy returns a metric of the health.
+func healthy(h *Health) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "nd_healthy", Help: "1 while the process is healthy, otherwise 0: then /health on the same address says why.",
+	}, func() float64 {
+		if h.Err() != nil {
+			return 0
+		}
+		return 1
+	})
+}
+
+// landing is the page that links to the others, with the name and the version of the program.
+const landing = `<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>%[1]s</title></head>
+<body><h1>%[1]s</h1><p>Version %[2]s</p>
+<ul><li><a href="/metrics">Metrics</a></li><li><a href="` + healthPath + `">Health</a></li></ul>
+</body></html>
+`
+
 // ServeMetrics serves the registry and the health over HTTP until the context ends. With
 // an empty address it serves nothing.
 func ServeMetrics(ctx context.Context, addr string, env Env) error {
@@ -52,7 +76,10 @@ func ServeMetrics(ctx context.Context, addr string, env Env) error {
 	if err != nil {
 		return fmt.Errorf("needs an address such as 127.0.0.1:9100: %w", err)
 	}
+	env.Registry.MustRegister(healthy(env.Health))
+	page := fmt.Sprintf(landing, html.EscapeString(cmp.Or(env.Name, "ndmon")), html.EscapeString(Version()))
 	mux := http.NewServeMux()
+	mux.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, page) })
 	mux.Handle("/metrics", promhttp.HandlerFor(env.Registry, promhttp.HandlerOpts{}))
 	mux.Handle(healthPath, env.Health)
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}

@@ -98,7 +98,7 @@ func (p *Program) run(path string, stderr io.Writer) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	env := Env{Log: NewLogger(stderr, level), Registry: NewRegistry(), Health: new(Health), Memory: LimitMemory()}
+	env := Env{Name: path, Log: NewLogger(stderr, level), Registry: NewRegistry(), Health: new(Health), Memory: LimitMemory()}
 	if err := ServeMetrics(ctx, shared.Metrics, env); err != nil {
 		return ListenError(fmt.Errorf("%s_METRICS: %w", p.Prefix, err))
 	}

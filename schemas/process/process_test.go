@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -175,7 +176,7 @@ func TestServeMetrics(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
 	addr := l.Addr().String()
-	env := Env{Log: slog.New(slog.DiscardHandler), Registry: NewRegistry(), Health: new(Health)}
+	env := Env{Name: "nd-test <x>", Log: slog.New(slog.DiscardHandler), Registry: NewRegistry(), Health: new(Health)}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	if err := ServeMetrics(ctx, addr, env); err == nil {
@@ -186,12 +187,38 @@ func TestServeMetrics(t *testing.T) {
 	env.Registry.MustRegister(counter)
 	counter.Inc()
 	check(t, ServeMetrics(ctx, addr, env))
-	resp, err := http.Get("http://" + addr + "/metrics")
-	check(t, err)
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil || !strings.Contains(string(body), "test_total 1") {
-		t.Errorf("%v:\n%s", err, body)
+	get := func(path string) (status int, body string) {
+		t.Helper()
+		resp, err := http.Get("http://" + addr + path)
+		check(t, err)
+		defer resp.Body.Close()
+		data, err := io.ReadAll(resp.Body)
+		check(t, err)
+		return resp.StatusCode, string(data)
+	}
+	if _, body := get("/metrics"); !strings.Contains(body, "test_total 1\n") || !strings.Contains(body, "nd_healthy 0\n") {
+		t.Errorf("metrics while the process is starting:\n%s", body)
+	}
+	env.Health.Part("test")(nil)
+	if _, body := get("/metrics"); !strings.Contains(body, "nd_healthy 1\n") {
+		t.Errorf("metrics of a healthy process:\n%s", body)
+	}
+	// The page at / links to all others, and there is no other.
+	status, page := get("/")
+	if status != http.StatusOK || !strings.Contains(page, "<h1>nd-test &lt;x&gt;</h1>") || !strings.Contains(page, Version()) {
+		t.Errorf("%d, %s", status, page)
+	}
+	links := regexp.MustCompile(`href="([^"]*)"`).FindAllStringSubmatch(page, -1)
+	if len(links) != 2 {
+		t.Errorf("links %q", links)
+	}
+	for _, link := range links {
+		if status, _ := get(link[1]); status != http.StatusOK {
+			t.Errorf("%s: status %d", link[1], status)
+		}
+	}
+	if status, _ := get("/other"); status != http.StatusNotFound {
+		t.Errorf("another path: status %d", status)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/ndmon/ndmon/schemas"
+	"github.com/ndmon/ndmon/schemas/bus"
 	"github.com/synadia-io/orbit.go/jetstreamext"
 )
 
@@ -126,12 +127,8 @@ func (m *Model) Alert(ctx context.Context, sequence uint64) (*schemas.Alert, *sc
 	if sequence == 0 {
 		return nil, nil, ErrNoAlert
 	}
-	messages, err := jetstreamext.GetBatch(ctx, m.Conn.JetStream(), schemas.StreamAlerts, 1, jetstreamext.GetBatchSubject(schemas.SubjectAlerts), jetstreamext.GetBatchSeq(sequence))
-	if err != nil {
-		return nil, nil, fmt.Errorf("read alert %d: %w", sequence, err)
-	}
-	for msg, err := range messages {
-		if errors.Is(err, jetstreamext.ErrNoMessages) || errors.Is(err, nats.ErrNoResponders) || err == nil && msg.Sequence != sequence {
+	for msg, err := range bus.GetBatch(ctx, m.Conn.JetStream(), schemas.StreamAlerts, 1, jetstreamext.GetBatchSubject(schemas.SubjectAlerts), jetstreamext.GetBatchSeq(sequence)) {
+		if errors.Is(err, nats.ErrNoResponders) || err == nil && msg.Sequence != sequence {
 			return nil, nil, ErrNoAlert
 		}
 		if err != nil {

@@ -49,19 +49,16 @@ func (t *tail) read(ctx context.Context, js jetstream.JetStream, now time.Time, 
 		t.next = max(t.next, first) // it does not read what is out of date when it is read
 	}
 	for n := uint64(0); n <= t.newest; n += batch {
-		messages, err := jetstreamext.GetBatch(ctx, js, t.stream, batch, jetstreamext.GetBatchSubject(t.subject), jetstreamext.GetBatchSeq(t.next), jetstreamext.GetBatchMaxBytes(batchBytes))
-		if err != nil {
-			return fmt.Errorf("read stream %s: %w", t.stream, err)
-		}
-		for m, err := range messages {
-			if errors.Is(err, jetstreamext.ErrNoMessages) {
-				return nil
-			}
+		last := t.next
+		for m, err := range bus.GetBatch(ctx, js, t.stream, batch, jetstreamext.GetBatchSubject(t.subject), jetstreamext.GetBatchSeq(t.next), jetstreamext.GetBatchMaxBytes(batchBytes)) {
 			if err != nil {
-				return fmt.Errorf("read stream %s: %w", t.stream, err)
+				return err
 			}
 			t.next = m.Sequence + 1
 			each(m)
+		}
+		if t.next == last {
+			return nil
 		}
 	}
 	t.checked = time.Time{} // more come than it keeps: go on with the newest

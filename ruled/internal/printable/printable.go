@@ -4,7 +4,9 @@ package printable
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // MaxQuoted is how many characters of a string Quote shows.
@@ -26,6 +28,16 @@ func Shorten(s string, most int) string {
 		n++
 	}
 	return s
+}
+
+// Replace returns the first characters of a string, at most so many, with ? for each that is not printable.
+func Replace(s string, most int) string {
+	return strings.Map(func(c rune) rune {
+		if c == utf8.RuneError || !unicode.IsPrint(c) {
+			return '?'
+		}
+		return c
+	}, Shorten(s, most))
 }
 
 // Unprintable says what is wrong with a name or description: it has more than so many

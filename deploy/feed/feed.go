@@ -1,4 +1,6 @@
-package uplink
+// Package feed reads the stream of alerts in its order, in batches and from a position, for those who
+// forward alerts. What they do with the alerts is not here.
+package feed
 
 import (
 	"context"
@@ -24,10 +26,12 @@ const (
 	idleWait = 2 * time.Second
 	// forgetAfter is how long the server keeps a consumer that is not used.
 	forgetAfter = time.Minute
+	closeWait   = time.Second
 )
 
-// alerts reads the stream of alerts in its order.
-type alerts struct {
+// Reader reads the stream of alerts in its order. It ends with the stream: if that is made again, it returns errors.
+type Reader struct {
+	stream   jetstream.Stream
 	consumer jetstream.Consumer
 	created  time.Time // of the stream
 	read     uint64    // messages of the consumer
@@ -35,10 +39,11 @@ type alerts struct {
 	last, pending uint64
 }
 
-// read starts to read the stream that was made at a time, with a sequence number.
-func (u *Uplink) read(ctx context.Context, stream jetstream.Stream, created time.Time, from uint64) (*alerts, error) {
+// Open starts to read the stream that was made at a time, with a sequence number. The description tells an
+// operator what reads there.
+func Open(ctx context.Context, stream jetstream.Stream, description string, created time.Time, from uint64) (*Reader, error) {
 	consumer, err := stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
-		Description: "forwards alerts to the hub", FilterSubject: schemas.SubjectAlerts, AckPolicy: jetstream.AckNonePolicy,
+		Description: description, FilterSubject: schemas.SubjectAlerts, AckPolicy: jetstream.AckNonePolicy,
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from, MemoryStorage: true, InactiveThreshold: forgetAfter,
 	})
 	if err != nil {
@@ -52,12 +57,25 @@ func (u *Uplink) read(ctx context.Context, stream jetstream.Stream, created time
 	if !info.Created.Equal(created) {
 		return nil, fmt.Errorf("stream %s was made again", schemas.StreamAlerts)
 	}
-	return &alerts{consumer: consumer, created: created}, nil
+	return &Reader{stream: stream, consumer: consumer, created: created, last: from - 1, pending: consumer.CachedInfo().NumPending}, nil
 }
 
-// next returns alerts as messages to the hub, as many as there are and a batch may have. It waits for the first
-// one, not longer than idleWait, and not after ctx has ended.
-func (a *alerts) next(ctx, work context.Context) (batch []*nats.Msg, err error) {
+// Position returns when the stream was made, and the sequence number of the last alert that was read.
+func (r *Reader) Position() (created time.Time, last uint64) { return r.created, r.last }
+
+// Pending returns how many alerts were behind the last one.
+func (r *Reader) Pending() uint64 { return r.pending }
+
+// Close ends the reader at the server, which would otherwise keep it for a minute.
+func (r *Reader) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
+	defer cancel()
+	r.stream.DeleteConsumer(ctx, r.consumer.CachedInfo().Name) // an error means no more than that minute
+}
+
+// Next returns alerts, as many as there are and a batch may have. It waits for the first one, not longer
+// than idleWait, and not after ctx has ended. It works with the context work.
+func (r *Reader) Next(ctx, work context.Context) (batch []jetstream.Msg, err error) {
 	wait, cancel := context.WithTimeout(ctx, idleWait)
 	defer cancel()
 	size := 0
@@ -66,18 +84,15 @@ func (a *alerts) next(ctx, work context.Context) (batch []*nats.Msg, err error) 
 		if err != nil {
 			return fmt.Errorf("read stream %s: %w", schemas.StreamAlerts, err)
 		}
-		if a.read++; meta.Sequence.Consumer != a.read {
+		if r.read++; meta.Sequence.Consumer != r.read {
 			return fmt.Errorf("read stream %s: messages are missing", schemas.StreamAlerts)
 		}
-		a.last, a.pending = meta.Sequence.Stream, meta.NumPending
-		alert := nats.NewMsg(schemas.UplinkAlerts)
-		alert.Header.Set(nats.MsgIdHdr, m.Headers().Get(nats.MsgIdHdr))
-		alert.Data = m.Data()
-		batch, size = append(batch, alert), size+len(alert.Data)
+		r.last, r.pending = meta.Sequence.Stream, meta.NumPending
+		batch, size = append(batch, m), size+len(m.Data())
 		return nil
 	}
 	if ctx.Err() == nil {
-		switch m, err := a.consumer.Next(jetstream.FetchContext(wait)); {
+		switch m, err := r.consumer.Next(jetstream.FetchContext(wait)); {
 		case err == nil:
 			if err := add(m); err != nil {
 				return nil, err
@@ -89,7 +104,7 @@ func (a *alerts) next(ctx, work context.Context) (batch []*nats.Msg, err error) 
 		}
 	}
 	for more := true; more && len(batch) < maxAlerts && size < maxBytes; {
-		found, err := a.consumer.FetchNoWait(fetched)
+		found, err := r.consumer.FetchNoWait(fetched)
 		if err != nil {
 			return nil, fmt.Errorf("read stream %s: %w", schemas.StreamAlerts, err)
 		}
