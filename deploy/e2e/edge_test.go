@@ -69,7 +69,8 @@ func (e *edge) startHub() {
 func (e *edge) start() *lab.Process {
 	e.t.Helper()
 	p := e.Start(into(e.out, e.command))
-	p.Stderr.WaitFor("pinger ready", "msg=capturing")
+	p.Stderr.WaitFor("pinger ready")
+	p.Stderr.WaitFor("msg=capturing") // it may come before
 	return p
 }
 
