@@ -44,7 +44,6 @@ func Command() *cobra.Command {
 	c.Flags().SortFlags = false
 	filter.Options(c)
 	filter.HostOption(c)
-	c.Flags().Lookup("since").Hidden = true
 	c.Flags().IntVarP(&rounds, "count", "n", 0, "end after this `NUMBER` of times (default: on a terminal none, else 1)")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if err := filter.Check(time.Now()); err != nil {
