@@ -74,17 +74,17 @@ func TestJSONLine(t *testing.T) {
 func TestBadOutput(t *testing.T) {
 	t.Setenv("ALERTS_OUTPUT", "xml")
 	var out, err bytes.Buffer
-	status := process.Execute(Command(noReceivers{}), nil, &out, &err)
+	status := process.Execute(Command(receivers(false)), nil, &out, &err)
 	if want := "alerts: ALERTS_OUTPUT: \"xml\" is not a format: use text or json\n"; status != process.ExitUsage || err.String() != want {
 		t.Errorf("status %d, %q, want %q", status, err.String(), want)
 	}
 }
 
-// noReceivers are the receivers of a command that writes to standard output.
-type noReceivers struct{}
+// receivers says whether a command has receivers.
+type receivers bool
 
-func (noReceivers) Define(*cobra.Command) {}
-func (noReceivers) Check() (bool, error)  { return false, nil }
-func (noReceivers) Run(context.Context, *bus.Conn, Filter, process.Env) error {
+func (receivers) Define(*cobra.Command)  {}
+func (r receivers) Check() (bool, error) { return bool(r), nil }
+func (receivers) Run(context.Context, *bus.Conn, Filter, process.Env) error {
 	return errors.New("there are no receivers")
 }

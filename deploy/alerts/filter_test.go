@@ -44,8 +44,19 @@ func TestBadFilter(t *testing.T) {
 		{"--host", "[r"}:      "alerts: --host: \"[r\" is not a glob: a bracket is not closed or empty, a range has no end, or a backslash ends it\n",
 	} {
 		var out, err bytes.Buffer
-		if status := process.Execute(Command(noReceivers{}), args[:], &out, &err); status != process.ExitUsage || err.String() != want {
+		if status := process.Execute(Command(receivers(false)), args[:], &out, &err); status != process.ExitUsage || err.String() != want {
 			t.Errorf("%v: status %d, %q, want %q", args, status, err.String(), want)
+		}
+	}
+}
+
+// What is for standard output is refused where alerts go to receivers.
+func TestReceiversExclude(t *testing.T) {
+	for _, option := range []string{"--since=1h", "--output=json", "--verbose"} {
+		var out, err bytes.Buffer
+		want := "alerts: --to: excludes --since, --output and --verbose, which are for standard output\n"
+		if status := process.Execute(Command(receivers(true)), []string{option}, &out, &err); status != process.ExitUsage || err.String() != want {
+			t.Errorf("%s: status %d, %q, want %q", option, status, err.String(), want)
 		}
 	}
 }
