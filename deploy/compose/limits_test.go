@@ -149,8 +149,12 @@ func (l *composed) images() {
 
 // logged counts the lines about our numbered frames.
 func (l *composed) logged(host string) (n int) {
+	ours := false // the lines are about such a frame
 	for line := range strings.Lines(l.alertsLog()) {
-		if strings.Contains(line, "  "+host+"/") && strings.Contains(line, "  rogue-ra  ") && strings.Contains(line, " "+ourRouter+" ") {
+		if !strings.HasPrefix(line, " ") {
+			ours = strings.Contains(line, " "+host+"/") && strings.Contains(line, "  "+ourRouter+" ")
+		}
+		if ours && strings.Contains(line, " rogue-ra  ") {
 			n++
 		}
 	}

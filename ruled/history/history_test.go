@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/bus"
@@ -25,14 +26,24 @@ func binding(n int, last time.Duration) *schemas.Binding {
 	}
 }
 
-// start returns a running Writer and its stream.
-func start(t testing.TB) (*Writer, jetstream.Stream) {
+func connect(t testing.TB, s *server.Server) *bus.Conn {
 	t.Helper()
-	s := bustest.Start(t, t.TempDir(), -1)
 	conn, err := bus.Connect(bus.Config{URL: s.ClientURL()}, bus.Options{Name: "test", Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
 	check(t, err)
 	t.Cleanup(conn.NATS().Close)
-	_, err = bus.EnsureStreams(t.Context(), conn.JetStream(), bus.StreamConfig{
+	return conn
+}
+
+// start returns a running Writer and its stream.
+func start(t testing.TB) (*Writer, jetstream.Stream) {
+	t.Helper()
+	return startAt(t, bustest.Start(t, t.TempDir(), -1))
+}
+
+func startAt(t testing.TB, s *server.Server) (*Writer, jetstream.Stream) {
+	t.Helper()
+	conn := connect(t, s)
+	_, err := bus.EnsureStreams(t.Context(), conn.JetStream(), bus.StreamConfig{
 		NoEvents: true, AlertsBytes: 1 << 20, AlertsAge: time.Hour, HistoryBytes: 2 << 30, HistoryAge: 9600 * time.Hour,
 	})
 	check(t, err)
@@ -83,4 +94,38 @@ func BenchmarkWrite(b *testing.B) {
 	check(b, err)
 	b.ReportMetric(float64(info.State.Bytes)/float64(n), "B/binding")
 	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "bindings/s")
+}
+
+// BenchmarkAlert stores one alert after the other: alone, and while 20,000 bindings are written each second.
+func BenchmarkAlert(b *testing.B) {
+	for _, rate := range []int{0, 20_000} {
+		b.Run(fmt.Sprint(rate, "/s"), func(b *testing.B) {
+			s := bustest.Start(b, b.TempDir(), -1)
+			w, _ := startAt(b, s)
+			conn := connect(b, s)
+			ctx, cancel := context.WithCancel(b.Context())
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				tick := time.NewTicker(time.Millisecond)
+				defer tick.Stop()
+				for begin, n := time.Now(), 0; ; {
+					select {
+					case <-ctx.Done():
+						return
+					case now := <-tick.C:
+						for ; n < int(now.Sub(begin).Seconds()*float64(rate)) && w.Write(binding(n, 0)); n++ {
+						}
+					}
+				}
+			}()
+			for b.Loop() {
+				_, err := conn.JetStream().Publish(b.Context(), schemas.SubjectAlerts, []byte("{}"))
+				check(b, err)
+			}
+			cancel()
+			<-ended
+			b.ReportMetric(float64(w.Acknowledged())/b.Elapsed().Seconds(), "bindings/s")
+		})
+	}
 }
