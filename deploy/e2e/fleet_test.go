@@ -341,7 +341,7 @@ func TestFindBesideNdmon(t *testing.T) {
 	r := lab.NewRouter(t)
 	startRelay(t, r)
 	p := r.Start(program("ndmon", "find", lab.Host2Address.String(), "--wait", "1m"))
-	if status := p.Wait(); status != 0 || !strings.HasPrefix(p.Stdout.String(), "r1  s2  "+r.Host2.MAC("eth0").String()+"  ") {
+	if status := p.Wait(); status != 0 || !strings.Contains("\n"+p.Stdout.String(), "\nr1  s2  "+r.Host2.MAC("eth0").String()+"  ") {
 		t.Errorf("exit status %d, output %q, standard error %q", status, p.Stdout, p.Stderr)
 	}
 

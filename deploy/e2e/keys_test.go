@@ -178,7 +178,7 @@ func (k *keyed) works() {
 	publish(k.t, k.operator, "nd.relay."+keysHost, k.byHand)
 	k.wait("the result of an operator's command", func(r result) bool { return r.Relay == "by-hand" && r.Status == "reachable" })
 	find := k.r.Start(k.as("operator", program("ndmon", "find", lab.Host1Address.String(), "--nats", localNATS)))
-	if find.Wait() != 0 || !strings.HasPrefix(find.Stdout.String(), keysHost+"  "+lab.Slave1+"  ") {
+	if find.Wait() != 0 || !strings.Contains("\n"+find.Stdout.String(), "\n"+keysHost+"  "+lab.Slave1+"  ") {
 		k.t.Errorf("find: %q, %q", find.Stdout, find.Stderr)
 	}
 }
