@@ -16,6 +16,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/ndmon/ndmon/deploy/alerts"
 	"github.com/ndmon/ndmon/schemas"
 	"github.com/ndmon/ndmon/schemas/bus"
@@ -100,22 +101,16 @@ func when(at, since string) string {
 	return ""
 }
 
-func ask(server bus.Config, q Query, stderr io.Writer) ([]schemas.Binding, error) {
+func ask(server bus.Config, q Query, stderr io.Writer) (list []schemas.Binding, err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	ctx, cancel := context.WithTimeoutCause(ctx, answerWait, fmt.Errorf("the NATS server at %s does not answer within %v", server.URL, answerWait))
 	defer cancel()
-	ctx, fail := context.WithCancelCause(ctx)
-	defer fail(nil)
-	nc, err := bus.Dial(server, "ndmon history", fail)
-	if err != nil {
-		return nil, err
-	}
-	defer nc.Close()
-	list, invalid, err := Read(ctx, nc, q)
-	if err != nil && ctx.Err() != nil {
-		err = fmt.Errorf("%w: %w", err, context.Cause(ctx)) // such as a missing permission
-	}
+	invalid := 0
+	err = bus.Use(ctx, server, "ndmon history", func(ctx context.Context, nc *nats.Conn) (err error) {
+		list, invalid, err = Read(ctx, nc, q)
+		return err
+	})
 	if invalid > 0 {
 		fmt.Fprintf(stderr, "ndmon history: %d messages are no bindings of their subjects, they are left out\n", invalid)
 	}

@@ -13,6 +13,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/ndmon/ndmon/deploy/alerts"
 	"github.com/ndmon/ndmon/deploy/terminal"
@@ -118,7 +119,11 @@ func (o *options) run(c *cobra.Command, now time.Time) (differ bool, err error) 
 	if err := process.Load("", &server); err != nil {
 		return false, err
 	}
-	err = connect(ctx, server, func(ctx context.Context, js jetstream.JetStream) (err error) {
+	err = bus.Use(ctx, server, "ndmon replay", func(ctx context.Context, nc *nats.Conn) error {
+		js, err := jetstream.New(nc)
+		if err != nil {
+			return fmt.Errorf("use JetStream: %w", err)
+		}
 		if before == nil {
 			if before, err = inForce(ctx, js); err != nil {
 				return err

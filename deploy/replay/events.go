@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/ndmon/ndmon/ruled/central"
 	"github.com/ndmon/ndmon/ruled/rulefile"
@@ -76,24 +75,4 @@ func inForce(ctx context.Context, js jetstream.JetStream) (*rulefile.Set, error)
 		return rulefile.Builtin(), nil
 	}
 	return nil, err
-}
-
-// connect calls f with a connection to the NATS server.
-func connect(ctx context.Context, server bus.Config, f func(context.Context, jetstream.JetStream) error) error {
-	ctx, fail := context.WithCancelCause(ctx)
-	defer fail(nil)
-	var nc *nats.Conn
-	nc, err := bus.Dial(server, "ndmon replay", fail)
-	if err != nil {
-		return err
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return fmt.Errorf("use JetStream: %w", err)
-	}
-	if err = f(ctx, js); err != nil && ctx.Err() != nil {
-		err = fmt.Errorf("%w: %w", err, context.Cause(ctx)) // such as a missing permission
-	}
-	return err
 }

@@ -15,6 +15,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/ndmon/ndmon/deploy/alerts"
 	"github.com/ndmon/ndmon/ruled/central"
@@ -71,25 +72,17 @@ func (k *call) connected(f func() error, create bool) error {
 	defer stop()
 	ctx, cancel := context.WithTimeoutCause(ctx, answerWait, fmt.Errorf("the NATS server at %s does not answer within %v", k.server.URL, answerWait))
 	defer cancel()
-	ctx, fail := context.WithCancelCause(ctx)
-	defer fail(nil)
-	nc, err := bus.Dial(k.server, "ndmon rules", fail)
-	if err != nil {
-		return err
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return fmt.Errorf("use JetStream: %w", err)
-	}
-	k.ctx = ctx
-	if k.Store, err = central.Open(ctx, js, create); err == nil {
-		err = f()
-	}
-	if err != nil && ctx.Err() != nil {
-		err = fmt.Errorf("%w: %w", err, context.Cause(ctx)) // such as a missing permission
-	}
-	return err
+	return bus.Use(ctx, k.server, "ndmon rules", func(ctx context.Context, nc *nats.Conn) error {
+		js, err := jetstream.New(nc)
+		if err != nil {
+			return fmt.Errorf("use JetStream: %w", err)
+		}
+		k.ctx = ctx
+		if k.Store, err = central.Open(ctx, js, create); err != nil {
+			return err
+		}
+		return f()
+	})
 }
 
 func newPush() *cobra.Command {

@@ -133,22 +133,15 @@ func ParseFilter(s string) (func(Neighbour) bool, error) {
 
 // readNeighbours returns the neighbours that are known to the ruled with the name of a
 // consumer, and to every other that keeps its state at this server.
-func readNeighbours(ctx context.Context, cfg bus.Config, consumer string, makers *vendors.Table, stderr io.Writer) ([]Neighbour, error) {
+func readNeighbours(ctx context.Context, cfg bus.Config, consumer string, makers *vendors.Table, stderr io.Writer) (list []Neighbour, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, storeWait, fmt.Errorf("the NATS server at %s does not answer within %v", cfg.URL, storeWait))
 	defer cancel()
-	ctx, fail := context.WithCancelCause(ctx)
-	defer fail(nil)
-	nc, err := bus.Dial(cfg, "nd-ruled neighbors", fail)
+	err = bus.Use(ctx, cfg, "nd-ruled neighbors", func(ctx context.Context, nc *nats.Conn) (err error) {
+		list, err = readAll(ctx, nc, consumer, makers, stderr)
+		return err
+	})
 	if errors.Is(err, nats.ErrNoServers) {
 		return nil, fmt.Errorf("the NATS server at %s does not answer: %w", cfg.URL, err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer nc.Close()
-	list, err := readAll(ctx, nc, consumer, makers, stderr)
-	if err != nil && ctx.Err() != nil {
-		err = fmt.Errorf("%w: %w", err, context.Cause(ctx)) // such as a missing permission
 	}
 	if err == nil && list == nil {
 		err = fmt.Errorf("no nd-ruled at %s keeps the neighbours (RULED_STATE_INTERVAL)", cfg.URL)

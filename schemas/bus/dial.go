@@ -2,6 +2,7 @@ package bus
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -121,6 +122,22 @@ func Dial(cfg Config, name string, failed func(error)) (*nats.Conn, error) {
 		return nil, fmt.Errorf("connect to NATS at %s: %w", cfg.URL, err)
 	}
 	return nc, nil
+}
+
+// Use calls f with a connection as of Dial. The context of f ends when something is wrong with the connection, such as a
+// missing permission; then the error of f is returned with that cause.
+func Use(ctx context.Context, cfg Config, name string, f func(context.Context, *nats.Conn) error) error {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	nc, err := Dial(cfg, name, fail)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	if err = f(ctx, nc); err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("%w: %w", err, context.Cause(ctx))
+	}
+	return err
 }
 
 // dialLocal connects to a server on this host with its noted key. It reports false if
