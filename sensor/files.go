@@ -80,7 +80,7 @@ type file struct {
 	name       string
 	interfaces map[string]*fileInterface // by their names in the file
 	last       *fileInterface            // of the last packet
-	// packets and frames are counted as Reading does, reported is what it has of them.
+	// packets and frames are counted as Reading does; reported counts those that Reading has.
 	packets, frames, reported, reportedFrames int64
 }
 

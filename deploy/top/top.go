@@ -44,7 +44,7 @@ type ruleRow struct {
 	last     counted
 }
 
-// state is what is known.
+// state has the links, alerts and daemons that top shows.
 type state struct {
 	now    time.Time
 	parts  int

@@ -43,7 +43,7 @@ type routerView struct {
 	Offers        []offer
 }
 
-// offer is what a router announces of a kind, each in words.
+// offer has the prefixes, or other options of a kind, that a router announces, each in words.
 type offer struct {
 	Name   string
 	Values []string

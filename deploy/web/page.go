@@ -28,7 +28,7 @@ type page struct {
 	template *template.Template
 }
 
-// view is what templates get.
+// view has the values for the templates.
 type view struct {
 	Title, Path string
 	// Events is the address of the live parts of the page, empty if it has none.

@@ -58,7 +58,7 @@ type Judge struct {
 	changed atomic.Bool
 	stats   atomic.Pointer[Stats] // the last ones
 	newest  atomic.Int64          // time of the last event, in nanoseconds since 1970
-	// captured is what Newest returned last.
+	// captured has the last result of Newest.
 	captured atomic.Pointer[map[string]int64]
 
 	mu         sync.Mutex // guards what follows

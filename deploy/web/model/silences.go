@@ -76,7 +76,7 @@ func (m *Model) EndSilence(ctx context.Context, key string) error {
 // markerTTL is how long the message stays that a silence was ended, for pages that are away.
 const markerTTL = time.Hour
 
-// store stores a message about a silence. The list is what is known then, so that the user sees it at once.
+// store stores a message about a silence. The list of silences has it then, so that the user sees it at once.
 func (m *Model) store(ctx context.Context, msg *nats.Msg, ttl time.Duration, list map[string]schemas.Silence) error {
 	if _, err := m.Conn.JetStream().PublishMsg(ctx, msg, jetstream.WithMsgTTL(max(ttl.Truncate(time.Second), time.Second))); err != nil {
 		return fmt.Errorf("store it in bucket %s: %w", schemas.BucketSilences, err)
