@@ -172,10 +172,11 @@ func (r *Raiser) Raise(ctx context.Context, a Alert) error {
 		Link:        a.Event.Link,
 		Event:       a.Data,
 	}).AppendJSON(nil)
+	after := r.last.Load() // before this alert is stored: a reader that goes on after it finds the alert
 	if err := r.store(ctx, id, data); err != nil {
 		return err
 	}
-	switch after := r.last.Load(); {
+	switch {
 	case r.outbox != nil:
 		r.outbox.raise(ctx, raised{data, id, after})
 	case r.c.Receive != nil:
