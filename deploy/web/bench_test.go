@@ -4,12 +4,14 @@ import (
 	"bufio"
 	"fmt"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/ndmon/ndmon/deploy/lab"
 	"github.com/ndmon/ndmon/schemas"
 )
@@ -23,7 +25,14 @@ const (
 // loaded starts a page with many neighbours and alerts, of 50 rules and 1,000 stations.
 func loaded(b *testing.B) *site {
 	b.Helper()
-	url, js := startNATS(b)
+	url, js := stored(b)
+	return onStored(b, url, js)
+}
+
+// stored starts a server of NATS that has them.
+func stored(b *testing.B) (url string, js jetstream.JetStream) {
+	b.Helper()
+	url, js = startNATS(b)
 	storeState(b, js, benchNeighbours)
 	storeAlerts(b, js, benchAlerts, func(n int) schemas.Alert {
 		a := warning(n % 1000)
@@ -32,6 +41,12 @@ func loaded(b *testing.B) *site {
 	})
 	storeHistory(b, js)
 	serveStatus(b, url)
+	return url, js
+}
+
+// onStored starts a page, and waits until it has them.
+func onStored(b *testing.B, url string, js jetstream.JetStream) *site {
+	b.Helper()
 	site := startSite(b, url, js)
 	lab.Eventually(b, "the page has what is stored", func() bool {
 		list, _ := site.s.model.Alerts()
@@ -98,6 +113,25 @@ func BenchmarkWatchers(b *testing.B) {
 		b.ReportMetric(100*float64(processorTime(b)-before)/float64(time.Since(at)), "%-of-a-core")
 		b.ReportMetric(float64(events.Load()-start)/100/time.Since(at).Seconds(), "events/s")
 	}
+}
+
+// BenchmarkMemory is the memory in use that a page adds, with that of the server of NATS for what the page has read.
+func BenchmarkMemory(b *testing.B) {
+	for b.Loop() {
+		url, js := stored(b)
+		before := inUse()
+		site := onStored(b, url, js)
+		site.get("/")
+		b.ReportMetric(float64(inUse()-before)/1e6, "MB")
+	}
+}
+
+// inUse returns the bytes that are reachable.
+func inUse() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }
 
 // processorTime returns the processor time that this process used.
