@@ -88,6 +88,11 @@ func newBed(t *testing.T, page string) *bed {
 		_, err := js.Publish(t.Context(), m.subject, m.data)
 		must(t, err)
 	}
+	lab.Eventually(t, "the binding is in the copy by station", func() bool {
+		copied, err := js.Stream(t.Context(), schemas.StreamStations)
+		must(t, err)
+		return copied.CachedInfo().State.Msgs > 0
+	})
 	_, err = conn.Subscribe(schemas.StatusSubject(schemas.ServiceSensor, "r1"), func(m *nats.Msg) { m.Respond(message[schemas.TypeStatus]) })
 	must(t, err)
 	return &bed{T: t, conn: conn, url: s.ClientURL(), live: map[string][]byte{
