@@ -53,6 +53,12 @@ func serve(t testing.TB, list ...schemas.Binding) {
 		}
 	}
 	<-js.PublishAsyncComplete()
+	copied(t, js)
+}
+
+// copied waits until the server has copied all bindings to the stream by station.
+func copied(t testing.TB, js jetstream.JetStream) {
+	t.Helper()
 	stream, err := js.Stream(t.Context(), schemas.StreamHistory)
 	if err != nil {
 		t.Fatal(err)

@@ -82,6 +82,7 @@ func TestWeek(t *testing.T) {
 	if made := len(w.history("fd00::/8")); made > 1000 {
 		t.Errorf("the history has %d of 20,000 addresses of a flood", made)
 	}
+	copied(t, w.conn.JetStream())
 	w.ask()
 }
 
